@@ -1,0 +1,172 @@
+"""Every error that a user or an operator can meet.
+
+    StokeholdError
+    ├── ConfigurationError          the operator must change a setting or models.toml
+    ├── RequestError                the submitter must change the request (HTTP 4xx)
+    │   ├── InvalidRequest          422
+    │   │   ├── AdapterNotFound
+    │   │   ├── AdapterNotUsable
+    │   │   └── BaseModelNotServed
+    │   └── JobNotFound             404
+    ├── ServiceUnavailable          a server that we need is away (HTTP 503)
+    │   ├── BrokerUnavailable
+    │   ├── HubUnavailable
+    │   └── StorageUnavailable
+    ├── JobFailed                   ends one job; its code and message are the record's ``error``
+    │   ├── AdapterFetchFailed
+    │   ├── AdapterLoadFailed
+    │   ├── DrawingFailed
+    │   ├── OutOfMemory
+    │   ├── PublishFailed
+    │   └── WorkerLost
+    └── LeaseLost                   another attempt owns the job: this one stops and leaves no trace
+
+Each class has a stable ``code``, a ``title`` for the person who meets it, and an HTTP status or none.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StokeholdError(Exception):
+    """Root of the tree. ``str(error)`` is a sentence that says what to do."""
+
+    code: ClassVar[str] = "error"
+    title: ClassVar[str] = "Something went wrong"
+    http_status: ClassVar[int | None] = None
+
+
+class ConfigurationError(StokeholdError):
+    """A setting or ``models.toml`` is wrong; raised at start."""
+
+    code = "configuration"
+    title = "The service is configured wrongly"
+
+
+class RequestError(StokeholdError):
+    """The request cannot be served as it is.
+
+    Attributes:
+        field: path of the field at fault in the request body (``adapters.0.ref``), or None.
+    """
+
+    code = "bad_request"
+    title = "The request cannot be served"
+    http_status = 400
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidRequest(RequestError):
+    """A value is well-formed and cannot be served."""
+
+    code = "invalid_request"
+    title = "A field of the request cannot be served"
+    http_status = 422
+
+
+class AdapterNotFound(InvalidRequest):
+    """No adapter has this reference, here or on the Hub."""
+
+    code = "adapter_not_found"
+    title = "There is no such adapter"
+
+
+class AdapterNotUsable(InvalidRequest):
+    """The adapter exists and cannot be used: gated, no LoRA, no safetensors file, another base."""
+
+    code = "adapter_not_usable"
+    title = "The adapter cannot be used"
+
+
+class BaseModelNotServed(InvalidRequest):
+    """No worker of this service keeps the base model."""
+
+    code = "base_model_not_served"
+    title = "The base model is not served here"
+
+
+class JobNotFound(RequestError):
+    """No job has this id, or its record has expired."""
+
+    code = "job_not_found"
+    title = "There is no such job"
+    http_status = 404
+
+
+class ServiceUnavailable(StokeholdError):
+    """A server that we depend on does not answer; the same request may succeed later."""
+
+    code = "unavailable"
+    title = "The service is unavailable for the moment"
+    http_status = 503
+
+
+class BrokerUnavailable(ServiceUnavailable):
+    """Valkey/Redis does not answer."""
+
+    code = "broker_unavailable"
+
+
+class HubUnavailable(ServiceUnavailable):
+    """The model hub does not answer."""
+
+    code = "hub_unavailable"
+
+
+class StorageUnavailable(ServiceUnavailable):
+    """The S3-compatible storage does not answer."""
+
+    code = "storage_unavailable"
+
+
+class JobFailed(StokeholdError):
+    """This job cannot be finished; the worker goes on with the next."""
+
+    code = "failed"
+    title = "The job failed"
+
+
+class AdapterFetchFailed(JobFailed):
+    """The adapter's file could not be fetched."""
+
+    code = "adapter_fetch_failed"
+
+
+class AdapterLoadFailed(JobFailed):
+    """The adapter's file was fetched and cannot be merged into the base model."""
+
+    code = "adapter_load_failed"
+
+
+class DrawingFailed(JobFailed):
+    """The pipeline raised while drawing."""
+
+    code = "drawing_failed"
+
+
+class OutOfMemory(JobFailed):
+    """The device has too little memory for this job."""
+
+    code = "out_of_memory"
+
+
+class PublishFailed(JobFailed):
+    """The images could not be put into storage."""
+
+    code = "storage_unavailable"
+
+
+class WorkerLost(JobFailed):
+    """Every attempt ended with the worker gone."""
+
+    code = "worker_lost"
+
+
+class LeaseLost(StokeholdError):
+    """The job belongs to another attempt, or to none; whatever this attempt made must not be published."""
+
+    code = "lease_lost"

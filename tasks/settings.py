@@ -1,0 +1,97 @@
+"""Every setting of Stokehold, read once from the environment (prefix ``STOKEHOLD_``).
+
+Nothing else in the project reads the environment. A wrong value ends the process at start with a sentence that names
+the setting, its value and what is expected.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import field_validator
+
+PREFIX = "STOKEHOLD_"
+
+
+class ImageFormat(StrEnum):
+    PNG = "png"
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+
+class Device(StrEnum):
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class Settings(BaseSettings):
+    """The settings, frozen. The description of each field is what the README's table says of it."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    broker_url: str = Field(
+        "redis://127.0.0.1:6379/0", pattern="^(redis|rediss|unix)://", description="Valkey or Redis: queues and job store"
+    )
+    s3_endpoint: str | None = Field(None, pattern="^https?://", description="S3-compatible endpoint; unset means AWS")
+    s3_region: str = Field("us-east-1", description="region to sign for")
+    s3_bucket: str = Field("stokehold", min_length=3, max_length=63, description="bucket of the images")
+    s3_access_key: str | None = Field(None, description="access key; unset means boto3's own search")
+    s3_secret_key: SecretStr | None = Field(None, description="secret key; unset means boto3's own search")
+    s3_create_bucket: bool = Field(True, description="make the bucket at start if it is missing")
+    public_base_url: str | None = Field(
+        None, pattern="^https?://", description="base URL of a public bucket or CDN; unset means presigned URLs"
+    )
+    url_ttl_s: PositiveInt = Field(3600, le=604_800, description="seconds that a presigned URL is good for")
+    image_format: ImageFormat = Field(ImageFormat.PNG, description="`png`, `jpeg` or `webp`")
+
+    models_file: Path = Field(Path("models.toml"), description="the base models served")
+    adapter_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (Path("demo/loras"),), description="folders of local adapters, separated by `:`"
+    )
+    resolution_ttl_s: NonNegativeFloat = Field(300, description="seconds that a resolved adapter reference is remembered")
+
+    device: Device = Field(Device.AUTO, description="`cpu`, `cuda`, `mps` or `auto` (the best there is)")
+    concurrency: PositiveInt = Field(3, description="threads of a worker: one prepares, one draws, one publishes")
+    adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory for parsed adapters, per worker")
+
+    lease_s: PositiveFloat = Field(15, description="seconds without a heartbeat after which a job is taken from its worker")
+    housekeeping_s: PositiveFloat = Field(5, description="seconds between two rounds of housekeeping")
+    max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
+    retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
+
+    @field_validator("adapter_folders", mode="before")
+    @classmethod
+    def _split_folders(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(Path(part) for part in value.split(":") if part)
+        return value
+
+
+def describe(error: ValidationError) -> str:
+    """One line for each wrong setting: its name in the environment, its value and what is expected."""
+    return "\n".join(
+        f"{PREFIX}{'.'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    )
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        SystemExit: a value is wrong; the message says which and what is expected.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        sys.exit(f"stokehold: wrong settings\n{describe(error)}")
