@@ -7,7 +7,8 @@
     │   │   ├── AdapterNotFound
     │   │   ├── AdapterNotUsable
     │   │   └── BaseModelNotServed
-    │   └── JobNotFound             404
+    │   ├── JobNotFound             404
+    │   └── StatusConflict          409
     ├── ServiceUnavailable          a server that we need is away (HTTP 503)
     │   ├── BrokerUnavailable
     │   ├── HubUnavailable
@@ -95,6 +96,14 @@ class JobNotFound(RequestError):
     code = "job_not_found"
     title = "There is no such job"
     http_status = 404
+
+
+class StatusConflict(RequestError):
+    """The job's status does not allow this step."""
+
+    code = "status_conflict"
+    title = "The job's status does not allow this"
+    http_status = 409
 
 
 class ServiceUnavailable(StokeholdError):

@@ -1,0 +1,82 @@
+"""The Celery application, its configuration and its two tasks.
+
+The API sends messages through it, the workers and the light worker run it (``celery -A tasks.celery``). It also carries the
+parts that a task body needs: the service, and in a worker with a device the runner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from celery import Celery
+
+from tasks import housekeeping, routing
+from tasks.service import Service, build_service
+from tasks.settings import Settings, settings
+
+Runner = Callable[[str], None]
+"""Works on the job of this id. Installed by the worker when its pipeline is warm, so that nothing here imports torch."""
+
+
+class Application(Celery):
+    """Celery with the service, and in a worker with a device the runner."""
+
+    runner: Runner | None = None
+
+    def __init__(self, configuration: Settings) -> None:
+        super().__init__("stokehold", broker=configuration.broker_url)
+        self.configuration = configuration
+        self.conf.update(celery_options(configuration))
+
+    @cached_property
+    def service(self) -> Service:
+        return build_service(self.configuration, self)
+
+
+def celery_options(configuration: Settings) -> dict[str, object]:
+    """Celery's own options, each with its reason."""
+    return {
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "task_ignore_result": True,
+        "task_default_queue": routing.LIGHT_QUEUE,
+        # A worker takes a message only when a thread is free to begin on it: nothing is reserved and then lost with it.
+        # The message is acknowledged at once; from then on the lease in the job store brings the job back.
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        "task_acks_late": False,
+        "broker_transport_options": {
+            "queue_order_strategy": "priority",
+            "socket_connect_timeout": 1,
+            "socket_keepalive": True,
+        },
+        # The default blocks a request for 19 s when the broker is away; the job is recorded and can be sent later.
+        "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
+        "broker_connection_retry_on_startup": True,
+        "worker_hijack_root_logger": False,
+        "beat_schedule": {
+            routing.HOUSEKEEPING: {
+                "task": routing.HOUSEKEEPING,
+                "schedule": configuration.housekeeping_s,
+                "options": {"expires": configuration.housekeeping_s, "queue": routing.LIGHT_QUEUE},
+            }
+        },
+    }
+
+
+app = Application(settings())
+
+
+@app.task(name=routing.GENERATE)
+def generate(job_id: str) -> None:
+    """Draw a job's pictures."""
+    if app.runner is None:
+        raise RuntimeError("No runner is installed. Start this worker with: python -m workers --base <slug>")
+    app.runner(job_id)
+
+
+@app.task(name=routing.HOUSEKEEPING)
+def housekeep() -> None:
+    """Bring back what a dead process left behind."""
+    housekeeping.housekeeping(app.service)

@@ -1,0 +1,156 @@
+"""A job: what fixes its pictures, where it stands in its life, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from tasks.adapters import ResolvedAdapter
+from tasks.base_models import Scheduler
+
+
+class Status(StrEnum):
+    """Where a job stands. The job store alone decides; Celery's own states are never shown."""
+
+    QUEUED = "queued"
+    """Waiting for a worker of its base model."""
+    RUNNING = "running"
+    """One worker holds the lease and works on it."""
+    SUCCEEDED = "succeeded"
+    """Its images are in storage."""
+    FAILED = "failed"
+    """It ended without images; ``error`` says why."""
+    CANCELED = "canceled"
+    """Its submitter withdrew it."""
+
+    @property
+    def is_terminal(self) -> bool:
+        return not TRANSITIONS[self]
+
+
+TRANSITIONS: Mapping[Status, frozenset[Status]] = MappingProxyType(
+    {
+        Status.QUEUED: frozenset({Status.RUNNING, Status.FAILED, Status.CANCELED}),
+        Status.RUNNING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED, Status.QUEUED}),
+        Status.SUCCEEDED: frozenset(),
+        Status.FAILED: frozenset(),
+        Status.CANCELED: frozenset(),
+    }
+)
+"""From each status, those that may follow it. Running goes back to queued when a lease lapses or is returned."""
+
+
+def sources(target: Status) -> frozenset[Status]:
+    """The statuses from which ``target`` may be reached."""
+    return frozenset(source for source, targets in TRANSITIONS.items() if target in targets)
+
+
+class Lane(StrEnum):
+    """Which jobs go first."""
+
+    INTERACTIVE = "interactive"
+    """Somebody waits for it."""
+    BACKFILL = "backfill"
+    """A line of a batch: behind every interactive job."""
+
+
+class Frozen(BaseModel):
+    """Base of the parts of a job."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ScaledAdapter(Frozen):
+    """An adapter, pinned to a commit, and how strongly it is merged."""
+
+    adapter: ResolvedAdapter
+    scale: float
+
+
+class JobSpec(Frozen):
+    """Everything that fixes a job's pictures; nothing in it is left open."""
+
+    base_model: str = Field(description="slug")
+    prompt: str
+    negative_prompt: str | None
+    adapters: tuple[ScaledAdapter, ...]
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    steps: int
+    guidance_scale: float
+    scheduler: Scheduler | None = Field(description="unset means the model's own")
+    seed: int = Field(description="of the first picture; each further one adds 1")
+    image_count: int
+
+
+class Progress(Frozen):
+    """How far the drawing is."""
+
+    step: int
+    of: int
+
+
+Seconds = Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
+
+
+class Timings(Frozen):
+    """Seconds that each stage took; None until it is over."""
+
+    queued: Seconds | None = Field(None, description="from accepted to claimed by a worker")
+    adapter: Seconds | None = Field(None, description="fetch and parse the adapters")
+    swap: Seconds | None = Field(None, description="merge the adapters into the base model")
+    draw: Seconds | None = Field(None, description="run the pipeline")
+    publish: Seconds | None = Field(None, description="encode and upload the images")
+
+
+class StoredImage(Frozen):
+    """One picture in storage. ``flagged`` pictures were held back by the safety checker and have no key."""
+
+    key: str | None = Field(description="object key in the bucket")
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    bytes: int
+    sha256: str | None
+    seed: int
+    flagged: bool = False
+
+
+class Failure(Frozen):
+    """Why a job failed, for its submitter: a stable code, and a sentence to act on."""
+
+    code: str
+    message: str
+
+
+class Lease(Frozen):
+    """A worker's right to a job. ``attempt`` is the fencing token: a later attempt makes this one void."""
+
+    job_id: str
+    attempt: int
+
+
+class Job(Frozen):
+    """A job as the store keeps it. Times are those of the store's clock, in UTC."""
+
+    id: str
+    spec: JobSpec
+    lane: Lane
+    status: Status
+    attempt: int = Field(0, description="how many workers have claimed it")
+    worker: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    progress: Progress | None = None
+    timings: Timings = Timings()
+    images: tuple[StoredImage, ...] = ()
+    error: Failure | None = None
+
+    @property
+    def lease(self) -> Lease:
+        return Lease(job_id=self.id, attempt=self.attempt)

@@ -1,0 +1,97 @@
+"""What a client sees of a job."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.base_models import Scheduler
+from tasks.job import Failure, Job, Lane, Progress, ScaledAdapter, Status, StoredImage, Timings
+from tasks.service import Service
+
+
+class AdapterRecord(BaseModel):
+    """An adapter of a job, pinned to what was really merged."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ref: str = Field(description="as the request had it")
+    scale: float
+    source: str = Field(description="`hub` or `folder`")
+    repository: str
+    commit: str = Field(description="of the repository on the Hub; of a local file its SHA-256")
+    weight_name: str
+
+
+class ImageRecord(BaseModel):
+    """One picture of a job that succeeded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str | None = Field(description="made afresh at each poll; null for a flagged picture")
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    bytes: int
+    sha256: str | None
+    seed: int
+    flagged: bool = Field(description="held back by the safety checker")
+
+
+class JobRecord(BaseModel):
+    """A job as `GET /v1/jobs/{id}` answers it. Times are in UTC, timings in seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    status: Status
+    lane: Lane
+    position: int | None = Field(description="queued jobs of its base model before it, while it is queued")
+    progress: Progress | None = Field(description="while it is running")
+    base_model: str
+    prompt: str
+    negative_prompt: str | None
+    adapters: tuple[AdapterRecord, ...]
+    width: int = Field(description="pixels")
+    height: int = Field(description="pixels")
+    steps: int
+    guidance_scale: float
+    scheduler: Scheduler | None
+    seed: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    attempt: int
+    worker: str | None
+    timings: Timings
+    images: tuple[ImageRecord, ...]
+    error: Failure | None
+
+
+def record_of(service: Service, job: Job) -> JobRecord:
+    """The record of a job, with fresh URLs and its position in the queue."""
+    spec = job.spec
+    return JobRecord(
+        **job.model_dump(
+            include={"id", "status", "lane", "created_at", "started_at", "finished_at", "attempt", "worker"}
+        ),
+        **spec.model_dump(exclude={"adapters", "image_count"}),
+        position=service.store.position(job) if job.status is Status.QUEUED else None,
+        progress=job.progress if job.status is Status.RUNNING else None,
+        adapters=tuple(adapter_record(scaled) for scaled in spec.adapters),
+        timings=job.timings,
+        images=tuple(image_record(service, image) for image in job.images),
+        error=job.error,
+    )
+
+
+def adapter_record(scaled: ScaledAdapter) -> AdapterRecord:
+    """An adapter as the record shows it."""
+    fields = scaled.adapter.model_dump(include={"ref", "source", "repository", "commit", "weight_name"})
+    return AdapterRecord(**fields, scale=scaled.scale)
+
+
+def image_record(service: Service, image: StoredImage) -> ImageRecord:
+    """A picture as the record shows it, with a fresh URL."""
+    url = None if image.key is None else service.storage.url(image.key)
+    return ImageRecord(url=url, **image.model_dump(exclude={"key"}))

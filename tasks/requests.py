@@ -1,0 +1,51 @@
+"""What a client may ask for: the body of ``POST /v1/jobs``, bounded in every field."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from tasks.base_models import Scheduler
+
+MAX_PROMPT_CHARACTERS = 2000
+# The largest whole number that JSON carries exactly through every language.
+MAX_SEED = 2**53 - 1
+
+Prompt = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)]
+
+
+class AdapterRequest(BaseModel):
+    """One adapter of a request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ref: str = Field(
+        min_length=1,
+        max_length=300,
+        description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the local catalogue",
+        examples=["pixel"],
+    )
+    scale: float = Field(1.0, ge=-4, le=4, allow_inf_nan=False, description="how strongly the adapter is merged")
+
+
+class JobRequest(BaseModel):
+    """A request for pictures. What is left out comes from the base model's defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: Prompt = Field(min_length=1, examples=["a red circle on a blue background"])
+    negative_prompt: Prompt | None = None
+    adapters: tuple[AdapterRequest, ...] = Field((), max_length=8)
+    base_model: str | None = Field(
+        None, min_length=1, max_length=200, description="needed only without adapters; then the first one served"
+    )
+    width: int | None = Field(None, gt=0, le=8192, description="pixels")
+    height: int | None = Field(None, gt=0, le=8192, description="pixels")
+    steps: int | None = Field(None, gt=0, le=1000)
+    guidance_scale: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
+    scheduler: Scheduler | None = None
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="of the first picture; each further one adds 1. Left out: drawn by lot"
+    )
+    images: int = Field(1, ge=1, le=8, description="how many pictures")

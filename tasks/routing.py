@@ -1,0 +1,42 @@
+"""Which Celery queue a job travels on, with which priority."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from tasks.job import Job, Lane
+from tasks.job_store import JobStore
+
+logger = logging.getLogger(__name__)
+
+GENERATE = "generate"
+HOUSEKEEPING = "housekeeping"
+LIGHT_QUEUE = "light"
+"""Work without a device: housekeeping."""
+
+PRIORITIES: Mapping[Lane, int] = MappingProxyType({Lane.INTERACTIVE: 0, Lane.BACKFILL: 9})
+"""Celery's message priorities; on Valkey and Redis 0 goes first."""
+
+
+def queue_of(slug: str) -> str:
+    """The queue of a base model; only workers that keep this model warm listen on it."""
+    return f"base.{slug}"
+
+
+def send(celery: Celery, store: JobStore, job: Job) -> None:
+    """Send the message of a queued job to its base model's queue and note it as sent.
+
+    A broker that does not take it is no error here: the job is recorded as unsent, and housekeeping sends it later.
+    """
+    queue, priority = queue_of(job.spec.base_model), PRIORITIES[job.lane]
+    try:
+        celery.send_task(GENERATE, args=(job.id,), queue=queue, priority=priority, ignore_result=True)
+    except OperationalError as error:
+        logger.warning("job %s is recorded and not sent yet: %s", job.id, error)
+        return
+    store.mark_sent(job)

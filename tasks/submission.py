@@ -1,0 +1,83 @@
+"""From a request to a queued job."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from tasks.adapter_resolver import choose_base_model
+from tasks.base_models import Limits, ServedModel
+from tasks.errors import InvalidRequest
+from tasks.job import Job, JobSpec, Lane, ScaledAdapter
+from tasks.requests import MAX_SEED, JobRequest
+from tasks.routing import send
+from tasks.service import Service
+
+
+def submit(
+    service: Service, request: JobRequest, lane: Lane = Lane.INTERACTIVE, lot: Callable[[int], int] = secrets.randbelow
+) -> Job:
+    """Record a job and send its message to the queue of its base model.
+
+    Args:
+        lot: draws a seed below its argument, for a request that names none.
+
+    Raises:
+        InvalidRequest: an adapter, the base model or a setting cannot be served; the error names the field.
+        ServiceUnavailable: the job store or the Hub does not answer.
+    """
+    adapters = tuple(
+        ScaledAdapter(adapter=service.resolver.resolve(adapter.ref, field=f"adapters.{index}.ref"), scale=adapter.scale)
+        for index, adapter in enumerate(request.adapters)
+    )
+    model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
+    job = service.store.create(complete(request, model, adapters, lot), lane)
+    send(service.celery, service.store, job)
+    return job
+
+
+def complete(
+    request: JobRequest, model: ServedModel, adapters: tuple[ScaledAdapter, ...], lot: Callable[[int], int]
+) -> JobSpec:
+    """Fill what the request leaves out from the base model's defaults, and check the whole against its limits.
+
+    Raises:
+        InvalidRequest: a value is outside what the base model can draw; the error names the field.
+    """
+    spec = JobSpec(
+        base_model=model.slug,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        adapters=adapters,
+        width=request.width or model.defaults.width,
+        height=request.height or model.defaults.height,
+        steps=request.steps or model.defaults.steps,
+        guidance_scale=model.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale,
+        scheduler=request.scheduler,
+        seed=lot(MAX_SEED - request.images) if request.seed is None else request.seed,
+        image_count=request.images,
+    )
+    check_side("width", spec.width, model.limits)
+    check_side("height", spec.height, model.limits)
+    if spec.steps > model.limits.max_steps:
+        raise InvalidRequest(f"{model.slug} draws in at most {model.limits.max_steps} steps.", field="steps")
+    if len(adapters) > model.limits.max_adapters:
+        raise InvalidRequest(f"{model.slug} takes at most {model.limits.max_adapters} adapters.", field="adapters")
+    if spec.scheduler and spec.scheduler not in model.schedulers:
+        offered = ", ".join(model.schedulers) or "none but its own; leave the field out"
+        raise InvalidRequest(f"{model.slug} has no scheduler {spec.scheduler}; it offers {offered}.", field="scheduler")
+    return spec
+
+
+def check_side(field: str, pixels: int, limits: Limits) -> None:
+    """Check a width or a height.
+
+    Raises:
+        InvalidRequest: the base model cannot draw this size.
+    """
+    if not limits.min_side <= pixels <= limits.max_side or pixels % limits.multiple_of:
+        raise InvalidRequest(
+            f"{field} must be from {limits.min_side} to {limits.max_side} and a multiple of {limits.multiple_of}; "
+            f"it is {pixels}.",
+            field=field,
+        )

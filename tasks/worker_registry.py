@@ -1,0 +1,76 @@
+"""The workers alive: each notes itself every few seconds, and is forgotten when it stops doing so.
+
+stokehold:workers:<slug>   set     names of workers of a base model
+stokehold:worker:<name>    string  what the worker says of itself; expires
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict, Field
+from redis import Redis
+
+
+class MergedAdapter(BaseModel):
+    """An adapter that is merged into a worker's base model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ref: str
+    scale: float
+
+
+class WorkerNote(BaseModel):
+    """What a worker says of itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    base_model: str = Field(description="slug")
+    device: str
+    merged: tuple[MergedAdapter, ...] = ()
+
+
+class WorkerRegistry:
+    """Who works on which base model.
+
+    Args:
+        redis: a client that decodes its answers to ``str``.
+        forget_after_s: seconds of silence after which a worker counts as gone.
+    """
+
+    def __init__(self, redis: Redis, *, forget_after_s: float) -> None:
+        self._redis = redis
+        self._forget_after_ms = int(forget_after_s * 1000)
+
+    def note(self, worker: WorkerNote) -> None:
+        """Note that this worker lives."""
+        pipeline = self._redis.pipeline()
+        pipeline.sadd(_names(worker.base_model), worker.name)
+        pipeline.set(_note(worker.name), worker.model_dump_json(), px=self._forget_after_ms)
+        pipeline.execute()
+
+    def remove(self, worker: WorkerNote) -> None:
+        """Forget a worker that leaves."""
+        self._redis.srem(_names(worker.base_model), worker.name)
+        self._redis.delete(_note(worker.name))
+
+    def alive(self, slug: str) -> list[WorkerNote]:
+        """The workers of a base model, by name; those that fell silent are forgotten on the way."""
+        names = sorted(cast(set[str], self._redis.smembers(_names(slug))))
+        if not names:
+            return []
+        notes = cast(list[str | None], self._redis.mget([_note(name) for name in names]))
+        silent = [name for name, note in zip(names, notes, strict=True) if note is None]
+        if silent:
+            self._redis.srem(_names(slug), *silent)
+        return [WorkerNote.model_validate_json(note) for note in notes if note is not None]
+
+
+def _names(slug: str) -> str:
+    return f"stokehold:workers:{slug}"
+
+
+def _note(name: str) -> str:
+    return f"stokehold:worker:{name}"
