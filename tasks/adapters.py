@@ -1,0 +1,48 @@
+"""Adapters as the service knows them: one that a job uses, pinned; and one that the local catalogue offers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class AdapterSource(StrEnum):
+    """Where an adapter's file comes from."""
+
+    HUB = "hub"
+    """A repository on the model hub."""
+    FOLDER = "folder"
+    """A folder of this service's own."""
+
+
+class ResolvedAdapter(BaseModel):
+    """An adapter pinned to one file in one version, and to the base model that it was made for.
+
+    It travels in the job's record: a job that is run again fetches exactly this file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ref: str = Field(description="as the client wrote it")
+    source: AdapterSource
+    repository: str = Field(description="`owner/name` on the Hub, or the name in the local catalogue")
+    commit: str = Field(
+        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="commit on the Hub; of a local file, its SHA-256"
+    )
+    weight_name: str = Field(description="the file, as a path within its repository or folder")
+    base_model: str = Field(description="slug of the base model that serves it")
+
+
+class LocalAdapter(BaseModel):
+    """An adapter of the local catalogue, as ``GET /v1/adapters`` shows it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="what a request writes as `ref`")
+    base_model: str = Field(description="slug of the base model that serves it")
+    rank: int | None = Field(description="of its largest low-rank product; null for adapters that have none")
+    trigger_words: tuple[str, ...] = Field(description="words that a prompt needs for the full effect")
+    description: str
+    size_bytes: int
+    sha256: str
