@@ -1,0 +1,135 @@
+"""What a local adapter says of itself: its sidecar ``<name>.toml`` first, its own safetensors header second."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from tasks.errors import AdapterNotUsable
+
+PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pt", ".pth"})
+
+BASE_MODEL_KEYS = ("stokehold.base_model", "modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
+"""Header entries that may name the base model: our own, modelspec's and kohya's (``ss_``). Their values
+(``sd_xl_base_1.0``, ``stable-diffusion-xl-v1-base``) name a served model where ``models.toml`` has them as aliases."""
+TRIGGER_WORDS_KEY = "modelspec.trigger_phrase"
+DESCRIPTION_KEY = "modelspec.description"
+
+# The factor next to the input, in peft's, kohya's and diffusers' own older names: its first axis is the rank.
+_DOWN_FACTOR = re.compile(r"lora_A|lora[._]down")
+
+
+class Sidecar(BaseModel):
+    """``<name>.toml`` beside ``<name>.safetensors``. What it leaves out is taken from the file's header."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_model: str | None = Field(default=None, min_length=1, description="slug, id or alias of a base model")
+    rank: PositiveInt | None = None
+    trigger_words: tuple[str, ...] | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the header of a safetensors file says; the tensors themselves are not read."""
+
+    metadata: Mapping[str, str]
+    rank: int | None
+
+    @property
+    def base_models(self) -> tuple[str, ...]:
+        """Every name that the file gives its base model, without the endings that modelspec and kohya put on it."""
+        names = (self.metadata.get(key, "") for key in BASE_MODEL_KEYS)
+        return tuple(name.removesuffix("/lora").removesuffix(".safetensors") for name in names if name)
+
+    @property
+    def trigger_words(self) -> tuple[str, ...]:
+        words = self.metadata.get(TRIGGER_WORDS_KEY, "").split(",")
+        return tuple(word.strip() for word in words if word.strip())
+
+
+@dataclass(frozen=True)
+class AdapterDescription:
+    """An adapter in its author's words.
+
+    Attributes:
+        base_models: names of the base model it was made for; one of them may be served here.
+    """
+
+    base_models: tuple[str, ...]
+    rank: int | None
+    trigger_words: tuple[str, ...]
+    description: str
+
+
+def describe(path: Path) -> AdapterDescription:
+    """Read the sidecar and the header of a local adapter.
+
+    Raises:
+        AdapterNotUsable: the file is a pickle, no whole safetensors file or without a base model, or its sidecar is
+            wrong; the message says what to do.
+    """
+    if path.suffix in PICKLE_SUFFIXES:
+        raise AdapterNotUsable(f"{path.name} is a pickle, which may run code when loaded. Convert it to safetensors.")
+    header = read_header(path)
+    sidecar = read_sidecar(path.with_suffix(".toml"))
+    base_models = (sidecar.base_model,) if sidecar.base_model else header.base_models
+    if not base_models:
+        raise AdapterNotUsable(
+            f'{path.name} does not name its base model. Write base_model = "..." into {path.stem}.toml beside it.'
+        )
+    return AdapterDescription(
+        base_models=base_models,
+        rank=sidecar.rank or header.rank,
+        trigger_words=header.trigger_words if sidecar.trigger_words is None else sidecar.trigger_words,
+        description=header.metadata.get(DESCRIPTION_KEY, "") if sidecar.description is None else sidecar.description,
+    )
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a safetensors file and check that the file is whole.
+
+    Raises:
+        AdapterNotUsable: it cannot be read, or is no whole safetensors file.
+    """
+    try:
+        # "numpy" only because a framework must be named: nothing is imported before a tensor is read.
+        with safe_open(path, framework="numpy") as file:
+            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 (no mapping)
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise AdapterNotUsable(
+            f"{path.name} is no whole safetensors file ({error}). Copy or convert it again."
+        ) from error
+    except OSError as error:
+        raise AdapterNotUsable(
+            f"{path.name} cannot be read ({error}). Check that it exists and its permissions."
+        ) from error
+    ranks = (shape[0] for key, shape in shapes.items() if shape and _DOWN_FACTOR.search(key))
+    return Header(metadata, max(ranks, default=None))
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Read a sidecar; one that does not exist says nothing.
+
+    Raises:
+        AdapterNotUsable: it is no TOML, or an entry of it is unknown or wrong.
+    """
+    try:
+        return Sidecar.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except FileNotFoundError:
+        return Sidecar()
+    except OSError as error:
+        raise AdapterNotUsable(f"{path.name} cannot be read. Check its permissions.") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise AdapterNotUsable(f"{path.name} is not valid TOML in UTF-8: {error}.") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors(include_url=False))
+        raise AdapterNotUsable(f"{path.name} is wrong: {problems}.") from error

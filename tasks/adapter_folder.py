@@ -1,0 +1,168 @@
+"""The catalogue of local adapters: folders of ``<name>.safetensors`` files, read anew as the files change.
+
+A file that cannot be used is left out, by name and with its reason: in the log for the operator, once for each version
+of the file, and in the answer to whoever asks for it by name. One bad file must not take the others away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+from tasks.adapter_description import PICKLE_SUFFIXES, describe
+from tasks.adapter_reference import LOCAL_NAME, AdapterReference
+from tasks.adapters import AdapterSource, LocalAdapter, ResolvedAdapter
+from tasks.base_models import BaseModels
+from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".safetensors"
+
+Stamp = tuple[int, int, int]
+"""What changes when a file does: time of its last change in nanoseconds, size in bytes, inode."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What a file was found to be, as long as its and its sidecar's stamps stay the same."""
+
+    stamps: tuple[Stamp | None, Stamp | None]
+    outcome: LocalAdapter | AdapterNotUsable
+
+
+class AdapterFolders:
+    """The adapters of some folders. Thread-safe; where two folders hold the same name, the earlier folder wins."""
+
+    def __init__(self, folders: Sequence[Path], base_models: BaseModels) -> None:
+        """Read every adapter once, so that the operator learns at start what is left out.
+
+        Raises:
+            ConfigurationError: a folder does not exist.
+        """
+        for folder in folders:
+            if not folder.is_dir():
+                raise ConfigurationError(f"{folder} is no folder. Make it, or change STOKEHOLD_ADAPTER_FOLDERS.")
+        self._folders = tuple(folders)
+        self._base_models = base_models
+        self._entries: dict[Path, _Entry] = {}
+        self._lock = Lock()
+        self.adapters()
+
+    def adapters(self) -> tuple[LocalAdapter, ...]:
+        """Every adapter that can be used, by name. New, changed and removed files are noticed."""
+        paths = tuple(self._files())
+        outcomes = [self._outcome(path) for path in paths]
+        with self._lock:
+            for gone in self._entries.keys() - set(paths):
+                del self._entries[gone]
+        by_name = {found.name: found for found in reversed(outcomes) if isinstance(found, LocalAdapter)}
+        return tuple(by_name[name] for name in sorted(by_name))
+
+    def resolve(self, reference: AdapterReference) -> ResolvedAdapter:
+        """Pin a local adapter to the present content of its file.
+
+        Raises:
+            AdapterNotFound: no folder holds it.
+            AdapterNotUsable: its file, its sidecar or its base model stands in the way; the message says which.
+        """
+        path = find_file(self._folders, reference.repository)
+        if path is None:
+            raise AdapterNotFound(
+                f"There is no adapter {reference.repository!r} in the catalogue; GET /v1/adapters lists them. "
+                "An adapter on the Hub is written owner/name."
+            )
+        found = self._outcome(path)
+        if isinstance(found, AdapterNotUsable):
+            raise AdapterNotUsable(str(found))
+        return ResolvedAdapter(
+            ref=str(reference),
+            source=AdapterSource.FOLDER,
+            repository=found.name,
+            commit=found.sha256,
+            weight_name=path.name,
+            base_model=found.base_model,
+        )
+
+    def _files(self) -> Iterator[Path]:
+        for folder in self._folders:
+            try:
+                paths = sorted(folder.iterdir())
+            except OSError as error:
+                logger.error("adapter folder %s cannot be read, its adapters are missing: %s", folder, error)
+                continue
+            yield from (path for path in paths if path.suffix in {SUFFIX, *PICKLE_SUFFIXES})
+
+    def _outcome(self, path: Path) -> LocalAdapter | AdapterNotUsable:
+        stamps = _stamp(path), _stamp(path.with_suffix(".toml"))
+        with self._lock:
+            known = self._entries.get(path)
+            if known is None or known.stamps != stamps:
+                known = self._entries[path] = _Entry(stamps, self._read(path))
+            return known.outcome
+
+    def _read(self, path: Path) -> LocalAdapter | AdapterNotUsable:
+        try:
+            return self._describe(path)
+        except AdapterNotUsable as error:
+            logger.warning("adapter %s is left out: %s", path, error)
+            return error
+
+    def _describe(self, path: Path) -> LocalAdapter:
+        if not LOCAL_NAME.fullmatch(path.stem):
+            raise AdapterNotUsable(
+                f"{path.name} cannot be asked for by its name. Rename it: lower-case letters, digits, '.', '_' and '-'."
+            )
+        description = describe(path)
+        base_model = self._base_models.find(*description.base_models)
+        if base_model is None:
+            raise AdapterNotUsable(
+                f"{path.name} was made for {' or '.join(description.base_models)}, which is not served here."
+            )
+        return LocalAdapter(
+            name=path.stem,
+            base_model=base_model.slug,
+            rank=description.rank,
+            trigger_words=description.trigger_words,
+            description=description.description,
+            size_bytes=path.stat().st_size,
+            sha256=file_sha256(path),
+        )
+
+
+def find_file(folders: Sequence[Path], name: str) -> Path | None:
+    """The file of the local adapter ``name``, in the first folder that holds one."""
+    paths = (folder / f"{name}{SUFFIX}" for folder in folders)
+    return next((path for path in paths if path.is_file()), None)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, computed once for each version of it.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    stamp = _stamp(path)
+    if stamp is None:
+        raise FileNotFoundError(path)
+    return _sha256(path, stamp)
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: Path, stamp: Stamp) -> str:  # noqa: ARG001 (the stamp is there for the cache)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """What changes when the file does; None where there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,224 @@
+"""The catalogue of local adapters."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tasks.adapter_folder import AdapterFolders
+from tasks.adapter_reference import AdapterReference
+from tasks.adapters import AdapterSource, LocalAdapter, ResolvedAdapter
+from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
+from tests.support.base_models import DEMO_AND_SDXL
+from tests.support.safetensors_files import lora_bytes, write_lora
+
+LORA = lora_bytes()
+FOR_DEMO = 'base_model = "stokehold/demo"\n'
+
+
+def folders(*paths: Path) -> AdapterFolders:
+    return AdapterFolders(paths, DEMO_AND_SDXL)
+
+
+def names(catalogue: AdapterFolders) -> list[str]:
+    return [adapter.name for adapter in catalogue.adapters()]
+
+
+def test_an_adapter_is_described_by_its_sidecar(tmp_path: Path) -> None:
+    sidecar = FOR_DEMO + 'rank = 8\ntrigger_words = ["pxl"]\ndescription = "Coarse pixels"\n'
+    path = write_lora(tmp_path, "pixel", sidecar=sidecar, rank=4)
+
+    adapters = folders(tmp_path).adapters()
+
+    assert adapters == (
+        LocalAdapter(
+            name="pixel",
+            base_model="demo",
+            rank=8,
+            trigger_words=("pxl",),
+            description="Coarse pixels",
+            size_bytes=path.stat().st_size,
+            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "base_model"),
+    [
+        ({"stokehold.base_model": "demo"}, "demo"),
+        ({"modelspec.architecture": "stable-diffusion-xl-v1-base/lora"}, "sdxl"),
+        ({"ss_sd_model_name": "sd_xl_base_1.0.safetensors"}, "sdxl"),
+        (
+            {"ss_base_model_version": "unheard of", "ss_sd_model_name": "StabilityAI/stable-diffusion-xl-base-1.0"},
+            "sdxl",
+        ),
+    ],
+)
+def test_without_a_sidecar_the_file_itself_names_its_base_model(
+    tmp_path: Path, metadata: dict[str, str], base_model: str
+) -> None:
+    write_lora(tmp_path, "style", metadata=metadata)
+
+    assert [adapter.base_model for adapter in folders(tmp_path).adapters()] == [base_model]
+
+
+def test_trigger_words_and_description_are_read_from_the_header_too(tmp_path: Path) -> None:
+    header = {"modelspec.trigger_phrase": "pxl, pixel art", "modelspec.description": "Coarse pixels"}
+    write_lora(tmp_path, "pixel", sidecar=FOR_DEMO, metadata=header)
+
+    (adapter,) = folders(tmp_path).adapters()
+
+    assert (adapter.trigger_words, adapter.description) == (("pxl", "pixel art"), "Coarse pixels")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "unet.to_q.lora_A.weight",
+        "unet.to_q.lora_A.default.weight",
+        "lora_unet_to_q.lora_down.weight",
+        "unet.processor.to_q_lora.down.weight",
+    ],
+)
+def test_the_rank_is_the_largest_of_the_low_rank_factors_whatever_their_names(tmp_path: Path, key: str) -> None:
+    tensors = {f"a.{key}": np.ones((4, 64), np.float32), f"b.{key}": np.ones((16, 64), np.float32)}
+    save_file(tensors, tmp_path / "pixel.safetensors", metadata={"stokehold.base_model": "demo"})
+
+    assert [adapter.rank for adapter in folders(tmp_path).adapters()] == [16]
+
+
+def test_an_adapter_without_low_rank_factors_has_no_rank(tmp_path: Path) -> None:
+    tensors = {"lora_unet_to_q.lokr_w1": np.ones((4, 4), np.float32)}
+    save_file(tensors, tmp_path / "lokr.safetensors", metadata={"stokehold.base_model": "demo"})
+
+    assert [adapter.rank for adapter in folders(tmp_path).adapters()] == [None]
+
+
+def test_a_name_is_resolved_to_the_content_of_its_file(tmp_path: Path) -> None:
+    path = write_lora(tmp_path, "pixel", sidecar=FOR_DEMO)
+
+    resolved = folders(tmp_path).resolve(AdapterReference("pixel"))
+
+    assert resolved == ResolvedAdapter(
+        ref="pixel",
+        source=AdapterSource.FOLDER,
+        repository="pixel",
+        commit=hashlib.sha256(path.read_bytes()).hexdigest(),
+        weight_name="pixel.safetensors",
+        base_model="demo",
+    )
+    assert ResolvedAdapter.model_validate_json(resolved.model_dump_json()) == resolved
+
+
+def test_adapters_that_come_change_and_go_are_noticed_without_a_restart(tmp_path: Path) -> None:
+    catalogue = folders(tmp_path)
+    assert names(catalogue) == []
+
+    path = write_lora(tmp_path, "pixel", sidecar=FOR_DEMO)
+    before = catalogue.resolve(AdapterReference("pixel"))
+    assert names(catalogue) == ["pixel"]
+
+    write_lora(tmp_path, "pixel", sidecar='base_model = "sdxl"', rank=8)
+    after = catalogue.resolve(AdapterReference("pixel"))
+    assert (before.base_model, after.base_model) == ("demo", "sdxl")
+    assert before.commit != after.commit
+
+    path.unlink()
+    assert names(catalogue) == []
+    with pytest.raises(AdapterNotFound):
+        catalogue.resolve(AdapterReference("pixel"))
+
+
+def test_of_two_adapters_with_one_name_the_earlier_folder_s_counts(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, rank in ((first, 4), (second, 8)):
+        folder.mkdir()
+        write_lora(folder, "pixel", sidecar=FOR_DEMO, rank=rank)
+
+    catalogue = folders(first, second)
+
+    assert [adapter.rank for adapter in catalogue.adapters()] == [4]
+    assert catalogue.resolve(AdapterReference("pixel")).commit == catalogue.adapters()[0].sha256
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"bad.safetensors": b"not a header"}, "no whole safetensors file"),
+        ({"bad.safetensors": LORA}, r'Write base_model = "..." into bad.toml'),
+        ({"bad.safetensors": LORA, "bad.toml": b'base_model = "black-forest-labs/FLUX.1-dev"'}, "not served here"),
+        ({"bad.safetensors": LORA, "bad.toml": b"base_model ="}, "not valid TOML"),
+        ({"bad.safetensors": LORA, "bad.toml": b"\xff"}, "not valid TOML"),
+        ({"bad.safetensors": LORA, "bad.toml": b'base_modell = "demo"'}, "bad.toml is wrong: base_modell"),
+        ({"bad.safetensors": LORA, "bad.toml": b"rank = 0"}, "bad.toml is wrong: rank"),
+        ({"Bad Name.safetensors": LORA, "Bad Name.toml": FOR_DEMO.encode()}, "Rename it"),
+        ({"bad.pt": b"a pickle"}, "is a pickle, which may run code when loaded. Convert it to safetensors"),
+    ],
+)
+def test_one_bad_file_is_left_out_and_the_operator_is_told_once_which_and_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, files: dict[str, bytes], reason: str
+) -> None:
+    write_lora(tmp_path, "good", sidecar=FOR_DEMO)
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    bad = tmp_path / next(iter(files))
+
+    catalogue = folders(tmp_path)
+
+    assert names(catalogue) == names(catalogue) == ["good"]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert f"adapter {bad} is left out" in record.getMessage()
+    assert reason in record.getMessage()
+
+
+def test_who_asks_for_a_bad_file_by_name_is_told_why_it_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(b"not a header")
+
+    with pytest.raises(AdapterNotUsable, match=r"bad\.safetensors is no whole safetensors file") as refused:
+        folders(tmp_path).resolve(AdapterReference("bad"))
+
+    assert str(tmp_path) not in str(refused.value)
+
+
+def test_a_file_that_was_still_being_copied_is_usable_once_it_is_whole(tmp_path: Path) -> None:
+    path = write_lora(tmp_path, "pixel", sidecar=FOR_DEMO)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-8])
+    catalogue = folders(tmp_path)
+    assert names(catalogue) == []
+
+    path.write_bytes(whole)
+
+    assert names(catalogue) == ["pixel"]
+
+
+def test_an_unknown_name_is_told_where_the_names_are(tmp_path: Path) -> None:
+    with pytest.raises(AdapterNotFound, match="GET /v1/adapters"):
+        folders(tmp_path).resolve(AdapterReference("nothing"))
+
+
+def test_a_folder_that_does_not_exist_is_an_error_at_start(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"missing is no folder.*STOKEHOLD_ADAPTER_FOLDERS"):
+        folders(tmp_path / "missing")
+
+
+def test_a_folder_that_goes_away_later_takes_only_its_own_adapters_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stays, goes = tmp_path / "stays", tmp_path / "goes"
+    for folder in (stays, goes):
+        folder.mkdir()
+        write_lora(folder, f"in-{folder.name}", sidecar=FOR_DEMO)
+    catalogue = folders(stays, goes)
+
+    goes.rename(tmp_path / "gone")
+
+    assert names(catalogue) == ["in-stays"]
+    assert f"adapter folder {goes} cannot be read" in caplog.text
