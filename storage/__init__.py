@@ -1,0 +1,16 @@
+"""Images and files in S3-compatible storage, and URLs for them. Imports nothing else of this project."""
+
+from storage.config import S3Config
+from storage.errors import BucketMissing, ObjectNotFound, StorageError, StorageMisconfigured, StorageNotReachable
+from storage.s3 import S3Storage, StoredObject
+
+__all__ = [
+    "BucketMissing",
+    "ObjectNotFound",
+    "S3Config",
+    "S3Storage",
+    "StorageError",
+    "StorageMisconfigured",
+    "StorageNotReachable",
+    "StoredObject",
+]

@@ -1,0 +1,49 @@
+"""The boto3 client: how it speaks, and how long it waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from storage.config import S3Config
+from storage.errors import StorageMisconfigured
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+PATIENT = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+"""For the work itself, in seconds: at most about a minute before a job hears that storage is away."""
+
+PROMPT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
+"""For a health check, in seconds: it must answer before whoever asks gives up."""
+
+
+def connect(config: S3Config, endpoint: str | None, timing: Config) -> S3Client:
+    """A client of the service at ``endpoint``, or of AWS. Many threads may use it; nothing is connected to yet.
+
+    Raises:
+        StorageMisconfigured: the endpoint is no URL.
+    """
+    # Other services know buckets by path, not by host name, and seldom the newer checksum trailers: those are sent
+    # only where S3 demands them.
+    options = Config(
+        signature_version="s3v4",
+        s3={"addressing_style": "path" if endpoint else "auto"},
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    try:
+        return boto3.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=config.region,
+            aws_access_key_id=config.access_key,
+            aws_secret_access_key=config.secret_key,
+            config=timing.merge(options),
+        )
+    except ValueError as error:
+        raise StorageMisconfigured(
+            f"{error}. Set STOKEHOLD_S3_ENDPOINT to a URL such as http://127.0.0.1:8333."
+        ) from error

@@ -1,0 +1,171 @@
+"""Put images into an S3-compatible bucket, take them out, and hand out URLs for them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+
+from storage.client import PATIENT, PROMPT, connect
+from storage.config import S3Config
+from storage.errors import BucketMissing, StorageError
+from storage.translation import translated
+
+if TYPE_CHECKING:
+    from types_boto3_s3.literals import BucketLocationConstraintType
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as it was stored: its key, its size in bytes, and the sha256 of its content in hex."""
+
+    key: str
+    bytes: int
+    sha256: str
+
+
+class S3Storage:
+    """One bucket. May be used from many threads at once (boto3's clients may). Nothing is connected to yet.
+
+    Raises:
+        StorageMisconfigured: the endpoint is no URL.
+    """
+
+    def __init__(self, config: S3Config) -> None:
+        self._config = config
+        self._client = connect(config, config.endpoint, PATIENT)
+        self._prompt_client = connect(config, config.endpoint, PROMPT)
+        self._signing_client = connect(config, config.public_endpoint or config.endpoint, PATIENT)
+
+    def ensure_bucket(self) -> None:
+        """See at start that the bucket can be used, and make it where it is missing and that is allowed.
+
+        Raises:
+            StorageMisconfigured: the bucket is missing and may not be made, or the credentials are not accepted.
+            StorageNotReachable: nobody answers.
+        """
+        try:
+            self.check()
+        except BucketMissing:
+            if not self._config.create_bucket:
+                raise
+            self._create_bucket()
+
+    def check(self) -> None:
+        """See that the bucket can be used, within about three seconds.
+
+        It lists one object instead of asking for the bucket's head: a head's refusal has no body and so no reason.
+
+        Raises:
+            StorageMisconfigured: the bucket is missing, or the credentials are not accepted.
+            StorageNotReachable: nobody answers.
+        """
+        with translated(self._config):
+            self._prompt_client.list_objects_v2(Bucket=self._config.bucket, MaxKeys=1)
+
+    def put(
+        self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
+    ) -> StoredObject:
+        """Store an object. Its content never changes, so whoever fetches it may keep it for ever.
+
+        Args:
+            key: where; an object that is there already is replaced.
+            body: the content; storage is given its sha256 to compare.
+            content_type: what a browser is told that it is.
+            metadata: names and values in ASCII that are kept with the object.
+
+        Raises:
+            StorageError: the object was not stored.
+        """
+        digest = hashlib.sha256(body)
+        with translated(self._config):
+            self._client.put_object(
+                Bucket=self._config.bucket,
+                Key=key,
+                Body=body,
+                ContentType=content_type,
+                CacheControl="public, max-age=31536000, immutable",
+                ChecksumSHA256=base64.b64encode(digest.digest()).decode(),
+                Metadata=metadata or {},
+            )
+        return StoredObject(key=key, bytes=len(body), sha256=digest.hexdigest())
+
+    def get(self, key: str) -> bytes:
+        """The content of an object.
+
+        Raises:
+            ObjectNotFound: there is none of this key.
+            StorageError: it could not be read.
+        """
+        with translated(self._config):
+            return self._client.get_object(Bucket=self._config.bucket, Key=key)["Body"].read()
+
+    def url(self, key: str) -> str:
+        """A URL that opens the object in a browser: below the public base URL, or presigned afresh. Asks no server.
+
+        Raises:
+            StorageMisconfigured: there are no credentials to sign with.
+        """
+        if self._config.public_base_url is not None:
+            return f"{self._config.public_base_url.rstrip('/')}/{quote(key)}"
+        with translated(self._config):
+            return self._signing_client.generate_presigned_url(
+                "get_object", {"Bucket": self._config.bucket, "Key": key}, ExpiresIn=self._config.url_ttl_s
+            )
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """The keys that begin with ``prefix``, in order.
+
+        Raises:
+            StorageError: they could not be listed.
+        """
+        for page in self._pages(prefix):
+            yield from page
+
+    def delete(self, prefix: str) -> int:
+        """Remove every object whose key begins with ``prefix``; the number removed.
+
+        Raises:
+            ValueError: the prefix is empty, which would empty the bucket.
+            StorageError: some could not be removed; those before them are gone.
+        """
+        if not prefix:
+            raise ValueError("an empty prefix would remove every object of the bucket")
+        return sum(self._delete_page(page) for page in self._pages(prefix))
+
+    def _create_bucket(self) -> None:
+        with translated(self._config):
+            try:
+                if self._config.region == "us-east-1":  # the one region that S3 does not take as a constraint
+                    self._client.create_bucket(Bucket=self._config.bucket)
+                else:
+                    region = cast("BucketLocationConstraintType", self._config.region)
+                    self._client.create_bucket(
+                        Bucket=self._config.bucket, CreateBucketConfiguration={"LocationConstraint": region}
+                    )
+            except self._client.exceptions.BucketAlreadyOwnedByYou:
+                return  # another process of ours was faster
+
+    def _pages(self, prefix: str) -> Iterator[tuple[str, ...]]:
+        """Keys by the page, which S3 makes 1000 keys at most: as many as one deletion takes."""
+        paginator = self._client.get_paginator("list_objects_v2")
+        with translated(self._config):
+            for page in paginator.paginate(Bucket=self._config.bucket, Prefix=prefix):
+                yield tuple(item["Key"] for item in page.get("Contents", ()))
+
+    def _delete_page(self, keys: tuple[str, ...]) -> int:
+        if not keys:
+            return 0
+        with translated(self._config):
+            answer = self._client.delete_objects(
+                Bucket=self._config.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+            )
+        if problems := answer.get("Errors"):
+            first = problems[0]
+            raise StorageError(
+                f"{len(problems)} objects were not removed; the first is {first['Key']}: {first['Message']}"
+            )
+        return len(keys)
