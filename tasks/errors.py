@@ -118,18 +118,21 @@ class BrokerUnavailable(ServiceUnavailable):
     """Valkey/Redis does not answer."""
 
     code = "broker_unavailable"
+    title = "The broker is unavailable for the moment"
 
 
 class HubUnavailable(ServiceUnavailable):
     """The model hub does not answer."""
 
     code = "hub_unavailable"
+    title = "The model hub is unavailable for the moment"
 
 
 class StorageUnavailable(ServiceUnavailable):
     """The S3-compatible storage does not answer."""
 
     code = "storage_unavailable"
+    title = "The storage is unavailable for the moment"
 
 
 class JobFailed(StokeholdError):
