@@ -127,7 +127,9 @@ class BaseModels:
         model = self.find(name)
         if model is None:
             served = ", ".join(sorted(model.slug for model in self.models))
-            raise BaseModelNotServed(f"Base model {name!r} is not served here; served are: {served}.", field="base_model")
+            raise BaseModelNotServed(
+                f"Base model {name!r} is not served here; these are: {served}.", field="base_model"
+            )
         return model
 
 

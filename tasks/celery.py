@@ -1,7 +1,7 @@
 """The Celery application, its configuration and its two tasks.
 
-The API sends messages through it, the workers and the light worker run it (``celery -A tasks.celery``). It also carries the
-parts that a task body needs: the service, and in a worker with a device the runner.
+The API sends messages through it; the workers and the light worker run it (``celery -A tasks.celery``). It also carries
+the parts that a task body needs: the service, and in a worker with a device the runner.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
 
 Runner = Callable[[str], None]
-"""Works on the job of this id. Installed by the worker when its pipeline is warm, so that nothing here imports torch."""
+"""Works on the job of this id. The worker installs it when its pipeline is warm, so that nothing here imports torch."""
 
 
 class Application(Celery):
@@ -54,7 +54,6 @@ def celery_options(configuration: Settings) -> dict[str, object]:
         # The default blocks a request for 19 s when the broker is away; the job is recorded and can be sent later.
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
         "broker_connection_retry_on_startup": True,
-        "worker_hijack_root_logger": False,
         "beat_schedule": {
             routing.HOUSEKEEPING: {
                 "task": routing.HOUSEKEEPING,

@@ -27,7 +27,9 @@ def take_back(service: Service, job: Job) -> None:
     """Queue a job again whose worker is gone, or end it after the last attempt."""
     try:
         if job.attempt >= service.settings.max_attempts:
-            message = f"The worker died {job.attempt} times while it worked on this job. Ask for a smaller or simpler one."
+            message = (
+                f"The worker died {job.attempt} times while it worked on this job. Ask for a smaller or simpler one."
+            )
             service.store.fail(job, Failure(code=WorkerLost.code, message=message))
             logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.attempt)
         else:

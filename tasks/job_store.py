@@ -1,7 +1,8 @@
 """The job store: who may work on which job is decided here, once, in Valkey or Redis.
 
-Celery delivers a message at least once. Every step of a job's life is therefore one atomic script (``tasks/lua``), and a
-step by a worker holds only under its fencing token. All times are the server's, so that machines need not agree on theirs.
+Celery delivers a message at least once. Every step of a job's life is therefore one atomic script (``tasks/lua``), and
+a step by a worker holds only under its fencing token. All times are the server's, so that machines need not agree on
+theirs.
 
     stokehold:job:<id>           hash    the job
     stokehold:waiting:<slug>     sorted  ids of queued jobs of a base model, in the order in which they are due
@@ -17,11 +18,11 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-from pydantic import BaseModel, TypeAdapter
-from redis import Redis
+from pydantic import TypeAdapter
 
+from tasks.broker import Broker, broker_errors
 from tasks.errors import JobNotFound, LeaseLost, StatusConflict
 from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Status, StoredImage, Timings, sources
 
@@ -33,27 +34,34 @@ LEASES = "stokehold:leases"
 LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
 
 IMAGES = TypeAdapter(tuple[StoredImage, ...])
+JSON_FIELDS: Mapping[str, TypeAdapter[Any]] = {
+    "spec": TypeAdapter(JobSpec),
+    "progress": TypeAdapter(Progress),
+    "timings": TypeAdapter(Timings),
+    "error": TypeAdapter(Failure),
+    "images": IMAGES,
+}
 
 
 class JobStore:
     """Jobs, from accepted to expired.
 
     Args:
-        redis: a client that decodes its answers to ``str``.
+        broker: where everything is kept.
         lease_s: seconds without a sign of life after which a job may be taken from its worker.
         retention_s: seconds that a finished job is kept.
         new_id: makes the ids of jobs; must be unguessable.
     """
 
-    def __init__(self, redis: Redis, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
-        self._redis = redis
+    def __init__(self, broker: Broker, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
+        self._broker = broker
         self._lease_s = lease_s
         self._retention_s = retention_s
         self._new_id = new_id
-        self._create = redis.register_script((LUA / "create.lua").read_text("utf-8"))
-        self._move = redis.register_script((LUA / "move.lua").read_text("utf-8"))
-        self._mark_sent = redis.register_script((LUA / "mark_sent.lua").read_text("utf-8"))
-        self._renew = redis.register_script((LUA / "renew.lua").read_text("utf-8"))
+        self._create = broker.register_script((LUA / "create.lua").read_text("utf-8"))
+        self._move = broker.register_script((LUA / "move.lua").read_text("utf-8"))
+        self._mark_sent = broker.register_script((LUA / "mark_sent.lua").read_text("utf-8"))
+        self._renew = broker.register_script((LUA / "renew.lua").read_text("utf-8"))
 
     def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE) -> Job:
         """Record a new job as queued. Its message is not sent yet."""
@@ -74,7 +82,7 @@ class JobStore:
         Raises:
             JobNotFound: there is none, or it has expired.
         """
-        fields = cast(dict[str, str], self._redis.hgetall(_job(job_id)))
+        fields = cast(dict[str, str], self._broker.hgetall(_job(job_id)))
         if not fields:
             raise JobNotFound(f"There is no job {job_id!r}. It may have expired; submit it again.")
         return _job_of(job_id, fields)
@@ -129,19 +137,19 @@ class JobStore:
 
     def lapsed(self) -> list[Job]:
         """Running jobs whose worker gave no sign of life for the length of a lease."""
-        return self._existing(self._redis.zrangebyscore(LEASES, "-inf", self._now()))
+        return self._existing(self._broker.zrangebyscore(LEASES, "-inf", self._now()))
 
     def unsent(self, older_than_s: float) -> list[Job]:
         """Queued jobs of at least this age whose message is not known to be sent."""
-        return self._existing(self._redis.zrangebyscore(UNSENT, "-inf", self._now() - older_than_s))
+        return self._existing(self._broker.zrangebyscore(UNSENT, "-inf", self._now() - older_than_s))
 
     def position(self, job: Job) -> int | None:
         """How many queued jobs of its base model are before it; None once it waits no more."""
-        return cast(int | None, self._redis.zrank(_waiting(job.spec.base_model), job.id))
+        return cast(int | None, self._broker.zrank(_waiting(job.spec.base_model), job.id))
 
     def waiting(self, slug: str) -> int:
         """How many jobs of a base model are queued."""
-        return cast(int, self._redis.zcard(_waiting(slug)))
+        return self._broker.zcard(_waiting(slug))
 
     def wait(self, job_id: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
         """The job, as soon as its status is another than now or the time is over.
@@ -150,7 +158,7 @@ class JobStore:
             JobNotFound: there is none.
         """
         deadline = clock() + timeout_s
-        with closing(self._redis.pubsub(ignore_subscribe_messages=True)) as changes:
+        with broker_errors(), closing(self._broker.pubsub(ignore_subscribe_messages=True)) as changes:
             changes.subscribe(_channel(job_id))
             changes.get_message(ignore_subscribe_messages=False, timeout=timeout_s)  # subscribed: no change goes unseen
             job = self.get(job_id)
@@ -187,13 +195,13 @@ class JobStore:
     def _existing(self, ids: object) -> list[Job]:
         jobs = []
         for job_id in cast(list[str], ids):
-            fields = cast(dict[str, str], self._redis.hgetall(_job(job_id)))
+            fields = cast(dict[str, str], self._broker.hgetall(_job(job_id)))
             if fields:
                 jobs.append(_job_of(job_id, fields))
         return jobs
 
     def _now(self) -> float:
-        seconds, microseconds = cast(tuple[int, int], self._redis.time())
+        seconds, microseconds = self._broker.time()
         return seconds + microseconds / 1e6
 
 
@@ -230,12 +238,3 @@ def _job_of(job_id: str, fields: Mapping[str, str]) -> Job:
         if name in fields:
             parsed[name] = model.validate_json(fields[name])
     return Job.model_validate({"id": job_id, **parsed})
-
-
-JSON_FIELDS: Mapping[str, TypeAdapter[BaseModel] | TypeAdapter[tuple[StoredImage, ...]]] = {
-    "spec": TypeAdapter(JobSpec),
-    "progress": TypeAdapter(Progress),
-    "timings": TypeAdapter(Timings),
-    "error": TypeAdapter(Failure),
-    "images": IMAGES,
-}

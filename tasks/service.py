@@ -6,17 +6,13 @@ import uuid
 from dataclasses import dataclass
 
 from celery import Celery
-from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
 from storage import S3Config, S3Storage
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.base_models import BaseModels, read_base_models
+from tasks.broker import Broker, connect
 from tasks.job_store import JobStore
 from tasks.settings import Settings
 from tasks.worker_registry import WorkerRegistry
@@ -28,7 +24,7 @@ class Service:
 
     settings: Settings
     celery: Celery
-    redis: Redis
+    broker: Broker
     base_models: BaseModels
     adapter_folders: AdapterFolders
     resolver: AdapterResolver
@@ -43,34 +39,23 @@ def build_service(settings: Settings, celery: Celery) -> Service:
     Raises:
         ConfigurationError: ``models.toml`` or an adapter folder is wrong.
     """
-    redis = connect(settings.broker_url)
+    broker = connect(settings.broker_url)
     base_models = read_base_models(settings.models_file)
     adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
     return Service(
         settings=settings,
         celery=celery,
-        redis=redis,
+        broker=broker,
         base_models=base_models,
         adapter_folders=adapter_folders,
-        resolver=AdapterResolver(base_models, adapter_folders, AdapterHub(base_models), ttl_s=settings.resolution_ttl_s),
-        store=JobStore(
-            redis, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
+        resolver=AdapterResolver(
+            base_models, adapter_folders, AdapterHub(base_models), ttl_s=settings.resolution_ttl_s
         ),
-        workers=WorkerRegistry(redis, forget_after_s=settings.lease_s),
+        store=JobStore(
+            broker, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
+        ),
+        workers=WorkerRegistry(broker, forget_after_s=settings.lease_s),
         storage=S3Storage(storage_config(settings)),
-    )
-
-
-def connect(broker_url: str) -> Redis:
-    """A client with bounded waits: a server that is away is noticed within about two seconds."""
-    retry = Retry(ExponentialBackoff(base=0.05, cap=0.5), retries=2)
-    return Redis.from_url(
-        broker_url,
-        decode_responses=True,
-        socket_connect_timeout=1,
-        socket_timeout=5,
-        retry=retry,
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
     )
 
 

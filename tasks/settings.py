@@ -12,9 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from pydantic import field_validator
 
 PREFIX = "STOKEHOLD_"
 
@@ -38,7 +37,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     broker_url: str = Field(
-        "redis://127.0.0.1:6379/0", pattern="^(redis|rediss|unix)://", description="Valkey or Redis: queues and job store"
+        "redis://127.0.0.1:6379/0",
+        pattern="^(redis|rediss|unix)://",
+        description="Valkey or Redis: queues and job store",
     )
     s3_endpoint: str | None = Field(None, pattern="^https?://", description="S3-compatible endpoint; unset means AWS")
     s3_region: str = Field("us-east-1", description="region to sign for")
@@ -56,13 +57,12 @@ class Settings(BaseSettings):
     adapter_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         (Path("demo/loras"),), description="folders of local adapters, separated by `:`"
     )
-    resolution_ttl_s: NonNegativeFloat = Field(300, description="seconds that a resolved adapter reference is remembered")
+    resolution_ttl_s: NonNegativeFloat = Field(300, description="seconds that a resolved reference is remembered")
 
     device: Device = Field(Device.AUTO, description="`cpu`, `cuda`, `mps` or `auto` (the best there is)")
     concurrency: PositiveInt = Field(3, description="threads of a worker: one prepares, one draws, one publishes")
-    adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory for parsed adapters, per worker")
 
-    lease_s: PositiveFloat = Field(15, description="seconds without a heartbeat after which a job is taken from its worker")
+    lease_s: PositiveFloat = Field(15, description="seconds of silence after which a worker loses a job")
     housekeeping_s: PositiveFloat = Field(5, description="seconds between two rounds of housekeeping")
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
     retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
-from redis import Redis
+
+from tasks.broker import Broker
 
 
 class MergedAdapter(BaseModel):
@@ -36,35 +37,33 @@ class WorkerRegistry:
     """Who works on which base model.
 
     Args:
-        redis: a client that decodes its answers to ``str``.
+        broker: where everything is kept.
         forget_after_s: seconds of silence after which a worker counts as gone.
     """
 
-    def __init__(self, redis: Redis, *, forget_after_s: float) -> None:
-        self._redis = redis
+    def __init__(self, broker: Broker, *, forget_after_s: float) -> None:
+        self._broker = broker
         self._forget_after_ms = int(forget_after_s * 1000)
 
     def note(self, worker: WorkerNote) -> None:
         """Note that this worker lives."""
-        pipeline = self._redis.pipeline()
-        pipeline.sadd(_names(worker.base_model), worker.name)
-        pipeline.set(_note(worker.name), worker.model_dump_json(), px=self._forget_after_ms)
-        pipeline.execute()
+        self._broker.set(_note(worker.name), worker.model_dump_json(), px=self._forget_after_ms)
+        self._broker.sadd(_names(worker.base_model), worker.name)
 
     def remove(self, worker: WorkerNote) -> None:
         """Forget a worker that leaves."""
-        self._redis.srem(_names(worker.base_model), worker.name)
-        self._redis.delete(_note(worker.name))
+        self._broker.srem(_names(worker.base_model), worker.name)
+        self._broker.delete(_note(worker.name))
 
     def alive(self, slug: str) -> list[WorkerNote]:
         """The workers of a base model, by name; those that fell silent are forgotten on the way."""
-        names = sorted(cast(set[str], self._redis.smembers(_names(slug))))
+        names = sorted(cast(set[str], self._broker.smembers(_names(slug))))
         if not names:
             return []
-        notes = cast(list[str | None], self._redis.mget([_note(name) for name in names]))
+        notes = cast(list[str | None], self._broker.mget([_note(name) for name in names]))
         silent = [name for name, note in zip(names, notes, strict=True) if note is None]
         if silent:
-            self._redis.srem(_names(slug), *silent)
+            self._broker.srem(_names(slug), *silent)
         return [WorkerNote.model_validate_json(note) for note in notes if note is not None]
 
 

@@ -1,0 +1,50 @@
+"""The connection to Valkey or Redis: bounded waits, and one error of ours when the server is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from tasks.errors import BrokerUnavailable
+
+
+@contextmanager
+def broker_errors() -> Iterator[None]:
+    """Translate the client's connection errors.
+
+    Raises:
+        BrokerUnavailable: the server is away, refuses us, is loading its data or does not answer in time.
+    """
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError) as error:
+        raise BrokerUnavailable(
+            f"Valkey does not answer ({error}). Try again soon; if it lasts, check STOKEHOLD_BROKER_URL and the server."
+        ) from error
+
+
+class Broker(Redis):
+    """A client whose commands raise ``BrokerUnavailable``; around a subscription put ``broker_errors``."""
+
+    def execute_command(self, *arguments: Any, **options: Any) -> Any:
+        with broker_errors():
+            return super().execute_command(*arguments, **options)
+
+
+def connect(broker_url: str) -> Broker:
+    """A client that decodes answers to ``str`` and notices within about two seconds that the server is away."""
+    broker = Broker.from_url(
+        broker_url,
+        decode_responses=True,
+        socket_connect_timeout=1,
+        socket_timeout=5,
+        retry=Retry(ExponentialBackoff(base=0.05, cap=0.5), retries=2),
+    )
+    return cast(Broker, broker)

@@ -1,0 +1,94 @@
+"""Second stage of a job: swap its adapters in and run the pipeline. Holds the pipeline's lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline, SchedulerMixin
+from PIL.Image import Image
+
+from tasks.errors import DrawingFailed, OutOfMemory
+from tasks.job import JobSpec, Progress
+from workers.merge_engine import AdapterSet, MergeEngine, first_line
+from workers.schedulers import fresh_scheduler
+from workers.stopwatch import Stage, Stopwatch
+
+Report = Callable[[Progress], None]
+"""Told of every step; may raise to stop the drawing."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as drawn. ``flagged`` ones were blanked by the safety checker."""
+
+    image: Image
+    seed: int
+    flagged: bool
+
+
+@dataclass(frozen=True)
+class WarmPipeline:
+    """A loaded pipeline, what is merged into it, and the lock under which one job at a time uses both."""
+
+    pipeline: DiffusionPipeline
+    engine: MergeEngine
+    device: torch.device
+    scheduler: SchedulerMixin
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def draw(
+    warm: WarmPipeline, spec: JobSpec, adapters: AdapterSet, report: Report, stopwatch: Stopwatch
+) -> tuple[Picture, ...]:
+    """Draw the pictures of a job, one after another, each from its own seed.
+
+    Raises:
+        AdapterLoadFailed: an adapter does not fit; the base is pristine again.
+        OutOfMemory: the device is too small for this job.
+        DrawingFailed: the pipeline raised.
+    """
+    with warm.lock:
+        with stopwatch.measure(Stage.SWAP):
+            warm.engine.swap(adapters)
+        with stopwatch.measure(Stage.DRAW):
+            return tuple(draw_one(warm, spec, number, report) for number in range(spec.image_count))
+
+
+def draw_one(warm: WarmPipeline, spec: JobSpec, number: int, report: Report) -> Picture:
+    """Draw the picture of this number.
+
+    The noise comes from a generator on the CPU, so that one seed gives one picture on any device.
+
+    Raises:
+        OutOfMemory, DrawingFailed: as in ``draw``.
+    """
+    pipeline: Any = warm.pipeline
+    pipeline.scheduler = fresh_scheduler(warm.scheduler, spec.scheduler)
+    seed = spec.seed + number
+
+    def on_step_end(pipe: Any, step: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        steps = pipe.num_timesteps
+        report(Progress(step=number * steps + step + 1, of=spec.image_count * steps))
+        return kwargs
+
+    try:
+        output = pipeline(
+            prompt=spec.prompt,
+            negative_prompt=spec.negative_prompt,
+            width=spec.width,
+            height=spec.height,
+            num_inference_steps=spec.steps,
+            guidance_scale=spec.guidance_scale,
+            generator=torch.Generator("cpu").manual_seed(seed),
+            callback_on_step_end=on_step_end,
+        )
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory("The device ran out of memory. Ask for a smaller width and height.") from error
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise DrawingFailed(f"The pipeline could not draw this: {first_line(error)}") from error
+    flagged = bool((getattr(output, "nsfw_content_detected", None) or [False])[0])
+    return Picture(output.images[0], seed, flagged)

@@ -1,0 +1,76 @@
+"""Load a base model's diffusers pipeline, once, and keep it warm."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import AutoencoderKL, DiffusionPipeline
+from diffusers.loaders.lora_base import LoraBaseMixin
+
+from tasks.base_models import ServedModel
+from tasks.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+
+def load_pipeline(model: ServedModel, device: torch.device) -> DiffusionPipeline:
+    """Load the pipeline of a base model onto the device.
+
+    Only safetensors are read: a pickle can run code.
+
+    Raises:
+        ConfigurationError: the model cannot be found or loaded, or takes no LoRA; the message says what to change.
+    """
+    dtype = getattr(torch, model.dtype)
+    pipeline_class = find_pipeline_class(model)
+    try:
+        pipeline = pipeline_class.from_pretrained(
+            model.model,
+            revision=model.revision,
+            variant=model.variant,
+            torch_dtype=dtype,
+            use_safetensors=True,
+            **replaced_components(model, pipeline_class, dtype),
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"Cannot load base model {model.slug!r} from {model.model!r}: {error} "
+            "Check `model`, `revision`, `variant` and `vae` of its entry in models.toml, and HF_TOKEN for gated models."
+        ) from error
+    if not isinstance(pipeline, LoraBaseMixin):
+        raise ConfigurationError(
+            f"{type(pipeline).__name__} of base model {model.slug!r} takes no LoRA; set its `pipeline_class`."
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def find_pipeline_class(model: ServedModel) -> Any:
+    """The class that `models.toml` names, or ``DiffusionPipeline``, which takes what the model itself says.
+
+    Raises:
+        ConfigurationError: diffusers has no such class.
+    """
+    if model.pipeline_class is None:
+        return DiffusionPipeline
+    found = getattr(diffusers, model.pipeline_class, None)
+    if found is None:
+        raise ConfigurationError(
+            f"Base model {model.slug!r}: diffusers {diffusers.__version__} has no {model.pipeline_class!r}."
+        )
+    return found
+
+
+def replaced_components(model: ServedModel, pipeline_class: Any, dtype: torch.dtype) -> dict[str, Any]:
+    """Components given to ``from_pretrained`` in place of the model's own: another VAE, no safety checker."""
+    components: dict[str, Any] = {}
+    if model.vae is not None:
+        components["vae"] = AutoencoderKL.from_pretrained(model.vae, torch_dtype=dtype, use_safetensors=True)
+    if not model.safety_checker and "safety_checker" in pipeline_class.load_config(
+        model.model, revision=model.revision
+    ):
+        components["safety_checker"] = None
+    return components

@@ -1,0 +1,100 @@
+"""Works on one job: claims it, takes it through its three stages, and settles it in the job store."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tasks.errors import BrokerUnavailable, JobFailed, LeaseLost
+from tasks.job import Failure, Job, Progress, StoredImage
+from tasks.service import Service
+from workers.draw import WarmPipeline, draw
+from workers.heartbeat import Heartbeat
+from workers.prepare import prepare
+from workers.publish import attempt_prefix, publish
+from workers.stopwatch import Stage, Stopwatch
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_PERIOD_S = 0.25
+
+
+@dataclass(frozen=True)
+class JobRunner:
+    """The runner that a worker installs. Called from several threads at once; the device is used by one."""
+
+    service: Service
+    warm: WarmPipeline
+    heartbeat: Heartbeat
+    worker: str
+
+    def __call__(self, job_id: str) -> None:
+        """Work on a job. A message whose job cannot be claimed is a duplicate, or too late, and is dropped."""
+        job = self.service.store.claim(job_id, self.worker)
+        if job is None:
+            logger.info("job %s is not there to be claimed", job_id)
+            return
+        stopwatch = Stopwatch(queued_s=queued_seconds(job))
+        with self.heartbeat.keeping(job.lease):
+            try:
+                images = self.work(job, stopwatch)
+                self.service.store.succeed(job, images, stopwatch.timings)
+                logger.info("job %s succeeded: %s", job.id, stopwatch.timings)
+            except LeaseLost as error:
+                logger.warning("%s", error)
+                self.service.storage.delete(attempt_prefix(job))
+            except JobFailed as error:
+                logger.warning("job %s failed: %s", job.id, error)
+                self.settle_failure(job, Failure(code=error.code, message=str(error)), stopwatch)
+            except Exception:  # the outermost loop of a job: the worker goes on, the submitter learns of it
+                logger.exception("job %s failed", job.id)
+                message = "The worker met an error that it does not know. Its log says more under this job's id."
+                self.settle_failure(job, Failure(code=JobFailed.code, message=message), stopwatch)
+
+    def work(self, job: Job, stopwatch: Stopwatch) -> tuple[StoredImage, ...]:
+        """The three stages.
+
+        Raises:
+            JobFailed: a stage cannot be done; the error's code and sentence are for the submitter.
+            LeaseLost: another attempt owns the job.
+        """
+        with stopwatch.measure(Stage.ADAPTER):
+            adapters = prepare(self.service, job.spec)
+        pictures = draw(self.warm, job.spec, adapters, self.reporter(job), stopwatch)
+        with stopwatch.measure(Stage.PUBLISH):
+            return publish(self.service.storage, self.service.settings.image_format, job, pictures)
+
+    def reporter(self, job: Job, clock: Callable[[], float] = time.monotonic) -> Callable[[Progress], None]:
+        """Tells the store of the drawing's progress, at most four times a second and at the last step.
+
+        The callable raises ``LeaseLost`` and so ends the drawing.
+        """
+        last = clock() - PROGRESS_PERIOD_S
+
+        def report(progress: Progress) -> None:
+            nonlocal last
+            if clock() - last < PROGRESS_PERIOD_S and progress.step < progress.of:
+                return
+            last = clock()
+            try:
+                self.service.store.renew(job.lease, progress)
+            except BrokerUnavailable as error:
+                logger.warning("progress of job %s is not reported: %s", job.id, error)
+
+        return report
+
+    def settle_failure(self, job: Job, failure: Failure, stopwatch: Stopwatch) -> None:
+        """End the job as failed, unless it belongs to another attempt by now."""
+        try:
+            self.service.store.fail(job, failure, stopwatch.timings)
+        except LeaseLost as error:
+            logger.warning("%s", error)
+        self.service.storage.delete(attempt_prefix(job))
+
+
+def queued_seconds(job: Job) -> float:
+    """Seconds from accepted to claimed."""
+    started = job.started_at or job.created_at
+    return (started - job.created_at).total_seconds()
