@@ -71,7 +71,7 @@ class AdapterFolders:
             AdapterNotFound: no folder holds it.
             AdapterNotUsable: its file, its sidecar or its base model stands in the way; the message says which.
         """
-        path = find_file(self._folders, reference.repository)
+        path = self.find(reference.repository)
         if path is None:
             raise AdapterNotFound(
                 f"There is no adapter {reference.repository!r} in the catalogue; GET /v1/adapters lists them. "
@@ -88,6 +88,11 @@ class AdapterFolders:
             weight_name=path.name,
             base_model=found.base_model,
         )
+
+    def find(self, name: str) -> Path | None:
+        """The file that a local adapter has now, in the first folder that holds one."""
+        paths = (folder / f"{name}{SUFFIX}" for folder in self._folders)
+        return next((path for path in paths if path.is_file()), None)
 
     def _files(self) -> Iterator[Path]:
         for folder in self._folders:
@@ -133,12 +138,6 @@ class AdapterFolders:
             size_bytes=path.stat().st_size,
             sha256=file_sha256(path),
         )
-
-
-def find_file(folders: Sequence[Path], name: str) -> Path | None:
-    """The file of the local adapter ``name``, in the first folder that holds one."""
-    paths = (folder / f"{name}{SUFFIX}" for folder in folders)
-    return next((path for path in paths if path.is_file()), None)
 
 
 def file_sha256(path: Path) -> str:

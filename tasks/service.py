@@ -48,9 +48,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         broker=broker,
         base_models=base_models,
         adapter_folders=adapter_folders,
-        resolver=AdapterResolver(
-            base_models, adapter_folders, AdapterHub(base_models), ttl_s=settings.resolution_ttl_s
-        ),
+        resolver=AdapterResolver(adapter_folders, AdapterHub(base_models), ttl_s=settings.resolution_ttl_s),
         store=JobStore(
             broker, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
         ),

@@ -1,0 +1,113 @@
+"""From what a client wrote to an adapter pinned to one file, and from adapters to their base model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+from cachetools import TLRUCache
+
+from tasks.adapter_folder import AdapterFolders
+from tasks.adapter_hub import AdapterHub
+from tasks.adapter_reference import AdapterReference
+from tasks.adapters import ResolvedAdapter
+from tasks.base_models import BaseModels, ServedModel
+from tasks.errors import AdapterNotFound, AdapterNotUsable, InvalidRequest
+
+MAX_REMEMBERED = 4096
+REFUSAL_TTL_S = 10.0
+"""Seconds that a refusal is remembered: it spares the Hub a client's retries, and its author sees the next fix soon."""
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why a reference cannot be resolved, without the frames and the HTTP response that its exception holds on to."""
+
+    kind: type[InvalidRequest]
+    message: str
+
+
+class AdapterResolver:
+    """Resolves every reference; remembers what the Hub answered. Thread-safe.
+
+    Local adapters are looked up each time: their folders notice changes by themselves, and a job must not be pinned to
+    the content that a file had minutes ago. A Hub that does not answer is asked again each time.
+    """
+
+    def __init__(
+        self, folders: AdapterFolders, hub: AdapterHub, *, ttl_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Remember the Hub's answers for ``ttl_s`` seconds of ``clock``, refusals for at most ``REFUSAL_TTL_S``."""
+        self._folders = folders
+        self._hub = hub
+        self._answers: TLRUCache[AdapterReference, ResolvedAdapter | _Refusal, float] = TLRUCache(
+            MAX_REMEMBERED,
+            lambda _, answer, now: now + (min(ttl_s, REFUSAL_TTL_S) if isinstance(answer, _Refusal) else ttl_s),
+            clock,
+        )
+        self._lock = Lock()
+
+    def resolve(self, ref: str, *, field: str | None = None) -> ResolvedAdapter:
+        """Pin the adapter that ``ref`` names.
+
+        Args:
+            field: path of the field in the request that holds ``ref``; the errors carry it.
+
+        Raises:
+            InvalidRequest: ``ref`` is no reference.
+            AdapterNotFound: no adapter has this reference.
+            AdapterNotUsable: the adapter cannot be used here; the message says why.
+            HubUnavailable: the Hub does not answer.
+        """
+        try:
+            reference = AdapterReference.parse(ref)
+            return self._folders.resolve(reference) if reference.is_local else self._from_hub(reference)
+        except InvalidRequest as error:
+            raise type(error)(str(error), field=field) from error
+
+    def _from_hub(self, reference: AdapterReference) -> ResolvedAdapter:
+        with self._lock:
+            answer = self._answers.get(reference)
+        if answer is None:
+            # Not under the lock: a slow answer must not hold up the other requests.
+            answer = self._ask(reference)
+            with self._lock:
+                self._answers[reference] = answer
+        if isinstance(answer, _Refusal):
+            raise answer.kind(answer.message)
+        return answer
+
+    def _ask(self, reference: AdapterReference) -> ResolvedAdapter | _Refusal:
+        try:
+            return self._hub.resolve(reference)
+        except (AdapterNotFound, AdapterNotUsable) as error:
+            return _Refusal(type(error), str(error))
+
+
+def choose_base_model(
+    requested: str | None, adapters: Sequence[ResolvedAdapter], base_models: BaseModels
+) -> ServedModel:
+    """The base model of a request: that of its adapters, else the one it names, else the first one served.
+
+    Raises:
+        BaseModelNotServed: the request names one that is not served.
+        InvalidRequest: the adapters were made for several base models, or for another one than the request names.
+    """
+    slugs = {adapter.base_model for adapter in adapters}
+    if len(slugs) > 1:
+        made_for = ", ".join(f"{adapter.ref} for {adapter.base_model}" for adapter in adapters)
+        raise InvalidRequest(
+            f"The adapters were made for different base models: {made_for}. Send a request for each base model.",
+            field="adapters",
+        )
+    if requested is None:
+        return base_models.named(slugs.pop()) if slugs else base_models.default
+    model = base_models.named(requested)
+    if slugs - {model.slug}:
+        raise InvalidRequest(
+            f"The adapters were made for base model {slugs.pop()!r}, not for {requested!r}. Leave base_model out.",
+            field="base_model",
+        )
+    return model
