@@ -1,0 +1,50 @@
+"""HTTP in and out. Never imports torch.
+
+Served by ``gunicorn 'api:create_app()' --worker-class gthread --workers 2 --threads 16``.
+"""
+
+from __future__ import annotations
+
+from flask_openapi3.models.info import Info
+from flask_openapi3.openapi import OpenAPI
+
+from api import adapters, documentation, health, jobs, models, page, problems
+from api.context import install_service
+from tasks.celery import app as celery_app
+from tasks.service import Service
+
+MAX_BODY_BYTES = 64 * 1024
+"""Room for the longest ``JobRequest``: two prompts of 2000 emoji, each escaped as 12 bytes, and the short fields."""
+
+INFO = Info(
+    title="Stokehold",
+    version="1",
+    summary="Images from many LoRA adapters on a few warm base models",
+    description="Submit a job, poll it until it has succeeded, fetch its images. "
+    "Every error is a problem document of RFC 9457, `application/problem+json`.",
+)
+
+
+def create_app(service: Service | None = None) -> OpenAPI:
+    """The WSGI application.
+
+    Args:
+        service: the parts that the views use; by default those of the Celery application, from the settings.
+    """
+    app = OpenAPI(
+        __name__,
+        info=INFO,
+        doc_ui=False,  # its start page would take "/"; see api.documentation
+        security_schemes={},  # left out, the document has a null here, which OpenAPI does not allow
+        validation_error_status=problems.ANY_STATUS,
+        validation_error_model=problems.Problem,
+        validation_error_callback=problems.of_validation,
+    )
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    install_service(app, service or celery_app.service)
+    problems.register(app)
+    for blueprint in (jobs.blueprint, models.blueprint, adapters.blueprint, health.blueprint):
+        app.register_api(blueprint)
+    app.register_blueprint(page.blueprint)
+    documentation.register(app)
+    return app

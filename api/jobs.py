@@ -1,0 +1,118 @@
+"""``/v1/jobs``: submit a job and poll it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from threading import BoundedSemaphore
+
+from flask import Response, url_for
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.answers import answer
+from api.bodies import require_json_object
+from api.context import current_service
+from api.problems import RETRY_AFTER_HEADER, documented
+from tasks.job import Job
+from tasks.records import JobRecord, record_of
+from tasks.requests import JobRequest
+from tasks.service import Service
+from tasks.submission import submit
+
+MAX_WAIT_S = 30
+POLL_AGAIN_S = 1
+
+HELD_ANSWERS = BoundedSemaphore(12)
+"""Each held answer occupies one of a process's 16 threads; the others stay free for submissions and health checks."""
+
+LOCATION = {"description": "where to poll the job", "schema": {"type": "string", "format": "uri-reference"}}
+ACCEPTED = {
+    "description": "The job is queued.",
+    "headers": {"Location": LOCATION, "Retry-After": RETRY_AFTER_HEADER},
+    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{JobRecord.__name__}"}}},
+}
+
+blueprint = APIBlueprint("jobs", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
+blueprint.before_request(require_json_object)
+
+
+class JobPath(BaseModel):
+    """Which job."""
+
+    job_id: str = Field(max_length=64, description="as the submission answered it")
+
+
+class PollQuery(BaseModel):
+    """How to poll."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait: float = Field(
+        0,
+        ge=0,
+        le=MAX_WAIT_S,
+        allow_inf_nan=False,
+        description="seconds to hold the answer until the status changes; under load it may come earlier",
+    )
+
+
+@blueprint.post(
+    "",
+    operation_id="submit_job",
+    description="The base model follows from the adapters; what is left out comes from its defaults.",
+    responses={
+        HTTPStatus.ACCEPTED: ACCEPTED,
+        **documented(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def submit_job(body: JobRequest) -> Response:
+    """Submit a job."""
+    service = current_service()
+    job = submit(service, body)
+    response = job_answer(service, job, HTTPStatus.ACCEPTED)
+    response.location = url_for(".get_job", job_id=job.id)
+    return response
+
+
+@blueprint.get(
+    "/<job_id>",
+    operation_id="get_job",
+    description="The URLs of its images are made afresh for each answer.",
+    responses={
+        HTTPStatus.OK: JobRecord,
+        **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
+)
+def get_job(path: JobPath, query: PollQuery) -> Response:
+    """Poll a job."""
+    service = current_service()
+    return job_answer(service, poll(service, path.job_id, query.wait))
+
+
+def poll(service: Service, job_id: str, wait_s: float) -> Job:
+    """The job, held until its status changes; at once where too many answers are held already.
+
+    Raises:
+        JobNotFound: there is none.
+    """
+    if not wait_s or not HELD_ANSWERS.acquire(blocking=False):
+        return service.store.get(job_id)
+    try:
+        return service.store.wait(job_id, wait_s)
+    finally:
+        HELD_ANSWERS.release()
+
+
+def job_answer(service: Service, job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """A job's record, and when to ask again."""
+    response = answer(record_of(service, job), status)
+    if not job.status.is_terminal:
+        response.headers["Retry-After"] = str(POLL_AGAIN_S)
+    return response

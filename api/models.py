@@ -1,0 +1,68 @@
+"""``/v1/models``: the base models served, and who works on them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.answers import answer
+from api.context import current_service
+from api.problems import documented
+from tasks.base_models import Defaults, Limits, Scheduler, ServedModel
+from tasks.service import Service
+from tasks.worker_registry import WorkerNote
+
+blueprint = APIBlueprint("models", __name__, url_prefix="/v1/models", abp_tags=[Tag(name="models")])
+
+
+class ModelRecord(BaseModel):
+    """A base model as a client may use it, and as it is doing now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slug: str = Field(description="what a request writes as `base_model`")
+    model: str = Field(description="repository on the Hub, or a folder of this service")
+    aliases: tuple[str, ...] = Field(description="other repositories that mean the same weights")
+    defaults: Defaults
+    limits: Limits
+    schedulers: tuple[Scheduler, ...] = Field(description="what a request may write as `scheduler`")
+    queue_length: int = Field(description="queued jobs")
+    workers: tuple[WorkerNote, ...] = Field(description="those alive, with the adapters that they have merged")
+
+
+class ModelList(BaseModel):
+    """The base models, the default first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    models: tuple[ModelRecord, ...]
+
+
+@blueprint.get(
+    "",
+    operation_id="list_models",
+    description="A request that names neither a base model nor an adapter gets the first.",
+    responses={HTTPStatus.OK: ModelList, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
+)
+def list_models() -> Response:
+    """List the base models."""
+    service = current_service()
+    return answer(ModelList(models=tuple(record_of(service, model) for model in service.base_models)))
+
+
+def record_of(service: Service, model: ServedModel) -> ModelRecord:
+    """The record of a base model, with its queue and its workers as they are now."""
+    return ModelRecord(
+        slug=model.slug,
+        model=model.model,
+        aliases=model.aliases,
+        defaults=model.defaults,
+        limits=model.limits,
+        schedulers=model.schedulers,
+        queue_length=service.store.waiting(model.slug),
+        workers=tuple(service.workers.alive(model.slug)),
+    )

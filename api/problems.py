@@ -1,0 +1,123 @@
+"""Every error as a problem document (RFC 9457), and the handlers that see to it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from flask import Flask, Response
+from flask_openapi3.types import ResponseDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from werkzeug.exceptions import HTTPException
+
+from storage import StorageError
+from tasks.errors import InvalidRequest, RequestError, ServiceUnavailable, StokeholdError, StorageUnavailable
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+ANY_STATUS = "default"
+"""OpenAPI's key for the answer of every status that an operation does not list."""
+
+RETRY_AFTER_S = 2
+RETRY_AFTER_HEADER = {"description": "seconds after which to ask again", "schema": {"type": "integer"}}
+MAX_FIELD_ERRORS = 20
+MAX_FIELD_CHARACTERS = 100
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field: str = Field(description="path of the field, e.g. `adapters.0.ref`")
+    reason: str
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(
+        "about:blank",
+        description="stable: `urn:stokehold:problem:<code>`, or `about:blank` when the status says it all",
+        examples=["urn:stokehold:problem:adapter_not_found"],
+    )
+    title: str = Field(description="the same for every error of this type")
+    status: int = Field(description="the HTTP status")
+    detail: str = Field(description="what happened to this request, and what to do")
+    errors: tuple[FieldError, ...] = Field((), description="the fields at fault, where there are any")
+
+
+def documented(*statuses: HTTPStatus) -> ResponseDict:
+    """The errors of an operation, for the OpenAPI document: these statuses, and any other."""
+    content = {CONTENT_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    headers = {HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": RETRY_AFTER_HEADER}}
+    return {
+        **{
+            status: {"description": status.phrase, "content": content, "headers": headers.get(status, {})}
+            for status in statuses
+        },
+        ANY_STATUS: {"description": "Any other error", "content": content},
+    }
+
+
+def of_error(error: StokeholdError, status: HTTPStatus, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
+    """The problem that an error of ours is."""
+    kind = f"urn:stokehold:problem:{error.code}"
+    return Problem(type=kind, title=error.title, status=status, detail=detail, errors=tuple(errors))
+
+
+def of_request(error: RequestError) -> Response:
+    """Answer a request that cannot be served as it is."""
+    errors = [FieldError(field=error.field, reason=str(error))] if error.field else []
+    return respond(of_error(error, HTTPStatus(error.http_status), str(error), errors))
+
+
+def of_validation(error: ValidationError) -> Response:
+    """Answer a request whose fields pydantic refuses. Values are not echoed, and what is echoed is bounded."""
+    errors = [
+        FieldError(field=".".join(map(str, problem["loc"]))[:MAX_FIELD_CHARACTERS], reason=problem["msg"])
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FIELD_ERRORS]
+    ]
+    detail = "; ".join(f"{problem.field}: {problem.reason}" for problem in errors)
+    return respond(of_error(InvalidRequest(detail), HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors))
+
+
+def of_unavailable(error: ServiceUnavailable, *others: ServiceUnavailable) -> Response:
+    """Answer when servers that we need are away. Their addresses are for the operator: they go to the log alone."""
+    for away in (error, *others):
+        logger.warning("%s: %s", away.code, away)
+    titles = ". ".join(away.title for away in (error, *others))
+    detail = f"{titles}. Send the same request again in {RETRY_AFTER_S} seconds."
+    response = respond(of_error(error, HTTPStatus.SERVICE_UNAVAILABLE, detail))
+    response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def of_storage(error: StorageError) -> Response:
+    """Answer when storage refuses; whatever the reason, nothing in the request is at fault."""
+    return of_unavailable(StorageUnavailable(str(error)))
+
+
+def of_http(error: HTTPException) -> Response:
+    """Answer what Flask and Werkzeug refuse, and what nobody expected: Flask has logged that with its traceback."""
+    response = respond(Problem(title=error.name, status=error.code or 500, detail=error.description or error.name))
+    response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
+    return response
+
+
+def respond(problem: Problem) -> Response:
+    """A problem as an HTTP response."""
+    body = problem.model_dump_json(exclude=None if problem.errors else {"errors"})
+    return Response(body, problem.status, content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+
+
+def register(app: Flask) -> None:
+    """Let nothing but problem documents leave ``app`` when something is wrong."""
+    app.register_error_handler(RequestError, of_request)
+    app.register_error_handler(ServiceUnavailable, of_unavailable)
+    app.register_error_handler(StorageError, of_storage)
+    app.register_error_handler(HTTPException, of_http)

@@ -1,0 +1,42 @@
+"""A service of two base models with one local adapter each, on whichever servers a test gives it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.celery import Application
+from tasks.service import Service
+from tasks.settings import Settings
+from tests.support.safetensors_files import write_lora
+
+MODELS_TOML = """
+[[base]]
+slug = "demo"
+model = "demo/base"
+schedulers = ["ddim", "euler"]
+defaults = { width = 64, height = 64, steps = 20, guidance_scale = 3.0 }
+limits = { min_side = 32, max_side = 128, multiple_of = 16, max_steps = 50 }
+
+[[base]]
+slug = "sdxl"
+model = "stabilityai/stable-diffusion-xl-base-1.0"
+defaults = { width = 1024, height = 1024, steps = 25, guidance_scale = 5.0 }
+limits = { min_side = 512, max_side = 2048, multiple_of = 8 }
+"""
+
+NOBODY = "127.0.0.1:1"
+"""An address at which nobody listens."""
+
+
+def make_service(folder: Path, *, broker_url: str = f"redis://{NOBODY}/0", **settings: object) -> Service:
+    """Write models and adapters below ``folder`` and put a service together; nothing is connected to yet."""
+    models_file, loras = folder / "models.toml", folder / "loras"
+    models_file.write_text(MODELS_TOML, "utf-8")
+    loras.mkdir()
+    write_lora(
+        loras, "pixel", sidecar='base_model = "demo"\ntrigger_words = ["pixelated"]\ndescription = "large pixels"\n'
+    )
+    write_lora(loras, "crayon", sidecar='base_model = "sdxl"\n', rank=8)
+    s3 = {"s3_endpoint": f"http://{NOBODY}", "s3_access_key": "key", "s3_secret_key": "secret"}
+    values = {"broker_url": broker_url, "models_file": models_file, "adapter_folders": (loras,), **s3, **settings}
+    return Application(Settings.model_validate(values)).service
