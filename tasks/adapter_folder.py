@@ -56,13 +56,12 @@ class AdapterFolders:
 
     def adapters(self) -> tuple[LocalAdapter, ...]:
         """Every adapter that can be used, by name. New, changed and removed files are noticed."""
-        paths = tuple(self._files())
-        outcomes = [self._outcome(path) for path in paths]
+        paths = {path.name: path for path in reversed(tuple(self._files()))}
+        outcomes = [self._outcome(paths[name]) for name in sorted(paths)]
         with self._lock:
-            for gone in self._entries.keys() - set(paths):
+            for gone in self._entries.keys() - set(paths.values()):
                 del self._entries[gone]
-        by_name = {found.name: found for found in reversed(outcomes) if isinstance(found, LocalAdapter)}
-        return tuple(by_name[name] for name in sorted(by_name))
+        return tuple(outcome for outcome in outcomes if isinstance(outcome, LocalAdapter))
 
     def resolve(self, reference: AdapterReference) -> ResolvedAdapter:
         """Pin a local adapter to the present content of its file.

@@ -88,7 +88,7 @@ class AdapterHub:
         if model is None:
             served = ", ".join(model.slug for model in self._base_models)
             raise AdapterNotUsable(
-                f"{info.id} was made for {' or '.join(names)}, which is not served here; served are: {served}."
+                f"{info.id} was made for {' or '.join(names)}, which is not served here; these are: {served}."
             )
         return model
 

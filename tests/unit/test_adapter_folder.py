@@ -147,6 +147,20 @@ def test_of_two_adapters_with_one_name_the_earlier_folder_s_counts(tmp_path: Pat
     assert catalogue.resolve(AdapterReference("pixel")).commit == catalogue.adapters()[0].sha256
 
 
+def test_a_bad_file_in_an_earlier_folder_does_not_silently_give_way_to_a_later_one(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        write_lora(folder, "pixel", sidecar=FOR_DEMO)
+    (first / "pixel.safetensors").write_bytes(b"not a header")
+
+    catalogue = folders(first, second)
+
+    assert names(catalogue) == []
+    with pytest.raises(AdapterNotUsable):
+        catalogue.resolve(AdapterReference("pixel"))
+
+
 @pytest.mark.parametrize(
     ("files", "reason"),
     [

@@ -1,0 +1,334 @@
+"""Adapters on the Hub, resolved and fetched by the real client from a small real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi
+
+from tasks.adapter_folder import AdapterFolders
+from tasks.adapter_hub import AdapterHub
+from tasks.adapter_reference import AdapterReference
+from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.errors import AdapterFetchFailed, AdapterNotFound, AdapterNotUsable, HubUnavailable
+from tests.support.base_models import DEMO_AND_SDXL
+from tests.support.hub import HubServer
+from tests.support.safetensors_files import lora_bytes
+from workers.adapter_files import fetch
+
+ROOT = Path(__file__).parents[2]
+WEIGHTS = "pytorch_lora_weights.safetensors"
+LORA = lora_bytes(rank=4)
+OTHER_LORA = lora_bytes(rank=8)
+DEMO = "stokehold/demo"
+
+
+@pytest.fixture
+def hub() -> Iterator[HubServer]:
+    with HubServer() as server:
+        yield server
+
+
+def resolve(hub: HubServer, ref: str, *, token: str | bool = False, timeout_s: float = 5.0) -> ResolvedAdapter:
+    api = HfApi(endpoint=hub.url, token=token)
+    return AdapterHub(DEMO_AND_SDXL, api=api, timeout_s=timeout_s).resolve(AdapterReference.parse(ref))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def fetch_from(hub: HubServer, adapter: ResolvedAdapter, cache: Path) -> Path:
+    return fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), api=HfApi(endpoint=hub.url, token=False), cache_dir=cache)
+
+
+class TestResolving:
+    def test_a_reference_is_pinned_to_a_commit_a_file_and_a_served_base_model(self, hub: HubServer) -> None:
+        commit = hub.add_repository("ada/pixel", {WEIGHTS: LORA, "README.md": b""}, base_model=DEMO)
+
+        resolved = resolve(hub, "ada/pixel")
+
+        assert resolved == ResolvedAdapter(
+            ref="ada/pixel",
+            source=AdapterSource.HUB,
+            repository="ada/pixel",
+            commit=commit,
+            weight_name=WEIGHTS,
+            base_model="demo",
+        )
+
+    def test_a_revision_is_a_branch_or_a_commit(self, hub: HubServer) -> None:
+        first = hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO)
+        hub.push("ada/pixel", {WEIGHTS: OTHER_LORA})
+        draft = hub.push("ada/pixel", {WEIGHTS: OTHER_LORA}, branch="refs/pr/1")
+
+        assert resolve(hub, f"ada/pixel@{first}").commit == first
+        assert resolve(hub, "ada/pixel@refs/pr/1").commit == draft
+
+    @pytest.mark.parametrize(
+        ("base_model", "tags"),
+        [
+            ("Stokehold/Demo", ["lora"]),
+            (["somebody/mix", DEMO], ["lora"]),
+            (None, ["lora", f"base_model:adapter:{DEMO}"]),
+        ],
+    )
+    def test_the_base_model_is_named_by_the_card_once_or_in_a_list_or_by_a_tag(
+        self, hub: HubServer, base_model: str | list[str] | None, tags: list[str]
+    ) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=base_model, tags=tags)
+
+        assert resolve(hub, "ada/pixel").base_model == "demo"
+
+    @pytest.mark.parametrize(
+        ("files", "ref", "expected"),
+        [
+            ([WEIGHTS, "other.safetensors"], "ada/pixel", WEIGHTS),
+            (["pixel.safetensors", "pixel.bin"], "ada/pixel", "pixel.safetensors"),
+            ([WEIGHTS, "v2/pixel.safetensors"], "ada/pixel:v2/pixel.safetensors", "v2/pixel.safetensors"),
+        ],
+    )
+    def test_the_file_is_the_named_one_else_the_usual_one_else_the_only_one(
+        self, hub: HubServer, files: list[str], ref: str, expected: str
+    ) -> None:
+        hub.add_repository("ada/pixel", dict.fromkeys(files, LORA), base_model=DEMO)
+
+        assert resolve(hub, ref).weight_name == expected
+
+    @pytest.mark.parametrize(
+        ("files", "ref", "error", "message"),
+        [
+            (["a.safetensors", "b.safetensors"], "ada/pixel", AdapterNotUsable, "Name one: ada/pixel:a.safetensors"),
+            (["a.safetensors"], "ada/pixel:c.safetensors", AdapterNotFound, "no file 'c.safetensors'; it has a.safe"),
+            (["pixel.bin"], "ada/pixel", AdapterNotUsable, "only pickles, which may run code"),
+            (["README.md"], "ada/pixel", AdapterNotUsable, "must hold a safetensors file; it holds none"),
+        ],
+    )
+    def test_without_one_certain_safetensors_file_the_adapter_is_refused(
+        self, hub: HubServer, files: list[str], ref: str, error: type[Exception], message: str
+    ) -> None:
+        hub.add_repository("ada/pixel", dict.fromkeys(files, LORA), base_model=DEMO)
+
+        with pytest.raises(error, match=message):
+            resolve(hub, ref)
+
+    def test_a_repository_that_is_no_lora_is_refused(self, hub: HubServer) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO, tags=["diffusers"])
+
+        with pytest.raises(AdapterNotUsable, match="is no LoRA"):
+            resolve(hub, "ada/pixel")
+
+    def test_a_card_without_a_base_model_is_refused(self, hub: HubServer) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA})
+
+        with pytest.raises(AdapterNotUsable, match="names no base_model"):
+            resolve(hub, "ada/pixel")
+
+    def test_a_base_model_that_is_not_served_is_refused_with_those_that_are(self, hub: HubServer) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model="black-forest-labs/FLUX.1-dev")
+
+        with pytest.raises(AdapterNotUsable, match=r"made for black-forest-labs/FLUX.1-dev.* these are: demo, sdxl"):
+            resolve(hub, "ada/pixel")
+
+    def test_a_gated_repository_is_refused_even_if_the_token_of_the_service_opens_it(self, hub: HubServer) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO, gated="manual")
+
+        with pytest.raises(AdapterNotUsable, match="ada/pixel is gated"):
+            resolve(hub, "ada/pixel", token=hub.TOKEN)
+
+    @pytest.mark.parametrize("with_token", [False, True])
+    def test_a_private_repository_looks_like_one_that_does_not_exist(self, hub: HubServer, with_token: bool) -> None:
+        hub.add_repository("ada/secret", {WEIGHTS: LORA}, base_model=DEMO, private=True)
+        token = hub.TOKEN if with_token else False
+
+        with pytest.raises(AdapterNotFound) as private:
+            resolve(hub, "ada/secret", token=token)
+        with pytest.raises(AdapterNotFound) as missing:
+            resolve(hub, "ada/missing", token=token)
+
+        assert str(private.value) == str(missing.value).replace("missing", "secret")
+
+    def test_a_revision_that_does_not_exist_is_not_found(self, hub: HubServer) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO)
+
+        with pytest.raises(AdapterNotFound, match="no revision 'v9'"):
+            resolve(hub, "ada/pixel@v9")
+
+    def test_a_token_that_the_hub_refuses_is_the_operators_affair(self, hub: HubServer) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO)
+
+        with pytest.raises(HubUnavailable, match="should renew HF_TOKEN"):
+            resolve(hub, "ada/pixel", token="hf_expired")
+
+    @pytest.mark.parametrize(
+        ("status", "error"),
+        [
+            (401, AdapterNotUsable),
+            (403, AdapterNotUsable),
+            (404, AdapterNotFound),
+            (429, HubUnavailable),
+            (500, HubUnavailable),
+            (503, HubUnavailable),
+        ],
+    )
+    def test_each_status_of_the_hub_has_its_meaning(self, hub: HubServer, status: int, error: type[Exception]) -> None:
+        hub.fail(status)
+
+        with pytest.raises(error):
+            resolve(hub, "ada/pixel")
+
+        assert hub.count("GET", "/api/models/ada/pixel") == 1
+
+    def test_an_answer_that_is_none_of_a_hub_s_is_the_operators_affair(self, hub: HubServer) -> None:
+        hub.fail(200)
+
+        with pytest.raises(HubUnavailable, match="should check HF_ENDPOINT"):
+            resolve(hub, "ada/pixel")
+
+    def test_a_hub_that_is_down_is_unavailable(self) -> None:
+        with HubServer() as hub:
+            pass
+
+        with pytest.raises(HubUnavailable, match="Try again later"):
+            resolve(hub, "ada/pixel")
+
+    def test_a_hub_that_accepts_and_says_nothing_is_given_up_on(self, hub: HubServer) -> None:
+        with hub.silent(), pytest.raises(HubUnavailable, match="timed out"):
+            resolve(hub, "ada/pixel", timeout_s=0.2)
+
+
+class TestFetching:
+    @pytest.fixture
+    def pixel(self, hub: HubServer) -> ResolvedAdapter:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO)
+        return resolve(hub, "ada/pixel")
+
+    def test_the_file_is_fetched_once_and_then_comes_from_the_cache_without_a_word_to_the_hub(
+        self, hub: HubServer, pixel: ResolvedAdapter, cache: Path
+    ) -> None:
+        path = fetch_from(hub, pixel, cache)
+        requests = len(hub.requests)
+
+        assert path.read_bytes() == LORA
+        assert fetch_from(hub, pixel, cache) == path
+        assert len(hub.requests) == requests
+
+    def test_a_branch_that_moves_on_does_not_change_what_a_job_gets(
+        self, hub: HubServer, pixel: ResolvedAdapter, cache: Path
+    ) -> None:
+        hub.push("ada/pixel", {WEIGHTS: OTHER_LORA})
+
+        assert fetch_from(hub, pixel, cache).read_bytes() == LORA
+        assert fetch_from(hub, resolve(hub, "ada/pixel"), cache).read_bytes() == OTHER_LORA
+
+    def test_a_download_that_breaks_off_is_resumed(self, hub: HubServer, pixel: ResolvedAdapter, cache: Path) -> None:
+        hub.cut_downloads(len(LORA) // 2)
+
+        assert fetch_from(hub, pixel, cache).read_bytes() == LORA
+        assert hub.count("GET", "/resolve/") == 2
+
+    def test_a_hub_that_stumbles_is_asked_again(self, hub: HubServer, pixel: ResolvedAdapter, cache: Path) -> None:
+        hub.fail(503)
+
+        assert fetch_from(hub, pixel, cache).read_bytes() == LORA
+
+    def test_a_hub_that_is_down_fails_the_job(
+        self, hub: HubServer, pixel: ResolvedAdapter, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("time.sleep", lambda _: None)  # the client would wait 23 s between its tries
+        hub.stop()
+
+        with pytest.raises(AdapterFetchFailed, match=r"did not deliver ada/pixel@.*Submit the job again later"):
+            fetch_from(hub, pixel, cache)
+
+    def test_a_hub_that_is_down_does_not_matter_to_what_is_in_the_cache(
+        self, hub: HubServer, pixel: ResolvedAdapter, cache: Path
+    ) -> None:
+        path = fetch_from(hub, pixel, cache)
+        hub.stop()
+
+        assert fetch_from(hub, pixel, cache) == path
+
+    def test_a_download_that_never_gets_through_fails_the_job_and_leaves_nothing_in_the_cache(
+        self, hub: HubServer, pixel: ResolvedAdapter, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("time.sleep", lambda _: None)  # the client would wait 1 s between its tries
+        hub.cut_downloads(*[0] * 6)
+
+        with pytest.raises(AdapterFetchFailed, match="Submit the job again later"):
+            fetch_from(hub, pixel, cache)
+
+        assert [path for path in cache.rglob("*") if path.suffix in {".safetensors", ".incomplete"}] == []
+
+    def test_a_repository_that_was_removed_since_fails_the_job(
+        self, hub: HubServer, pixel: ResolvedAdapter, cache: Path
+    ) -> None:
+        hub.remove_repository("ada/pixel")
+
+        with pytest.raises(AdapterFetchFailed, match="removed, made private or gated"):
+            fetch_from(hub, pixel, cache)
+
+    def test_a_repository_that_was_gated_since_fails_the_job(
+        self, hub: HubServer, pixel: ResolvedAdapter, cache: Path
+    ) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO, gated="auto")
+
+        with pytest.raises(AdapterFetchFailed, match="removed, made private or gated"):
+            fetch_from(hub, pixel, cache)
+
+    def test_a_cache_that_cannot_be_written_fails_the_job_and_names_the_setting(
+        self, hub: HubServer, pixel: ResolvedAdapter, tmp_path: Path
+    ) -> None:
+        not_a_folder = tmp_path / "file"
+        not_a_folder.touch()
+
+        with pytest.raises(AdapterFetchFailed, match="HF_HOME"):
+            fetch_from(hub, pixel, not_a_folder)
+
+
+class TestTheUsualSettings:
+    """The client's own environment variables work as everybody expects; it reads them when it is imported."""
+
+    SCRIPT = """
+from tasks.adapter_folder import AdapterFolders
+from tasks.adapter_hub import AdapterHub
+from tasks.adapter_reference import AdapterReference
+from tests.support.base_models import DEMO_AND_SDXL
+from workers.adapter_files import fetch
+
+adapter = AdapterHub(DEMO_AND_SDXL).resolve(AdapterReference.parse("ada/pixel"))
+print(fetch(adapter, AdapterFolders((), DEMO_AND_SDXL)))
+"""
+
+    def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", self.SCRIPT]
+        return subprocess.run(
+            command, env=os.environ | environment, cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+    def test_endpoint_and_cache(self, hub: HubServer, cache: Path) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO)
+
+        run = self.run(HF_ENDPOINT=hub.url, HF_HUB_CACHE=str(cache), HF_TOKEN=hub.TOKEN)
+
+        path = Path(run.stdout.strip())
+        assert path.is_relative_to(cache)
+        assert path.read_bytes() == LORA
+
+    def test_token(self, hub: HubServer, cache: Path) -> None:
+        run = self.run(HF_ENDPOINT=hub.url, HF_HUB_CACHE=str(cache), HF_TOKEN="hf_expired")
+
+        assert "should renew HF_TOKEN" in run.stderr
+
+    def test_offline(self, hub: HubServer, cache: Path) -> None:
+        run = self.run(HF_ENDPOINT=hub.url, HF_HUB_CACHE=str(cache), HF_HUB_OFFLINE="1")
+
+        assert "HubUnavailable" in run.stderr
+        assert "HF_HUB_OFFLINE" in run.stderr
+        assert hub.requests == []

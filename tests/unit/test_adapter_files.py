@@ -1,0 +1,55 @@
+"""A worker takes a local adapter only with the content that its job was submitted with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.adapter_folder import AdapterFolders
+from tasks.adapter_reference import AdapterReference
+from tasks.errors import AdapterFetchFailed
+from tests.support.base_models import DEMO_AND_SDXL
+from tests.support.safetensors_files import write_lora
+from workers.adapter_files import fetch
+
+FOR_DEMO = 'base_model = "stokehold/demo"'
+
+
+@pytest.fixture
+def pixel(tmp_path: Path) -> Path:
+    return write_lora(tmp_path, "pixel", sidecar=FOR_DEMO, rank=4)
+
+
+@pytest.fixture
+def folders(pixel: Path) -> AdapterFolders:
+    return AdapterFolders([pixel.parent], DEMO_AND_SDXL)
+
+
+def test_the_file_is_used_where_it_lies(folders: AdapterFolders, pixel: Path) -> None:
+    resolved = folders.resolve(AdapterReference("pixel"))
+
+    assert fetch(resolved, folders) == pixel
+
+
+def test_a_file_that_has_changed_since_fails_the_job(folders: AdapterFolders, pixel: Path) -> None:
+    resolved = folders.resolve(AdapterReference("pixel"))
+    write_lora(pixel.parent, "pixel", rank=8)
+
+    with pytest.raises(AdapterFetchFailed, match=r"has changed since the job was submitted. Submit the job again"):
+        fetch(resolved, folders)
+
+
+def test_a_file_that_was_only_touched_is_still_the_same(folders: AdapterFolders, pixel: Path) -> None:
+    resolved = folders.resolve(AdapterReference("pixel"))
+    pixel.touch()
+
+    assert fetch(resolved, folders) == pixel
+
+
+def test_a_file_that_was_removed_since_fails_the_job(folders: AdapterFolders, pixel: Path) -> None:
+    resolved = folders.resolve(AdapterReference("pixel"))
+    pixel.unlink()
+
+    with pytest.raises(AdapterFetchFailed, match="'pixel' is not in this worker's folders"):
+        fetch(resolved, folders)
