@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 
@@ -57,11 +58,12 @@ class AdapterFolders:
     def adapters(self) -> tuple[LocalAdapter, ...]:
         """Every adapter that can be used, by name. New, changed and removed files are noticed."""
         paths = {path.name: path for path in reversed(tuple(self._files()))}
-        outcomes = [self._outcome(paths[name]) for name in sorted(paths)]
+        outcomes = [self._outcome(path) for path in paths.values()]
         with self._lock:
             for gone in self._entries.keys() - set(paths.values()):
                 del self._entries[gone]
-        return tuple(outcome for outcome in outcomes if isinstance(outcome, LocalAdapter))
+        usable = [outcome for outcome in outcomes if isinstance(outcome, LocalAdapter)]
+        return tuple(sorted(usable, key=attrgetter("name")))
 
     def resolve(self, reference: AdapterReference) -> ResolvedAdapter:
         """Pin a local adapter to the present content of its file.
@@ -103,7 +105,7 @@ class AdapterFolders:
             yield from (path for path in paths if path.suffix in {SUFFIX, *PICKLE_SUFFIXES})
 
     def _outcome(self, path: Path) -> LocalAdapter | AdapterNotUsable:
-        stamps = _stamp(path), _stamp(path.with_suffix(".toml"))
+        stamps = _stamp_if_there(path), _stamp_if_there(path.with_suffix(".toml"))
         with self._lock:
             known = self._entries.get(path)
             if known is None or known.stamps != stamps:
@@ -113,9 +115,12 @@ class AdapterFolders:
     def _read(self, path: Path) -> LocalAdapter | AdapterNotUsable:
         try:
             return self._describe(path)
+        except OSError as error:
+            reason = AdapterNotUsable(f"{path.name} cannot be read ({error.strerror}). Check the file.")
         except AdapterNotUsable as error:
-            logger.warning("adapter %s is left out: %s", path, error)
-            return error
+            reason = error
+        logger.warning("adapter %s is left out: %s", path, reason)
+        return reason
 
     def _describe(self, path: Path) -> LocalAdapter:
         if not LOCAL_NAME.fullmatch(path.stem):
@@ -145,10 +150,7 @@ def file_sha256(path: Path) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    stamp = _stamp(path)
-    if stamp is None:
-        raise FileNotFoundError(path)
-    return _sha256(path, stamp)
+    return _sha256(path, _stamp(path))
 
 
 @lru_cache(maxsize=4096)
@@ -157,10 +159,13 @@ def _sha256(path: Path, stamp: Stamp) -> str:  # noqa: ARG001 (the stamp is ther
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _stamp(path: Path) -> Stamp | None:
-    """What changes when the file does; None where there is none."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
     return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _stamp_if_there(path: Path) -> Stamp | None:
+    try:
+        return _stamp(path)
+    except OSError:
+        return None
