@@ -9,6 +9,7 @@ from botocore.config import Config
 
 from storage.config import S3Config
 from storage.errors import StorageMisconfigured
+from storage.translation import translated
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -24,7 +25,7 @@ def connect(config: S3Config, endpoint: str | None, timing: Config) -> S3Client:
     """A client of the service at ``endpoint``, or of AWS. Many threads may use it; nothing is connected to yet.
 
     Raises:
-        StorageMisconfigured: the endpoint is no URL.
+        StorageMisconfigured: the endpoint is no URL, or there is only half of the credentials.
     """
     # Other services know buckets by path, not by host name, and seldom the newer checksum trailers: those are sent
     # only where S3 demands them.
@@ -35,14 +36,15 @@ def connect(config: S3Config, endpoint: str | None, timing: Config) -> S3Client:
         response_checksum_validation="when_required",
     )
     try:
-        return boto3.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=config.region,
-            aws_access_key_id=config.access_key,
-            aws_secret_access_key=config.secret_key,
-            config=timing.merge(options),
-        )
+        with translated(config):
+            return boto3.client(
+                "s3",
+                endpoint_url=endpoint,
+                region_name=config.region,
+                aws_access_key_id=config.access_key,
+                aws_secret_access_key=config.secret_key,
+                config=timing.merge(options),
+            )
     except ValueError as error:
         raise StorageMisconfigured(
             f"{error}. Set STOKEHOLD_S3_ENDPOINT to a URL such as http://127.0.0.1:8333."

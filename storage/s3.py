@@ -31,7 +31,7 @@ class S3Storage:
     """One bucket. May be used from many threads at once (boto3's clients may). Nothing is connected to yet.
 
     Raises:
-        StorageMisconfigured: the endpoint is no URL.
+        StorageMisconfigured: the endpoint is no URL, or there is only half of the credentials.
     """
 
     def __init__(self, config: S3Config) -> None:

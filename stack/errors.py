@@ -1,0 +1,35 @@
+"""What can go wrong with the stack.
+
+StackError
+├── AlreadyRunning   another stack works in the same folder
+├── PartDied         a part ended by itself
+├── PartNotReady     a part runs and does not answer in time
+├── PortTaken        somebody else listens where a part wants to
+└── StopAsked        the user wants to stop while the parts still start
+"""
+
+from __future__ import annotations
+
+
+class StackError(Exception):
+    """Root of the tree. ``str(error)`` is a sentence that says what to do."""
+
+
+class AlreadyRunning(StackError):
+    """Another stack works in the same folder."""
+
+
+class PartDied(StackError):
+    """A part ended by itself."""
+
+
+class PartNotReady(StackError):
+    """A part runs and does not answer in time."""
+
+
+class PortTaken(StackError):
+    """Somebody else listens where a part wants to."""
+
+
+class StopAsked(StackError):
+    """The user wants to stop while the parts still start."""

@@ -1,0 +1,33 @@
+"""Questions to a server: is it there, and does it do its work?"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable
+from http import HTTPStatus
+from http.client import HTTPException
+from typing import Any
+
+TIMEOUT_S = 2
+
+
+def answers_200(url: str) -> bool:
+    """Whether a server answers ``GET url`` with 200."""
+    return body_of(url) is not None
+
+
+def answers_json(url: str, is_right: Callable[[Any], bool]) -> bool:
+    """Whether a server answers ``GET url`` with 200 and JSON that ``is_right``."""
+    body = body_of(url)
+    return body is not None and is_right(json.loads(body))
+
+
+def body_of(url: str) -> bytes | None:
+    """What a server answers to ``GET url``; None if that is not 200, or if nobody answers within seconds."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+            body: bytes = response.read()
+            return body if response.status == HTTPStatus.OK else None
+    except (OSError, HTTPException):  # urllib's own errors are OSErrors
+        return None

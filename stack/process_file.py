@@ -1,0 +1,67 @@
+"""A file that names a process, and that the system keeps locked for as long as the process lives."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class ProcessFileLocked(Exception):
+    """The process that the file names, or a child of that, lives."""
+
+
+@dataclass(frozen=True)
+class ProcessFile:
+    """A pid file that cannot lie.
+
+    The process inherits the file open and locked, and so do its children. The lock is gone when the last of them is,
+    however it ended. A locked file therefore names a process of ours, never one that got the same number later.
+    """
+
+    path: Path
+
+    @contextmanager
+    def locked(self) -> Iterator[int]:
+        """Lock the file while the block runs, and beyond it in every process that inherited the descriptor.
+
+        Raises:
+            ProcessFileLocked: it is locked.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(descriptor)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def is_locked(self) -> bool:
+        """Whether the process that it names, or a child of that, lives."""
+        try:
+            with self.locked():
+                return False
+        except ProcessFileLocked:
+            return True
+
+    def write(self, pid: int) -> None:
+        """Name the process."""
+        self.path.write_text(f"{pid}\n", "ascii")
+
+    def read(self) -> int:
+        """The process that is, or was, named."""
+        return int(self.path.read_text("ascii"))
+
+    def remove(self) -> None:
+        """Forget the process."""
+        self.path.unlink(missing_ok=True)
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ProcessFileLocked from error

@@ -1,0 +1,95 @@
+"""Start the parts in order, see that all of them live, and stop them in reverse order."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from stack.errors import AlreadyRunning
+from stack.folder import StackFolder
+from stack.leftovers import end_leftovers
+from stack.part import Part
+from stack.process import POLL_S, Process
+from stack.process_file import ProcessFileLocked
+from stack.stop_request import StopRequest
+
+Say = Callable[[str], None]
+
+
+class Supervisor:
+    """The parts of one stack, which live and end together.
+
+    Args:
+        folder: where they work.
+        stop: what the user wants.
+        say: takes a line for the user.
+    """
+
+    def __init__(self, folder: StackFolder, stop: StopRequest, say: Say) -> None:
+        self._folder = folder
+        self._stop = stop
+        self._say = say
+        self._processes: list[Process] = []
+
+    def start(self, parts: Iterable[Part]) -> None:
+        """Start parts, each when the one before it is ready.
+
+        Raises:
+            PartDied: a part ended.
+            PartNotReady: a part took too long.
+            StopAsked: the user wants to stop.
+        """
+        for part in parts:
+            begin = time.monotonic()
+            process = Process(part, self._folder)
+            self._processes.append(process)
+            process.wait_until_ready(self._stop)
+            self._say(f"  {part.name:<14} ready in {time.monotonic() - begin:4.1f} s   {part.says}".rstrip())
+
+    def watch(self) -> None:
+        """Return when the user wants to stop.
+
+        Raises:
+            PartDied: a part ended.
+        """
+        while not self._stop.asked:
+            self.check_alive()
+            time.sleep(POLL_S)
+
+    def check_alive(self) -> None:
+        """Raises PartDied if a part has ended."""
+        for process in self._processes:
+            process.check_alive()
+
+    def stop(self) -> None:
+        """Stop every part, the last one first."""
+        while self._processes:
+            process = self._processes.pop()
+            begin = time.monotonic()
+            how = "stopped" if process.stop(self._stop) else "killed"
+            self._say(f"  {process.part.name:<14} {how} after {time.monotonic() - begin:.1f} s")
+
+
+@contextmanager
+def supervised(folder: StackFolder, stop: StopRequest, say: Say = print) -> Iterator[Supervisor]:
+    """A supervisor that has the folder for itself; when the block is left, its parts are stopped.
+
+    Raises:
+        AlreadyRunning: another stack works in the folder.
+    """
+    lock = folder.lock
+    with ExitStack() as cleanup:
+        try:
+            cleanup.enter_context(lock.locked())
+        except ProcessFileLocked as error:
+            raise AlreadyRunning(
+                f"Another stack works in {folder.root}: process {lock.read()}. Stop it first: kill {lock.read()}"
+            ) from error
+        lock.write(os.getpid())
+        for name in end_leftovers(folder):
+            say(f"  {name:<14} was left over from an earlier start: stopped")
+        supervisor = Supervisor(folder, stop, say)
+        cleanup.callback(supervisor.stop)
+        yield supervisor

@@ -1,0 +1,77 @@
+"""Real servers, started once for all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+
+import pytest
+
+from stack.folder import StackFolder
+from stack.ports import Ports
+from stack.seaweedfs import s3_url, seaweedfs_part
+from stack.stop_request import StopRequest
+from stack.supervisor import supervised
+from stack.valkey import valkey_part
+from stack.valkey import valkey_url as url_of_valkey
+from storage import S3Config, S3Storage
+from tasks.broker import Broker, connect
+
+bucket_numbers = count()
+
+
+@pytest.fixture(scope="session")
+def ports() -> Ports:
+    """Where the servers of these tests listen."""
+    return Ports.free()
+
+
+@pytest.fixture(scope="session")
+def valkey_url(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Valkey, shared: a test that needs it empty takes ``broker``."""
+    folder = StackFolder(tmp_path_factory.mktemp("valkey"))
+    with supervised(folder, StopRequest()) as supervisor:
+        supervisor.start([valkey_part(folder.data("valkey"), ports.valkey)])
+        yield url_of_valkey(ports.valkey)
+
+
+@pytest.fixture
+def broker(valkey_url: str) -> Iterator[Broker]:
+    """A connection to a Valkey that is empty when the test begins."""
+    with connect(valkey_url) as broker:
+        broker.flushall()
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def s3(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Config]:
+    """A real SeaweedFS, shared; the bucket that this names is not made: a test takes ``bucket`` or ``storage``."""
+    folder = StackFolder(tmp_path_factory.mktemp("s3"))
+    config = S3Config(
+        endpoint=s3_url(ports),
+        region="us-east-1",
+        bucket="never-made",
+        access_key="test-access-key",
+        secret_key="test-secret-key",
+        create_bucket=True,
+        public_base_url=None,
+        url_ttl_s=60,
+    )
+    with supervised(folder, StopRequest()) as supervisor:
+        supervisor.start([seaweedfs_part(folder.data("s3"), ports, "test-access-key", "test-secret-key")])
+        yield config
+
+
+@pytest.fixture
+def bucket(s3: S3Config) -> S3Config:
+    """A bucket of the test's own, which exists."""
+    config = replace(s3, bucket=f"bucket-{next(bucket_numbers)}")
+    S3Storage(config).ensure_bucket()
+    return config
+
+
+@pytest.fixture
+def storage(bucket: S3Config) -> S3Storage:
+    """The test's own bucket, opened."""
+    return S3Storage(bucket)
