@@ -32,6 +32,15 @@ class Scheduler(StrEnum):
     UNIPC = "unipc"
 
 
+class Pristine(StrEnum):
+    """Where the pristine copies of changed weights are kept."""
+
+    DEVICE = "device"
+    """Beside the weights: the fastest swap, and up to twice the device memory of the denoiser."""
+    HOST = "host"
+    """In host memory: no device memory, and each swap copies the changed weights over."""
+
+
 class Defaults(BaseModel):
     """What a request that names nothing gets."""
 
@@ -69,6 +78,7 @@ class ServedModel(BaseModel):
     variant: str | None = Field(None, description="which weight files, e.g. `fp16`")
     vae: str | None = Field(None, description="repository of a VAE that replaces the model's own")
     schedulers: tuple[Scheduler, ...] = Field(tuple(Scheduler), description="samplers that may be asked for")
+    pristine: Pristine = Pristine.DEVICE
     safety_checker: bool = Field(False, description="run the pipeline's safety checker, where it has one")
     defaults: Defaults
     limits: Limits

@@ -35,7 +35,7 @@ class Broker(Redis):
 
     def execute_command(self, *arguments: Any, **options: Any) -> Any:
         with broker_errors():
-            return super().execute_command(*arguments, **options)
+            return super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]
 
 
 def connect(broker_url: str) -> Broker:

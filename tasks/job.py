@@ -95,6 +95,17 @@ class Progress(Frozen):
     of: int
 
 
+class SwapWay(StrEnum):
+    """How a job's adapters came into the base model."""
+
+    KEPT = "kept"
+    """They were merged already."""
+    MERGED = "merged"
+    """One pass over the weights, from the pristine ones."""
+    DIFFUSERS = "diffusers"
+    """diffusers' own loader, for what is no low-rank product."""
+
+
 Seconds = Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
 
 
@@ -106,6 +117,18 @@ class Timings(Frozen):
     swap: Seconds | None = Field(None, description="merge the adapters into the base model")
     draw: Seconds | None = Field(None, description="run the pipeline")
     publish: Seconds | None = Field(None, description="encode and upload the images")
+    swap_way: SwapWay | None = Field(None, description="how the adapters came into the base model")
+
+
+class AdapterReceipt(Frozen):
+    """What merging an adapter did."""
+
+    ref: str
+    matched: int | None = Field(description="weights that it changes; null where diffusers' own loader was used")
+    unmatched: tuple[str, ...] = Field(description="keys of its file for which the base model has no weight")
+    relative_change: float | None = Field(
+        description="norm of the change over the norm of the weights that it changes; near 0: it does nothing"
+    )
 
 
 class StoredImage(Frozen):
@@ -118,6 +141,13 @@ class StoredImage(Frozen):
     sha256: str | None
     seed: int
     flagged: bool = False
+
+
+class Result(Frozen):
+    """What came of a job that succeeded."""
+
+    images: tuple[StoredImage, ...]
+    receipts: tuple[AdapterReceipt, ...] = ()
 
 
 class Failure(Frozen):
@@ -148,7 +178,7 @@ class Job(Frozen):
     finished_at: datetime | None = None
     progress: Progress | None = None
     timings: Timings = Timings()
-    images: tuple[StoredImage, ...] = ()
+    result: Result = Result(images=())
     error: Failure | None = None
 
     @property

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 
 from tasks.broker import Broker, broker_errors
 from tasks.errors import JobNotFound, LeaseLost, StatusConflict
-from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Status, StoredImage, Timings, sources
+from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Timings, sources
 
 LUA = Path(__file__).parent / "lua"
 UNSENT = "stokehold:unsent"
@@ -33,13 +33,12 @@ LEASES = "stokehold:leases"
 # Backfill jobs sort behind every interactive one, whatever their age: more seconds than any clock shows.
 LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
 
-IMAGES = TypeAdapter(tuple[StoredImage, ...])
 JSON_FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "spec": TypeAdapter(JobSpec),
     "progress": TypeAdapter(Progress),
     "timings": TypeAdapter(Timings),
     "error": TypeAdapter(Failure),
-    "images": IMAGES,
+    "result": TypeAdapter(Result),
 }
 
 
@@ -109,13 +108,13 @@ class JobStore:
         if not kept:
             raise LeaseLost(f"Attempt {lease.attempt} no longer owns job {lease.job_id}; nothing of it is published.")
 
-    def succeed(self, job: Job, images: tuple[StoredImage, ...], timings: Timings) -> None:
+    def succeed(self, job: Job, result: Result, timings: Timings) -> None:
         """Finish the job with its images.
 
         Raises:
             LeaseLost: another attempt owns the job.
         """
-        fields = {"images": IMAGES.dump_json(images).decode(), "timings": timings.model_dump_json()}
+        fields = {"result": result.model_dump_json(), "timings": timings.model_dump_json()}
         self._step(job, Status.SUCCEEDED, fields, fenced=True)
 
     def fail(self, job: Job, failure: Failure, timings: Timings = Timings()) -> None:  # noqa: B008  (frozen)
@@ -158,7 +157,8 @@ class JobStore:
             JobNotFound: there is none.
         """
         deadline = clock() + timeout_s
-        with broker_errors(), closing(self._broker.pubsub(ignore_subscribe_messages=True)) as changes:
+        subscription = self._broker.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        with broker_errors(), closing(subscription) as changes:
             changes.subscribe(_channel(job_id))
             changes.get_message(ignore_subscribe_messages=False, timeout=timeout_s)  # subscribed: no change goes unseen
             job = self.get(job_id)

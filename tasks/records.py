@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.base_models import Scheduler
-from tasks.job import Failure, Job, Lane, Progress, ScaledAdapter, Status, StoredImage, Timings
+from tasks.job import AdapterReceipt, Failure, Job, Lane, Progress, ScaledAdapter, Status, StoredImage, Timings
 from tasks.service import Service
 
 
@@ -65,6 +65,7 @@ class JobRecord(BaseModel):
     worker: str | None
     timings: Timings
     images: tuple[ImageRecord, ...]
+    receipts: tuple[AdapterReceipt, ...] = Field(description="what merging each adapter did to the weights")
     error: Failure | None
 
 
@@ -80,7 +81,8 @@ def record_of(service: Service, job: Job) -> JobRecord:
         progress=job.progress if job.status is Status.RUNNING else None,
         adapters=tuple(adapter_record(scaled) for scaled in spec.adapters),
         timings=job.timings,
-        images=tuple(image_record(service, image) for image in job.images),
+        images=tuple(image_record(service, image) for image in job.result.images),
+        receipts=job.result.receipts,
         error=job.error,
     )
 

@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     device: Device = Field(Device.AUTO, description="`cpu`, `cuda`, `mps` or `auto` (the best there is)")
     concurrency: PositiveInt = Field(3, description="threads of a worker: one prepares, one draws, one publishes")
 
+    adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory of a worker for parsed adapters")
+
     lease_s: PositiveFloat = Field(15, description="seconds of silence after which a worker loses a job")
     housekeeping_s: PositiveFloat = Field(5, description="seconds between two rounds of housekeeping")
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")

@@ -8,17 +8,24 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
+
+import torch
 
 from storage import StorageError
+from tasks.base_models import Pristine
 from tasks.celery import Application, app
 from tasks.errors import StokeholdError
 from tasks.routing import queue_of
 from tasks.worker_registry import MergedAdapter, WorkerNote
+from workers.adapter_cache import AdapterCache
 from workers.device import choose_device
 from workers.draw import WarmPipeline
 from workers.heartbeat import Heartbeat
+from workers.loader_shell import LoaderShell
 from workers.merge_engine import MergeEngine
 from workers.pipeline import load_pipeline
+from workers.prepare import load_adapter
 from workers.runner import JobRunner
 
 logger = logging.getLogger("workers")
@@ -57,7 +64,10 @@ def install_runner(application: Application, slug: str, worker: str) -> Heartbea
     service.storage.ensure_bucket()
     device = choose_device(service.settings.device)
     pipeline = load_pipeline(model, device)
-    warm = WarmPipeline(pipeline, MergeEngine(pipeline), device, pipeline.scheduler)
+    pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
+    warm = WarmPipeline(pipeline, MergeEngine(pipeline, pristine_device), device, pipeline.scheduler)
+    load = partial(load_adapter, service.adapter_folders, LoaderShell(pipeline))
+    adapters = AdapterCache(load, max_bytes=service.settings.adapter_memory_bytes)
 
     def note() -> WorkerNote:
         merged = tuple(MergedAdapter(ref=item.adapter.ref, scale=item.scale) for item in warm.engine.merged)
@@ -65,7 +75,7 @@ def install_runner(application: Application, slug: str, worker: str) -> Heartbea
 
     period_s = service.settings.lease_s / BEATS_PER_LEASE
     heartbeat = Heartbeat(service.store, service.workers, note, period_s=period_s)
-    application.runner = JobRunner(service, warm, heartbeat, worker)
+    application.runner = JobRunner(service, warm, adapters, heartbeat, worker)
     heartbeat.start()
     logger.info("base model %s is warm on %s", model.slug, device)
     return heartbeat

@@ -12,8 +12,9 @@ from diffusers import DiffusionPipeline, SchedulerMixin
 from PIL.Image import Image
 
 from tasks.errors import DrawingFailed, OutOfMemory
-from tasks.job import JobSpec, Progress
-from workers.merge_engine import AdapterSet, MergeEngine, first_line
+from tasks.job import AdapterReceipt, JobSpec, Progress
+from workers.adapter_parser import first_line
+from workers.merge_engine import AdapterSet, MergeEngine
 from workers.schedulers import fresh_scheduler
 from workers.stopwatch import Stage, Stopwatch
 
@@ -31,6 +32,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """The pictures of a job, and what its adapters did to the weights."""
+
+    pictures: tuple[Picture, ...]
+    receipts: tuple[AdapterReceipt, ...]
+
+
+@dataclass(frozen=True)
 class WarmPipeline:
     """A loaded pipeline, what is merged into it, and the lock under which one job at a time uses both."""
 
@@ -41,21 +50,21 @@ class WarmPipeline:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-def draw(
-    warm: WarmPipeline, spec: JobSpec, adapters: AdapterSet, report: Report, stopwatch: Stopwatch
-) -> tuple[Picture, ...]:
+def draw(warm: WarmPipeline, spec: JobSpec, adapters: AdapterSet, report: Report, stopwatch: Stopwatch) -> Drawing:
     """Draw the pictures of a job, one after another, each from its own seed.
 
     Raises:
-        AdapterLoadFailed: an adapter does not fit; the base is pristine again.
+        AdapterLoadFailed: diffusers' own loader refuses an adapter; the base is pristine again.
         OutOfMemory: the device is too small for this job.
         DrawingFailed: the pipeline raised.
     """
     with warm.lock:
         with stopwatch.measure(Stage.SWAP):
-            warm.engine.swap(adapters)
+            stopwatch.swap_way = warm.engine.swap(adapters)
+        receipts = warm.engine.receipts()
         with stopwatch.measure(Stage.DRAW):
-            return tuple(draw_one(warm, spec, number, report) for number in range(spec.image_count))
+            pictures = tuple(draw_one(warm, spec, number, report) for number in range(spec.image_count))
+    return Drawing(pictures, receipts)
 
 
 def draw_one(warm: WarmPipeline, spec: JobSpec, number: int, report: Report) -> Picture:

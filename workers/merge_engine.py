@@ -1,85 +1,184 @@
 """The swap: from one adapter set merged into the base model to another.
 
-Here diffusers does the work: an adapter is put beside the weights as PEFT layers and taken away again, so the base
-weights are never written and the base never drifts.
+Every weight is computed from its pristine copy, W = W0 + sum of scale * up @ down, in one pass and in place. Nothing is
+ever subtracted again, so the base cannot drift (huggingface/diffusers issue 5313), and the storage of the weights stays
+the same, so compiled graphs stay valid. What is no low-rank product goes through diffusers' own loader, which puts PEFT
+layers beside the weights: slower, and as exact.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers import DiffusionPipeline
-from safetensors import SafetensorError
 
 from tasks.adapters import ResolvedAdapter
 from tasks.errors import AdapterLoadFailed
+from tasks.job import AdapterReceipt, SwapWay
+from workers.adapter_parser import first_line
+from workers.low_rank import Change, LowRank, ParsedAdapter
+from workers.pristine import PristineWeights
 
 
 @dataclass(frozen=True)
 class PreparedAdapter:
-    """An adapter whose file is on this machine, and how strongly to merge it."""
+    """An adapter in this machine's memory, and how strongly to merge it."""
 
     adapter: ResolvedAdapter
-    path: Path
     scale: float
+    path: Path
+    parsed: ParsedAdapter = field(compare=False, repr=False)
 
 
 AdapterSet = tuple[PreparedAdapter, ...]
+Plan = Mapping[str, list[tuple[Change, float]]]
+"""By weight: what is added to it, each with its adapter's scale."""
 
 
 class MergeEngine:
-    """Keeps one adapter set merged into a pipeline. Not thread-safe: its caller holds the pipeline's lock."""
+    """Keeps one adapter set merged into a pipeline. Not thread-safe: its caller holds the pipeline's lock.
 
-    def __init__(self, pipeline: DiffusionPipeline) -> None:
+    After a failure the merged set is the empty one, on a pristine base.
+    """
+
+    def __init__(self, pipeline: DiffusionPipeline, pristine_device: torch.device | None = None) -> None:
         self._pipeline: Any = pipeline
+        self.weights = mergeable_weights(pipeline)
+        self.pristine = PristineWeights(self.weights, pristine_device)
         self._merged: AdapterSet = ()
+        self._changed: set[str] = set()
+        self._beside = False
 
     @property
     def merged(self) -> AdapterSet:
         """The set that the pipeline draws with now."""
         return self._merged
 
-    def swap(self, wanted: AdapterSet) -> None:
-        """Make ``wanted`` the merged set. After a failure the merged set is empty, on a pristine base.
+    def swap(self, wanted: AdapterSet) -> SwapWay:
+        """Make ``wanted`` the merged set, and say which way it went.
 
         Raises:
-            AdapterLoadFailed: an adapter does not fit this base model, or its file is broken.
+            AdapterLoadFailed: diffusers' own loader refuses an adapter that only it can take.
+            torch.OutOfMemoryError: there is no room for the pristine copies.
         """
         if wanted == self._merged:
-            return
-        self._restore()
-        names = []
+            return SwapWay.KEPT
         try:
-            for number, prepared in enumerate(wanted):
-                names.append(f"adapter_{number}")
-                self._load(prepared, names[-1])
-            if names:
-                self._pipeline.set_adapters(names, [prepared.scale for prepared in wanted])
+            way = self._swap(wanted)
         except BaseException:
-            self._restore()
+            self.restore()
             raise
         self._merged = wanted
+        return way
 
-    def _load(self, prepared: PreparedAdapter, name: str) -> None:
-        ref = prepared.adapter.ref
-        try:
-            self._pipeline.load_lora_weights(prepared.path.parent, weight_name=prepared.path.name, adapter_name=name)
-        except (SafetensorError, OSError) as error:
-            raise AdapterLoadFailed(f"The file of adapter {ref!r} is broken: {error}. Upload it again.") from error
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise AdapterLoadFailed(f"Adapter {ref!r} was not made for this base model: {first_line(error)}") from error
-        if not any(name in loaded for loaded in self._pipeline.get_list_adapters().values()):
-            raise AdapterLoadFailed(f"Adapter {ref!r} was not made for this base model: no key of it fits.")
-
-    def _restore(self) -> None:
+    def restore(self) -> None:
         """Back to the pristine base."""
         self._merged = ()
-        self._pipeline.unload_lora_weights()
+        self._swap(())
+
+    def receipts(self) -> tuple[AdapterReceipt, ...]:
+        """What each merged adapter did to the weights."""
+        return tuple(self._receipt(prepared) for prepared in self._merged)
+
+    def _swap(self, wanted: AdapterSet) -> SwapWay:
+        if self._beside:
+            self._pipeline.unload_lora_weights()
+            self._beside = False
+        beyond = any(prepared.parsed.beyond for prepared in wanted)
+        self._merge({} if beyond else plan(wanted))
+        if beyond:
+            self._put_beside(wanted)
+        return SwapWay.DIFFUSERS if beyond else SwapWay.MERGED
+
+    @torch.no_grad()
+    def _merge(self, changes: Plan) -> None:
+        self.pristine.keep(changes)
+        left, self._changed = self._changed - changes.keys(), self._changed | changes.keys()
+        for name in left:
+            self.weights[name].copy_(self.pristine[name], non_blocking=True)
+        for name, items in changes.items():
+            rewrite(self.weights[name], self.pristine[name], items)
+        self._changed = set(changes)
+
+    def _put_beside(self, wanted: AdapterSet) -> None:
+        self._beside = True
+        names = [f"adapter_{number}" for number in range(len(wanted))]
+        for name, prepared in zip(names, wanted, strict=True):
+            try:
+                self._pipeline.load_lora_weights(
+                    prepared.path.parent, weight_name=prepared.path.name, adapter_name=name
+                )
+            except (OSError, RuntimeError, ValueError, KeyError) as error:
+                raise AdapterLoadFailed(
+                    f"Adapter {prepared.adapter.ref!r} does not fit this base model: {first_line(error)}"
+                ) from error
+        self._pipeline.set_adapters(names, [prepared.scale for prepared in wanted])
+
+    def _receipt(self, prepared: PreparedAdapter) -> AdapterReceipt:
+        changes = prepared.parsed.changes
+        change = sum(item.norm**2 for item in changes.values()) ** 0.5 * abs(prepared.scale)
+        before = sum(self.pristine.norm(name) ** 2 for name in changes) ** 0.5
+        return AdapterReceipt(
+            ref=prepared.adapter.ref,
+            matched=len(changes) if prepared.parsed.beyond is None else None,
+            unmatched=prepared.parsed.unmatched,
+            relative_change=change / before if before else None,
+        )
 
 
-def first_line(error: BaseException) -> str:
-    """The start of an exception's text, short enough for a job's record."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+def mergeable_weights(pipeline: Any) -> dict[str, torch.Tensor]:
+    """The weights that an adapter may change, by name with the component in front (``unet.conv_in.weight``)."""
+    components = {name: getattr(pipeline, name, None) for name in pipeline._lora_loadable_modules}
+    return {
+        f"{component}.{name}": parameter.detach()
+        for component, module in components.items()
+        if module is not None
+        for name, parameter in module.named_parameters()
+    }
+
+
+def plan(wanted: AdapterSet) -> Plan:
+    """What is added to which weight."""
+    changes: dict[str, list[tuple[Change, float]]] = {}
+    for prepared in wanted:
+        for name, change in prepared.parsed.changes.items():
+            changes.setdefault(name, []).append((change, prepared.scale))
+    return changes
+
+
+def rewrite(weight: torch.Tensor, pristine: torch.Tensor, items: list[tuple[Change, float]]) -> None:
+    """Set a weight to its pristine value plus the changes, in place.
+
+    The first product is added on the way from the pristine copy: each weight is read once and written once.
+    """
+    source = pristine
+    for change, scale in items:
+        if isinstance(change, LowRank) and weight.is_contiguous():
+            add_product(weight, source, change, scale)
+        else:
+            add_elsewise(weight, source, change, scale)
+        source = weight
+
+
+def add_product(weight: torch.Tensor, source: torch.Tensor, change: LowRank, scale: float) -> None:
+    """``weight = source + scale * product``, in one multiplication; ``source`` may be ``weight`` itself."""
+    up, down = (factor.to(weight.device, non_blocking=True) for factor in (change.up, change.down))
+    if source.device != weight.device:
+        source = weight.copy_(source, non_blocking=True)
+    alpha = scale * change.scale
+    torch.addmm(source.flatten(1), up, down, alpha=alpha, out=weight.flatten(1))
+
+
+def add_elsewise(weight: torch.Tensor, source: torch.Tensor, change: Change, scale: float) -> None:
+    """The same for biases, and for weights that do not lie in rows (``channels_last``)."""
+    if source is not weight:
+        weight.copy_(source, non_blocking=True)
+    if isinstance(change, LowRank):
+        up, down = change.up.to(weight.device), change.down.to(weight.device)
+        weight.add_((up @ down).view(weight.shape), alpha=scale * change.scale)
+    else:
+        weight.add_(change.value.to(weight.device), alpha=scale * change.scale)

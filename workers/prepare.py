@@ -1,20 +1,36 @@
-"""First stage of a job: bring its adapters to this machine. Runs without the pipeline's lock."""
+"""First stage of a job: bring its adapters into this machine's memory. Runs without the pipeline's lock."""
 
 from __future__ import annotations
 
+from tasks.adapter_folder import AdapterFolders
+from tasks.adapters import ResolvedAdapter
 from tasks.job import JobSpec
-from tasks.service import Service
+from workers.adapter_cache import AdapterCache, LoadedAdapter
 from workers.adapter_files import fetch
+from workers.adapter_parser import parse_adapter
+from workers.loader_shell import LoaderShell
 from workers.merge_engine import AdapterSet, PreparedAdapter
 
 
-def prepare(service: Service, spec: JobSpec) -> AdapterSet:
-    """Fetch the files of a job's adapters.
+def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
+    """Fetch and parse a job's adapters, unless they are in memory.
 
     Raises:
         AdapterFetchFailed: a file cannot be had.
+        AdapterLoadFailed: a file is broken or was made for another base model.
     """
-    return tuple(
-        PreparedAdapter(scaled.adapter, fetch(scaled.adapter, service.adapter_folders), scaled.scale)
-        for scaled in spec.adapters
-    )
+    prepared = []
+    for scaled in spec.adapters:
+        loaded = cache.get(scaled.adapter)
+        prepared.append(PreparedAdapter(scaled.adapter, scaled.scale, loaded.path, loaded.parsed))
+    return tuple(prepared)
+
+
+def load_adapter(folders: AdapterFolders, shell: LoaderShell, adapter: ResolvedAdapter) -> LoadedAdapter:
+    """Fetch an adapter's file and parse it.
+
+    Raises:
+        AdapterFetchFailed, AdapterLoadFailed: as in ``prepare``.
+    """
+    path = fetch(adapter, folders)
+    return LoadedAdapter(path, parse_adapter(shell, path, adapter.ref))

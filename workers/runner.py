@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks.errors import BrokerUnavailable, JobFailed, LeaseLost
-from tasks.job import Failure, Job, Progress, StoredImage
+from tasks.job import Failure, Job, Progress, Result
 from tasks.service import Service
+from workers.adapter_cache import AdapterCache
 from workers.draw import WarmPipeline, draw
 from workers.heartbeat import Heartbeat
 from workers.prepare import prepare
@@ -27,6 +28,7 @@ class JobRunner:
 
     service: Service
     warm: WarmPipeline
+    adapters: AdapterCache
     heartbeat: Heartbeat
     worker: str
 
@@ -39,8 +41,8 @@ class JobRunner:
         stopwatch = Stopwatch(queued_s=queued_seconds(job))
         with self.heartbeat.keeping(job.lease):
             try:
-                images = self.work(job, stopwatch)
-                self.service.store.succeed(job, images, stopwatch.timings)
+                result = self.work(job, stopwatch)
+                self.service.store.succeed(job, result, stopwatch.timings)
                 logger.info("job %s succeeded: %s", job.id, stopwatch.timings)
             except LeaseLost as error:
                 logger.warning("%s", error)
@@ -53,7 +55,7 @@ class JobRunner:
                 message = "The worker met an error that it does not know. Its log says more under this job's id."
                 self.settle_failure(job, Failure(code=JobFailed.code, message=message), stopwatch)
 
-    def work(self, job: Job, stopwatch: Stopwatch) -> tuple[StoredImage, ...]:
+    def work(self, job: Job, stopwatch: Stopwatch) -> Result:
         """The three stages.
 
         Raises:
@@ -61,10 +63,11 @@ class JobRunner:
             LeaseLost: another attempt owns the job.
         """
         with stopwatch.measure(Stage.ADAPTER):
-            adapters = prepare(self.service, job.spec)
-        pictures = draw(self.warm, job.spec, adapters, self.reporter(job), stopwatch)
+            adapters = prepare(self.adapters, job.spec)
+        drawing = draw(self.warm, job.spec, adapters, self.reporter(job), stopwatch)
         with stopwatch.measure(Stage.PUBLISH):
-            return publish(self.service.storage, self.service.settings.image_format, job, pictures)
+            images = publish(self.service.storage, self.service.settings.image_format, job, drawing.pictures)
+        return Result(images=images, receipts=drawing.receipts)
 
     def reporter(self, job: Job, clock: Callable[[], float] = time.monotonic) -> Callable[[Progress], None]:
         """Tells the store of the drawing's progress, at most four times a second and at the last step.

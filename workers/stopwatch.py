@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from tasks.job import Timings
+from tasks.job import SwapWay, Timings
 
 
 class Stage(StrEnum):
@@ -26,6 +26,7 @@ class Stopwatch:
     def __init__(self, queued_s: float, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._seconds: dict[Stage, float] = {Stage.QUEUED: queued_s}
+        self.swap_way: SwapWay | None = None
 
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
@@ -39,4 +40,4 @@ class Stopwatch:
     @property
     def timings(self) -> Timings:
         """What has been measured so far."""
-        return Timings.model_validate(self._seconds)
+        return Timings.model_validate({**self._seconds, "swap_way": self.swap_way})

@@ -1,0 +1,213 @@
+"""The job store decides once: each atomic step, against a real server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
+
+from tasks.broker import Broker
+from tasks.errors import JobNotFound, LeaseLost
+from tasks.job import Failure, Job, JobSpec, Lane, Progress, Result, Status, StoredImage, Timings
+from tasks.job_store import JobStore
+
+LEASE_S = 0.2
+SPEC = JobSpec(
+    base_model="demo",
+    prompt="a red circle",
+    negative_prompt=None,
+    adapters=(),
+    width=64,
+    height=64,
+    steps=20,
+    guidance_scale=3.0,
+    scheduler=None,
+    seed=1,
+    image_count=1,
+)
+IMAGE = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab", seed=1)
+DONE = Result(images=(IMAGE,))
+NOTHING = Result(images=())
+
+
+@pytest.fixture
+def store(broker: Broker) -> JobStore:
+    numbers = count()
+    return JobStore(broker, lease_s=LEASE_S, retention_s=60, new_id=lambda: f"job{next(numbers)}")
+
+
+def claimed(store: JobStore, worker: str = "w1") -> Job:
+    job = store.claim(store.create(SPEC).id, worker)
+    assert job is not None
+    return job
+
+
+def test_a_new_job_is_queued_and_unsent(store: JobStore) -> None:
+    job = store.create(SPEC)
+
+    assert store.get(job.id) == job
+    assert job.status is Status.QUEUED
+    assert store.unsent(older_than_s=0) == [job]
+
+
+def test_a_sent_job_is_not_sent_again(store: JobStore) -> None:
+    job = store.create(SPEC)
+
+    store.mark_sent(job)
+
+    assert store.unsent(older_than_s=0) == []
+
+
+def test_an_unknown_job_says_what_to_do(store: JobStore) -> None:
+    with pytest.raises(JobNotFound, match="may have expired; submit it again"):
+        store.get("nobody")
+
+
+def test_a_claim_starts_an_attempt_under_a_lease(store: JobStore) -> None:
+    job = claimed(store, "w1")
+
+    assert (job.status, job.attempt, job.worker) == (Status.RUNNING, 1, "w1")
+    assert job.started_at is not None
+    assert job.started_at >= job.created_at
+    assert store.unsent(older_than_s=0) == []
+
+
+def test_a_hundred_duplicate_messages_make_one_claim(store: JobStore) -> None:
+    job = store.create(SPEC)
+
+    with ThreadPoolExecutor(20) as pool:
+        claims = list(pool.map(lambda number: store.claim(job.id, f"w{number}"), range(100)))
+
+    assert sum(claim is not None for claim in claims) == 1
+
+
+def test_an_unknown_job_cannot_be_claimed(store: JobStore) -> None:
+    assert store.claim("nobody", "w1") is None
+
+
+def test_progress_is_seen_while_it_runs(store: JobStore) -> None:
+    job = claimed(store)
+
+    store.renew(job.lease, Progress(step=3, of=20))
+
+    assert store.get(job.id).progress == Progress(step=3, of=20)
+
+
+def test_a_finished_job_has_its_images_and_no_lease(store: JobStore) -> None:
+    job = claimed(store)
+
+    store.succeed(job, DONE, Timings(draw=0.5))
+
+    done = store.get(job.id)
+    assert (done.status, done.result, done.timings.draw) == (Status.SUCCEEDED, DONE, 0.5)
+    with pytest.raises(LeaseLost):
+        store.renew(job.lease)
+
+
+def test_a_failed_job_says_why(store: JobStore) -> None:
+    job = claimed(store)
+
+    store.fail(job, Failure(code="out_of_memory", message="Ask for less."))
+
+    assert store.get(job.id).error == Failure(code="out_of_memory", message="Ask for less.")
+
+
+def test_an_end_is_final(store: JobStore) -> None:
+    job = claimed(store)
+    store.succeed(job, DONE, Timings())
+
+    with pytest.raises(LeaseLost):
+        store.succeed(job, NOTHING, Timings())
+    with pytest.raises(LeaseLost):
+        store.fail(job, Failure(code="failed", message="late"))
+
+    assert store.get(job.id).result == DONE
+
+
+def test_a_lapsed_lease_is_found_and_a_renewed_one_is_not(store: JobStore) -> None:
+    silent, alive = claimed(store), claimed(store)
+
+    time.sleep(LEASE_S)
+    store.renew(alive.lease)
+
+    assert [job.id for job in store.lapsed()] == [silent.id]
+
+
+def test_the_late_result_of_an_abandoned_attempt_is_refused(store: JobStore) -> None:
+    first = claimed(store, "frozen")
+    store.requeue(first)
+    second = store.claim(first.id, "healthy")
+    assert second is not None
+
+    with pytest.raises(LeaseLost):
+        store.succeed(first, DONE, Timings())
+
+    store.succeed(second, NOTHING, Timings())
+    assert store.get(first.id).result == NOTHING
+
+
+def test_a_job_given_back_is_queued_unsent_and_has_its_old_place(store: JobStore) -> None:
+    first, second = store.create(SPEC), store.create(SPEC)
+    job = store.claim(first.id, "w1")
+    assert job is not None
+
+    store.requeue(job)
+
+    assert store.position(first) == 0
+    assert store.position(second) == 1
+    assert first.id in [job.id for job in store.unsent(older_than_s=0)]
+    assert store.get(first.id).worker is None
+
+
+def test_a_note_of_sending_that_comes_late_does_not_hide_an_unsent_message(store: JobStore) -> None:
+    created = store.create(SPEC)
+    claimed_job = store.claim(created.id, "w1")
+    assert claimed_job is not None
+    store.requeue(claimed_job)
+
+    store.mark_sent(created)
+
+    assert [job.id for job in store.unsent(older_than_s=0)] == [created.id]
+
+
+def test_backfill_waits_behind_every_interactive_job(store: JobStore) -> None:
+    line = store.create(SPEC, Lane.BACKFILL)
+    someone = store.create(SPEC, Lane.INTERACTIVE)
+
+    assert (store.position(someone), store.position(line)) == (0, 1)
+    assert store.waiting("demo") == 2
+
+
+def test_a_finished_job_expires(store: JobStore, broker: Broker) -> None:
+    running = claimed(store)
+    store.succeed(running, NOTHING, Timings())
+
+    assert 0 < broker.ttl(f"stokehold:job:{running.id}") <= 60
+    assert broker.ttl(f"stokehold:job:{store.create(SPEC).id}") == -1
+
+
+def test_waiting_ends_when_the_status_changes(store: JobStore) -> None:
+    job = store.create(SPEC)
+    claim = threading.Timer(0.1, store.claim, (job.id, "w1"))
+    claim.start()
+
+    seen = store.wait(job.id, timeout_s=30)
+
+    assert seen.status is Status.RUNNING
+    claim.join()
+
+
+def test_waiting_ends_when_the_time_is_over(store: JobStore) -> None:
+    job = store.create(SPEC)
+
+    assert store.wait(job.id, timeout_s=0.05).status is Status.QUEUED
+
+
+def test_waiting_for_a_finished_job_returns_it(store: JobStore) -> None:
+    job = claimed(store)
+    store.succeed(job, NOTHING, Timings())
+
+    assert store.wait(job.id, timeout_s=30).status is Status.SUCCEEDED

@@ -1,0 +1,40 @@
+"""Settings are read once, and say what is wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tasks.settings import PREFIX, Settings, describe
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_a_wrong_value_names_itself_and_what_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKEHOLD_LEASE_S", "soon")
+
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+
+    assert describe(caught.value).startswith("STOKEHOLD_LEASE_S='soon': Input should be a valid number")
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKEHOLD_S3_SECRET_KEY", "hunter2")
+
+    assert "hunter2" not in repr(Settings())
+
+
+def test_folders_are_separated_by_colons(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKEHOLD_ADAPTER_FOLDERS", "demo/loras:/srv/loras")
+
+    assert Settings().adapter_folders == (Path("demo/loras"), Path("/srv/loras"))
+
+
+def test_the_readme_lists_every_setting_and_no_other() -> None:
+    documented = {
+        line.split("`")[1] for line in README.read_text("utf-8").splitlines() if line.startswith(f"| `{PREFIX}")
+    }
+    assert documented == {PREFIX + name.upper() for name in Settings.model_fields}

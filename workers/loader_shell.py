@@ -1,0 +1,114 @@
+"""Ask diffusers what an adapter's file means, without letting it touch the pipeline.
+
+diffusers' ``load_lora_weights`` knows every format of every pipeline class. It is run here on a shell of the pipeline
+whose components have shapes and no weights (torch's meta device) and write down what they are told to load.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.utils.peft_utils import _create_lora_config
+from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
+from peft import LoraConfig
+
+
+@dataclass(frozen=True)
+class ComponentAdapter:
+    """What diffusers would load into one component.
+
+    Attributes:
+        component: its name in the pipeline.
+        state: tensors by key in PEFT's format (``<module>.lora_A.weight``).
+        config: ranks and alphas by module; None for what is no LoRA.
+    """
+
+    component: str
+    state: Mapping[str, torch.Tensor]
+    config: LoraConfig | None
+
+
+class LoaderShell:
+    """A pipeline without weights.
+
+    Attributes:
+        components: the components that an adapter may change, on the meta device.
+    """
+
+    def __init__(self, pipeline: Any) -> None:
+        names = pipeline._lora_loadable_modules
+        present = {name: module for name in names if (module := getattr(pipeline, name, None)) is not None}
+        self.components = {name: without_weights(module) for name, module in present.items()}
+        self._pipeline = pipeline
+
+    def read(self, path: Path) -> list[ComponentAdapter]:
+        """What diffusers would load from this file, component by component.
+
+        Raises:
+            OSError, SafetensorError: the file cannot be read.
+            ValueError, KeyError, RuntimeError, ...: whatever diffusers raises for a file that is no adapter of this
+                pipeline's class.
+        """
+        recorded: list[ComponentAdapter] = []
+        shell: Any = copy.copy(self._pipeline)
+        for name, module in self.components.items():
+            shell.__dict__[name] = recorder(name, module, recorded)
+        shell.load_lora_weights(path.parent, weight_name=path.name, adapter_name="adapter")
+        return recorded
+
+
+def without_weights(module: torch.nn.Module) -> Any:
+    """A copy of the module on the meta device; the weights are not read."""
+    memo: dict[int, Any] = {}
+    for parameter in module.parameters():
+        memo[id(parameter)] = torch.nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
+    for buffer in module.buffers():
+        memo[id(buffer)] = buffer.to("meta")
+    return copy.deepcopy(module, memo)
+
+
+def recorder(component: str, module: Any, recorded: list[ComponentAdapter]) -> Any:
+    """A shallow copy of the module that writes down what it is told to load."""
+
+    def load_lora_adapter(
+        state: dict[str, Any], prefix: str = "transformer", network_alphas: Any = None, metadata: Any = None, **_: Any
+    ) -> None:
+        """As ``diffusers.loaders.peft.PeftAdapterMixin`` has it."""
+        start = f"{prefix}."
+        state = strip(state, start)
+        if state:
+            config = lora_config(state, network_alphas, metadata, start)
+            recorded.append(ComponentAdapter(component, *config))
+
+    def load_adapter(adapter_state_dict: dict[str, Any], peft_config: LoraConfig, **_: Any) -> None:
+        """As ``transformers.integrations.peft.PeftAdapterMixin`` has it."""
+        recorded.append(ComponentAdapter(component, adapter_state_dict, peft_config))
+
+    shell = copy.copy(module)
+    shell.load_lora_adapter = load_lora_adapter
+    shell.load_adapter = load_adapter
+    return shell
+
+
+def strip(values: Mapping[str, Any], start: str) -> dict[str, Any]:
+    """The entries whose key begins with ``start``, without it."""
+    return {key.removeprefix(start): value for key, value in values.items() if key.startswith(start)}
+
+
+def lora_config(
+    state: dict[str, Any], network_alphas: Any, metadata: Any, start: str
+) -> tuple[dict[str, Any], LoraConfig | None]:
+    """The state in PEFT's format and its configuration, as ``PeftAdapterMixin.load_lora_adapter`` works them out."""
+    if any(".lokr_" in key for key in state):
+        return state, None
+    if "lora_A" not in next(iter(state)):
+        state = convert_unet_state_dict_to_peft(state)
+    ranks = {f"^{key}": value.shape[1] for key, value in state.items() if "lora_B" in key and value.ndim > 1}
+    alphas = strip(network_alphas, start) if network_alphas else network_alphas
+    config = _create_lora_config(state, alphas, strip(metadata, start) if metadata else metadata, ranks)
+    return state, config
