@@ -14,7 +14,7 @@ class Part:
     Attributes:
         name: also the name of its log.
         command: program and arguments.
-        is_ready: whether it does its work now; asked again and again after the start.
+        is_ready: whether the process of this id does its work; asked again and again after the start.
         says: what a user wants to know of it, e.g. where it listens.
         environment: variables that it gets besides our own.
         ready_within_s: seconds that it may take to become ready.
@@ -24,7 +24,7 @@ class Part:
 
     name: str
     command: tuple[str, ...]
-    is_ready: Callable[[], bool]
+    is_ready: Callable[[int], bool]
     says: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     ready_within_s: float = 30

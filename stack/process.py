@@ -54,7 +54,7 @@ class Process:
             StopAsked: the user wants to stop.
         """
         deadline = time.monotonic() + self.part.ready_within_s
-        while not self.part.is_ready():
+        while not self.part.is_ready(self.pid):
             self.check_alive()
             if stop.asked:
                 raise StopAsked(f"Stopped while {self.part.name} was starting.")

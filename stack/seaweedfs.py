@@ -9,8 +9,8 @@ from stack.part import Part
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 
-GRACE_S = 2
-"""Then it is killed, which loses nothing: docs/decisions/0002-end-seaweedfs-by-killing-it.md has the figures."""
+GRACE_S = 4
+"""Then it is killed, which loses nothing: docs/decisions/seaweedfs-stop.md has the figures."""
 
 
 def s3_url(ports: Ports) -> str:
@@ -24,7 +24,7 @@ def seaweedfs_part(folder: Path, ports: Ports, access_key: str, secret_key: str)
     return Part(
         name="s3",
         command=(str(program()), "-logtostderr=true", "mini", *options(folder, ports)),
-        is_ready=lambda: answers_200(f"{s3_url(ports)}/healthz"),
+        is_ready=lambda _pid: answers_200(f"{s3_url(ports)}/healthz"),
         says=s3_url(ports),
         environment={"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key},
         grace_s=GRACE_S,

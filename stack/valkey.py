@@ -38,7 +38,7 @@ def valkey_part(folder: Path, port: int) -> Part:
     return Part(
         name="valkey",
         command=(str(get_binary_path()), *arguments),
-        is_ready=lambda: answers_ping(valkey_url(port)),
+        is_ready=lambda _pid: answers_ping(valkey_url(port)),
         says=valkey_url(port),
     )
 

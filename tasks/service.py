@@ -61,6 +61,7 @@ def storage_config(settings: Settings) -> S3Config:
     """What ``storage`` needs of the settings."""
     return S3Config(
         endpoint=settings.s3_endpoint,
+        public_endpoint=settings.s3_public_endpoint,
         region=settings.s3_region,
         bucket=settings.s3_bucket,
         access_key=settings.s3_access_key,

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
         description="Valkey or Redis: queues and job store",
     )
     s3_endpoint: str | None = Field(None, pattern="^https?://", description="S3-compatible endpoint; unset means AWS")
+    s3_public_endpoint: str | None = Field(
+        None, pattern="^https?://", description="the same as clients reach it, for presigned URLs; unset: the same"
+    )
     s3_region: str = Field("us-east-1", description="region to sign for")
     s3_bucket: str = Field("stokehold", min_length=3, max_length=63, description="bucket of the images")
     s3_access_key: str | None = Field(None, description="access key; unset means boto3's own search")

@@ -1,0 +1,105 @@
+"""The whole service on this machine: its own servers where the settings name none, and our parts on top of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from stack.folder import StackFolder
+from stack.part import Part
+from stack.ports import Ports, require_free
+from stack.seaweedfs import s3_url, seaweedfs_part
+from stack.services import api_part, api_url, base_worker_part, light_worker_part
+from stack.stop_request import StopRequest
+from stack.supervisor import Say, Supervisor, supervised
+from stack.valkey import valkey_part, valkey_url
+from storage import S3Storage
+from tasks.base_models import read_base_models
+from tasks.service import storage_config
+from tasks.settings import PREFIX, Settings
+
+ACCESS_KEY = "stokehold"
+SECRET_KEY = "stokehold-on-loopback"
+"""Of the embedded storage, which only this machine reaches: they keep anonymous requests out, not other users of it."""
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """What runs where.
+
+    Attributes:
+        folder: where data and logs are.
+        ports: where the parts listen.
+        given: the user's settings; a server that they name is used and not started.
+    """
+
+    folder: StackFolder
+    ports: Ports
+    given: Settings
+
+    @property
+    def api(self) -> str:
+        """Where clients reach the API."""
+        return api_url(self.ports.api)
+
+    @property
+    def own_broker(self) -> bool:
+        """Whether the embedded Valkey is used."""
+        return "broker_url" not in self.given.model_fields_set
+
+    @property
+    def own_storage(self) -> bool:
+        """Whether the embedded SeaweedFS is used."""
+        return "s3_endpoint" not in self.given.model_fields_set
+
+    @property
+    def wanted_ports(self) -> Mapping[str, int]:
+        """The ports that must be free, by what wants them."""
+        valkey = {"valkey": self.ports.valkey} if self.own_broker else {}
+        storage = {f"s3 ({name})": port for name, port in self.ports.of_seaweedfs.items()} if self.own_storage else {}
+        return {"api": self.ports.api, **valkey, **storage}
+
+    @property
+    def overrides(self) -> Mapping[str, str]:
+        """The settings that follow from the embedded servers, by field."""
+        broker = {"broker_url": valkey_url(self.ports.valkey)} if self.own_broker else {}
+        keys = {"s3_access_key": ACCESS_KEY, "s3_secret_key": SECRET_KEY}
+        storage = {"s3_endpoint": s3_url(self.ports), **keys} if self.own_storage else {}
+        return {**broker, **storage}
+
+    def servers(self) -> Iterator[Part]:
+        """The embedded servers that are needed."""
+        if self.own_broker:
+            yield valkey_part(self.folder.data("valkey"), self.ports.valkey)
+        if self.own_storage:
+            yield seaweedfs_part(self.folder.data("s3"), self.ports, ACCESS_KEY, SECRET_KEY)
+
+    def services(self, settings: Settings) -> Iterator[Part]:
+        """Our own parts. The first base model of ``models.toml`` gets a worker."""
+        environment = {f"{PREFIX}{name.upper()}": value for name, value in self.overrides.items()}
+        slug = read_base_models(settings.models_file).default.slug
+        yield api_part(self.ports.api, environment)
+        yield light_worker_part(settings.broker_url, self.folder.data("beat-schedule"), environment)
+        yield base_worker_part(slug, self.api, environment)
+
+
+@contextmanager
+def running(stack: LocalStack, stop: StopRequest, say: Say = print) -> Iterator[Supervisor]:
+    """Start the stack; when the block is left, it is stopped in reverse order.
+
+    Raises:
+        StackError: a port is taken, or a part does not start.
+        StokeholdError: ``models.toml`` is wrong.
+        StorageError: the bucket cannot be used.
+    """
+    settings = Settings.model_validate(stack.overrides)
+    with supervised(stack.folder, stop, say) as supervisor:
+        require_free(
+            stack.wanted_ports,
+            f"Stop what listens there, or choose another block of ports: scripts/up --port {stack.ports.api + 1000}",
+        )
+        supervisor.start(stack.servers())
+        S3Storage(storage_config(settings)).ensure_bucket()
+        supervisor.start(stack.services(settings))
+        yield supervisor

@@ -1,0 +1,85 @@
+"""The parts of our own: the API, the light worker, and a worker with a warm pipeline."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from stack.part import Part
+from stack.ports import LOOPBACK
+from stack.probes import answers_200, answers_json
+
+Environment = Mapping[str, str]
+
+
+def api_url(port: int) -> str:
+    """Where clients reach the API."""
+    return f"http://{LOOPBACK}:{port}"
+
+
+def api_part(port: int, environment: Environment) -> Part:
+    """The API under gunicorn; ready when it reaches broker and storage."""
+    return Part(
+        name="api",
+        command=(
+            *(sys.executable, "-m", "gunicorn", "api:create_app()"),
+            *("--worker-class", "gthread", "--workers", "2", "--threads", "16"),
+            *("--bind", f"{LOOPBACK}:{port}", "--access-logfile", "-"),
+        ),
+        is_ready=lambda _pid: answers_200(f"{api_url(port)}/readyz"),
+        says=api_url(port),
+        environment=environment,
+    )
+
+
+def light_worker_part(broker_url: str, schedule: Path, environment: Environment) -> Part:
+    """The worker for housekeeping, with the clock that sends it; ready when it answers a ping."""
+    name = "light@stokehold"
+    return Part(
+        name="light-worker",
+        command=(
+            *(sys.executable, "-m", "celery", "-A", "tasks.celery", "worker", "--queues", "light"),
+            *("--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle"),
+            *("--beat", "--schedule", str(schedule), "--hostname", name, "--loglevel", "INFO"),
+        ),
+        is_ready=lambda _pid: answers_celery_ping(broker_url, name),
+        says="housekeeping",
+        environment=environment,
+    )
+
+
+def base_worker_part(slug: str, api: str, environment: Environment) -> Part:
+    """The worker of a base model; ready when the API lists it, which it does once its pipeline is warm."""
+    return Part(
+        name=f"worker-{slug}",
+        command=(sys.executable, "-m", "workers", "--base", slug),
+        is_ready=lambda pid: answers_json(f"{api}/v1/models", lambda models: has_worker(models, slug, pid)),
+        says=f"base model {slug}",
+        environment=environment,
+        ready_within_s=600,  # weights may have to be downloaded first
+        grace_s=120,  # it finishes what it draws
+    )
+
+
+def has_worker(models: Any, slug: str, pid: int) -> bool:
+    """Whether ``GET /v1/models`` lists the worker of this process; one of an earlier start may be there still."""
+    return any(
+        worker["name"].startswith(f"{slug}-{pid}@")
+        for model in models["models"]
+        if model["slug"] == slug
+        for worker in model["workers"]
+    )
+
+
+def answers_celery_ping(broker_url: str, name: str) -> bool:
+    """Whether the Celery worker of this name answers."""
+    with Celery(broker=broker_url, set_as_current=False) as app:
+        try:
+            return bool(app.control.ping(destination=[name], timeout=0.5))
+        except OperationalError:
+            return False
