@@ -1,0 +1,66 @@
+"""The API on a real broker and real storage. No worker runs: a test claims and finishes jobs itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from flask_openapi3.openapi import OpenAPI
+
+from api import create_app
+from storage import S3Config
+from tasks.broker import Broker
+from tasks.job import Job
+from tasks.service import Service
+from tests.support.services import make_service
+
+
+@pytest.fixture
+def service(tmp_path: Path, broker: Broker, valkey_url: str, bucket: S3Config) -> Iterator[Service]:
+    """A service on an empty broker and an empty bucket."""
+    service = make_service(
+        tmp_path,
+        broker_url=valkey_url,
+        s3_endpoint=bucket.endpoint,
+        s3_bucket=bucket.bucket,
+        s3_access_key=bucket.access_key,
+        s3_secret_key=bucket.secret_key,
+    )
+    with service.broker, service.celery:
+        yield service
+
+
+@pytest.fixture
+def app(service: Service) -> OpenAPI:
+    return create_app(service)
+
+
+@pytest.fixture
+def client(app: OpenAPI) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def submit(client: FlaskClient) -> Callable[..., str]:
+    """Submits a job over HTTP and gives its id."""
+
+    def submit(**fields: object) -> str:
+        response = client.post("/v1/jobs", json={"prompt": "a red circle", **fields})
+        assert response.status_code == 202, response.text
+        return str(response.get_json()["id"])
+
+    return submit
+
+
+@pytest.fixture
+def claim(service: Service) -> Callable[[str], Job]:
+    """Does as a worker does that begins with a job."""
+
+    def claim(job_id: str) -> Job:
+        job = service.store.claim(job_id, "worker-1")
+        assert job is not None
+        return job
+
+    return claim

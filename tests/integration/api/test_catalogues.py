@@ -1,0 +1,70 @@
+"""``GET /v1/models``, ``GET /v1/adapters`` and the page made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask.testing import FlaskClient
+
+from tasks.service import Service
+from tasks.worker_registry import MergedAdapter, WorkerNote
+
+
+def test_the_base_models_are_listed_with_what_may_be_asked_of_them(client: FlaskClient) -> None:
+    demo, sdxl = client.get("/v1/models").get_json()["models"]
+
+    assert demo == {
+        "slug": "demo",
+        "model": "demo/base",
+        "aliases": [],
+        "defaults": {"width": 64, "height": 64, "steps": 20, "guidance_scale": 3.0},
+        "limits": {"min_side": 32, "max_side": 128, "multiple_of": 16, "max_steps": 50, "max_adapters": 4},
+        "schedulers": ["ddim", "euler"],
+        "queue_length": 0,
+        "workers": [],
+    }
+    assert sdxl["slug"] == "sdxl"
+
+
+def test_a_base_model_shows_its_queue(client: FlaskClient, submit: Callable[..., str]) -> None:
+    submit()
+    submit()
+
+    demo, sdxl = client.get("/v1/models").get_json()["models"]
+
+    assert (demo["queue_length"], sdxl["queue_length"]) == (2, 0)
+
+
+def test_a_base_model_shows_its_workers_and_what_they_have_merged(client: FlaskClient, service: Service) -> None:
+    merged = (MergedAdapter(ref="crayon", scale=0.5),)
+    service.workers.note(WorkerNote(name="worker-1", base_model="sdxl", device="cuda:0", merged=merged))
+
+    demo, sdxl = client.get("/v1/models").get_json()["models"]
+
+    assert demo["workers"] == []
+    assert sdxl["workers"] == [
+        {"name": "worker-1", "base_model": "sdxl", "device": "cuda:0", "merged": [{"ref": "crayon", "scale": 0.5}]}
+    ]
+
+
+def test_the_adapters_of_the_catalogue_are_listed(client: FlaskClient, service: Service) -> None:
+    crayon, pixel = client.get("/v1/adapters").get_json()["adapters"]
+
+    assert crayon["name"] == "crayon"
+    assert pixel.pop("size_bytes") > 0
+    assert len(pixel.pop("sha256")) == 64
+    assert pixel == {
+        "name": "pixel",
+        "base_model": "demo",
+        "rank": 4,
+        "trigger_words": ["pixelated"],
+        "description": "large pixels",
+    }
+
+
+def test_the_page_offers_the_adapters_and_asks_no_other_host(client: FlaskClient) -> None:
+    page = client.get("/")
+
+    assert page.content_type == "text/html; charset=utf-8"
+    assert '<option value="pixel">pixel: large pixels (say pixelated)</option>' in page.text
+    assert "//" not in page.text.replace("<!--", "")

@@ -1,0 +1,80 @@
+"""Health, and what a client meets when a server that we need is away."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from api import create_app
+from storage import S3Config
+from tests.support.services import NOBODY, make_service
+
+BROKER = "The broker is unavailable for the moment."
+STORAGE = "The storage is unavailable for the moment."
+AGAIN = "Send the same request again in 2 seconds."
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> FlaskClient:
+    """A client of an application whose servers are all away."""
+    return create_app(make_service(tmp_path)).test_client()
+
+
+def test_a_process_is_healthy_on_its_own(alone: FlaskClient) -> None:
+    response = alone.get("/healthz")
+
+    assert (response.status_code, response.json) == (HTTPStatus.OK, {"status": "ok"})
+
+
+def test_the_service_is_ready_when_broker_and_storage_are_there(client: FlaskClient) -> None:
+    response = client.get("/readyz")
+
+    assert (response.status_code, response.json) == (HTTPStatus.OK, {"status": "ok"})
+
+
+def test_readiness_names_all_that_is_away(alone: FlaskClient) -> None:
+    response = alone.get("/readyz")
+
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response.get_json()["detail"] == f"{BROKER} {STORAGE} {AGAIN}"
+    assert response.headers["Retry-After"] == "2"
+
+
+def test_readiness_names_the_broker(tmp_path: Path, bucket: S3Config) -> None:
+    service = make_service(
+        tmp_path,
+        s3_endpoint=bucket.endpoint,
+        s3_bucket=bucket.bucket,
+        s3_access_key=bucket.access_key,
+        s3_secret_key=bucket.secret_key,
+    )
+
+    response = create_app(service).test_client().get("/readyz")
+
+    assert response.get_json()["detail"] == f"{BROKER} {AGAIN}"
+
+
+def test_readiness_names_the_storage(tmp_path: Path, valkey_url: str) -> None:
+    service = make_service(tmp_path, broker_url=valkey_url)
+
+    with service.broker:
+        response = create_app(service).test_client().get("/readyz")
+
+    assert response.get_json()["detail"] == f"{STORAGE} {AGAIN}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/jobs"), ("GET", "/v1/jobs/1"), ("GET", "/v1/jobs/1?wait=30"), ("GET", "/v1/models")],
+)
+def test_without_a_broker_the_answer_is_503_and_hides_its_address(alone: FlaskClient, method: str, path: str) -> None:
+    response = alone.open(path, method=method, json={"prompt": "a red circle"} if method == "POST" else None)
+
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response.content_type == "application/problem+json"
+    assert response.get_json()["type"] == "urn:stokehold:problem:broker_unavailable"
+    assert response.headers["Retry-After"] == "2"
+    assert NOBODY not in response.text
