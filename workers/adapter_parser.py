@@ -25,22 +25,27 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
         AdapterLoadFailed: the file is broken, was made for another base model, or has values that are no numbers.
     """
     try:
-        parts = shell.read(path)
+        contents = shell.read(path)
     except (SafetensorError, OSError) as error:
         raise AdapterLoadFailed(f"The file of adapter {ref!r} is broken: {first_line(error)}") from error
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise AdapterLoadFailed(f"Adapter {ref!r} was not made for this base model: {first_line(error)}") from error
     changes: dict[str, Change] = {}
-    unmatched: list[str] = []
+    unmatched = list(contents.foreign)
     try:
-        for part in parts:
-            reader = ComponentReader(part, shell.components[part.component], ref)
+        for part in contents.parts:
+            reader = ComponentReader(part, shell.components[part.component], ref, in_float32=shell.on_cpu)
             changes.update(reader.changes())
             unmatched.extend(reader.unmatched)
     except BeyondFastPass as reason:
         return ParsedAdapter({}, beyond=str(reason))
-    if not changes:
-        raise AdapterLoadFailed(f"Adapter {ref!r} was not made for this base model: no key of it fits a module.")
+    if not changes and not unmatched:
+        raise AdapterLoadFailed(f"Adapter {ref!r} is empty. Export it again.")
+    if len(unmatched) > len(changes):
+        raise AdapterLoadFailed(
+            f"Adapter {ref!r} was not made for this base model: {len(changes)} of its layers fit, and {len(unmatched)} "
+            f"of its keys do not, such as {unmatched[0]}."
+        )
     return ParsedAdapter(changes, tuple(unmatched))
 
 
@@ -55,10 +60,11 @@ class ComponentReader:
         unmatched: keys for which the component has no module.
     """
 
-    def __init__(self, part: ComponentAdapter, component: torch.nn.Module, ref: str) -> None:
+    def __init__(self, part: ComponentAdapter, component: torch.nn.Module, ref: str, *, in_float32: bool) -> None:
         self._part = part
         self._modules = dict(component.named_modules())
         self._ref = ref
+        self._in_float32 = in_float32
         self.unmatched: list[str] = []
 
     def changes(self) -> Iterator[tuple[str, Change]]:
@@ -116,8 +122,9 @@ class ComponentReader:
         return down.flatten(1), up.flatten(1)
 
     def _owned(self, name: str, value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """A copy in the weight's dtype. The file's own pages must not be kept: they change when the file does."""
-        copied = value.to(weight.dtype, copy=True).contiguous()
+        """A copy in the dtype to multiply in. The file's own pages must not be kept: they change when the file does."""
+        dtype = torch.float32 if self._in_float32 else weight.dtype
+        copied = value.to(dtype, copy=True).contiguous()
         if not torch.isfinite(copied.sum(dtype=torch.float32)):
             raise AdapterLoadFailed(
                 f"Adapter {self._ref!r} has values that are no finite numbers, in {name}. Train or export it again."

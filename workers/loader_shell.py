@@ -33,21 +33,36 @@ class ComponentAdapter:
     config: LoraConfig | None
 
 
+@dataclass(frozen=True)
+class AdapterContents:
+    """What diffusers would load from a file.
+
+    Attributes:
+        parts: by component.
+        foreign: keys that belong to no component of the pipeline.
+    """
+
+    parts: tuple[ComponentAdapter, ...]
+    foreign: tuple[str, ...]
+
+
 class LoaderShell:
     """A pipeline without weights.
 
     Attributes:
         components: the components that an adapter may change, on the meta device.
+        on_cpu: whether the pipeline itself is on the CPU.
     """
 
     def __init__(self, pipeline: Any) -> None:
         names = pipeline._lora_loadable_modules
         present = {name: module for name in names if (module := getattr(pipeline, name, None)) is not None}
         self.components = {name: without_weights(module) for name, module in present.items()}
+        self.on_cpu = pipeline.device.type == "cpu"
         self._pipeline = pipeline
 
-    def read(self, path: Path) -> list[ComponentAdapter]:
-        """What diffusers would load from this file, component by component.
+    def read(self, path: Path) -> AdapterContents:
+        """What diffusers would load from this file.
 
         Raises:
             OSError, SafetensorError: the file cannot be read.
@@ -55,11 +70,13 @@ class LoaderShell:
                 pipeline's class.
         """
         recorded: list[ComponentAdapter] = []
+        keys: set[str] = set()
         shell: Any = copy.copy(self._pipeline)
         for name, module in self.components.items():
-            shell.__dict__[name] = recorder(name, module, recorded)
+            shell.__dict__[name] = recorder(name, module, recorded, keys)
         shell.load_lora_weights(path.parent, weight_name=path.name, adapter_name="adapter")
-        return recorded
+        foreign = (key for key in keys if key.partition(".")[0] not in self.components)
+        return AdapterContents(tuple(recorded), tuple(sorted(foreign)))
 
 
 def without_weights(module: torch.nn.Module) -> Any:
@@ -72,14 +89,15 @@ def without_weights(module: torch.nn.Module) -> Any:
     return copy.deepcopy(module, memo)
 
 
-def recorder(component: str, module: Any, recorded: list[ComponentAdapter]) -> Any:
-    """A shallow copy of the module that writes down what it is told to load."""
+def recorder(component: str, module: Any, recorded: list[ComponentAdapter], keys: set[str]) -> Any:
+    """A shallow copy of the module that writes down what it is told to load, and all keys that it was shown."""
 
     def load_lora_adapter(
         state: dict[str, Any], prefix: str = "transformer", network_alphas: Any = None, metadata: Any = None, **_: Any
     ) -> None:
         """As ``diffusers.loaders.peft.PeftAdapterMixin`` has it."""
         start = f"{prefix}."
+        keys.update(state)
         state = strip(state, start)
         if state:
             config = lora_config(state, network_alphas, metadata, start)

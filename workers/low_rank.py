@@ -11,17 +11,22 @@ import torch
 
 @dataclass(frozen=True)
 class LowRank:
-    """The change of one weight: ``scale * up @ down``.
+    """The change of one weight: ``scale * up @ down``, in the dtype in which this device multiplies.
 
     Attributes:
-        down: [rank, inputs], in the dtype of the weight; of a convolution the inputs are channels times kernel.
-        up: [outputs, rank], in the dtype of the weight.
+        down: [rank, inputs]; of a convolution the inputs are channels times kernel.
+        up: [outputs, rank].
         scale: alpha over rank (https://arxiv.org/abs/2106.09685, section 4.1).
     """
 
     down: torch.Tensor
     up: torch.Tensor
     scale: float
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """The factors: down, up."""
+        return self.down, self.up
 
     @cached_property
     def norm(self) -> float:
@@ -33,10 +38,15 @@ class LowRank:
 
 @dataclass(frozen=True)
 class Shift:
-    """The change of one bias: ``scale * value``, with ``value`` [outputs] in the dtype of the bias."""
+    """The change of one bias: ``scale * value``, with ``value`` [outputs]."""
 
     value: torch.Tensor
     scale: float
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """The value alone."""
+        return (self.value,)
 
     @cached_property
     def norm(self) -> float:
@@ -64,9 +74,4 @@ class ParsedAdapter:
     @cached_property
     def bytes(self) -> int:
         """Size of its tensors in host memory."""
-        return sum(tensor.nbytes for change in self.changes.values() for tensor in tensors(change))
-
-
-def tensors(change: Change) -> tuple[torch.Tensor, ...]:
-    """The tensors that a change is made of."""
-    return (change.down, change.up) if isinstance(change, LowRank) else (change.value,)
+        return sum(tensor.nbytes for change in self.changes.values() for tensor in change.tensors)

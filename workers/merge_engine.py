@@ -20,8 +20,9 @@ from tasks.adapters import ResolvedAdapter
 from tasks.errors import AdapterLoadFailed
 from tasks.job import AdapterReceipt, SwapWay
 from workers.adapter_parser import first_line
-from workers.low_rank import Change, LowRank, ParsedAdapter
+from workers.low_rank import ParsedAdapter
 from workers.pristine import PristineWeights
+from workers.rewrite import Scaled, rewrite
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class PreparedAdapter:
 
 
 AdapterSet = tuple[PreparedAdapter, ...]
-Plan = Mapping[str, list[tuple[Change, float]]]
-"""By weight: what is added to it, each with its adapter's scale."""
+Plan = Mapping[str, list[Scaled]]
+"""By weight: what is added to it."""
 
 
 class MergeEngine:
@@ -143,42 +144,8 @@ def mergeable_weights(pipeline: Any) -> dict[str, torch.Tensor]:
 
 def plan(wanted: AdapterSet) -> Plan:
     """What is added to which weight."""
-    changes: dict[str, list[tuple[Change, float]]] = {}
+    changes: dict[str, list[Scaled]] = {}
     for prepared in wanted:
         for name, change in prepared.parsed.changes.items():
             changes.setdefault(name, []).append((change, prepared.scale))
     return changes
-
-
-def rewrite(weight: torch.Tensor, pristine: torch.Tensor, items: list[tuple[Change, float]]) -> None:
-    """Set a weight to its pristine value plus the changes, in place.
-
-    The first product is added on the way from the pristine copy: each weight is read once and written once.
-    """
-    source = pristine
-    for change, scale in items:
-        if isinstance(change, LowRank) and weight.is_contiguous():
-            add_product(weight, source, change, scale)
-        else:
-            add_elsewise(weight, source, change, scale)
-        source = weight
-
-
-def add_product(weight: torch.Tensor, source: torch.Tensor, change: LowRank, scale: float) -> None:
-    """``weight = source + scale * product``, in one multiplication; ``source`` may be ``weight`` itself."""
-    up, down = (factor.to(weight.device, non_blocking=True) for factor in (change.up, change.down))
-    if source.device != weight.device:
-        source = weight.copy_(source, non_blocking=True)
-    alpha = scale * change.scale
-    torch.addmm(source.flatten(1), up, down, alpha=alpha, out=weight.flatten(1))
-
-
-def add_elsewise(weight: torch.Tensor, source: torch.Tensor, change: Change, scale: float) -> None:
-    """The same for biases, and for weights that do not lie in rows (``channels_last``)."""
-    if source is not weight:
-        weight.copy_(source, non_blocking=True)
-    if isinstance(change, LowRank):
-        up, down = change.up.to(weight.device), change.down.to(weight.device)
-        weight.add_((up @ down).view(weight.shape), alpha=scale * change.scale)
-    else:
-        weight.add_(change.value.to(weight.device), alpha=scale * change.scale)

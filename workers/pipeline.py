@@ -31,7 +31,7 @@ def load_pipeline(model: ServedModel, device: torch.device) -> DiffusionPipeline
             model.model,
             revision=model.revision,
             variant=model.variant,
-            torch_dtype=dtype,
+            dtype=dtype,
             use_safetensors=True,
             **replaced_components(model, pipeline_class, dtype),
         )
@@ -68,7 +68,7 @@ def replaced_components(model: ServedModel, pipeline_class: Any, dtype: torch.dt
     """Components given to ``from_pretrained`` in place of the model's own: another VAE, no safety checker."""
     components: dict[str, Any] = {}
     if model.vae is not None:
-        components["vae"] = AutoencoderKL.from_pretrained(model.vae, torch_dtype=dtype, use_safetensors=True)
+        components["vae"] = AutoencoderKL.from_pretrained(model.vae, dtype=dtype, use_safetensors=True)
     if not model.safety_checker and "safety_checker" in pipeline_class.load_config(
         model.model, revision=model.revision
     ):

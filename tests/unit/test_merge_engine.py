@@ -1,0 +1,290 @@
+"""The swap: equal to diffusers' own fuse, exact on the way back, in place, and whole again after any failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.errors import AdapterLoadFailed
+from tasks.job import SwapWay
+from tests.support.loras import FORMATS, as_kohya, random_lora, write
+from tests.support.pipelines import ARCHITECTURES, build
+from workers.adapter_parser import parse_adapter
+from workers.loader_shell import LoaderShell
+from workers.merge_engine import MergeEngine, PreparedAdapter, mergeable_weights
+
+pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+
+Weights = dict[str, torch.Tensor]
+
+CASES = [
+    (architecture, written)
+    for architecture in ARCHITECTURES
+    for written in FORMATS
+    if written == "peft" or architecture in ("sd15", "sdxl")
+]
+
+
+def prepared(pipeline: Any, path: Path, scale: float = 1.0) -> PreparedAdapter:
+    """An adapter's file, parsed for a pipeline."""
+    adapter = ResolvedAdapter(
+        ref=path.stem,
+        source=AdapterSource.FOLDER,
+        repository=path.stem,
+        commit="0" * 64,
+        weight_name=path.name,
+        base_model="tiny",
+    )
+    return PreparedAdapter(adapter, scale, path, parse_adapter(LoaderShell(pipeline), path, path.stem))
+
+
+def snapshot(pipeline: Any) -> Weights:
+    """A copy of every weight that an adapter may change."""
+    return {name: weight.clone() for name, weight in mergeable_weights(pipeline).items()}
+
+
+def fused_by_diffusers(pipeline: Any, adapters: list[tuple[Path, float]]) -> Weights:
+    """What diffusers makes of the adapters on a fresh base."""
+    names = [path.stem for path, _ in adapters]
+    for path, _ in adapters:
+        pipeline.load_lora_weights(path.parent, weight_name=path.name, adapter_name=path.stem)
+    pipeline.set_adapters(names, [scale for _, scale in adapters])
+    components = [name for name in pipeline._lora_loadable_modules if getattr(pipeline, name, None) is not None]
+    pipeline.fuse_lora(components=components, adapter_names=names)
+    pipeline.unload_lora_weights()
+    return snapshot(pipeline)
+
+
+def relative_difference(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    norm = torch.linalg.vector_norm(theirs.double())
+    return float(torch.linalg.vector_norm(ours.double() - theirs.double()) / norm) if norm else 0.0
+
+
+def assert_identical(pipeline: Any, before: Weights) -> None:
+    assert [name for name, weight in mergeable_weights(pipeline).items() if not torch.equal(weight, before[name])] == []
+
+
+@pytest.fixture
+def sd15() -> Iterator[Any]:
+    return build("sd15")
+
+
+@pytest.mark.parametrize(("architecture", "written"), CASES)
+def test_weights_equal_those_that_diffusers_fuses(architecture: str, written: str, tmp_path: Path) -> None:
+    pipeline = build(architecture)
+    path = write(FORMATS[written](random_lora(pipeline)), tmp_path / "adapter.safetensors")
+    before = snapshot(pipeline)
+
+    MergeEngine(pipeline).swap((prepared(pipeline, path, 0.7),))
+
+    theirs = fused_by_diffusers(build(architecture), [(path, 0.7)])
+    ours = mergeable_weights(pipeline)
+    assert ours.keys() == theirs.keys()
+    assert max(relative_difference(ours[name], theirs[name]) for name in ours) < 1e-6
+    assert sum(not torch.equal(ours[name], before[name]) for name in ours) >= 8
+
+
+def test_several_adapters_with_scales_equal_what_diffusers_fuses(sd15: Any, tmp_path: Path) -> None:
+    first = write(random_lora(sd15, seed=1), tmp_path / "first.safetensors")
+    second = write(as_kohya(random_lora(sd15, rank=8, seed=2)), tmp_path / "second.safetensors")
+
+    MergeEngine(sd15).swap((prepared(sd15, first, 0.5), prepared(sd15, second, -1.5)))
+
+    theirs = fused_by_diffusers(build("sd15"), [(first, 0.5), (second, -1.5)])
+    ours = mergeable_weights(sd15)
+    assert max(relative_difference(ours[name], theirs[name]) for name in ours) < 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_no_further_from_the_truth_than_diffusers(dtype: torch.dtype, tmp_path: Path) -> None:
+    pipeline = build("sdxl", dtype)
+    path = write(random_lora(pipeline, dtype=torch.float16), tmp_path / "adapter.safetensors")
+    truth = fused_by_diffusers(build("sdxl", dtype).to(torch.float64), [(path, 0.7)])
+
+    MergeEngine(pipeline).swap((prepared(pipeline, path, 0.7),))
+
+    ours = distance(mergeable_weights(pipeline), truth)
+    theirs = distance(fused_by_diffusers(build("sdxl", dtype), [(path, 0.7)]), truth)
+    assert ours <= theirs
+
+
+def distance(weights: Weights, truth: Weights) -> float:
+    return sum(float(torch.sum((weights[name].double() - truth[name]) ** 2)) for name in truth) ** 0.5
+
+
+def test_a_swap_from_one_to_another_leaves_nothing_of_the_first(sd15: Any, tmp_path: Path) -> None:
+    first = write(random_lora(sd15, seed=1), tmp_path / "first.safetensors")
+    second = write(random_lora(sd15, seed=2), tmp_path / "second.safetensors")
+    direct = build("sd15")
+    MergeEngine(direct).swap((prepared(direct, second),))
+    engine = MergeEngine(sd15)
+
+    engine.swap((prepared(sd15, first),))
+    engine.swap((prepared(sd15, second),))
+
+    assert_identical(sd15, snapshot(direct))
+
+
+def test_going_back_leaves_every_weight_bit_identical(sd15: Any, tmp_path: Path) -> None:
+    before = snapshot(sd15)
+    engine = MergeEngine(sd15)
+
+    for seed in range(5):
+        path = write(random_lora(sd15, seed=seed), tmp_path / f"adapter{seed}.safetensors")
+        engine.swap((prepared(sd15, path, 3.0),))
+    engine.swap(())
+
+    assert_identical(sd15, before)
+
+
+def test_weights_stay_in_their_storage(sd15: Any, tmp_path: Path) -> None:
+    path = write(random_lora(sd15), tmp_path / "adapter.safetensors")
+    addresses = {name: weight.data_ptr() for name, weight in sd15.unet.named_parameters()}
+
+    MergeEngine(sd15).swap((prepared(sd15, path),))
+
+    assert {name: weight.data_ptr() for name, weight in sd15.unet.named_parameters()} == addresses
+
+
+def test_weights_in_channels_last_are_merged_alike(sd15: Any, tmp_path: Path) -> None:
+    path = write(random_lora(sd15), tmp_path / "adapter.safetensors")
+    rows = build("sd15")
+    MergeEngine(rows).swap((prepared(rows, path),))
+    sd15.unet.to(memory_format=torch.channels_last)
+
+    MergeEngine(sd15).swap((prepared(sd15, path),))
+
+    expected, ours = mergeable_weights(rows), mergeable_weights(sd15)
+    assert max(relative_difference(ours[name], expected[name]) for name in ours) < 1e-6
+
+
+def test_the_merged_set_is_not_merged_again(sd15: Any, tmp_path: Path) -> None:
+    wanted = (prepared(sd15, write(random_lora(sd15), tmp_path / "adapter.safetensors")),)
+    engine = MergeEngine(sd15)
+
+    assert engine.swap(wanted) is SwapWay.MERGED
+    assert engine.swap(wanted) is SwapWay.KEPT
+
+
+def test_biases_are_shifted(sd15: Any, tmp_path: Path) -> None:
+    state = random_lora(sd15)
+    name = next(key.partition(".lora_A")[0] for key in state if key.endswith("to_out.0.lora_A.weight"))
+    bias = sd15.get_submodule(name).bias if hasattr(sd15, "get_submodule") else sd15.unet.get_submodule(name[5:]).bias
+    state[f"{name}.lora_B.bias"] = torch.ones_like(bias)
+    expected = bias.detach() + 0.5
+
+    MergeEngine(sd15).swap((prepared(sd15, write(state, tmp_path / "adapter.safetensors"), 0.5),))
+
+    assert torch.equal(bias, expected)
+
+
+def test_a_receipt_says_what_the_adapter_did(sd15: Any, tmp_path: Path) -> None:
+    state = random_lora(sd15)
+    state["unet.nowhere.lora_A.weight"] = torch.zeros(4, 8)
+    path = write(state, tmp_path / "adapter.safetensors")
+    before = snapshot(sd15)
+    engine = MergeEngine(sd15)
+
+    engine.swap((prepared(sd15, path, -2.0),))
+
+    (receipt,) = engine.receipts()
+    after = mergeable_weights(sd15)
+    changed = [name for name in after if not torch.equal(after[name], before[name])]
+    change = sum(float(torch.sum((after[name] - before[name]) ** 2)) for name in changed) ** 0.5
+    base = sum(float(torch.sum(before[name] ** 2)) for name in changed) ** 0.5
+    assert receipt.matched == len(changed)
+    assert receipt.unmatched == ("unet.nowhere.lora_A.weight",)
+    assert receipt.relative_change == pytest.approx(change / base, rel=1e-4)
+
+
+def test_dora_goes_diffusers_own_way_and_back(sd15: Any, tmp_path: Path) -> None:
+    state = {key: value for key, value in random_lora(sd15).items() if key.startswith("unet.") and "conv" not in key}
+    for key in [key for key in state if key.endswith("to_q.lora_B.weight")]:
+        state[key.replace("lora_B.weight", "lora_magnitude_vector")] = torch.ones(state[key].shape[0])
+    before = snapshot(sd15)
+    wanted = (prepared(sd15, write(state, tmp_path / "adapter.safetensors")),)
+    engine = MergeEngine(sd15)
+
+    assert engine.swap(wanted) is SwapWay.DIFFUSERS
+    assert any("lora_magnitude_vector" in name for name, _ in sd15.unet.named_parameters())
+
+    engine.swap(())
+    assert_identical(sd15, before)
+    assert sd15.unet.state_dict().keys() == build("sd15").unet.state_dict().keys()
+
+
+def test_a_failure_in_the_middle_of_a_merge_leaves_the_pristine_base(
+    sd15: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = (prepared(sd15, write(random_lora(sd15, seed=1), tmp_path / "first.safetensors")),)
+    second = (prepared(sd15, write(random_lora(sd15, seed=2), tmp_path / "second.safetensors")),)
+    before = snapshot(sd15)
+    engine = MergeEngine(sd15)
+    engine.swap(first)
+    calls = iter(range(20))
+
+    def fails_half_way(*arguments: Any) -> None:
+        if next(calls) == 10:
+            raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("workers.merge_engine.rewrite", fails_half_way)
+    with pytest.raises(torch.OutOfMemoryError):
+        engine.swap(second)
+
+    assert engine.merged == ()
+    assert_identical(sd15, before)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda tensor: tensor * float("nan"), "no finite numbers"),
+        (lambda tensor: tensor * float("inf"), "no finite numbers"),
+        (lambda tensor: torch.cat([tensor, tensor], dim=1), "not made for this base model"),
+    ],
+)
+def test_a_bad_tensor_is_refused_before_any_weight_changes(sd15: Any, tmp_path: Path, spoil: Any, message: str) -> None:
+    state = random_lora(sd15)
+    key = next(key for key in state if key.endswith("to_q.lora_A.weight"))
+    state[key] = spoil(state[key])
+
+    with pytest.raises(AdapterLoadFailed, match=message):
+        prepared(sd15, write(state, tmp_path / "adapter.safetensors"))
+
+
+def test_half_a_product_is_refused(sd15: Any, tmp_path: Path) -> None:
+    state = random_lora(sd15)
+    del state[next(key for key in state if key.endswith("to_q.lora_B.weight"))]
+
+    with pytest.raises(AdapterLoadFailed, match="lacks"):
+        prepared(sd15, write(state, tmp_path / "adapter.safetensors"))
+
+
+def test_a_truncated_file_is_refused(sd15: Any, tmp_path: Path) -> None:
+    path = write(random_lora(sd15), tmp_path / "adapter.safetensors")
+    path.write_bytes(path.read_bytes()[:-100])
+
+    with pytest.raises(AdapterLoadFailed, match="broken"):
+        prepared(sd15, path)
+
+
+def test_an_adapter_of_another_architecture_is_refused(sd15: Any, tmp_path: Path) -> None:
+    path = write(random_lora(build("flux")), tmp_path / "adapter.safetensors")
+
+    with pytest.raises(AdapterLoadFailed, match="not made for this base model"):
+        prepared(sd15, path)
+
+
+def test_reading_an_adapter_does_not_touch_the_pipeline(sd15: Any, tmp_path: Path) -> None:
+    before, modules = snapshot(sd15), [name for name, _ in sd15.unet.named_modules()]
+
+    prepared(sd15, write(random_lora(sd15), tmp_path / "adapter.safetensors"))
+
+    assert_identical(sd15, before)
+    assert [name for name, _ in sd15.unet.named_modules()] == modules
+    assert not hasattr(sd15.unet, "peft_config")
