@@ -1,0 +1,92 @@
+"""Requests made from the OpenAPI document: every answer is as the document says, and none is a failure of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import schemathesis
+from flask_openapi3.openapi import OpenAPI
+from hypothesis import HealthCheck, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tasks.job import AdapterReceipt, Failure, Job, Progress, Result, StoredImage, SwapWay, Timings
+from tasks.service import Service
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+
+
+@pytest.fixture
+def document(app: OpenAPI) -> schemathesis.BaseSchema:
+    """The application, as its document describes it."""
+    return schemathesis.openapi.from_wsgi("/openapi.json", app)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "mode"),
+    [
+        ("POST", "/v1/jobs", GenerationMode.POSITIVE),
+        ("POST", "/v1/jobs", GenerationMode.NEGATIVE),
+        ("GET", "/v1/jobs/{job_id}", GenerationMode.POSITIVE),
+        ("GET", "/v1/jobs/{job_id}", GenerationMode.NEGATIVE),
+        ("GET", "/v1/models", GenerationMode.POSITIVE),
+        ("GET", "/v1/adapters", GenerationMode.POSITIVE),
+        ("GET", "/healthz", GenerationMode.POSITIVE),
+        ("GET", "/readyz", GenerationMode.POSITIVE),
+    ],
+)
+def test_every_answer_is_as_the_document_says(
+    document: schemathesis.BaseSchema, method: str, path: str, mode: GenerationMode
+) -> None:
+    @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=document[path][method].as_strategy(generation_mode=mode))
+    def conforms(case: Case[Any]) -> None:
+        case.call_and_validate(checks=CHECKS)
+
+    conforms()
+
+
+def run(service: Service, job: Job) -> None:
+    service.store.renew(job.lease, Progress(step=1, of=20))
+
+
+def succeed(service: Service, job: Job) -> None:
+    image = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab" * 32, seed=1)
+    flagged = StoredImage(key=None, width=64, height=64, bytes=0, sha256=None, seed=2, flagged=True)
+    receipt = AdapterReceipt(ref="pixel", matched=8, unmatched=("a.b",), relative_change=0.125)
+    timings = Timings(queued=0.1, adapter=0.2, swap=0.3, draw=0.4, publish=0.5, swap_way=SwapWay.MERGED)
+    service.store.succeed(job, Result(images=(image, flagged), receipts=(receipt,)), timings)
+
+
+def fail(service: Service, job: Job) -> None:
+    service.store.fail(job, Failure(code="out_of_memory", message="Ask for a smaller picture."))
+
+
+@pytest.mark.parametrize("step", [run, succeed, fail])
+def test_the_record_of_every_status_is_as_the_document_says(
+    document: schemathesis.BaseSchema,
+    service: Service,
+    submit: Callable[..., str],
+    claim: Callable[[str], Job],
+    step: Callable[[Service, Job], None],
+) -> None:
+    job_id = submit(adapters=[{"ref": "pixel"}])
+    step(service, claim(job_id))
+
+    document["/v1/jobs/{job_id}"]["GET"].Case(path_parameters={"job_id": job_id}).call_and_validate(checks=CHECKS)
