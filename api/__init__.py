@@ -5,6 +5,8 @@ Served by ``gunicorn 'api:create_app()' --worker-class gthread --workers 2 --thr
 
 from __future__ import annotations
 
+import logging
+
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
@@ -15,6 +17,8 @@ from tasks.service import Service
 
 MAX_BODY_BYTES = 64 * 1024
 """Room for the longest ``JobRequest``: two prompts of 2000 emoji, each escaped as 12 bytes, and the short fields."""
+
+LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 INFO = Info(
     title="Stokehold",
@@ -31,17 +35,18 @@ def create_app(service: Service | None = None) -> OpenAPI:
     Args:
         service: the parts that the views use; by default those of the Celery application, from the settings.
     """
+    service = service or celery_app.service
+    logging.basicConfig(level=service.settings.log_level, format=LOG_FORMAT)
     app = OpenAPI(
         __name__,
         info=INFO,
         doc_ui=False,  # its start page would take "/"; see api.documentation
-        security_schemes={},  # left out, the document has a null here, which OpenAPI does not allow
         validation_error_status=problems.ANY_STATUS,
         validation_error_model=problems.Problem,
         validation_error_callback=problems.of_validation,
     )
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    install_service(app, service or celery_app.service)
+    install_service(app, service)
     problems.register(app)
     for blueprint in (jobs.blueprint, models.blueprint, adapters.blueprint, health.blueprint):
         app.register_api(blueprint)
