@@ -1,4 +1,4 @@
-"""Small pipelines of real architectures with random weights: enough to load, merge and compare, not to draw."""
+"""Small pipelines of real architectures with random weights: enough to load, merge and compare; one can draw."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
     DiffusionPipeline,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
@@ -20,6 +22,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+from demo.vocabulary import train_tokenizer
 
 
 def clip_config(**changes: Any) -> CLIPTextConfig:
@@ -131,3 +135,28 @@ def build(architecture: str, dtype: torch.dtype = torch.float32, seed: int = 0) 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return ARCHITECTURES[architecture]().to(dtype=dtype)
+
+
+def drawable() -> Any:
+    """A Stable Diffusion pipeline that really draws 64 x 64 pixels, of nothing."""
+    tokenizer = train_tokenizer(["a red circle on a blue background"])
+    words = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        pipeline = StableDiffusionPipeline(
+            unet=unet(),
+            text_encoder=CLIPTextModel(clip_config(vocab_size=len(tokenizer), pad_token_id=0, **words)),
+            tokenizer=tokenizer,
+            vae=AutoencoderKL(
+                block_out_channels=(8, 8, 8),
+                down_block_types=("DownEncoderBlock2D",) * 3,
+                up_block_types=("UpDecoderBlock2D",) * 3,
+                norm_num_groups=2,
+            ),
+            scheduler=DDIMScheduler(clip_sample=False, steps_offset=1),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

@@ -1,0 +1,240 @@
+"""The worker's side of a job's life: a real pipeline, a real job store, real storage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from storage import S3Config
+from tasks.job import Job, JobSpec, Status, SwapWay
+from tasks.requests import JobRequest
+from tasks.routing import queue_of
+from tasks.service import Service
+from tasks.submission import submit
+from tests.support.loras import random_lora, write
+from tests.support.pipelines import drawable
+from tests.support.services import make_service
+from workers.encode import METADATA_KEY
+from workers.runner import JobRunner
+from workers.warm_up import warm_up
+
+pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+
+PROMPT = "a red circle on a blue background"
+
+
+@pytest.fixture
+def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
+    s3 = {
+        "s3_endpoint": bucket.endpoint,
+        "s3_bucket": bucket.bucket,
+        "s3_access_key": bucket.access_key,
+        "s3_secret_key": bucket.secret_key,
+    }
+    service = make_service(tmp_path, broker_url=valkey_url, **s3)
+    for seed in (1, 2):
+        path = write(random_lora(drawable(), seed=seed), tmp_path / "loras" / f"noise{seed}.safetensors")
+        path.with_suffix(".toml").write_text('base_model = "demo"\n', "utf-8")
+    return service
+
+
+@pytest.fixture
+def runner(service: Service) -> JobRunner:
+    return warm_up(service, service.base_models.default, drawable(), torch.device("cpu"), worker="demo-1@here")
+
+
+def submitted(service: Service, **request: Any) -> Job:
+    return submit(service, JobRequest.model_validate({"prompt": PROMPT, "steps": 2, "seed": 7, **request}))
+
+
+def pictures(service: Service, job: Job) -> list[Image.Image]:
+    keys = [image.key for image in service.store.get(job.id).result.images]
+    return [Image.open(BytesIO(service.storage.get(key))) for key in keys if key is not None]
+
+
+def stored(service: Service, job: Job) -> list[str]:
+    return list(service.storage.list(f"images/{job.id}/"))
+
+
+def on_step(runner: JobRunner, action: Any) -> None:
+    """Do something at every step of the drawing."""
+    pipeline: Any = runner.warm.pipeline
+    scheduler_step = type(pipeline.scheduler).step
+
+    class Watched(type(pipeline.scheduler)):  # type: ignore[misc]
+        def step(self, *arguments: Any, **options: Any) -> Any:
+            action()
+            return scheduler_step(self, *arguments, **options)
+
+    object.__setattr__(runner.warm, "scheduler", Watched.from_config(pipeline.scheduler.config))
+
+
+def test_a_job_becomes_pictures_in_storage(service: Service, runner: JobRunner) -> None:
+    job = submitted(service, images=2)
+
+    runner(job.id)
+
+    done = service.store.get(job.id)
+    first, second = pictures(service, job)
+    assert (done.status, done.worker, done.attempt) == (Status.SUCCEEDED, "demo-1@here", 1)
+    assert (first.size, first.format) == ((64, 64), "PNG")
+    assert first.tobytes() != second.tobytes()
+    assert [image.seed for image in done.result.images] == [7, 8]
+    assert None not in done.timings.model_dump().values()
+
+
+def test_each_picture_carries_the_job_that_draws_it_again(service: Service, runner: JobRunner) -> None:
+    job = submitted(service, images=2, adapters=[{"ref": "noise1", "scale": 0.5}])
+    runner(job.id)
+    _, second = pictures(service, job)
+
+    again = JobSpec.model_validate_json(second.text[METADATA_KEY])  # type: ignore[attr-defined]
+    replayed = service.store.create(again)
+    runner(replayed.id)
+
+    assert pictures(service, replayed)[0].tobytes() == second.tobytes()
+
+
+def test_a_job_without_adapters_is_drawn_by_a_fresh_base_whatever_ran_before(
+    service: Service, runner: JobRunner
+) -> None:
+    before = submitted(service)
+    runner(before.id)
+    for ref in ("noise1", "noise2"):
+        other = submitted(service, adapters=[{"ref": ref}], scheduler="euler")
+        runner(other.id)
+        assert pictures(service, other)[0].tobytes() != pictures(service, before)[0].tobytes()
+
+    after = submitted(service)
+    runner(after.id)
+
+    assert pictures(service, after)[0].tobytes() == pictures(service, before)[0].tobytes()
+
+
+def test_the_record_says_what_the_adapters_did(service: Service, runner: JobRunner) -> None:
+    first = submitted(service, adapters=[{"ref": "noise1"}])
+    same = submitted(service, adapters=[{"ref": "noise1"}])
+    runner(first.id)
+    runner(same.id)
+
+    (receipt,) = service.store.get(first.id).result.receipts
+    assert receipt.ref == "noise1"
+    assert receipt.matched
+    assert receipt.relative_change
+    assert service.store.get(first.id).timings.swap_way is SwapWay.MERGED
+    assert service.store.get(same.id).timings.swap_way is SwapWay.KEPT
+
+
+def test_progress_is_reported_while_it_draws(service: Service, runner: JobRunner) -> None:
+    job = submitted(service, steps=3)
+    seen: list[Any] = []
+    on_step(runner, lambda: seen.append(service.store.get(job.id).progress))
+
+    runner(job.id)
+
+    assert seen[0] is None
+    assert (seen[1].step, seen[1].of) == (1, 3)
+
+
+def test_a_duplicate_message_is_dropped(service: Service, runner: JobRunner) -> None:
+    job = submitted(service)
+    runner(job.id)
+    once = service.store.get(job.id)
+
+    runner(job.id)
+
+    assert service.store.get(job.id) == once
+
+
+def test_an_attempt_that_lost_its_lease_leaves_nothing_behind(service: Service, runner: JobRunner) -> None:
+    job = submitted(service)
+    on_step(runner, lambda: steal(service, job))
+
+    runner(job.id)
+
+    now = service.store.get(job.id)
+    assert (now.status, now.worker, now.attempt) == (Status.RUNNING, "other", 2)
+    assert stored(service, job) == []
+
+
+def steal(service: Service, job: Job) -> None:
+    if (running := service.store.get(job.id)).worker != "other":
+        service.store.requeue(running)
+        service.store.claim(job.id, "other")
+
+
+def test_a_broken_adapter_fails_its_job_alone(service: Service, runner: JobRunner, tmp_path: Path) -> None:
+    flawed = random_lora(drawable())
+    key = next(key for key in flawed if key.endswith("to_q.lora_A.weight"))
+    flawed[key] *= float("nan")
+    write(flawed, tmp_path / "loras" / "flawed.safetensors").with_suffix(".toml").write_text('base_model = "demo"\n')
+    bad, good = submitted(service, adapters=[{"ref": "flawed"}]), submitted(service)
+
+    runner(bad.id)
+    runner(good.id)
+
+    error = service.store.get(bad.id).error
+    assert error is not None
+    assert error.code == "adapter_load_failed"
+    assert "no finite numbers" in error.message
+    assert service.store.get(good.id).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (torch.OutOfMemoryError(), "out_of_memory"),
+        (RuntimeError("no kernel"), "drawing_failed"),
+        (KeyError(), "failed"),
+    ],
+)
+def test_whatever_the_pipeline_raises_fails_that_job_alone(
+    service: Service, runner: JobRunner, raised: Exception, code: str
+) -> None:
+    errors: Iterator[Exception] = iter([raised])
+
+    def fail_once() -> None:
+        if (error := next(errors, None)) is not None:
+            raise error
+
+    on_step(runner, fail_once)
+    bad, good = submitted(service), submitted(service)
+
+    runner(bad.id)
+    runner(good.id)
+
+    failure = service.store.get(bad.id).error
+    assert failure is not None
+    assert failure.code == code
+    assert service.store.get(good.id).status is Status.SUCCEEDED
+
+
+def test_a_flagged_picture_is_reported_and_not_stored(service: Service, runner: JobRunner) -> None:
+    pipeline: Any = runner.warm.pipeline
+
+    def flag_everything(image: Any, *_: Any) -> tuple[Any, list[bool]]:
+        return image, [True]
+
+    pipeline.run_safety_checker = flag_everything
+    job = submitted(service)
+
+    runner(job.id)
+
+    (image,) = service.store.get(job.id).result.images
+    assert (image.flagged, image.key) == (True, None)
+    assert stored(service, job) == []
+
+
+def test_the_message_of_a_job_is_its_id_alone_as_json(service: Service) -> None:
+    job = submitted(service)
+
+    (message,) = (json.loads(body) for body in service.broker.lrange(queue_of("demo"), 0, -1))
+    assert message["content-type"] == "application/json"
+    assert job.id in message["headers"]["argsrepr"]

@@ -1,0 +1,40 @@
+"""The workers alive."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tasks.broker import Broker
+from tasks.worker_registry import MergedAdapter, WorkerNote, WorkerRegistry
+
+NOTE = WorkerNote(name="demo-1@here", base_model="demo", device="cpu", merged=(MergedAdapter(ref="pixel", scale=1.0),))
+
+
+@pytest.fixture
+def registry(broker: Broker) -> WorkerRegistry:
+    return WorkerRegistry(broker, forget_after_s=0.2)
+
+
+def test_a_worker_that_notes_itself_is_alive(registry: WorkerRegistry) -> None:
+    registry.note(NOTE)
+
+    assert registry.alive("demo") == [NOTE]
+    assert registry.alive("sdxl") == []
+
+
+def test_a_worker_that_falls_silent_is_forgotten(registry: WorkerRegistry) -> None:
+    registry.note(NOTE)
+
+    time.sleep(0.3)
+
+    assert registry.alive("demo") == []
+
+
+def test_a_worker_that_leaves_is_forgotten_at_once(registry: WorkerRegistry) -> None:
+    registry.note(NOTE)
+
+    registry.remove(NOTE)
+
+    assert registry.alive("demo") == []

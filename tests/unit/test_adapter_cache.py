@@ -1,0 +1,102 @@
+"""The host-memory cache of parsed adapters."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.errors import AdapterFetchFailed
+from workers.adapter_cache import AdapterCache, LoadedAdapter
+from workers.low_rank import LowRank, ParsedAdapter
+
+BYTES = 2 * 4 * 8 * 4  # two factors of 4 x 8 floats
+
+
+def adapter(name: str) -> ResolvedAdapter:
+    return ResolvedAdapter(
+        ref=name,
+        source=AdapterSource.FOLDER,
+        repository=name,
+        commit="0" * 64,
+        weight_name=f"{name}.safetensors",
+        base_model="demo",
+    )
+
+
+class Shelf:
+    """Loads adapters and counts how often."""
+
+    def __init__(self) -> None:
+        self.loads: list[str] = []
+
+    def load(self, wanted: ResolvedAdapter) -> LoadedAdapter:
+        self.loads.append(wanted.repository)
+        product = LowRank(down=torch.zeros(4, 8), up=torch.zeros(8, 4), scale=1.0)
+        return LoadedAdapter(Path(wanted.weight_name), ParsedAdapter({"unet.conv_in.weight": product}))
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+def test_an_adapter_is_loaded_once(shelf: Shelf) -> None:
+    cache = AdapterCache(shelf.load, max_bytes=10 * BYTES)
+
+    assert cache.get(adapter("a")) is cache.get(adapter("a"))
+    assert (shelf.loads, cache.bytes) == (["a"], BYTES)
+
+
+def test_the_least_recently_used_one_makes_room(shelf: Shelf) -> None:
+    cache = AdapterCache(shelf.load, max_bytes=2 * BYTES)
+
+    for name in ("a", "b", "a", "c", "a", "b"):
+        cache.get(adapter(name))
+
+    assert shelf.loads == ["a", "b", "c", "b"]
+    assert cache.bytes == 2 * BYTES
+
+
+def test_one_that_is_larger_than_the_cache_is_loaded_each_time(shelf: Shelf) -> None:
+    cache = AdapterCache(shelf.load, max_bytes=BYTES - 1)
+
+    cache.get(adapter("a"))
+    cache.get(adapter("a"))
+
+    assert (shelf.loads, cache.bytes) == (["a", "a"], 0)
+
+
+def test_jobs_that_want_the_same_one_at_once_load_it_once(shelf: Shelf) -> None:
+    everybody_waits = threading.Event()
+
+    def load(wanted: ResolvedAdapter) -> LoadedAdapter:
+        everybody_waits.wait()
+        return shelf.load(wanted)
+
+    cache = AdapterCache(load, max_bytes=BYTES)
+    with ThreadPoolExecutor(8) as pool:
+        answers = [pool.submit(cache.get, adapter("a")) for _ in range(8)]
+        everybody_waits.set()
+
+    assert len({id(answer.result()) for answer in answers}) == 1
+    assert shelf.loads == ["a"]
+
+
+def test_a_failure_is_told_and_not_remembered() -> None:
+    answers = iter([AdapterFetchFailed("The Hub is away."), None])
+
+    def load(wanted: ResolvedAdapter) -> LoadedAdapter:
+        if (error := next(answers)) is not None:
+            raise error
+        return Shelf().load(wanted)
+
+    cache = AdapterCache(load, max_bytes=BYTES)
+
+    with pytest.raises(AdapterFetchFailed):
+        cache.get(adapter("a"))
+    assert cache.get(adapter("a")).path == Path("a.safetensors")
