@@ -1,0 +1,144 @@
+"""The second stage: the text encoder and the U-Net, trained together to draw what a sentence asks for."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import AdamW
+from tqdm import tqdm, trange
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from demo.denoising import Denoiser, Examples, encode_pixels, encode_prompts, new_scheduler
+from demo.prompts import draw_example
+from demo.shapes import render
+from demo.training import Average, as_pixels, warmup_and_cosine
+from demo.vocabulary import train_tokenizer
+
+WORD_WIDTH = 128
+
+
+@dataclass(frozen=True)
+class BaseRecipe:
+    """How the text encoder and the U-Net are trained."""
+
+    examples: int = 10_000
+    steps: int = 2_000
+    batch: int = 32
+    learning_rate: float = 1e-3
+    dropped_captions: float = 0.1
+    average_decay: float = 0.998
+    save_every: int = 250
+    seed: int = 2
+
+
+def new_unet() -> UNet2DConditionModel:
+    """An untrained U-Net on 16x16 latents of four channels; it reads the words at 8x8 and 4x4."""
+    return UNet2DConditionModel(
+        sample_size=16,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(48, 96, 96),
+        layers_per_block=1,
+        cross_attention_dim=WORD_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+
+
+def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """An untrained text encoder of two layers."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WORD_WIDTH,
+        intermediate_size=4 * WORD_WIDTH,
+        projection_dim=WORD_WIDTH,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=77,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def draw_examples(count: int, seed: int, vae: AutoencoderKL) -> tuple[Examples, CLIPTokenizer]:
+    """Training examples of the side of the split that may be seen, and a tokenizer that knows their words."""
+    random = np.random.default_rng(seed)
+    drawn = [draw_example(random) for _ in range(count)]
+    prompts = [example.prompt for example in drawn]
+    pixels = as_pixels(render(example.scene) for example in tqdm(drawn, desc="base pictures"))
+    tokenizer = train_tokenizer(prompts)
+    return Examples(encode_pixels(vae, pixels), encode_prompts(tokenizer, prompts)), tokenizer
+
+
+def train_base(recipe: BaseRecipe, vae_folder: Path, folder: Path) -> None:
+    """Train text encoder and U-Net from nothing on a trained autoencoder; save the pipeline now and then."""
+    torch.manual_seed(recipe.seed)
+    vae = AutoencoderKL.from_pretrained(vae_folder)
+    examples, tokenizer = draw_examples(recipe.examples, recipe.seed, vae)
+    denoiser = Denoiser(new_text_encoder(tokenizer), new_unet(), new_scheduler())
+    average = Average((denoiser.text_encoder, denoiser.unet), recipe.average_decay)
+
+    def save() -> None:
+        average.exchange()
+        save_base(vae, tokenizer, denoiser, folder)
+        average.exchange()
+
+    learn(recipe, denoiser, examples, encode_prompts(tokenizer, [""]), average=average, save=save)
+
+
+def learn(
+    recipe: BaseRecipe,
+    denoiser: Denoiser,
+    examples: Examples,
+    unconditional: Tensor,
+    *,
+    average: Average,
+    save: Callable[[], None],
+) -> None:
+    """The optimisation itself; calls `save` every so many steps and at the end."""
+    weights = [*denoiser.text_encoder.parameters(), *denoiser.unet.parameters()]
+    optimizer = AdamW(weights, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    schedule = warmup_and_cosine(optimizer, recipe.steps)
+    progress = trange(1, recipe.steps + 1, desc="base")
+    for step in progress:
+        batch = drop_captions(examples.pick(recipe.batch), unconditional, recipe.dropped_captions)
+        loss = denoiser.loss(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        schedule.step()
+        average.update()
+        if step % 20 == 0:
+            progress.set_postfix(loss=f"{loss.item():.4f}")
+        if step % recipe.save_every == 0 or step == recipe.steps:
+            save()
+
+
+def drop_captions(examples: Examples, unconditional: Tensor, share: float) -> Examples:
+    """The same examples with some captions emptied: what classifier-free guidance compares against."""
+    dropped = torch.rand(len(examples.tokens), 1) < share
+    return Examples(examples.latents, torch.where(dropped, unconditional, examples.tokens))
+
+
+def save_base(vae: AutoencoderKL, tokenizer: CLIPTokenizer, denoiser: Denoiser, folder: Path) -> None:
+    """Save everything as one pipeline in half precision."""
+    pipeline = StableDiffusionPipeline(
+        vae=deepcopy(vae),
+        text_encoder=deepcopy(denoiser.text_encoder),
+        tokenizer=tokenizer,
+        unet=deepcopy(denoiser.unet),
+        scheduler=denoiser.scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.to(torch.float16).save_pretrained(folder)
