@@ -5,20 +5,17 @@ Served by ``gunicorn 'api:create_app()' --worker-class gthread --workers 2 --thr
 
 from __future__ import annotations
 
-import logging
-
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from api import adapters, documentation, health, jobs, models, page, problems
 from api.context import install_service
 from tasks.celery import app as celery_app
+from tasks.logs import configure_logging
 from tasks.service import Service
 
 MAX_BODY_BYTES = 64 * 1024
 """Room for the longest ``JobRequest``: two prompts of 2000 emoji, each escaped as 12 bytes, and the short fields."""
-
-LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 INFO = Info(
     title="Stokehold",
@@ -36,7 +33,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
         service: the parts that the views use; by default those of the Celery application, from the settings.
     """
     service = service or celery_app.service
-    logging.basicConfig(level=service.settings.log_level, format=LOG_FORMAT)
+    configure_logging(service.settings.log_level)
     app = OpenAPI(
         __name__,
         info=INFO,

@@ -39,12 +39,15 @@ class Broker(Redis):
 
 
 def connect(broker_url: str) -> Broker:
-    """A client that decodes answers to ``str`` and notices within about two seconds that the server is away."""
+    """A client that decodes answers to ``str`` and notices within a few seconds that the server is away.
+
+    It asks again when an answer is lost, so every script that it runs must bear being run twice.
+    """
     broker = Broker.from_url(
         broker_url,
         decode_responses=True,
         socket_connect_timeout=1,
-        socket_timeout=5,
-        retry=Retry(ExponentialBackoff(base=0.05, cap=0.5), retries=2),
+        socket_timeout=2,
+        retry=Retry(ExponentialBackoff(base=0.05, cap=0.5), retries=1),
     )
     return cast(Broker, broker)

@@ -62,7 +62,8 @@ class Lane(StrEnum):
 class Frozen(BaseModel):
     """Base of the parts of a job."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A prompt must not reach a log by way of an error message.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ScaledAdapter(Frozen):

@@ -14,6 +14,7 @@ theirs.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
@@ -179,6 +180,7 @@ class JobStore:
                 self._retention_s,
                 LANE_OFFSET_S[job.lane] + job.created_at.timestamp(),
                 _channel(job.id),
+                uuid.uuid4().hex,
                 *_flat(fields),
             ],
         )

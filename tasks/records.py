@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.adapters import AdapterSource
 from tasks.base_models import Scheduler
 from tasks.job import AdapterReceipt, Failure, Job, Lane, Progress, ScaledAdapter, Status, StoredImage, Timings
 from tasks.service import Service
@@ -18,7 +19,7 @@ class AdapterRecord(BaseModel):
 
     ref: str = Field(description="as the request had it")
     scale: float
-    source: str = Field(description="`hub` or `folder`")
+    source: AdapterSource
     repository: str
     commit: str = Field(description="of the repository on the Hub; of a local file its SHA-256")
     weight_name: str

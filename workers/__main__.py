@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from storage import StorageError
 from tasks.celery import Application, app
 from tasks.errors import StokeholdError
+from tasks.logs import configure_logging
 from tasks.routing import queue_of
 from workers.device import choose_device
 from workers.pipeline import load_pipeline
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("--base", required=True, metavar="SLUG", help="base model to serve, as models.toml names it")
     slug = parser.parse_args(arguments).base
-    logging.basicConfig(level=app.configuration.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logging(app.configuration.log_level)
     worker = f"{slug}-{os.getpid()}@{socket.gethostname()}"
     try:
         runner = load_runner(app, slug, worker)

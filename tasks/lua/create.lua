@@ -2,7 +2,12 @@
 --
 -- KEYS: job hash, waiting set of its base model, unsent set
 -- ARGV: 1 job id   2 first part of the score in the waiting set   3... fields and values
--- Returns the time of creation in seconds since 1970, as text.
+-- Returns the time of creation in seconds since 1970, as text. A client that lost the answer may ask again.
+
+local before = redis.call('HGET', KEYS[1], 'created_at')
+if before then
+  return before
+end
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6

@@ -4,15 +4,20 @@
 -- ARGV: 1 job id            2 statuses it may come from, space-separated     3 status it goes to
 --       4 fencing token ('' when the step is not a worker's)
 --       5 lease in seconds  6 retention in seconds of a finished job         7 score in the waiting set
---       8 channel to announce the change on                                  9... further fields and values
+--       8 channel to announce the change on                                  9 id of this step
+--       10... further fields and values
 -- Returns the job's attempt, or 'missing', 'refused' (not from this status) or 'fenced' (another attempt owns it).
+-- A client that lost the answer asks again with the same step id and gets the answer once more; the step is not repeated.
 
 local job, waiting, unsent, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, to, token = ARGV[1], ARGV[3], ARGV[4]
 
-local status, attempt = unpack(redis.call('HMGET', job, 'status', 'attempt'))
+local status, attempt, last_step = unpack(redis.call('HMGET', job, 'status', 'attempt', 'step'))
 if not status then
   return 'missing'
+end
+if last_step == ARGV[9] then
+  return tonumber(attempt)
 end
 if not string.find(' ' .. ARGV[2] .. ' ', ' ' .. status .. ' ', 1, true) then
   return 'refused'
@@ -24,8 +29,8 @@ end
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 
-redis.call('HSET', job, 'status', to)
-for i = 9, #ARGV, 2 do
+redis.call('HSET', job, 'status', to, 'step', ARGV[9])
+for i = 10, #ARGV, 2 do
   redis.call('HSET', job, ARGV[i], ARGV[i + 1])
 end
 

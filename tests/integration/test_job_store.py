@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
@@ -86,6 +87,16 @@ def test_a_hundred_duplicate_messages_make_one_claim(store: JobStore) -> None:
 
 def test_an_unknown_job_cannot_be_claimed(store: JobStore) -> None:
     assert store.claim("nobody", "w1") is None
+
+
+def test_a_step_whose_answer_was_lost_can_be_asked_again(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.job_store.uuid.uuid4", lambda: uuid.UUID(int=1))
+    job = store.create(SPEC)
+
+    first, again = store.claim(job.id, "w1"), store.claim(job.id, "w1")
+
+    assert first is not None
+    assert again == first
 
 
 def test_progress_is_seen_while_it_runs(store: JobStore) -> None:

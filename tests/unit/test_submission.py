@@ -19,7 +19,7 @@ MODEL = served_model("demo", "demo/base")
 
 
 def completed(**request: Any) -> JobSpec:
-    return complete(JobRequest.model_validate({"prompt": "a red circle", **request}), MODEL, (), lot=lambda below: 42)
+    return complete(JobRequest.model_validate({"prompt": "a red circle", **request}), MODEL, (), lot=lambda _: 42)
 
 
 def test_the_base_models_defaults_fill_the_gaps() -> None:
@@ -58,5 +58,5 @@ def test_no_seed_drawn_by_lot_leaves_json_numbers(images: int, lot: float) -> No
 
     spec = complete(request, MODEL, (), lot=lambda below: int(lot * below))
 
-    assert 0 <= spec.seed
+    assert spec.seed >= 0
     assert spec.seed + images - 1 <= MAX_SEED
