@@ -5,7 +5,7 @@ StackError
 ├── PartDied         a part ended by itself
 ├── PartNotReady     a part runs and does not answer in time
 ├── PortTaken        somebody else listens where a part wants to
-└── StopAsked        the user wants to stop while the parts still start
+└── StopAsked        the user wants to stop, and something is still to be done
 """
 
 from __future__ import annotations
@@ -31,5 +31,13 @@ class PortTaken(StackError):
     """Somebody else listens where a part wants to."""
 
 
+class RequestRefused(StackError):
+    """A server refuses a client's request; the message has its reason."""
+
+
+class ServerSilent(StackError):
+    """A server does not answer a client."""
+
+
 class StopAsked(StackError):
-    """The user wants to stop while the parts still start."""
+    """The user wants to stop, and something is still to be done."""

@@ -12,7 +12,7 @@ from stack.ports import Ports, require_free
 from stack.seaweedfs import s3_url, seaweedfs_part
 from stack.services import api_part, api_url, base_worker_part, light_worker_part
 from stack.stop_request import StopRequest
-from stack.supervisor import Say, Supervisor, supervised
+from stack.supervisor import Say, Supervisor, say_now, supervised
 from stack.valkey import valkey_part, valkey_url
 from storage import S3Storage
 from tasks.base_models import read_base_models
@@ -85,7 +85,7 @@ class LocalStack:
 
 
 @contextmanager
-def running(stack: LocalStack, stop: StopRequest, say: Say = print) -> Iterator[Supervisor]:
+def running(stack: LocalStack, stop: StopRequest, say: Say = say_now) -> Iterator[Supervisor]:
     """Start the stack; when the block is left, it is stopped in reverse order.
 
     Raises:

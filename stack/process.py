@@ -9,12 +9,13 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from stack.errors import PartDied, PartNotReady, StackError, StopAsked
+from stack.errors import PartDied, StackError
 from stack.folder import StackFolder
 from stack.part import Part
 from stack.stop_request import StopRequest
 
-POLL_S = 0.05
+POLL_S = 0.1
+"""Between two looks at a process."""
 
 
 class Process:
@@ -45,24 +46,9 @@ class Process:
         """Its process id, which is also its group's."""
         return self._popen.pid
 
-    def wait_until_ready(self, stop: StopRequest) -> None:
-        """Return when the part does its work.
-
-        Raises:
-            PartDied: it ended.
-            PartNotReady: it took too long.
-            StopAsked: the user wants to stop.
-        """
-        deadline = time.monotonic() + self.part.ready_within_s
-        while not self.part.is_ready(self.pid):
-            self.check_alive()
-            if stop.asked:
-                raise StopAsked(f"Stopped while {self.part.name} was starting.")
-            if time.monotonic() > deadline:
-                raise PartNotReady(
-                    f"{self.part.name} was not ready after {self.part.ready_within_s:.0f} s. {self.last_words()}"
-                )
-            time.sleep(POLL_S)
+    def is_ready(self) -> bool:
+        """Whether the part does its work."""
+        return self.part.is_ready(self.pid)
 
     def check_alive(self) -> None:
         """Raises PartDied if the part has ended."""

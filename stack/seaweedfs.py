@@ -9,8 +9,8 @@ from stack.part import Part
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 
-GRACE_S = 4
-"""Then it is killed, which loses nothing: docs/decisions/seaweedfs-stop.md has the figures."""
+GRACE_S = 5
+"""It needs 2.3; after this it is killed, which loses nothing: docs/decisions/seaweedfs-stop.md has the figures."""
 
 
 def s3_url(ports: Ports) -> str:

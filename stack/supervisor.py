@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
-from stack.errors import AlreadyRunning
+from stack.errors import AlreadyRunning, PartNotReady, StopAsked
 from stack.folder import StackFolder
 from stack.leftovers import end_leftovers
 from stack.part import Part
@@ -16,6 +16,11 @@ from stack.process_file import ProcessFileLocked
 from stack.stop_request import StopRequest
 
 Say = Callable[[str], None]
+
+
+def say_now(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
 
 
 class Supervisor:
@@ -34,19 +39,19 @@ class Supervisor:
         self._processes: list[Process] = []
 
     def start(self, parts: Iterable[Part]) -> None:
-        """Start parts, each when the one before it is ready.
+        """Start parts side by side, and wait until all of them are ready.
 
         Raises:
             PartDied: a part ended.
             PartNotReady: a part took too long.
             StopAsked: the user wants to stop.
         """
+        begin = time.monotonic()
+        first = len(self._processes)
         for part in parts:
-            begin = time.monotonic()
-            process = Process(part, self._folder)
-            self._processes.append(process)
-            process.wait_until_ready(self._stop)
-            self._say(f"  {part.name:<14} ready in {time.monotonic() - begin:4.1f} s   {part.says}".rstrip())
+            self._processes.append(Process(part, self._folder))
+        for process in self._processes[first:]:
+            self._wait_until_ready(process, begin)
 
     def watch(self) -> None:
         """Return when the user wants to stop.
@@ -54,14 +59,22 @@ class Supervisor:
         Raises:
             PartDied: a part ended.
         """
-        while not self._stop.asked:
-            self.check_alive()
-            time.sleep(POLL_S)
+        with suppress(StopAsked):
+            while True:
+                self.check()
+                time.sleep(POLL_S)
 
-    def check_alive(self) -> None:
-        """Raises PartDied if a part has ended."""
+    def check(self) -> None:
+        """See whether there is a reason to end.
+
+        Raises:
+            PartDied: a part ended.
+            StopAsked: the user wants to stop.
+        """
         for process in self._processes:
             process.check_alive()
+        if self._stop.asked:
+            raise StopAsked("Stopped before all was done.")
 
     def stop(self) -> None:
         """Stop every part, the last one first."""
@@ -71,9 +84,18 @@ class Supervisor:
             how = "stopped" if process.stop(self._stop) else "killed"
             self._say(f"  {process.part.name:<14} {how} after {time.monotonic() - begin:.1f} s")
 
+    def _wait_until_ready(self, process: Process, begin: float) -> None:
+        part = process.part
+        while not process.is_ready():
+            self.check()
+            if time.monotonic() - begin > part.ready_within_s:
+                raise PartNotReady(f"{part.name} is not ready after {part.ready_within_s:g} s. {process.last_words()}")
+            time.sleep(POLL_S)
+        self._say(f"  {part.name:<14} ready after {time.monotonic() - begin:4.1f} s   {part.says}".rstrip())
+
 
 @contextmanager
-def supervised(folder: StackFolder, stop: StopRequest, say: Say = print) -> Iterator[Supervisor]:
+def supervised(folder: StackFolder, stop: StopRequest, say: Say = say_now) -> Iterator[Supervisor]:
     """A supervisor that has the folder for itself; when the block is left, its parts are stopped.
 
     Raises:

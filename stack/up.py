@@ -12,6 +12,7 @@ from stack.folder import StackFolder
 from stack.local_stack import LocalStack, running
 from stack.ports import Ports
 from stack.stop_request import StopRequest
+from stack.supervisor import say_now
 from storage import StorageError
 from tasks.errors import StokeholdError
 from tasks.settings import settings
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         run(LocalStack(StackFolder(options.folder), Ports.block(options.port), settings()), stop)
     except StopAsked as asked:
-        print(f"stokehold: {asked}")
+        say_now(f"stokehold: {asked}")
     except (StackError, StokeholdError, StorageError) as error:
         sys.exit(f"stokehold: {error}")
 
@@ -53,11 +54,11 @@ def run(stack: LocalStack, stop: StopRequest) -> None:
     Raises:
         StackError, StokeholdError, StorageError: a part did not start, or died.
     """
-    print("Starting:")
+    say_now("Starting:")
     with running(stack, stop) as supervisor:
-        print(READY.format(api=stack.api, logs=stack.folder.log_folder), flush=True)
+        say_now(READY.format(api=stack.api, logs=stack.folder.log_folder))
         supervisor.watch()
-        print("Stopping (Ctrl-C again: at once):")
+        say_now("Stopping (Ctrl-C again: at once):")
 
 
 if __name__ == "__main__":

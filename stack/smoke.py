@@ -1,0 +1,134 @@
+"""Prove the whole service on this machine: one job for each local adapter and one without: ``scripts/smoke``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from stack.client import Client, Record, fetch
+from stack.errors import StackError
+from stack.folder import StackFolder
+from stack.local_stack import LocalStack, running
+from stack.ports import Ports
+from stack.stop_request import StopRequest
+from stack.supervisor import say_now
+from storage import StorageError
+from tasks.errors import StokeholdError
+from tasks.settings import settings
+
+PROMPT = "a red circle on a blue background"
+SEED = 7
+WITHOUT = "none"
+"""In the table and as the name of its picture: the job without an adapter."""
+
+STAGES = ("queued", "adapter", "swap", "draw", "publish")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job."""
+
+    name: str
+    record: Record
+    picture: bytes | None
+
+    @property
+    def file_name(self) -> str:
+        """Of its picture: the adapter, and the ending that the picture has in storage."""
+        return self.name + PurePosixPath(urlsplit(self.record["images"][0]["url"]).path).suffix
+
+    @property
+    def error(self) -> str | None:
+        """Why there is no picture, if there is none."""
+        error = self.record["error"]
+        return None if error is None else f"{self.name}: {error['message']} ({error['code']})"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the stack on free ports with its data in a temporary folder, draw, and print how long each stage took.
+
+    Raises:
+        SystemExit: a part did not start or died, or a job failed; the message says which and why.
+    """
+    parser = argparse.ArgumentParser(prog="scripts/smoke", description="Draw one picture with each local adapter.")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the pictures")
+    out: Path = parser.parse_args(arguments).out
+    begin = time.monotonic()
+    stop = StopRequest()
+    stop.heed_signals()
+    try:
+        outcomes = run(stop)
+    except (StackError, StokeholdError, StorageError) as error:
+        sys.exit(f"stokehold: {error}")
+    save(outcomes, out)
+    say_now(f"\n{table(outcomes)}\n\nPictures: {out}/    {time.monotonic() - begin:.1f} s in all")
+    if failures := [outcome.error for outcome in outcomes if outcome.error]:
+        sys.exit("\n".join(("stokehold: jobs failed:", *failures)))
+
+
+def run(stop: StopRequest) -> list[Outcome]:
+    """Start the stack, draw everything, and stop it again.
+
+    Raises:
+        StackError, StokeholdError, StorageError: a part did not start, or died.
+    """
+    with tempfile.TemporaryDirectory(prefix="stokehold-") as folder:
+        stack = LocalStack(StackFolder(Path(folder)), Ports.free(), settings())
+        say_now("Starting:")
+        with running(stack, stop) as supervisor:
+            outcomes = draw_all(Client(stack.api), supervisor.check)
+            say_now("Stopping:")
+    return outcomes
+
+
+def draw_all(client: Client, meanwhile: Callable[[], None]) -> list[Outcome]:
+    """Submit every job at once, then wait for each and fetch its picture."""
+    requests: dict[str, Record] = {WITHOUT: {"prompt": PROMPT, "seed": SEED}}
+    for adapter in client.adapters():
+        prompt = ", ".join((*adapter["trigger_words"], PROMPT))
+        requests[adapter["name"]] = {"prompt": prompt, "seed": SEED, "adapters": [{"ref": adapter["name"]}]}
+    jobs = {name: client.submit(request) for name, request in requests.items()}
+    return [outcome_of(name, client.finished(job_id, meanwhile)) for name, job_id in jobs.items()]
+
+
+def outcome_of(name: str, record: Record) -> Outcome:
+    """What came of a job that has ended, with its picture."""
+    urls = [image["url"] for image in record["images"] if image["url"]]
+    return Outcome(name, record, fetch(urls[0]) if urls else None)
+
+
+def save(outcomes: Iterable[Outcome], out: Path) -> None:
+    """Write every picture to ``out``, named for its adapter."""
+    out.mkdir(parents=True, exist_ok=True)
+    for outcome in outcomes:
+        if outcome.picture is not None:
+            (out / outcome.file_name).write_bytes(outcome.picture)
+
+
+def table(outcomes: Iterable[Outcome]) -> str:
+    """Seconds that each stage of each job took, as the job's record has them."""
+    lines = [row("adapter", "status", STAGES)]
+    for outcome in outcomes:
+        timings = outcome.record["timings"]
+        lines.append(row(outcome.name, outcome.record["status"], [seconds(timings[stage]) for stage in STAGES]))
+    return "\n".join(lines)
+
+
+def row(name: str, status: str, cells: Iterable[str]) -> str:
+    """A line of the table."""
+    return f"  {name:<20} {status:<10}" + "".join(f"{cell:>9}" for cell in cells)
+
+
+def seconds(value: float | None) -> str:
+    """A time, or a dash where a stage was not reached."""
+    return "-" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    main()
