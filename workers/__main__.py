@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from storage import StorageError
 from tasks.celery import Application, app
@@ -55,7 +56,7 @@ def load_runner(application: Application, slug: str, worker: str) -> JobRunner:
     model = service.base_models.named(slug)
     service.storage.ensure_bucket()
     device = choose_device(service.settings.device)
-    runner = warm_up(service, model, load_pipeline(model, device), device, worker)
+    runner = warm_up(service, model, partial(load_pipeline, model, device), device, worker)
     logger.info("base model %s is warm on %s", model.slug, device)
     return runner
 

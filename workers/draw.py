@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline, SchedulerMixin
 from PIL.Image import Image
 
 from tasks.errors import DrawingFailed, OutOfMemory
 from tasks.job import AdapterReceipt, JobSpec, Progress
 from workers.adapter_parser import first_line
-from workers.merge_engine import AdapterSet, MergeEngine
+from workers.merge_engine import AdapterSet
 from workers.schedulers import fresh_scheduler
 from workers.stopwatch import Stage, Stopwatch
+from workers.warm_pipeline import WarmPipeline
 
 Report = Callable[[Progress], None]
 """Told of every step; may raise to stop the drawing."""
@@ -39,17 +38,6 @@ class Drawing:
     receipts: tuple[AdapterReceipt, ...]
 
 
-@dataclass(frozen=True)
-class WarmPipeline:
-    """A loaded pipeline, what is merged into it, and the lock under which one job at a time uses both."""
-
-    pipeline: DiffusionPipeline
-    engine: MergeEngine
-    device: torch.device
-    scheduler: SchedulerMixin
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
 def draw(warm: WarmPipeline, spec: JobSpec, adapters: AdapterSet, report: Report, stopwatch: Stopwatch) -> Drawing:
     """Draw the pictures of a job, one after another, each from its own seed.
 
@@ -60,8 +48,8 @@ def draw(warm: WarmPipeline, spec: JobSpec, adapters: AdapterSet, report: Report
     """
     with warm.lock:
         with stopwatch.measure(Stage.SWAP):
-            stopwatch.swap_way = warm.engine.swap(adapters)
-        receipts = warm.engine.receipts()
+            stopwatch.swap_way = warm.swap(adapters)
+        receipts = warm.base.engine.receipts()
         with stopwatch.measure(Stage.DRAW):
             pictures = tuple(draw_one(warm, spec, number, report) for number in range(spec.image_count))
     return Drawing(pictures, receipts)
@@ -75,8 +63,8 @@ def draw_one(warm: WarmPipeline, spec: JobSpec, number: int, report: Report) -> 
     Raises:
         OutOfMemory, DrawingFailed: as in ``draw``.
     """
-    pipeline: Any = warm.pipeline
-    pipeline.scheduler = fresh_scheduler(warm.scheduler, spec.scheduler)
+    pipeline = warm.base.pipeline
+    pipeline.scheduler = fresh_scheduler(warm.base.scheduler, spec.scheduler)
     seed = spec.seed + number
 
     def on_step_end(pipe: Any, step: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:

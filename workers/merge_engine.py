@@ -81,6 +81,10 @@ class MergeEngine:
         self._merged = ()
         self._swap(())
 
+    def unmerged(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """These weights as they are without what is merged: of a changed one the pristine copy, else the weight."""
+        return {name: self.pristine[name] if name in self._changed else weight for name, weight in weights.items()}
+
     def receipts(self) -> tuple[AdapterReceipt, ...]:
         """What each merged adapter did to the weights."""
         return tuple(self._receipt(prepared) for prepared in self._merged)

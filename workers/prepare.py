@@ -8,8 +8,8 @@ from tasks.job import JobSpec
 from workers.adapter_cache import AdapterCache, LoadedAdapter
 from workers.adapter_files import fetch
 from workers.adapter_parser import parse_adapter
-from workers.loader_shell import LoaderShell
 from workers.merge_engine import AdapterSet, PreparedAdapter
+from workers.warm_pipeline import WarmPipeline
 
 
 def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
@@ -26,11 +26,11 @@ def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
     return tuple(prepared)
 
 
-def load_adapter(folders: AdapterFolders, shell: LoaderShell, adapter: ResolvedAdapter) -> LoadedAdapter:
+def load_adapter(folders: AdapterFolders, warm: WarmPipeline, adapter: ResolvedAdapter) -> LoadedAdapter:
     """Fetch an adapter's file and parse it.
 
     Raises:
         AdapterFetchFailed, AdapterLoadFailed: as in ``prepare``.
     """
     path = fetch(adapter, folders)
-    return LoadedAdapter(path, parse_adapter(shell, path, adapter.ref))
+    return LoadedAdapter(path, parse_adapter(warm.base.shell, path, adapter.ref))

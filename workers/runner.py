@@ -11,11 +11,12 @@ from tasks.errors import BrokerUnavailable, JobFailed, LeaseLost
 from tasks.job import Failure, Job, Progress, Result
 from tasks.service import Service
 from workers.adapter_cache import AdapterCache
-from workers.draw import WarmPipeline, draw
+from workers.draw import draw
 from workers.heartbeat import Heartbeat
 from workers.prepare import prepare
 from workers.publish import attempt_prefix, publish
 from workers.stopwatch import Stage, Stopwatch
+from workers.warm_pipeline import WarmPipeline
 
 logger = logging.getLogger(__name__)
 

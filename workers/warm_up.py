@@ -1,7 +1,8 @@
-"""Put a worker's parts together around a loaded pipeline."""
+"""Load a base model and put a worker's parts together around it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,30 +12,35 @@ from tasks.base_models import Pristine, ServedModel
 from tasks.service import Service
 from tasks.worker_registry import MergedAdapter, WorkerNote
 from workers.adapter_cache import AdapterCache
-from workers.draw import WarmPipeline
 from workers.heartbeat import Heartbeat
-from workers.loader_shell import LoaderShell
-from workers.merge_engine import MergeEngine
 from workers.prepare import load_adapter
 from workers.runner import JobRunner
+from workers.warm_pipeline import WarmPipeline
 
 BEATS_PER_LEASE = 4
 
 
-def warm_up(service: Service, model: ServedModel, pipeline: Any, device: torch.device, worker: str) -> JobRunner:
-    """A runner for jobs of this base model. Its heartbeat is not started yet."""
+def warm_up(
+    service: Service, model: ServedModel, load: Callable[[], Any], device: torch.device, worker: str
+) -> JobRunner:
+    """Load the pipeline and make a runner for jobs of this base model. Its heartbeat is not started yet.
+
+    Raises:
+        ConfigurationError: as ``load`` does.
+    """
     pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
-    warm = WarmPipeline(pipeline, MergeEngine(pipeline, pristine_device), device, pipeline.scheduler)
+    warm = WarmPipeline(load, pristine_device=pristine_device, check_every=service.settings.check_every_swaps)
 
     def note() -> WorkerNote:
-        merged = tuple(MergedAdapter(ref=item.adapter.ref, scale=item.scale) for item in warm.engine.merged)
+        merged = tuple(MergedAdapter(ref=item.adapter.ref, scale=item.scale) for item in warm.base.engine.merged)
         return WorkerNote(name=worker, base_model=model.slug, device=str(device), merged=merged)
 
-    load = partial(load_adapter, service.adapter_folders, LoaderShell(pipeline))
     return JobRunner(
         service=service,
         warm=warm,
-        adapters=AdapterCache(load, max_bytes=service.settings.adapter_memory_bytes),
+        adapters=AdapterCache(
+            partial(load_adapter, service.adapter_folders, warm), max_bytes=service.settings.adapter_memory_bytes
+        ),
         heartbeat=Heartbeat(service.store, service.workers, note, period_s=service.settings.lease_s / BEATS_PER_LEASE),
         worker=worker,
     )

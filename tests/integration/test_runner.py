@@ -47,7 +47,7 @@ def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> S
 
 @pytest.fixture
 def runner(service: Service) -> JobRunner:
-    return warm_up(service, service.base_models.default, drawable(), torch.device("cpu"), worker="demo-1@here")
+    return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
 
 
 def submitted(service: Service, **request: Any) -> Job:
@@ -65,7 +65,7 @@ def stored(service: Service, job: Job) -> list[str]:
 
 def on_step(runner: JobRunner, action: Any) -> None:
     """Do something at every step of the drawing."""
-    pipeline: Any = runner.warm.pipeline
+    pipeline = runner.warm.base.pipeline
     scheduler_step = type(pipeline.scheduler).step
 
     class Watched(type(pipeline.scheduler)):  # type: ignore[misc]
@@ -73,7 +73,7 @@ def on_step(runner: JobRunner, action: Any) -> None:
             action()
             return scheduler_step(self, *arguments, **options)
 
-    object.__setattr__(runner.warm, "scheduler", Watched.from_config(pipeline.scheduler.config))
+    object.__setattr__(runner.warm.base, "scheduler", Watched.from_config(pipeline.scheduler.config))
 
 
 def test_a_job_becomes_pictures_in_storage(service: Service, runner: JobRunner) -> None:
@@ -217,7 +217,7 @@ def test_whatever_the_pipeline_raises_fails_that_job_alone(
 
 
 def test_a_flagged_picture_is_reported_and_not_stored(service: Service, runner: JobRunner) -> None:
-    pipeline: Any = runner.warm.pipeline
+    pipeline = runner.warm.base.pipeline
 
     def flag_everything(image: Any, *_: Any) -> tuple[Any, list[bool]]:
         return image, [True]

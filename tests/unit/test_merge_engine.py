@@ -9,14 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterLoadFailed
 from tasks.job import SwapWay
+from tests.support.adapters import prepared
 from tests.support.loras import FORMATS, as_kohya, random_lora, write
 from tests.support.pipelines import ARCHITECTURES, build
-from workers.adapter_parser import parse_adapter
-from workers.loader_shell import LoaderShell
-from workers.merge_engine import MergeEngine, PreparedAdapter, mergeable_weights
+from workers.merge_engine import MergeEngine, mergeable_weights
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -28,19 +26,6 @@ CASES = [
     for written in FORMATS
     if written == "peft" or architecture in ("sd15", "sdxl")
 ]
-
-
-def prepared(pipeline: Any, path: Path, scale: float = 1.0) -> PreparedAdapter:
-    """An adapter's file, parsed for a pipeline."""
-    adapter = ResolvedAdapter(
-        ref=path.stem,
-        source=AdapterSource.FOLDER,
-        repository=path.stem,
-        commit="0" * 64,
-        weight_name=path.name,
-        base_model="tiny",
-    )
-    return PreparedAdapter(adapter, scale, path, parse_adapter(LoaderShell(pipeline), path, path.stem))
 
 
 def snapshot(pipeline: Any) -> Weights:

@@ -1,0 +1,24 @@
+"""Adapters as the merge engine takes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tasks.adapters import AdapterSource, ResolvedAdapter
+from workers.adapter_parser import parse_adapter
+from workers.loader_shell import LoaderShell
+from workers.merge_engine import PreparedAdapter
+
+
+def prepared(pipeline: Any, path: Path, scale: float = 1.0) -> PreparedAdapter:
+    """An adapter's file, parsed for a pipeline."""
+    adapter = ResolvedAdapter(
+        ref=path.stem,
+        source=AdapterSource.FOLDER,
+        repository=path.stem,
+        commit="0" * 64,
+        weight_name=path.name,
+        base_model="tiny",
+    )
+    return PreparedAdapter(adapter, scale, path, parse_adapter(LoaderShell(pipeline), path, path.stem))

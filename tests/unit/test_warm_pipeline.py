@@ -1,0 +1,84 @@
+"""The base is checked now and then, and loaded again when it is no longer what was loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.adapters import prepared
+from tests.support.loras import random_lora, write
+from tests.support.pipelines import build
+from workers.fingerprint import fingerprints
+from workers.warm_pipeline import WarmPipeline
+
+pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+
+
+def warm_pipeline(check_every: int = 2) -> WarmPipeline:
+    return WarmPipeline(lambda: build("sd15"), pristine_device=None, check_every=check_every)
+
+
+@torch.no_grad()
+def damage(weight: torch.Tensor) -> None:
+    """Flip the lowest bit of the first number."""
+    weight.flatten().view(torch.int32)[0] ^= 1
+
+
+@given(
+    st.lists(st.integers(-(2**15), 2**15 - 1), min_size=1, max_size=3000),
+    st.integers(0, 2999),
+    st.integers(0, 14),
+)
+def test_any_flipped_bit_changes_the_fingerprint(numbers: list[int], place: int, bit: int) -> None:
+    weight = torch.tensor(numbers, dtype=torch.int16).view(torch.bfloat16)
+    flipped = weight.clone()
+    flipped.view(torch.int16)[place % len(numbers)] ^= 1 << bit
+
+    assert fingerprints([weight]) == fingerprints([weight.clone()])
+    assert fingerprints([weight]) != fingerprints([flipped])
+
+
+@pytest.mark.parametrize(
+    "change", [torch.neg, lambda weight: weight.flip(0), lambda weight: weight.flip(1), torch.zeros_like]
+)
+def test_wholesale_changes_change_the_fingerprint(change: Any) -> None:
+    weight = torch.randn(64, 2048, generator=torch.Generator().manual_seed(0)).bfloat16()
+
+    assert fingerprints([weight]) != fingerprints([change(weight).contiguous()])
+
+
+def test_a_base_with_adapters_merged_is_still_clean(tmp_path: Path) -> None:
+    warm = warm_pipeline()
+    path = write(random_lora(warm.base.pipeline), tmp_path / "adapter.safetensors")
+
+    warm.swap((prepared(warm.base.pipeline, path),))
+
+    assert warm.check()
+    assert warm.reloads == 0
+
+
+@pytest.mark.parametrize("component", ["unet", "text_encoder"])
+def test_a_damaged_base_is_loaded_again_before_the_next_swap(tmp_path: Path, component: str) -> None:
+    warm = warm_pipeline(check_every=2)
+    adapters = [
+        (
+            prepared(
+                warm.base.pipeline, write(random_lora(warm.base.pipeline, seed=seed), tmp_path / f"{seed}.safetensors")
+            ),
+        )
+        for seed in range(3)
+    ]
+    warm.swap(adapters[0])
+    damage(next(weight for name, weight in warm.base.weights.items() if name.startswith(component)))
+
+    warm.swap(adapters[1])
+    warm.swap(adapters[2])
+
+    assert warm.reloads == 1
+    assert warm.base.engine.merged == adapters[2]
+    assert warm.check()
