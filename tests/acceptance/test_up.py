@@ -1,0 +1,163 @@
+"""``scripts/up`` as a user meets it: two lives of one folder, the first ended by Ctrl-C, the second by a part's death.
+
+The tests share the two starts, which is what takes the time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stack.client import Client, fetch
+from stack.local_stack import api_url
+from stack.ports import LOOPBACK, Ports
+from tests.support.up import Up, running_up
+
+WAITING_JOBS = 4
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class FirstLife:
+    """What is known of the first life when it is over."""
+
+    output: str
+    exit_code: int
+    survivors: list[psutil.Process]
+    answer: str
+    """To the curl line that it printed."""
+    drawn: str
+    """The job that was finished."""
+    waiting: list[str]
+    """The jobs that were not."""
+
+
+@pytest.fixture(scope="module")
+def ports() -> Ports:
+    return Ports.free()
+
+
+@pytest.fixture(scope="module")
+def client(ports: Ports) -> Client:
+    return Client(api_url(ports.api))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("up")
+
+
+@pytest.fixture(scope="module")
+def first_life(folder: Path, ports: Ports, client: Client) -> FirstLife:
+    """Submit with the printed curl line, wait for that job, submit more, and press Ctrl-C before they are drawn."""
+    with running_up(folder / "var", ports, folder / "first") as up:
+        up.wait_until_ready()
+        answer = subprocess.run(printed_curl_line(up.output), capture_output=True, text=True, check=True).stdout
+        drawn = json.loads(answer.splitlines()[-1])["id"]
+        client.finished(drawn, meanwhile=lambda: None)
+        waiting = [client.submit({"prompt": "a blue square"}) for _ in range(WAITING_JOBS)]
+        parts = up.parts()
+        exit_code = up.interrupt()
+        return FirstLife(up.output, exit_code, survivors(parts), answer, drawn, waiting)
+
+
+@pytest.fixture(scope="module")
+def second_life(first_life: FirstLife, folder: Path, ports: Ports) -> Iterator[Up]:
+    """The next start in the same folder."""
+    with running_up(folder / "var", ports, folder / "second") as up:
+        up.wait_until_ready()
+        yield up
+
+
+def printed_curl_line(output: str) -> list[str]:
+    """The curl line, as a shell would take it."""
+    [line] = re.findall(r"^ *(curl .*)$", output, re.MULTILINE)
+    return ["curl", "--silent", "--show-error", *shlex.split(line)[1:]]
+
+
+def survivors(parts: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that do not end within seconds."""
+    _, alive = psutil.wait_procs(parts, timeout=5)
+    return alive
+
+
+def test_the_printed_curl_line_submits_a_job(first_life: FirstLife) -> None:
+    head, _, _ = first_life.answer.partition("\r\n\r\n")
+
+    assert head.startswith("HTTP/1.1 202")
+    assert f"Location: /v1/jobs/{first_life.drawn}" in head
+
+
+def test_ctrl_c_stops_every_part_in_order_and_leaves_no_orphan(first_life: FirstLife) -> None:
+    stopped = re.findall(r"^ *(\S+) +stopped after", first_life.output, re.MULTILINE)
+
+    assert stopped == ["worker-demo", "light-worker", "api", "s3", "valkey"]
+    assert first_life.exit_code == 0
+    assert first_life.survivors == []
+
+
+def test_the_next_start_finds_the_images_again(first_life: FirstLife, second_life: Up, client: Client) -> None:
+    record = client.finished(first_life.drawn, meanwhile=lambda: None)
+
+    assert record["status"] == "succeeded"
+    assert fetch(record["images"][0]["url"]).startswith(PNG_SIGNATURE)
+
+
+def test_the_next_start_draws_the_jobs_that_were_waiting(
+    first_life: FirstLife, second_life: Up, client: Client
+) -> None:
+    records = [client.finished(job_id, meanwhile=lambda: None) for job_id in first_life.waiting]
+
+    assert [record["status"] for record in records] == ["succeeded"] * WAITING_JOBS
+
+
+def test_nothing_listens_beyond_loopback(second_life: Up, ports: Ports) -> None:
+    addresses = {
+        connection.laddr
+        for part in second_life.parts()
+        for connection in part.net_connections(kind="inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+    assert {address.ip for address in addresses} == {LOOPBACK}
+    assert {address.port for address in addresses} == set(astuple(second_life.ports)) | {
+        second_life.ports.of_seaweedfs["admin_grpc"]
+    }
+
+
+def test_a_taken_port_is_an_error_that_names_it(second_life: Up, tmp_path: Path) -> None:
+    with running_up(tmp_path / "var", second_life.ports, tmp_path / "output") as other:
+        assert other.process.wait() == 1
+
+    assert f"Port {second_life.ports.api} of {LOOPBACK}, which api wants, is taken." in other.output
+    assert "scripts/up --port" in other.output
+    assert "Traceback" not in other.output
+
+
+def test_a_second_start_in_the_same_folder_is_refused(second_life: Up, folder: Path, tmp_path: Path) -> None:
+    with running_up(folder / "var", second_life.ports, tmp_path / "output") as other:
+        assert other.process.wait() == 1
+
+    assert f"process {second_life.process.pid}" in other.output
+    assert "Traceback" not in other.output
+
+
+def test_a_part_that_is_killed_is_named_and_takes_all_down(second_life: Up) -> None:
+    parts = second_life.parts()
+
+    os.kill(second_life.pid_of("valkey"), signal.SIGKILL)
+
+    assert second_life.process.wait() == 1
+    assert "valkey died (killed by SIGKILL)" in second_life.output
+    assert "Ready to accept connections" in second_life.output, "the end of its log"
+    assert survivors(parts) == []
