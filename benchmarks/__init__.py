@@ -1,0 +1,1 @@
+"""Measurements. They report ratios within one run; nothing here is a test."""
