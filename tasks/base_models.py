@@ -79,6 +79,9 @@ class ServedModel(BaseModel):
     vae: str | None = Field(None, description="repository of a VAE that replaces the model's own")
     schedulers: tuple[Scheduler, ...] = Field(tuple(Scheduler), description="samplers that may be asked for")
     pristine: Pristine = Pristine.DEVICE
+    compile: bool = Field(False, description="`torch.compile` the denoiser; swaps do not recompile it")
+    attention_slicing: bool = Field(False, description="less device memory, slower drawing")
+    vae_tiling: bool = Field(False, description="decode in tiles: large pictures on small devices")
     safety_checker: bool = Field(False, description="run the pipeline's safety checker, where it has one")
     defaults: Defaults
     limits: Limits

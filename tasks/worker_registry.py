@@ -22,6 +22,16 @@ class MergedAdapter(BaseModel):
     scale: float
 
 
+class WorkerMemory(BaseModel):
+    """What a worker keeps in memory, in bytes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    weights: int = Field(description="the base model, on the device")
+    pristine: int = Field(description="pristine copies of weights that some adapter has touched")
+    adapters: int = Field(description="parsed adapters, in host memory")
+
+
 class WorkerNote(BaseModel):
     """What a worker says of itself."""
 
@@ -30,6 +40,8 @@ class WorkerNote(BaseModel):
     name: str
     base_model: str = Field(description="slug")
     device: str
+    memory: WorkerMemory
+    reloads: int = Field(0, description="how often the base was found changed and was loaded again")
     merged: tuple[MergedAdapter, ...] = ()
 
 

@@ -59,7 +59,10 @@ class LoaderShell:
         present = {name: module for name in names if (module := getattr(pipeline, name, None)) is not None}
         self.components = {name: without_weights(module) for name, module in present.items()}
         self.on_cpu = pipeline.device.type == "cpu"
-        self._pipeline = pipeline
+        self._pipeline: Any = copy.copy(pipeline)
+        for name, component in pipeline.components.items():
+            if isinstance(component, torch.nn.Module):
+                self._pipeline.__dict__[name] = self.components.get(name)
 
     def read(self, path: Path) -> AdapterContents:
         """What diffusers would load from this file.

@@ -45,7 +45,24 @@ def load_pipeline(model: ServedModel, device: torch.device) -> DiffusionPipeline
             f"{type(pipeline).__name__} of base model {model.slug!r} takes no LoRA; set its `pipeline_class`."
         )
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device)
+    pipeline.to(device)
+    adjust(pipeline, model)
+    return pipeline
+
+
+def adjust(pipeline: Any, model: ServedModel) -> None:
+    """Trade speed and memory as the model's entry says."""
+    if model.attention_slicing:
+        pipeline.enable_attention_slicing()
+    if model.vae_tiling:
+        pipeline.vae.enable_tiling()
+    if model.compile:
+        denoiser_of(pipeline).compile()
+
+
+def denoiser_of(pipeline: Any) -> Any:
+    """The component that is run at each step."""
+    return next(module for name in ("unet", "transformer") if (module := getattr(pipeline, name, None)) is not None)
 
 
 def find_pipeline_class(model: ServedModel) -> Any:

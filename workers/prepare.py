@@ -33,4 +33,4 @@ def load_adapter(folders: AdapterFolders, warm: WarmPipeline, adapter: ResolvedA
         AdapterFetchFailed, AdapterLoadFailed: as in ``prepare``.
     """
     path = fetch(adapter, folders)
-    return LoadedAdapter(path, parse_adapter(warm.base.shell, path, adapter.ref))
+    return LoadedAdapter(path, parse_adapter(warm.shell, path, adapter.ref))

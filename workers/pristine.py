@@ -43,7 +43,7 @@ class PristineWeights:
     @property
     def bytes(self) -> int:
         """Memory that the copies take."""
-        return sum(copy.nbytes for copy in self._copies.values())
+        return sum(copy.nbytes for copy in list(self._copies.values()))
 
     def _copy(self, weight: torch.Tensor) -> torch.Tensor:
         device = self._device or weight.device

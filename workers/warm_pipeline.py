@@ -27,7 +27,6 @@ class LoadedBase:
         pipeline: the diffusers pipeline.
         scheduler: as it came with the model.
         engine: merges adapters into the pipeline.
-        shell: reads adapters for it.
         weights: every weight, by name with the component in front.
         prints: their fingerprints when nothing was merged.
     """
@@ -35,7 +34,6 @@ class LoadedBase:
     pipeline: Any
     scheduler: SchedulerMixin
     engine: MergeEngine
-    shell: LoaderShell
     weights: Mapping[str, torch.Tensor]
     prints: Mapping[str, int]
 
@@ -47,7 +45,6 @@ class LoadedBase:
             pipeline=pipeline,
             scheduler=pipeline.scheduler,
             engine=MergeEngine(pipeline, pristine_device),
-            shell=LoaderShell(pipeline),
             weights=weights,
             prints=dict(zip(weights, fingerprints(weights.values()), strict=True)),
         )
@@ -69,7 +66,7 @@ class WarmPipeline:
         check_every: swaps between two checks that the base is what was loaded.
 
     Attributes:
-        base: the base model as loaded last.
+        shell: reads adapters for it; has no weights, and outlives them.
         lock: held by whoever swaps or draws, one job at a time.
         reloads: how often the base had changed and was loaded again.
     """
@@ -79,9 +76,32 @@ class WarmPipeline:
         self._pristine_device = pristine_device
         self._check_every = check_every
         self._swaps = 0
+        self._base: LoadedBase | None = None
         self.lock = threading.Lock()
         self.reloads = 0
-        self.base = LoadedBase.around(load(), pristine_device)
+        self.shell = LoaderShell(self.base.pipeline)
+
+    @property
+    def base(self) -> LoadedBase:
+        """The base model; loaded now if it is not."""
+        if self._base is None:
+            self._base = LoadedBase.around(self._load(), self._pristine_device)
+        return self._base
+
+    @property
+    def merged(self) -> AdapterSet:
+        """What is merged now. Needs no lock, like the numbers below: while the base is being loaded, nothing."""
+        return self._base.engine.merged if self._base else ()
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the weights."""
+        return sum(weight.nbytes for weight in self._base.weights.values()) if self._base else 0
+
+    @property
+    def pristine_bytes(self) -> int:
+        """Memory of the pristine copies."""
+        return self._base.engine.pristine.bytes if self._base else 0
 
     def swap(self, adapters: AdapterSet) -> SwapWay:
         """Make these adapters the merged set, on a base that was checked not many swaps ago.
@@ -96,16 +116,13 @@ class WarmPipeline:
         return way
 
     def check(self) -> bool:
-        """Whether the base is bit for bit what was loaded; if it is not, it is loaded again, with nothing merged."""
+        """Whether the base is bit for bit what was loaded; if it is not, it is loaded again before it is used again."""
         self._swaps = 0
         changed = self.base.changed()
         if changed:
-            logger.error(
-                "%d weights of the base have changed, such as %s: it is loaded again", len(changed), changed[0]
-            )
+            logger.error("%d weights of the base have changed, such as %s: loading it again", len(changed), changed[0])
             self.reloads += 1
-            del self.base  # first: there may be no room for two
-            self.base = LoadedBase.around(self._load(), self._pristine_device)
+            self._base = None
         return not changed
 
 

@@ -10,7 +10,7 @@ import torch
 
 from tasks.base_models import Pristine, ServedModel
 from tasks.service import Service
-from tasks.worker_registry import MergedAdapter, WorkerNote
+from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from workers.adapter_cache import AdapterCache
 from workers.heartbeat import Heartbeat
 from workers.prepare import load_adapter
@@ -30,17 +30,19 @@ def warm_up(
     """
     pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
     warm = WarmPipeline(load, pristine_device=pristine_device, check_every=service.settings.check_every_swaps)
+    adapters = AdapterCache(
+        partial(load_adapter, service.adapter_folders, warm), max_bytes=service.settings.adapter_memory_bytes
+    )
 
     def note() -> WorkerNote:
-        merged = tuple(MergedAdapter(ref=item.adapter.ref, scale=item.scale) for item in warm.base.engine.merged)
-        return WorkerNote(name=worker, base_model=model.slug, device=str(device), merged=merged)
+        return WorkerNote(
+            name=worker,
+            base_model=model.slug,
+            device=str(device),
+            memory=WorkerMemory(weights=warm.bytes, pristine=warm.pristine_bytes, adapters=adapters.bytes),
+            reloads=warm.reloads,
+            merged=tuple(MergedAdapter(ref=item.adapter.ref, scale=item.scale) for item in warm.merged),
+        )
 
-    return JobRunner(
-        service=service,
-        warm=warm,
-        adapters=AdapterCache(
-            partial(load_adapter, service.adapter_folders, warm), max_bytes=service.settings.adapter_memory_bytes
-        ),
-        heartbeat=Heartbeat(service.store, service.workers, note, period_s=service.settings.lease_s / BEATS_PER_LEASE),
-        worker=worker,
-    )
+    heartbeat = Heartbeat(service.store, service.workers, note, period_s=service.settings.lease_s / BEATS_PER_LEASE)
+    return JobRunner(service, warm, adapters, heartbeat, worker)

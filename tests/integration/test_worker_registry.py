@@ -7,9 +7,15 @@ import time
 import pytest
 
 from tasks.broker import Broker
-from tasks.worker_registry import MergedAdapter, WorkerNote, WorkerRegistry
+from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote, WorkerRegistry
 
-NOTE = WorkerNote(name="demo-1@here", base_model="demo", device="cpu", merged=(MergedAdapter(ref="pixel", scale=1.0),))
+NOTE = WorkerNote(
+    name="demo-1@here",
+    base_model="demo",
+    device="cpu",
+    memory=WorkerMemory(weights=100, pristine=50, adapters=10),
+    merged=(MergedAdapter(ref="pixel", scale=1.0),),
+)
 
 
 @pytest.fixture

@@ -136,6 +136,24 @@ def test_weights_stay_in_their_storage(sd15: Any, tmp_path: Path) -> None:
     assert {name: weight.data_ptr() for name, weight in sd15.unet.named_parameters()} == addresses
 
 
+def test_a_compiled_denoiser_is_not_compiled_again(sd15: Any, tmp_path: Path) -> None:
+    wanted = [
+        (prepared(sd15, write(random_lora(sd15, seed=seed), tmp_path / f"adapter{seed}.safetensors")),)
+        for seed in range(2)
+    ]
+    inputs = (torch.ones(1, 4, 16, 16), torch.tensor(10), torch.ones(1, 5, 32))
+    engine = MergeEngine(sd15)
+    sd15.unet.compile(backend="aot_eager")  # recompiling is up to dynamo; the default backend wants a C++ compiler
+    with torch.no_grad():
+        sd15.unet(*inputs)
+        with torch._dynamo.config.patch(error_on_recompile=True):
+            for number in range(10):
+                engine.swap(wanted[number % 2])
+                compiled = sd15.unet(*inputs).sample
+                plain = sd15.unet.forward(*inputs).sample
+                assert torch.allclose(compiled, plain, atol=1e-5)
+
+
 def test_weights_in_channels_last_are_merged_alike(sd15: Any, tmp_path: Path) -> None:
     path = write(random_lora(sd15), tmp_path / "adapter.safetensors")
     rows = build("sd15")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask.testing import FlaskClient
 
 from tasks.service import Service
-from tasks.worker_registry import MergedAdapter, WorkerNote
+from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 
 
 def test_the_base_models_are_listed_with_what_may_be_asked_of_them(client: FlaskClient) -> None:
@@ -36,14 +36,27 @@ def test_a_base_model_shows_its_queue(client: FlaskClient, submit: Callable[...,
 
 
 def test_a_base_model_shows_its_workers_and_what_they_have_merged(client: FlaskClient, service: Service) -> None:
-    merged = (MergedAdapter(ref="crayon", scale=0.5),)
-    service.workers.note(WorkerNote(name="worker-1", base_model="sdxl", device="cuda:0", merged=merged))
+    note = WorkerNote(
+        name="worker-1",
+        base_model="sdxl",
+        device="cuda:0",
+        memory=WorkerMemory(weights=100, pristine=50, adapters=10),
+        merged=(MergedAdapter(ref="crayon", scale=0.5),),
+    )
+    service.workers.note(note)
 
     demo, sdxl = client.get("/v1/models").get_json()["models"]
 
     assert demo["workers"] == []
     assert sdxl["workers"] == [
-        {"name": "worker-1", "base_model": "sdxl", "device": "cuda:0", "merged": [{"ref": "crayon", "scale": 0.5}]}
+        {
+            "name": "worker-1",
+            "base_model": "sdxl",
+            "device": "cuda:0",
+            "memory": {"weights": 100, "pristine": 50, "adapters": 10},
+            "reloads": 0,
+            "merged": [{"ref": "crayon", "scale": 0.5}],
+        }
     ]
 
 
