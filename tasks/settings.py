@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     concurrency: PositiveInt = Field(3, description="threads of a worker: one prepares, one draws, one publishes")
 
     adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory of a worker for parsed adapters")
+    adapter_disk_bytes: PositiveInt = Field(50 << 30, description="disk for adapters from the Hub, in the Hub's cache")
     check_every_swaps: PositiveInt = Field(100, description="swaps between two checks that the base is bit-identical")
 
     lease_s: PositiveFloat = Field(15, description="seconds of silence after which a worker loses a job")

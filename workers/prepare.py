@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tasks.adapter_folder import AdapterFolders
-from tasks.adapters import ResolvedAdapter
+from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.job import JobSpec
 from workers.adapter_cache import AdapterCache, LoadedAdapter
 from workers.adapter_files import fetch
 from workers.adapter_parser import parse_adapter
+from workers.disk_cache import DiskCache
 from workers.merge_engine import AdapterSet, PreparedAdapter
 from workers.warm_pipeline import WarmPipeline
 
@@ -26,11 +27,16 @@ def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
     return tuple(prepared)
 
 
-def load_adapter(folders: AdapterFolders, warm: WarmPipeline, adapter: ResolvedAdapter) -> LoadedAdapter:
-    """Fetch an adapter's file and parse it.
+def load_adapter(
+    folders: AdapterFolders, disk: DiskCache, warm: WarmPipeline, adapter: ResolvedAdapter
+) -> LoadedAdapter:
+    """Fetch an adapter's file, make room for it on disk, and parse it.
 
     Raises:
         AdapterFetchFailed, AdapterLoadFailed: as in ``prepare``.
     """
-    path = fetch(adapter, folders)
+    path = fetch(adapter, folders, cache_dir=disk.folder)
+    if adapter.source is AdapterSource.HUB:
+        disk.note_use(adapter.repository, path)
+        disk.make_room()
     return LoadedAdapter(path, parse_adapter(warm.shell, path, adapter.ref))

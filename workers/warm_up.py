@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from tasks.base_models import Pristine, ServedModel
 from tasks.service import Service
 from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from workers.adapter_cache import AdapterCache
+from workers.disk_cache import DiskCache
 from workers.heartbeat import Heartbeat
 from workers.prepare import load_adapter
 from workers.runner import JobRunner
@@ -30,9 +33,9 @@ def warm_up(
     """
     pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
     warm = WarmPipeline(load, pristine_device=pristine_device, check_every=service.settings.check_every_swaps)
-    adapters = AdapterCache(
-        partial(load_adapter, service.adapter_folders, warm), max_bytes=service.settings.adapter_memory_bytes
-    )
+    disk = DiskCache(Path(HF_HUB_CACHE), service.settings.adapter_disk_bytes)
+    load_one = partial(load_adapter, service.adapter_folders, disk, warm)
+    adapters = AdapterCache(load_one, max_bytes=service.settings.adapter_memory_bytes)
 
     def note() -> WorkerNote:
         return WorkerNote(
