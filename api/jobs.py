@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from threading import BoundedSemaphore
 
 from flask import Response, url_for
 from flask_openapi3.blueprint import APIBlueprint
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.answers import answer
 from api.bodies import require_json_object
-from api.context import current_service
+from api.context import Context, current_context, current_service
 from api.problems import RETRY_AFTER_HEADER, documented
 from tasks.job import Job
 from tasks.records import JobRecord, record_of
@@ -22,9 +21,6 @@ from tasks.submission import submit
 
 MAX_WAIT_S = 30
 POLL_AGAIN_S = 1
-
-HELD_ANSWERS = BoundedSemaphore(12)
-"""Each held answer occupies one of a process's 16 threads; the others stay free for submissions and health checks."""
 
 LOCATION = {"description": "where to poll the job", "schema": {"type": "string", "format": "uri-reference"}}
 ACCEPTED = {
@@ -92,22 +88,23 @@ def submit_job(body: JobRequest) -> Response:
 )
 def get_job(path: JobPath, query: PollQuery) -> Response:
     """Poll a job."""
-    service = current_service()
-    return job_answer(service, poll(service, path.job_id, query.wait))
+    context = current_context()
+    return job_answer(context.service, poll(context, path.job_id, query.wait))
 
 
-def poll(service: Service, job_id: str, wait_s: float) -> Job:
+def poll(context: Context, job_id: str, wait_s: float) -> Job:
     """The job, held until its status changes; at once where too many answers are held already.
 
     Raises:
         JobNotFound: there is none.
     """
-    if not wait_s or not HELD_ANSWERS.acquire(blocking=False):
-        return service.store.get(job_id)
+    store = context.service.store
+    if not wait_s or not context.held_answers.acquire(blocking=False):
+        return store.get(job_id)
     try:
-        return service.store.wait(job_id, wait_s)
+        return store.wait(job_id, wait_s)
     finally:
-        HELD_ANSWERS.release()
+        context.held_answers.release()
 
 
 def job_answer(service: Service, job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
