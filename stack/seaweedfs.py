@@ -10,7 +10,7 @@ from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 
 GRACE_S = 5
-"""It needs 2.3; after this it is killed, which loses nothing: docs/decisions/0005-end-seaweedfs-after-five-seconds.md has the figures."""
+"""It needs 2.3; then it is killed, which loses nothing: docs/decisions/0005-end-seaweedfs-after-five-seconds.md."""
 
 
 def s3_url(ports: Ports) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 # The package's public class wants to be the server's parent in its own way (an exit hook, a configuration file, a log);
 # the supervisor is that already and needs the program alone.
@@ -45,7 +47,8 @@ def valkey_part(folder: Path, port: int) -> Part:
 
 def answers_ping(url: str) -> bool:
     """Whether a Valkey or Redis answers at ``url`` and has loaded its data."""
-    with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
+    once = Retry(NoBackoff(), retries=0)
+    with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1, retry=once) as client:
         try:
             return bool(client.ping())
         except redis.ConnectionError:

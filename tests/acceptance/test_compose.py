@@ -1,0 +1,58 @@
+"""The commands and the health checks of ``docker-compose.yml``, outside Docker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from stack.client import Client, fetch
+from stack.folder import StackFolder
+from stack.ports import Ports
+from stack.services import api_url
+from stack.stop_request import StopRequest
+from stack.supervisor import supervised
+from tests.support.compose import SECRETS, compose_file
+from tests.support.outside_docker import OutsideDocker
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideDocker]:
+    """Every service that needs no GPU, running."""
+    folder, ports = StackFolder(tmp_path_factory.mktemp("compose")), Ports.free()
+    public = {"S3_PUBLIC_ENDPOINT": f"http://localhost:{ports.s3}"}
+    outside = OutsideDocker(compose_file({**SECRETS, **public})["services"], folder, ports)
+    with supervised(folder, StopRequest()) as supervisor:
+        supervisor.start(outside.servers())
+        supervisor.start(outside.ours())
+        yield outside
+
+
+def test_a_job_goes_all_the_way_to_a_picture_that_clients_reach(outside: OutsideDocker) -> None:
+    client = Client(api_url(outside.ports.api))
+
+    record = client.finished(client.submit({"prompt": "a red circle on a blue background"}), meanwhile=lambda: None)
+
+    assert record["status"] == "succeeded"
+    url = record["images"][0]["url"]
+    assert url.startswith(f"http://localhost:{outside.ports.s3}/stokehold/images/")
+    assert fetch(url).startswith(PNG_SIGNATURE)
+
+
+@pytest.mark.parametrize("name", ["s3", "api", "light-worker", "worker-demo"])
+def test_a_health_check_finds_its_part_healthy(outside: OutsideDocker, name: str) -> None:
+    check = outside.health_check(name)
+
+    assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_the_broker_refuses_whoever_has_no_password(outside: OutsideDocker) -> None:
+    stranger = redis.Redis(port=outside.ports.valkey, retry=Retry(NoBackoff(), retries=0))
+
+    with pytest.raises(redis.AuthenticationError), stranger:
+        stranger.ping()
