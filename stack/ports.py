@@ -14,6 +14,9 @@ LOOPBACK = "127.0.0.1"
 GRPC_OFFSET = 10_000
 """SeaweedFS' worker looks for the admin part's gRPC port this far above its HTTP port, whatever else it was told."""
 
+FIRST_PORTS = range(1024, 65_536 - GRPC_OFFSET - 10)
+"""With which a block can begin: its last port is ``GRPC_OFFSET`` above its eleventh."""
+
 FREE_BLOCKS = range(12_000, 22_000)
 """Below the ports that systems give to outgoing connections (from 32768 on Linux), also with ``GRPC_OFFSET`` added."""
 

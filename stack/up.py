@@ -10,7 +10,7 @@ from pathlib import Path
 from stack.errors import StackError, StopAsked
 from stack.folder import StackFolder
 from stack.local_stack import LocalStack, running
-from stack.ports import Ports
+from stack.ports import FIRST_PORTS, Ports
 from stack.stop_request import StopRequest
 from stack.supervisor import say_now
 from storage import StorageError
@@ -35,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: a part did not start or died; the message says which and what to do.
     """
     parser = argparse.ArgumentParser(prog="scripts/up", description="Run the whole service on this machine.")
-    parser.add_argument("--port", type=int, default=FIRST_PORT, help="of the API; the other parts take those after it")
+    parser.add_argument(
+        "--port", type=first_port, default=FIRST_PORT, help="of the API; the other parts take those after it"
+    )
     parser.add_argument("--folder", type=Path, default=Path("var"), help="where data and logs are kept")
     options = parser.parse_args(arguments)
     stop = StopRequest()
@@ -46,6 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say_now(f"stokehold: {asked}")
     except (StackError, StokeholdError, StorageError) as error:
         sys.exit(f"stokehold: {error}")
+
+
+def first_port(text: str) -> int:
+    """The first port of a block, from the command line.
+
+    Raises:
+        ArgumentTypeError: the block does not fit below 65536.
+    """
+    if not text.isdecimal() or int(text) not in FIRST_PORTS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from {FIRST_PORTS.start} to {FIRST_PORTS.stop - 1}")
+    return int(text)
 
 
 def run(stack: LocalStack, stop: StopRequest) -> None:

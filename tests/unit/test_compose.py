@@ -82,6 +82,14 @@ def test_the_image_does_not_run_as_root() -> None:
     assert "stokehold" in dockerfile.partition("useradd")[2]
 
 
+def test_the_image_has_everything_that_runs() -> None:
+    rules = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+
+    assert "*" in rules
+    assert {"api", "storage", "tasks", "workers", "models.toml", "demo/base", "demo/loras"} <= let_in
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_every_variable_is_a_setting(name: str) -> None:
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import random
 import socket
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ from dataclasses import astuple
 import pytest
 
 from stack.errors import PortTaken
-from stack.ports import LOOPBACK, Ports, is_free, require_free
+from stack.ports import FIRST_PORTS, LOOPBACK, Ports, is_free, require_free
+from stack.up import first_port
 
 
 @pytest.fixture
@@ -44,3 +46,13 @@ def test_a_block_with_a_taken_port_is_passed_over() -> None:
         other = Ports.free(second)
 
     assert block.s3 not in astuple(other)
+
+
+def test_the_highest_block_ends_with_the_highest_port() -> None:
+    assert Ports.block(FIRST_PORTS[-1]).of_seaweedfs["admin_grpc"] == 65_535
+
+
+@pytest.mark.parametrize("text", ["80", "60000", "-1", "http"])
+def test_a_first_port_that_leaves_no_room_for_the_block_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1024 to 55525"):
+        first_port(text)

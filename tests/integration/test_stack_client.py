@@ -1,0 +1,22 @@
+"""The client of ``scripts/smoke`` when the API refuses, or is away."""
+
+from __future__ import annotations
+
+import pytest
+
+from stack.client import Client, fetch
+from stack.errors import RequestRefused, ServerSilent
+from storage import S3Config
+
+NOBODY = "http://127.0.0.1:1"
+
+
+def test_a_refusal_has_its_status_and_its_reason(s3: S3Config) -> None:
+    with pytest.raises(RequestRefused, match=r"(?s)/secret answers 403: .*AccessDenied"):
+        fetch(f"{s3.endpoint}/never-made/secret")
+
+
+@pytest.mark.parametrize("call", [lambda: fetch(NOBODY), lambda: Client(NOBODY).adapters()])
+def test_silence_names_the_address(call: object) -> None:
+    with pytest.raises(ServerSilent, match=rf"{NOBODY}.* does not answer"):
+        call()  # type: ignore[operator]
