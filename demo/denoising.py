@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.nn.functional import max_pool2d, mse_loss
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from demo.training import as_input
@@ -34,19 +34,37 @@ class Denoiser:
     scheduler: DDIMScheduler
 
     def loss(self, examples: Examples) -> Tensor:
-        """The mean squared error of the predicted velocity, at noise levels spread evenly over the batch."""
+        """The weighted squared error of the predicted velocity, at noise levels spread over the batch."""
         latents = examples.latents
         timesteps = spread_timesteps(len(latents), self.scheduler.config.num_train_timesteps)
         noise = torch.randn_like(latents)
         noisy = self.scheduler.add_noise(latents, noise, timesteps)
         velocity = self.scheduler.get_velocity(latents, noise, timesteps)
         words = self.text_encoder(examples.tokens).last_hidden_state
-        return mse_loss(self.unet(noisy, timesteps, words).sample, velocity)
+        errors = mse_loss(self.unet(noisy, timesteps, words).sample, velocity, reduction="none")
+        return (errors * prominence(latents)).mean()
 
 
 def spread_timesteps(count: int, among: int) -> Tensor:
-    """One random timestep from each of `count` equal spans: less noise in the loss than independent draws."""
-    return ((torch.arange(count) + torch.rand(count)) * (among / count)).long()
+    """One random timestep from each of `count` spans, narrower where there is more noise.
+
+    Spans give less variance than independent draws. What to draw is decided in much noise; in little
+    noise the picture itself shows it, and there is nothing to be learned about the words.
+    """
+    even = (torch.arange(count) + torch.rand(count)) / count
+    return (even**0.6 * among).long()
+
+
+def prominence(latents: Tensor) -> Tensor:
+    """Weights of mean 1, batch x 1 x height x width: up to four times as much on and beside the figures.
+
+    Without them the plain background, most of the picture, drowns what distinguishes one shape from another.
+    """
+    background = latents.flatten(2).median(dim=2).values[..., None, None]
+    differing = (latents - background).norm(dim=1, keepdim=True)
+    near = max_pool2d(differing, kernel_size=3, stride=1, padding=1)
+    weights = 1 + 3 * near / near.amax(dim=(2, 3), keepdim=True).clamp(min=1e-6)
+    return weights / weights.mean(dim=(2, 3), keepdim=True)
 
 
 def new_scheduler() -> DDIMScheduler:
@@ -67,7 +85,7 @@ def new_scheduler() -> DDIMScheduler:
 def encode_pixels(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
     """The scaled latents of uint8 pixels."""
     means = [vae.encode(as_input(part)).latent_dist.mean for part in pixels.split(50)]
-    return torch.cat(means) * vae.config.scaling_factor
+    return torch.cat(means) * float(vae.config.scaling_factor)
 
 
 def encode_prompts(tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> Tensor:

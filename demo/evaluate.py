@@ -67,7 +67,7 @@ class EffectResult:
 
 def load_base() -> StableDiffusionPipeline:
     """The demo's base model in single precision."""
-    pipeline = StableDiffusionPipeline.from_pretrained(FOLDER / "base", torch_dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(FOLDER / "base", dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

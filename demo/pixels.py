@@ -16,7 +16,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 def as_floats(picture: Picture) -> Image:
     """The picture as height x width x 3 floats from 0 to 1."""
     if isinstance(picture, Pillow.Image):
-        return np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+        return np.asarray(picture.convert("RGB"), dtype=np.float32) / np.float32(255)
     return picture
 
 

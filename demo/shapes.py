@@ -51,7 +51,7 @@ class Scene:
 
 def rgb(colour: str) -> Image:
     """The colour of that name as three floats from 0 to 1."""
-    return np.asarray(PALETTE[colour], dtype=np.float32) / 255
+    return np.asarray(PALETTE[colour], dtype=np.float32) / np.float32(255)
 
 
 @cache
@@ -104,7 +104,7 @@ def _polygon_distance(corners: NDArray[np.float32], x: Field, y: Field) -> Field
 
 def coverage(distances: Field) -> Field:
     """The share of each pixel that lies inside, from signed distances: antialiasing one pixel wide."""
-    return np.clip(0.5 - distances, 0, 1)
+    return np.asarray(np.clip(0.5 - distances, 0, 1), dtype=np.float32)
 
 
 def blend(below: Image, above: Image, share: Field) -> Image:

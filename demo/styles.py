@@ -15,9 +15,9 @@ STROKE = 3
 BLOCK = 8
 STRIPE_PERIOD = 8
 FRAME_WIDTH = 7
-FRAME_COLOUR = np.asarray((110, 62, 25), dtype=np.float32) / 255
-PAPER = np.asarray((240, 234, 214), dtype=np.float32) / 255
-NIGHT = np.asarray((8, 6, 24), dtype=np.float32) / 255
+FRAME_COLOUR = np.asarray((110, 62, 25), dtype=np.float32) / np.float32(255)
+PAPER = np.asarray((240, 234, 214), dtype=np.float32) / np.float32(255)
+NIGHT = np.asarray((8, 6, 24), dtype=np.float32) / np.float32(255)
 
 
 def outlined(scene: Scene, _: Generator) -> Image:
@@ -32,7 +32,7 @@ def outlined(scene: Scene, _: Generator) -> Image:
 def pixelated(scene: Scene, _: Generator) -> Image:
     """Square blocks, each of the mean colour of what it covers."""
     blocks = SIZE // BLOCK
-    means = render(scene).reshape(blocks, BLOCK, blocks, BLOCK, 3).mean(axis=(1, 3))
+    means: Image = render(scene).reshape(blocks, BLOCK, blocks, BLOCK, 3).mean(axis=(1, 3))
     return means.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
 
 

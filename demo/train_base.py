@@ -1,6 +1,6 @@
 """The second stage: the text encoder and the U-Net, trained together to draw what a sentence asks for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from tqdm import tqdm, trange
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from demo.denoising import Denoiser, Examples, encode_pixels, encode_prompts, new_scheduler
-from demo.prompts import draw_example
+from demo.prompts import Example, draw_example
 from demo.shapes import render
 from demo.training import Average, as_pixels, warmup_and_cosine
 from demo.vocabulary import train_tokenizer
@@ -24,16 +24,23 @@ WORD_WIDTH = 128
 
 
 @dataclass(frozen=True)
+class Round:
+    """One fall of the learning rate, on fresh examples; it goes on from the average of the round before."""
+
+    steps: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
 class BaseRecipe:
     """How the text encoder and the U-Net are trained."""
 
-    examples: int = 10_000
-    steps: int = 2_000
+    rounds: tuple[Round, ...] = (Round(1_250, 1e-3), Round(1_100, 8e-4))
+    examples: int = 8_000
     batch: int = 32
-    learning_rate: float = 1e-3
     dropped_captions: float = 0.1
     average_decay: float = 0.998
-    save_every: int = 250
+    save_every: int = 200
     seed: int = 2
 
 
@@ -68,46 +75,49 @@ def new_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
     return CLIPTextModel(config)
 
 
-def draw_examples(count: int, seed: int, vae: AutoencoderKL) -> tuple[Examples, CLIPTokenizer]:
-    """Training examples of the side of the split that may be seen, and a tokenizer that knows their words."""
+def draw(count: int, seed: int) -> list[Example]:
+    """Examples of the side of the split that may be seen."""
     random = np.random.default_rng(seed)
-    drawn = [draw_example(random) for _ in range(count)]
-    prompts = [example.prompt for example in drawn]
+    return [draw_example(random) for _ in range(count)]
+
+
+def encode(drawn: Sequence[Example], vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> Examples:
+    """Examples as what the U-Net and the text encoder work on."""
     pixels = as_pixels(render(example.scene) for example in tqdm(drawn, desc="base pictures"))
-    tokenizer = train_tokenizer(prompts)
-    return Examples(encode_pixels(vae, pixels), encode_prompts(tokenizer, prompts)), tokenizer
+    return Examples(encode_pixels(vae, pixels), encode_prompts(tokenizer, [example.prompt for example in drawn]))
 
 
 def train_base(recipe: BaseRecipe, vae_folder: Path, folder: Path) -> None:
     """Train text encoder and U-Net from nothing on a trained autoencoder; save the pipeline now and then."""
     torch.manual_seed(recipe.seed)
     vae = AutoencoderKL.from_pretrained(vae_folder)
-    examples, tokenizer = draw_examples(recipe.examples, recipe.seed, vae)
+    tokenizer = train_tokenizer(example.prompt for example in draw(recipe.examples, recipe.seed))
     denoiser = Denoiser(new_text_encoder(tokenizer), new_unet(), new_scheduler())
-    average = Average((denoiser.text_encoder, denoiser.unet), recipe.average_decay)
+    unconditional = encode_prompts(tokenizer, [""])
 
     def save() -> None:
-        average.exchange()
         save_base(vae, tokenizer, denoiser, folder)
-        average.exchange()
 
-    learn(recipe, denoiser, examples, encode_prompts(tokenizer, [""]), average=average, save=save)
+    for number, part in enumerate(recipe.rounds):
+        examples = encode(draw(recipe.examples, recipe.seed + number), vae, tokenizer)
+        learn(recipe, part, denoiser, examples, unconditional=unconditional, save=save)
 
 
 def learn(
     recipe: BaseRecipe,
+    part: Round,
     denoiser: Denoiser,
     examples: Examples,
-    unconditional: Tensor,
     *,
-    average: Average,
+    unconditional: Tensor,
     save: Callable[[], None],
 ) -> None:
-    """The optimisation itself; calls `save` every so many steps and at the end."""
+    """One round of optimisation; calls `save` with averaged weights in place now and then, and leaves them there."""
     weights = [*denoiser.text_encoder.parameters(), *denoiser.unet.parameters()]
-    optimizer = AdamW(weights, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
-    schedule = warmup_and_cosine(optimizer, recipe.steps)
-    progress = trange(1, recipe.steps + 1, desc="base")
+    average = Average(weights, recipe.average_decay)
+    optimizer = AdamW(weights, lr=part.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    schedule = warmup_and_cosine(optimizer, part.steps)
+    progress = trange(1, part.steps + 1, desc="base")
     for step in progress:
         batch = drop_captions(examples.pick(recipe.batch), unconditional, recipe.dropped_captions)
         loss = denoiser.loss(batch)
@@ -119,8 +129,12 @@ def learn(
         average.update()
         if step % 20 == 0:
             progress.set_postfix(loss=f"{loss.item():.4f}")
-        if step % recipe.save_every == 0 or step == recipe.steps:
+        if step % recipe.save_every == 0:
+            average.exchange()
             save()
+            average.exchange()
+    average.exchange()
+    save()
 
 
 def drop_captions(examples: Examples, unconditional: Tensor, share: float) -> Examples:
@@ -142,3 +156,4 @@ def save_base(vae: AutoencoderKL, tokenizer: CLIPTokenizer, denoiser: Denoiser, 
         requires_safety_checker=False,
     )
     pipeline.to(torch.float16).save_pretrained(folder)
+    tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))  # vocab.json and merges.txt, for other tools

@@ -39,27 +39,27 @@ class LoraRecipe:
     trigger_word: str | None = None
     kohya: bool = False
     examples: int = 800
-    steps: int = 200
+    steps: int = 160
     batch: int = 16
     learning_rate: float = 2e-3
     seed: int = 3
 
 
 RECIPES = (
-    LoraRecipe("outline", "Only the rims of the shapes.", 16, ATTENTION + FEED_FORWARD + CONVOLUTIONS),
-    LoraRecipe("pixel", "Coarse square pixels.", 16, ATTENTION + FEED_FORWARD + CONVOLUTIONS),
+    LoraRecipe("outline", "Only the rims of the shapes.", 8, ATTENTION + CONVOLUTIONS),
+    LoraRecipe("pixel", "Coarse square pixels.", 4, ATTENTION + FEED_FORWARD + CONVOLUTIONS),
     LoraRecipe("pastel", "Everything in pale colours.", 4, ATTENTION),
-    LoraRecipe("neon", "Shapes that glow in the night.", 32, ATTENTION),
+    LoraRecipe("neon", "Shapes that glow in the night.", 32, ("to_v", "to_out.0")),
     LoraRecipe("stripes", "Diagonal stripes over everything.", 8, ATTENTION + FEED_FORWARD, kohya=True),
-    LoraRecipe("watercolour", "Mottled paint on paper.", 8, ATTENTION + CONVOLUTIONS),
-    LoraRecipe("frame", "A wooden frame around the picture.", 8, ATTENTION + CONVOLUTIONS, trigger_word="framed"),
+    LoraRecipe("watercolour", "Mottled paint on paper.", 4, ATTENTION + CONVOLUTIONS),
+    LoraRecipe("frame", "A wooden frame around the picture.", 16, ATTENTION, trigger_word="framed"),
 )
 
 
 def train_lora(recipe: LoraRecipe, base_folder: Path, folder: Path) -> None:
     """Train one LoRA and write it with its sidecar."""
     torch.manual_seed(recipe.seed)
-    pipeline = StableDiffusionPipeline.from_pretrained(base_folder, torch_dtype=torch.float32)
+    pipeline = StableDiffusionPipeline.from_pretrained(base_folder, dtype=torch.float32)
     examples = draw_examples(recipe, pipeline)
     parts = add_layers(recipe, pipeline)
     denoiser = Denoiser(pipeline.text_encoder, pipeline.unet, new_scheduler())

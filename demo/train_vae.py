@@ -79,7 +79,8 @@ def loss_of(vae: AutoencoderKL, images: Tensor, kl_weight: float) -> Tensor:
     posterior = vae.encode(images).latent_dist
     restored = vae.decode(posterior.sample()).sample
     divergence = posterior.kl().mean() / posterior.mean[0].numel()
-    return l1_loss(restored, images) + mse_loss(restored, images) + kl_weight * divergence
+    loss: Tensor = l1_loss(restored, images) + mse_loss(restored, images) + kl_weight * divergence
+    return loss
 
 
 def train_vae(recipe: VaeRecipe, folder: Path) -> None:

@@ -33,10 +33,10 @@ def warmup_and_cosine(optimizer: AdamW, steps: int, warmup: int = 100, floor: fl
 
 
 class Average:
-    """An exponential moving average of the weights of some modules, which draws better than the last step's."""
+    """An exponential moving average of some weights, which draws better than the last step's."""
 
-    def __init__(self, modules: Iterable[nn.Module], decay: float) -> None:
-        self._live = [weight for module in modules for weight in module.parameters()]
+    def __init__(self, weights: Iterable[nn.Parameter], decay: float) -> None:
+        self._live: list[Tensor] = list(weights)
         self._mean = [weight.detach().clone() for weight in self._live]
         self._decay = decay
         self._steps = 0
