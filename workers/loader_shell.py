@@ -7,6 +7,7 @@ whose components have shapes and no weights (torch's meta device) and write down
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,19 +60,29 @@ class LoaderShell:
         present = {name: module for name in names if (module := getattr(pipeline, name, None)) is not None}
         self.components = {name: without_weights(module) for name, module in present.items()}
         self.on_cpu = pipeline.device.type == "cpu"
+        self._spares = copy.deepcopy(self.components)
+        self._shapes = shapes(self.components)
+        self._lock = threading.Lock()
         self._pipeline: Any = copy.copy(pipeline)
         for name, component in pipeline.components.items():
             if isinstance(component, torch.nn.Module):
                 self._pipeline.__dict__[name] = self.components.get(name)
 
     def read(self, path: Path) -> AdapterContents:
-        """What diffusers would load from this file.
+        """What diffusers would load from this file. May be called from several threads.
 
         Raises:
             OSError, SafetensorError: the file cannot be read.
             ValueError, KeyError, RuntimeError, ...: whatever diffusers raises for a file that is no adapter of this
                 pipeline's class.
         """
+        with self._lock:
+            try:
+                return self._read(path)
+            finally:
+                self._mend()
+
+    def _read(self, path: Path) -> AdapterContents:
         recorded: list[ComponentAdapter] = []
         keys: set[str] = set()
         shell: Any = copy.copy(self._pipeline)
@@ -80,6 +91,25 @@ class LoaderShell:
         shell.load_lora_weights(path.parent, weight_name=path.name, adapter_name="adapter")
         foreign = (key for key in keys if key.partition(".")[0] not in self.components)
         return AdapterContents(tuple(recorded), tuple(sorted(foreign)))
+
+    def _mend(self) -> None:
+        """Undo what diffusers does to a FLUX transformer for a Control LoRA: it widens the layer that takes the image.
+
+        Raises:
+            ValueError: it did so; the pipeline itself is not widened, so the file cannot be used.
+        """
+        if shapes(self.components) != self._shapes:
+            self.components = copy.deepcopy(self._spares)
+            raise ValueError("it changes the shape of the base model's weights, as a Control LoRA does.")
+
+
+def shapes(components: Mapping[str, torch.nn.Module]) -> dict[str, torch.Size]:
+    """The shapes of all weights, by name."""
+    return {
+        f"{component}.{name}": parameter.shape
+        for component, module in components.items()
+        for name, parameter in module.named_parameters()
+    }
 
 
 def without_weights(module: torch.nn.Module) -> Any:

@@ -14,6 +14,8 @@ from tasks.job import SwapWay
 from tests.support.adapters import prepared
 from tests.support.loras import FORMATS, as_kohya, random_lora, write
 from tests.support.pipelines import ARCHITECTURES, build
+from workers.adapter_parser import parse_adapter
+from workers.loader_shell import LoaderShell
 from workers.merge_engine import MergeEngine, mergeable_weights
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
@@ -281,6 +283,22 @@ def test_an_adapter_of_another_architecture_is_refused(sd15: Any, tmp_path: Path
 
     with pytest.raises(AdapterLoadFailed, match="not made for this base model"):
         prepared(sd15, path)
+
+
+def test_a_control_lora_is_refused_and_leaves_no_trace(tmp_path: Path) -> None:
+    flux = build("flux")
+    plain = random_lora(flux)
+    wider = {
+        "transformer.x_embedder.lora_A.weight": torch.ones(4, 8),
+        "transformer.x_embedder.lora_B.weight": torch.ones(32, 4),
+    }
+    shell = LoaderShell(flux)
+
+    with pytest.raises(AdapterLoadFailed, match="changes the shape"):
+        parse_adapter(shell, write({**plain, **wider}, tmp_path / "control.safetensors"), "control")
+
+    changes = parse_adapter(shell, write(plain, tmp_path / "plain.safetensors"), "plain").changes
+    assert 2 * len(changes) == len(plain)
 
 
 def test_reading_an_adapter_does_not_touch_the_pipeline(sd15: Any, tmp_path: Path) -> None:
