@@ -15,4 +15,3 @@ COPY . .
 USER stokehold
 
 EXPOSE 8000
-CMD ["gunicorn", "api:create_app()", "--worker-class", "gthread", "--workers", "2", "--threads", "16", "--bind", "0.0.0.0:8000"]

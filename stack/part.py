@@ -27,6 +27,6 @@ class Part:
     is_ready: Callable[[int], bool]
     says: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    ready_within_s: float = 30
+    ready_within_s: float = 120
     grace_s: float = 10
     leftovers: tuple[Path, ...] = ()

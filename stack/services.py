@@ -29,7 +29,7 @@ def api_part(port: int, environment: Environment) -> Part:
         command=(
             *(sys.executable, "-m", "gunicorn", "api:create_app()"),
             *("--worker-class", "gthread", "--workers", "2", "--threads", "16"),
-            *("--bind", f"{LOOPBACK}:{port}", "--access-logfile", "-"),
+            *("--bind", f"{LOOPBACK}:{port}", "--access-logfile", "-", "--no-control-socket"),
         ),
         is_ready=lambda _pid: answers_200(f"{api_url(port)}/readyz"),
         says=api_url(port),

@@ -82,9 +82,7 @@ def run(stop: StopRequest) -> list[Outcome]:
         stack = LocalStack(StackFolder(Path(folder)), Ports.free(), settings())
         say_now("Starting:")
         with running(stack, stop) as supervisor:
-            outcomes = draw_all(Client(stack.api), supervisor.check)
-            say_now("Stopping:")
-    return outcomes
+            return draw_all(Client(stack.api), supervisor.check)
 
 
 def draw_all(client: Client, meanwhile: Callable[[], None]) -> list[Outcome]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from stack.errors import AlreadyRunning, PartNotReady, StopAsked
+from stack.errors import AlreadyRunning, PartNotReady, StackError, StopAsked
 from stack.folder import StackFolder
 from stack.leftovers import end_leftovers
 from stack.part import Part
@@ -78,6 +78,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop every part, the last one first."""
+        self._stop.asked = True  # whatever the reason is: the next Ctrl-C is urgent
+        if self._processes:
+            self._say("Stopping (Ctrl-C: at once):")
         while self._processes:
             process = self._processes.pop()
             begin = time.monotonic()
@@ -114,4 +117,13 @@ def supervised(folder: StackFolder, stop: StopRequest, say: Say = say_now) -> It
             say(f"  {name:<14} was left over from an earlier start: stopped")
         supervisor = Supervisor(folder, stop, say)
         cleanup.callback(supervisor.stop)
-        yield supervisor
+        try:
+            yield supervisor
+        except StackError as error:
+            say(f"{headline(error)}.")  # now: the rest of the message comes when all have stopped
+            raise
+
+
+def headline(error: StackError) -> str:
+    """The first sentence of a message."""
+    return str(error).partition(". ")[0]

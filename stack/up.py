@@ -71,7 +71,6 @@ def run(stack: LocalStack, stop: StopRequest) -> None:
     with running(stack, stop) as supervisor:
         say_now(READY.format(api=stack.api, logs=stack.folder.log_folder))
         supervisor.watch()
-        say_now("Stopping (Ctrl-C again: at once):")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def test_the_user_is_told_of_each_part(folder: StackFolder, part: Callable[..., 
     with supervised(folder, StopRequest(), said.append) as supervisor:
         supervisor.start([replace(part("api"), says="http://127.0.0.1:8000")])
 
-    assert [line.split()[:2] for line in said] == [["api", "ready"], ["api", "stopped"]]
+    assert [line.split()[:2] for line in said] == [["api", "ready"], ["Stopping", "(Ctrl-C:"], ["api", "stopped"]]
     assert said[0].endswith("http://127.0.0.1:8000")
 
 
@@ -96,6 +96,16 @@ def test_a_part_that_dies_is_named_with_the_end_of_its_log(folder: StackFolder, 
         supervisor.start([part("valkey"), part("api", "echo no more memory; exit 3")])
         with pytest.raises(PartDied, match=r"api died \(exit code 3\).*api\.log:\n  \| no more memory"):
             supervisor.watch()
+
+
+def test_the_user_is_told_of_a_death_before_the_others_stop(folder: StackFolder, part: Callable[..., Part]) -> None:
+    said: list[str] = []
+
+    with pytest.raises(PartDied), supervised(folder, StopRequest(), said.append) as supervisor:
+        supervisor.start([part("valkey"), part("api", "exit 3"), replace(part("worker"), is_ready=lambda _pid: False)])
+
+    death = said.index("api died (exit code 3).")
+    assert said[death + 1].startswith("Stopping")
 
 
 def test_a_part_that_is_killed_is_named_with_the_signal(folder: StackFolder, part: Callable[..., Part]) -> None:
