@@ -1,18 +1,26 @@
 """HTTP in and out. Never imports torch.
 
-Served by ``gunicorn 'api:create_app()' --worker-class gthread --workers 2 --threads 16``.
+Served by ``gunicorn 'api:create_app()' --worker-class gthread --workers 2 --threads 16
+--no-control-socket``.
 """
 
 from __future__ import annotations
+
+import logging
+import sys
 
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from api import adapters, documentation, health, jobs, models, page, problems
 from api.context import install_service
+from storage import StorageError, StorageNotReachable
 from tasks.celery import app as celery_app
+from tasks.errors import StokeholdError
 from tasks.logs import configure_logging
 from tasks.service import Service
+
+logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024
 """Room for the longest ``JobRequest``: two prompts of 2000 emoji, each escaped as 12 bytes, and the short fields."""
@@ -32,7 +40,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
     Args:
         service: the parts that the views use; by default those of the Celery application, from the settings.
     """
-    service = service or celery_app.service
+    service = service or ready_service()
     configure_logging(service.settings.log_level)
     app = OpenAPI(
         __name__,
@@ -50,3 +58,21 @@ def create_app(service: Service | None = None) -> OpenAPI:
     app.register_blueprint(page.blueprint)
     documentation.register(app)
     return app
+
+
+def ready_service() -> Service:
+    """The service of the settings, with its bucket made where that is allowed.
+
+    Storage that is only away for the moment does not keep the API from starting: ``/readyz`` tells.
+
+    Raises:
+        SystemExit: the operator must change a setting; the message says which.
+    """
+    try:
+        service = celery_app.service
+        service.storage.ensure_bucket()
+    except StorageNotReachable as error:
+        logger.warning("%s", error)
+    except (StokeholdError, StorageError) as error:
+        sys.exit(f"stokehold: {error}")
+    return celery_app.service

@@ -20,6 +20,7 @@
     │   ├── OutOfMemory
     │   ├── PublishFailed
     │   └── WorkerLost
+    ├── WorkerStopping              the worker is told to end: a job that it has not begun to draw goes back
     └── LeaseLost                   another attempt owns the job: this one stops and leaves no trace
 
 Each class has a stable ``code``, a ``title`` for the person who meets it, and an HTTP status or none.
@@ -176,6 +177,12 @@ class WorkerLost(JobFailed):
     """Every attempt ended with the worker gone."""
 
     code = "worker_lost"
+
+
+class WorkerStopping(StokeholdError):
+    """The worker is told to end, and has not begun to draw this job."""
+
+    code = "worker_stopping"
 
 
 class LeaseLost(StokeholdError):

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
+from celery.signals import worker_shutting_down
+
 from storage import StorageError
 from tasks.celery import Application, app
 from tasks.errors import StokeholdError
@@ -40,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (StokeholdError, StorageError) as error:
         sys.exit(f"stokehold: {error}")
     app.runner = runner
+
+    def stop(**_: object) -> None:
+        runner.stopping.set()
+
+    worker_shutting_down.connect(stop)
     try:
         app.worker_main(celery_arguments(app, slug, worker))
     finally:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from PIL.Image import Image
 
-from tasks.errors import DrawingFailed, OutOfMemory
+from tasks.errors import DrawingFailed, OutOfMemory, WorkerStopping
 from tasks.job import AdapterReceipt, JobSpec, Progress
 from workers.adapter_parser import first_line
 from workers.merge_engine import AdapterSet
@@ -19,6 +21,10 @@ from workers.warm_pipeline import WarmPipeline
 
 Report = Callable[[Progress], None]
 """Told of every step; may raise to stop the drawing."""
+
+
+LOOK_AROUND_S = 0.1
+"""How soon a job that waits for its turn notices that the worker is told to end."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +44,48 @@ class Drawing:
     receipts: tuple[AdapterReceipt, ...]
 
 
-def draw(warm: WarmPipeline, spec: JobSpec, adapters: AdapterSet, report: Report, stopwatch: Stopwatch) -> Drawing:
+def draw(
+    warm: WarmPipeline,
+    spec: JobSpec,
+    adapters: AdapterSet,
+    *,
+    report: Report,
+    stopwatch: Stopwatch,
+    stopping: threading.Event,
+) -> Drawing:
     """Draw the pictures of a job, one after another, each from its own seed.
 
     Raises:
+        WorkerStopping: the worker is told to end before it begins.
         AdapterLoadFailed: diffusers' own loader refuses an adapter; the base is pristine again.
         OutOfMemory: the device is too small for this job.
         DrawingFailed: the pipeline raised.
     """
-    with warm.lock:
+    with turn(warm.lock, stopping):
         with stopwatch.measure(Stage.SWAP):
             stopwatch.swap_way = warm.swap(adapters)
         receipts = warm.base.engine.receipts()
         with stopwatch.measure(Stage.DRAW):
             pictures = tuple(draw_one(warm, spec, number, report) for number in range(spec.image_count))
     return Drawing(pictures, receipts)
+
+
+@contextmanager
+def turn(lock: threading.Lock, stopping: threading.Event) -> Iterator[None]:
+    """Hold the lock, unless the worker is told to end while this job still waits for it.
+
+    Raises:
+        WorkerStopping: it is.
+    """
+    while not lock.acquire(timeout=LOOK_AROUND_S):
+        if stopping.is_set():
+            raise WorkerStopping("The worker is told to end before it began to draw.")
+    try:
+        if stopping.is_set():
+            raise WorkerStopping("The worker is told to end before it began to draw.")
+        yield
+    finally:
+        lock.release()
 
 
 def draw_one(warm: WarmPipeline, spec: JobSpec, number: int, report: Report) -> Picture:

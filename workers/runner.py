@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tasks.errors import BrokerUnavailable, JobFailed, LeaseLost
+from tasks.errors import BrokerUnavailable, JobFailed, LeaseLost, WorkerStopping
 from tasks.job import Failure, Job, Progress, Result
+from tasks.routing import send
 from tasks.service import Service
 from workers.adapter_cache import AdapterCache
 from workers.draw import draw
@@ -32,6 +34,7 @@ class JobRunner:
     adapters: AdapterCache
     heartbeat: Heartbeat
     worker: str
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, job_id: str) -> None:
         """Work on a job. A message whose job cannot be claimed is a duplicate, or too late, and is dropped."""
@@ -45,6 +48,8 @@ class JobRunner:
                 result = self.work(job, stopwatch)
                 self.service.store.succeed(job, result, stopwatch.timings)
                 logger.info("job %s succeeded: %s", job.id, stopwatch.timings)
+            except WorkerStopping:
+                self.give_back(job)
             except LeaseLost as error:
                 logger.warning("%s", error)
                 self.service.storage.delete(attempt_prefix(job))
@@ -65,7 +70,9 @@ class JobRunner:
         """
         with stopwatch.measure(Stage.ADAPTER):
             adapters = prepare(self.adapters, job.spec)
-        drawing = draw(self.warm, job.spec, adapters, self.reporter(job), stopwatch)
+        drawing = draw(
+            self.warm, job.spec, adapters, report=self.reporter(job), stopwatch=stopwatch, stopping=self.stopping
+        )
         with stopwatch.measure(Stage.PUBLISH):
             images = publish(self.service.storage, self.service.settings.image_format, job, drawing.pictures)
         return Result(images=images, receipts=drawing.receipts)
@@ -88,6 +95,12 @@ class JobRunner:
                 logger.warning("progress of job %s is not reported: %s", job.id, error)
 
         return report
+
+    def give_back(self, job: Job) -> None:
+        """Let another worker have a job that this one has not begun to draw."""
+        self.service.store.requeue(job)
+        send(self.service.celery, self.service.store, job)
+        logger.info("job %s goes back to the queue: this worker is told to end", job.id)
 
     def settle_failure(self, job: Job, failure: Failure, stopwatch: Stopwatch) -> None:
         """End the job as failed, unless it belongs to another attempt by now."""

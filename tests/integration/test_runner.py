@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -168,6 +169,25 @@ def steal(service: Service, job: Job) -> None:
     if (running := service.store.get(job.id)).worker != "other":
         service.store.requeue(running)
         service.store.claim(job.id, "other")
+
+
+def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_begun(service: Service, runner: JobRunner) -> None:
+    drawing, waiting = submitted(service), submitted(service)
+    thread = threading.Thread(target=runner, args=(waiting.id,))
+    on_step(runner, lambda: stop_once(runner, thread))
+
+    runner(drawing.id)
+    thread.join()
+
+    assert service.store.get(drawing.id).status is Status.SUCCEEDED
+    assert service.store.get(waiting.id).status is Status.QUEUED
+    assert service.broker.llen(queue_of("demo")) == 3
+
+
+def stop_once(runner: JobRunner, waiting: threading.Thread) -> None:
+    if not runner.stopping.is_set():
+        waiting.start()
+        runner.stopping.set()
 
 
 def test_a_broken_adapter_fails_its_job_alone(service: Service, runner: JobRunner, tmp_path: Path) -> None:
