@@ -12,23 +12,11 @@ import pytest
 
 from tasks.broker import Broker
 from tasks.errors import JobNotFound, LeaseLost
-from tasks.job import Failure, Job, JobSpec, Lane, Progress, Result, Status, StoredImage, Timings
+from tasks.job import Failure, Job, Lane, Progress, Result, Status, StoredImage, Timings
 from tasks.job_store import JobStore
+from tests.support.jobs import SPEC
 
 LEASE_S = 0.2
-SPEC = JobSpec(
-    base_model="demo",
-    prompt="a red circle",
-    negative_prompt=None,
-    adapters=(),
-    width=64,
-    height=64,
-    steps=20,
-    guidance_scale=3.0,
-    scheduler=None,
-    seed=1,
-    image_count=1,
-)
 IMAGE = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab", seed=1)
 DONE = Result(images=(IMAGE,))
 NOTHING = Result(images=())

@@ -9,21 +9,10 @@ from PIL import Image
 
 from tasks.job import JobSpec
 from tasks.settings import ImageFormat
+from tests.support.jobs import SPEC
 from workers.encode import METADATA_KEY, encode
 
-SPEC = JobSpec(
-    base_model="demo",
-    prompt="Ein rotes Rädchen, 赤い丸",
-    negative_prompt=None,
-    adapters=(),
-    width=8,
-    height=8,
-    steps=20,
-    guidance_scale=3.0,
-    scheduler=None,
-    seed=5,
-    image_count=4,
-)
+FOUR = SPEC.model_copy(update={"prompt": "Ein rotes Rädchen, 赤い丸", "seed": 5, "image_count": 4})
 
 
 @pytest.fixture
@@ -32,24 +21,24 @@ def picture() -> Image.Image:
 
 
 def test_a_png_gives_every_pixel_back(picture: Image.Image) -> None:
-    body = encode(picture, ImageFormat.PNG, SPEC, seed=7)
+    body = encode(picture, ImageFormat.PNG, FOUR, seed=7)
 
     assert Image.open(BytesIO(body)).tobytes() == picture.tobytes()
 
 
 def test_a_png_carries_the_job_that_draws_it_alone(picture: Image.Image) -> None:
-    body = encode(picture, ImageFormat.PNG, SPEC, seed=7)
+    body = encode(picture, ImageFormat.PNG, FOUR, seed=7)
 
     text = Image.open(BytesIO(body)).text[METADATA_KEY]  # type: ignore[attr-defined]
-    assert JobSpec.model_validate_json(text) == SPEC.model_copy(update={"seed": 7, "image_count": 1})
+    assert JobSpec.model_validate_json(text) == FOUR.model_copy(update={"seed": 7, "image_count": 1})
 
 
 @pytest.mark.parametrize("image_format", list(ImageFormat))
 def test_each_format_is_what_it_says(picture: Image.Image, image_format: ImageFormat) -> None:
-    body = encode(picture, image_format, SPEC, seed=7)
+    body = encode(picture, image_format, FOUR, seed=7)
 
     assert Image.open(BytesIO(body)).format == image_format.name
 
 
 def test_the_same_picture_gives_the_same_bytes(picture: Image.Image) -> None:
-    assert encode(picture, ImageFormat.PNG, SPEC, seed=7) == encode(picture, ImageFormat.PNG, SPEC, seed=7)
+    assert encode(picture, ImageFormat.PNG, FOUR, seed=7) == encode(picture, ImageFormat.PNG, FOUR, seed=7)
