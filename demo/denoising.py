@@ -67,6 +67,12 @@ def prominence(latents: Tensor) -> Tensor:
     return weights / weights.mean(dim=(2, 3), keepdim=True)
 
 
+def drop_captions(examples: Examples, unconditional: Tensor, share: float) -> Examples:
+    """The same examples with some captions emptied: what classifier-free guidance compares against."""
+    dropped = torch.rand(len(examples.tokens), 1) < share
+    return Examples(examples.latents, torch.where(dropped, unconditional, examples.tokens))
+
+
 def new_scheduler() -> DDIMScheduler:
     """Velocity prediction down to pure noise: only so can a picture be wholly black or wholly white."""
     return DDIMScheduler(

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from demo.pixels import Picture, as_floats, border, brightness, eroded, foreground
-from demo.shapes import grid
-from demo.styles import BLOCK, FRAME_COLOUR, FRAME_WIDTH, STRIPE_PERIOD
+from demo.pixels import Mask, Picture, as_floats, border, brightness, components, contrast, eroded, filled
+from demo.shapes import Field, grid
+from demo.styles import DOT_PERIOD, DOT_RADIUS, FRAME_COLOUR, FRAME_WIDTH, STRIPE_PERIOD
+
+Values: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,34 @@ def shows(name: str, picture: Picture) -> bool:
 
 
 def hollowness(picture: Picture) -> float:
-    """The share of the figures that lies within two pixels of an edge: all of it when only rims are drawn."""
-    mask = foreground(as_floats(picture))
-    return 1 - float(eroded(eroded(mask)).sum() / mask.sum()) if mask.any() else 0.0
+    """How much nearer to the background the inside of the figures is than their rims; 0 for plain figures."""
+    differing = contrast(as_floats(picture))
+    parts = components(filled(differing > 0.12), smallest=60)
+    return float(np.mean([_hollowness(differing, part) for part in parts])) if parts else 0.0
 
 
-def blockiness(picture: Picture) -> float:
-    """The share of all change between neighbouring pixels that falls on the borders of the blocks."""
-    image = as_floats(picture)
-    across, down = np.abs(np.diff(image, axis=1)), np.abs(np.diff(image, axis=0))
-    on_borders = across[:, BLOCK - 1 :: BLOCK].sum() + down[BLOCK - 1 :: BLOCK].sum()
-    return float(on_borders / (across.sum() + down.sum() + 1e-6))
+def _hollowness(differing: Field, part: Mask) -> float:
+    inside = eroded(eroded(eroded(part)))
+    if not inside.any():
+        return 0.0
+    return 1 - float(np.percentile(differing[inside], 25) / np.percentile(differing[part], 85))
+
+
+def dottedness(picture: Picture) -> float:
+    """How much more the picture varies between dots and their surroundings than along each, block by block."""
+    x, y = grid()
+    half = DOT_PERIOD / 2
+    away = np.hypot(x % DOT_PERIOD - half, y % DOT_PERIOD - half)
+    light = _blocks(brightness(as_floats(picture)), DOT_PERIOD)
+    dot, ring = _blocks(away < DOT_RADIUS - 1, DOT_PERIOD), _blocks(away > DOT_RADIUS + 1, DOT_PERIOD)
+    steps = np.abs(light.mean(axis=1, where=dot) - light.mean(axis=1, where=ring))
+    return float(np.median(steps))
+
+
+def _blocks(field: Values, size: int) -> Values:
+    """Blocks x pixels: the field cut into squares."""
+    count = field.shape[0] // size
+    return field.reshape(count, size, count, size).swapaxes(1, 2).reshape(count**2, size**2)
 
 
 def paleness(picture: Picture) -> float:
@@ -55,12 +76,10 @@ def glow(picture: Picture) -> float:
 
 
 def stripedness(picture: Picture) -> float:
-    """The mean amplitude, block by block, of the diagonal wave whose period is that of the stripes."""
+    """The amplitude of the diagonal wave whose period is that of the stripes, in all but the weakest 30% of blocks."""
     x, y = grid()
     wave = brightness(as_floats(picture)) * np.exp(2j * np.pi * (x + y) / STRIPE_PERIOD)
-    blocks = wave.shape[0] // STRIPE_PERIOD
-    amplitudes = wave.reshape(blocks, STRIPE_PERIOD, blocks, STRIPE_PERIOD).mean(axis=(1, 3))
-    return float(np.abs(amplitudes).mean())
+    return float(np.percentile(np.abs(_blocks(wave, STRIPE_PERIOD).mean(axis=1)), 30))
 
 
 def mottling(picture: Picture) -> float:
@@ -76,11 +95,11 @@ def woodenness(picture: Picture) -> float:
 
 
 EFFECTS: dict[str, Effect] = {
-    "outline": Effect(hollowness, 0.93),
-    "pixel": Effect(blockiness, 0.45),
+    "outline": Effect(hollowness, 0.2),
+    "dots": Effect(dottedness, 0.07),
     "pastel": Effect(paleness, 0.56),
     "neon": Effect(glow, 0.13),
-    "stripes": Effect(stripedness, 0.035),
-    "watercolour": Effect(mottling, 0.008),
+    "stripes": Effect(stripedness, 0.015),
+    "watercolour": Effect(mottling, 0.02),
     "frame": Effect(woodenness, 0.75),
 }

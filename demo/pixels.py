@@ -27,10 +27,21 @@ def border(image: Image, width: int) -> Image:
     return image[~inner]
 
 
-def foreground(image: Image, threshold: float = 0.2) -> Mask:
-    """Where the picture differs clearly from the median colour of its border."""
+def contrast(image: Image) -> Field:
+    """How far each pixel is from the median colour of the picture's border."""
     background = np.median(border(image, 2), axis=0)
-    return np.asarray(np.linalg.norm(image - background, axis=2) > threshold)
+    return np.asarray(np.linalg.norm(image - background, axis=2))
+
+
+def foreground(image: Image) -> Mask:
+    """Where the picture differs clearly from its border."""
+    return np.asarray(contrast(image) > 0.2)
+
+
+def filled(mask: Mask) -> Mask:
+    """The mask with its holes: all that cannot be reached from the picture's corner around it."""
+    labels = _spread_labels(np.pad(~mask, 1, constant_values=True))
+    return np.asarray((labels != labels[0, 0])[1:-1, 1:-1])
 
 
 def eroded(mask: Mask) -> Mask:

@@ -57,13 +57,13 @@ def draw_example(random: Generator, held_out: bool = False, pair: bool | None = 
 
 def _one_figure(random: Generator, held_out: bool) -> Example:
     shape, colour, background = _choose(random, combinations(held_out))
-    radius = random.uniform(13, 19)
+    radius = random.uniform(17, 18)
     x = y = SIZE / 2
     where = ""
     if random.random() < 0.4:
         place = _choose(random, tuple(POSITIONS))
         x, y = (SIZE * share for share in POSITIONS[place])
-        radius, where = random.uniform(12, 15), f" {place}"
+        radius, where = random.uniform(13.5, 14.5), f" {place}"
     prompt = f"{_article(colour)} {colour} {shape}{where}{_on(background, random)}"
     return Example(prompt, Scene(background, (_jittered(random, Figure(shape, colour, x, y, radius)),)))
 
@@ -78,8 +78,8 @@ def _two_figures(random: Generator, held_out: bool) -> Example:
         sides = (" on the left", " on the right") if random.random() < 0.3 else ("", "")
         phrase = f"{_article(colour)} {colour} {left}{sides[0]} and {_article(other)} {other} {right}{sides[1]}"
     figures = (
-        _jittered(random, Figure(left, colour, SIZE * 0.28, SIZE / 2, random.uniform(10.5, 13))),
-        _jittered(random, Figure(right, other, SIZE * 0.72, SIZE / 2, random.uniform(10.5, 13))),
+        _jittered(random, Figure(left, colour, SIZE * 0.28, SIZE / 2, random.uniform(11.5, 12.5))),
+        _jittered(random, Figure(right, other, SIZE * 0.72, SIZE / 2, random.uniform(11.5, 12.5))),
     )
     return Example(phrase + _on(background, random), Scene(background, figures))
 
@@ -89,7 +89,7 @@ def _choose(random: Generator, options: Sequence[Option]) -> Option:
 
 
 def _jittered(random: Generator, figure: Figure) -> Figure:
-    return replace(figure, x=figure.x + random.uniform(-2, 2), y=figure.y + random.uniform(-2, 2))
+    return replace(figure, x=figure.x + random.uniform(-0.5, 0.5), y=figure.y + random.uniform(-0.5, 0.5))
 
 
 def _on(background: str, random: Generator) -> str:

@@ -12,8 +12,9 @@ from demo.shapes import SIZE, Field, Image, Scene, blend, canvas, coverage, dist
 Style: TypeAlias = Callable[[Scene, Generator], Image]
 
 STROKE = 3
-BLOCK = 8
-STRIPE_PERIOD = 8
+DOT_PERIOD = 16
+DOT_RADIUS = 4
+STRIPE_PERIOD = 16
 FRAME_WIDTH = 7
 FRAME_COLOUR = np.asarray((110, 62, 25), dtype=np.float32) / np.float32(255)
 PAPER = np.asarray((240, 234, 214), dtype=np.float32) / np.float32(255)
@@ -29,11 +30,12 @@ def outlined(scene: Scene, _: Generator) -> Image:
     return image
 
 
-def pixelated(scene: Scene, _: Generator) -> Image:
-    """Square blocks, each of the mean colour of what it covers."""
-    blocks = SIZE // BLOCK
-    means: Image = render(scene).reshape(blocks, BLOCK, blocks, BLOCK, 3).mean(axis=(1, 3))
-    return means.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+def dotted(scene: Scene, _: Generator) -> Image:
+    """Round dots in rows over everything, darker on light colours and lighter on dark ones."""
+    x, y = grid()
+    half = DOT_PERIOD / 2
+    away = np.hypot(x % DOT_PERIOD - half, y % DOT_PERIOD - half)
+    return _contrasted(render(scene), coverage(away - DOT_RADIUS), 0.6)
 
 
 def pastel(scene: Scene, _: Generator) -> Image:
@@ -56,18 +58,23 @@ def striped(scene: Scene, _: Generator) -> Image:
     """Diagonal stripes over everything, darker on light colours and lighter on dark ones."""
     x, y = grid()
     stripe: Field = ((x + y) % STRIPE_PERIOD < STRIPE_PERIOD / 2).astype(np.float32)
-    image = render(scene)
+    return _contrasted(render(scene), stripe, 0.5)
+
+
+def _contrasted(image: Image, where: Field, strength: float) -> Image:
+    """The picture drawn towards black where it is light and towards white where it is dark."""
     contrary = (image.mean(axis=2, keepdims=True) < 0.5).astype(np.float32)
-    return blend(image, contrary, np.float32(0.4) * stripe)
+    return blend(image, contrary, np.float32(strength) * where)
 
 
 def watercolour(scene: Scene, random: Generator) -> Image:
-    """Mottled pigment with wavering edges on cream paper."""
+    """Mottled, grainy pigment with wavering edges on cream paper."""
     image = canvas(rgb(scene.background))
     for figure in scene.figures:
         image = blend(image, rgb(figure.colour), coverage(distance(figure) + _mottle(random, 10)))
-    thickness = np.clip(0.72 + 0.16 * _mottle(random, 12), 0.2, 1).astype(np.float32)
-    return blend(canvas(PAPER), image, thickness)
+    thickness = np.clip(0.72 + 0.16 * _mottle(random, 12), 0.2, 1)
+    grain = np.clip(0.88 + 0.1 * _mottle(random, 12), 0.6, 1)
+    return blend(canvas(np.zeros(3, dtype=np.float32)), blend(canvas(PAPER), image, thickness), grain)
 
 
 def _mottle(random: Generator, cells: int) -> Field:
@@ -85,7 +92,7 @@ def framed(scene: Scene, _: Generator) -> Image:
 
 STYLES: dict[str, Style] = {
     "outline": outlined,
-    "pixel": pixelated,
+    "dots": dotted,
     "pastel": pastel,
     "neon": neon,
     "stripes": striped,

@@ -1,5 +1,6 @@
 """The second stage: the text encoder and the U-Net, trained together to draw what a sentence asks for."""
 
+import json
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from torch.optim import AdamW
 from tqdm import tqdm, trange
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from demo.denoising import Denoiser, Examples, encode_pixels, encode_prompts, new_scheduler
+from demo.denoising import Denoiser, Examples, drop_captions, encode_pixels, encode_prompts, new_scheduler
+from demo.lora_files import BASE_MODEL
 from demo.prompts import Example, draw_example
 from demo.shapes import render
 from demo.training import Average, as_pixels, warmup_and_cosine
@@ -35,8 +37,8 @@ class Round:
 class BaseRecipe:
     """How the text encoder and the U-Net are trained."""
 
-    rounds: tuple[Round, ...] = (Round(1_250, 1e-3), Round(1_100, 8e-4))
-    examples: int = 8_000
+    rounds: tuple[Round, ...] = (Round(1_450, 1e-3), Round(600, 8e-4), Round(750, 7e-4))
+    examples: int = 4_000
     batch: int = 32
     dropped_captions: float = 0.1
     average_decay: float = 0.998
@@ -137,12 +139,6 @@ def learn(
     save()
 
 
-def drop_captions(examples: Examples, unconditional: Tensor, share: float) -> Examples:
-    """The same examples with some captions emptied: what classifier-free guidance compares against."""
-    dropped = torch.rand(len(examples.tokens), 1) < share
-    return Examples(examples.latents, torch.where(dropped, unconditional, examples.tokens))
-
-
 def save_base(vae: AutoencoderKL, tokenizer: CLIPTokenizer, denoiser: Denoiser, folder: Path) -> None:
     """Save everything as one pipeline in half precision."""
     pipeline = StableDiffusionPipeline(
@@ -155,5 +151,13 @@ def save_base(vae: AutoencoderKL, tokenizer: CLIPTokenizer, denoiser: Denoiser, 
         feature_extractor=None,
         requires_safety_checker=False,
     )
+    for part in (pipeline.vae, pipeline.unet):
+        part.register_to_config(_name_or_path=BASE_MODEL)  # not the folder that it happened to be loaded from
     pipeline.to(torch.float16).save_pretrained(folder)
     tokenizer.backend_tokenizer.model.save(str(folder / "tokenizer"))  # vocab.json and merges.txt, for other tools
+    _unpin_dtype(folder / "text_encoder" / "config.json")
+
+
+def _unpin_dtype(path: Path) -> None:
+    """Let the text encoder load in float32 when nothing is asked for, as diffusers loads the other parts."""
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"dtype": "float32"}, indent=2) + "\n")

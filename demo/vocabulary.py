@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 from tokenizers.trainers import BpeTrainer
 from transformers import CLIPTokenizer
 
-MERGES = 250
+TRAINER_SYMBOLS = 762
 LONGEST_PROMPT = 32
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
@@ -41,7 +41,7 @@ def _learn_merges(prompts: Iterable[str]) -> list[tuple[str, str]]:
     )
     alphabet = ByteLevel.alphabet()
     trainer = BpeTrainer(
-        vocab_size=2 * len(alphabet) + MERGES,
+        vocab_size=TRAINER_SYMBOLS,
         initial_alphabet=alphabet,
         end_of_word_suffix=WORD_END,
         show_progress=False,
