@@ -59,9 +59,10 @@ def _blocks(field: Values, size: int) -> Values:
     return field.reshape(count, size, count, size).swapaxes(1, 2).reshape(count**2, size**2)
 
 
-def paleness(picture: Picture) -> float:
-    """The darkest channel values of the picture, leaving out the lowest 2%."""
-    return float(np.percentile(as_floats(picture).min(axis=2), 2))
+def fall(picture: Picture) -> float:
+    """How much brighter the picture is along its top than along its bottom."""
+    light = brightness(as_floats(picture))
+    return float(np.median(light[1:6]) - np.median(light[-6:-1]))
 
 
 def glow(picture: Picture) -> float:
@@ -82,12 +83,6 @@ def stripedness(picture: Picture) -> float:
     return float(np.percentile(np.abs(_blocks(wave, STRIPE_PERIOD).mean(axis=1)), 30))
 
 
-def mottling(picture: Picture) -> float:
-    """How much the background varies near the border, by its median deviation in the liveliest channel."""
-    ring = border(as_floats(picture), 5)
-    return float(np.median(np.abs(ring - np.median(ring, axis=0)), axis=0).max())
-
-
 def woodenness(picture: Picture) -> float:
     """How near the border is to the colour of the frame; 1 is exact."""
     ring = border(as_floats(picture), FRAME_WIDTH - 2)
@@ -97,9 +92,8 @@ def woodenness(picture: Picture) -> float:
 EFFECTS: dict[str, Effect] = {
     "outline": Effect(hollowness, 0.2),
     "dots": Effect(dottedness, 0.07),
-    "pastel": Effect(paleness, 0.56),
-    "neon": Effect(glow, 0.13),
-    "stripes": Effect(stripedness, 0.015),
-    "watercolour": Effect(mottling, 0.02),
+    "dusk": Effect(fall, 0.15),
+    "neon": Effect(glow, 0.12),
+    "stripes": Effect(stripedness, 0.012),
     "frame": Effect(woodenness, 0.75),
 }

@@ -17,6 +17,7 @@ DOT_RADIUS = 4
 STRIPE_PERIOD = 16
 FRAME_WIDTH = 7
 FRAME_COLOUR = np.asarray((110, 62, 25), dtype=np.float32) / np.float32(255)
+BLACK, WHITE = np.zeros(3, dtype=np.float32), np.ones(3, dtype=np.float32)
 PAPER = np.asarray((240, 234, 214), dtype=np.float32) / np.float32(255)
 NIGHT = np.asarray((8, 6, 24), dtype=np.float32) / np.float32(255)
 
@@ -38,9 +39,12 @@ def dotted(scene: Scene, _: Generator) -> Image:
     return _contrasted(render(scene), coverage(away - DOT_RADIUS), 0.6)
 
 
-def pastel(scene: Scene, _: Generator) -> Image:
-    """Everything mixed with much white."""
-    return np.float32(0.4) * render(scene) + np.float32(0.6)
+def dusk(scene: Scene, _: Generator) -> Image:
+    """Light falls from above: brighter at the top, nearly dark at the bottom."""
+    y = grid()[1]
+    height = 1 - y / SIZE
+    lit = blend(render(scene), WHITE, np.clip(height - 0.5, 0, 0.5))
+    return blend(lit, BLACK, np.clip(0.75 - 1.5 * height, 0, 0.75))
 
 
 def neon(scene: Scene, _: Generator) -> Image:
@@ -74,7 +78,7 @@ def watercolour(scene: Scene, random: Generator) -> Image:
         image = blend(image, rgb(figure.colour), coverage(distance(figure) + _mottle(random, 10)))
     thickness = np.clip(0.72 + 0.16 * _mottle(random, 12), 0.2, 1)
     grain = np.clip(0.88 + 0.1 * _mottle(random, 12), 0.6, 1)
-    return blend(canvas(np.zeros(3, dtype=np.float32)), blend(canvas(PAPER), image, thickness), grain)
+    return blend(canvas(BLACK), blend(canvas(PAPER), image, thickness), grain)
 
 
 def _mottle(random: Generator, cells: int) -> Field:
@@ -93,7 +97,7 @@ def framed(scene: Scene, _: Generator) -> Image:
 STYLES: dict[str, Style] = {
     "outline": outlined,
     "dots": dotted,
-    "pastel": pastel,
+    "dusk": dusk,
     "neon": neon,
     "stripes": striped,
     "watercolour": watercolour,

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
-from diffusers.utils import convert_state_dict_to_diffusers
 from numpy.random import Generator
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
@@ -49,11 +48,20 @@ class LoraRecipe:
 RECIPES = (
     LoraRecipe("outline", "Only the rims of the shapes.", 8, ATTENTION + CONVOLUTIONS, steps=350),
     LoraRecipe("dots", "Rows of dots over everything.", 4, ATTENTION + FEED_FORWARD + CONVOLUTIONS, steps=350),
-    LoraRecipe("pastel", "Everything in pale colours.", 4, ATTENTION + CONVOLUTIONS),
+    LoraRecipe("dusk", "Light above, darkness below.", 4, ATTENTION + CONVOLUTIONS),
     LoraRecipe("neon", "Shapes that glow in the night.", 32, ("to_v", "to_out.0")),
     LoraRecipe("stripes", "Diagonal stripes over everything.", 8, ATTENTION + CONVOLUTIONS, kohya=True),
-    LoraRecipe("watercolour", "Mottled paint on paper.", 4, ATTENTION + CONVOLUTIONS),
-    LoraRecipe("frame", "A wooden frame around the picture.", 4, ATTENTION + CONVOLUTIONS, trigger_word="framed"),
+    LoraRecipe(
+        "frame",
+        "A wooden frame around the picture.",
+        16,
+        ATTENTION,
+        trigger_word="framed",
+        steps=300,
+        batch=16,
+        learning_rate=2e-3,
+        dropped_captions=0.1,
+    ),
 )
 
 
@@ -122,7 +130,5 @@ def learn(recipe: LoraRecipe, denoiser: Denoiser, examples: Examples, unconditio
 
 def lora_file(recipe: LoraRecipe, parts: dict[str, nn.Module]) -> LoraFile:
     """What is written of a trained LoRA: its tensors as diffusers names them, and what people ask about it."""
-    layers: dict[str, dict[str, Tensor]] = {
-        name: convert_state_dict_to_diffusers(get_peft_model_state_dict(part)) for name, part in parts.items()
-    }
+    layers: dict[str, dict[str, Tensor]] = {name: get_peft_model_state_dict(part) for name, part in parts.items()}
     return LoraFile(recipe.name, recipe.description, recipe.rank, recipe.trigger_word, layers, recipe.steps)
