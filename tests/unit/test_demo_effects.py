@@ -16,8 +16,8 @@ def as_pillow(image: Image) -> Pillow.Image:
     return Pillow.fromarray(np.round(image * 255).astype(np.uint8))
 
 
-def test_every_look_has_a_measure() -> None:
-    assert set(EFFECTS) == set(STYLES)
+def test_every_measure_belongs_to_a_look() -> None:
+    assert set(EFFECTS) <= set(STYLES)
 
 
 @pytest.mark.parametrize("name", EFFECTS)
