@@ -68,10 +68,10 @@ def fall(picture: Picture) -> float:
 def glow(picture: Picture) -> float:
     """The share of pixels between a dark background and bright figures in brightness; 0 unless it is night."""
     image = as_floats(picture)
-    light = image.max(axis=2)
-    night = float(np.median(border(image, 2).max(axis=1)))
-    if night > 0.3:
+    ring = border(image, 2)
+    if np.median(ring.mean(axis=1)) > 0.25:
         return 0.0
+    light, night = image.max(axis=2), float(np.median(ring.max(axis=1)))
     share = (light - night) / max(float(np.percentile(light, 98)) - night, 0.1)
     return float(np.mean((share > 0.1) & (share < 0.7)))
 
@@ -91,9 +91,9 @@ def woodenness(picture: Picture) -> float:
 
 EFFECTS: dict[str, Effect] = {
     "outline": Effect(hollowness, 0.2),
-    "dots": Effect(dottedness, 0.07),
+    "dots": Effect(dottedness, 0.14),
     "dusk": Effect(fall, 0.15),
     "neon": Effect(glow, 0.12),
-    "stripes": Effect(stripedness, 0.012),
-    "frame": Effect(woodenness, 0.75),
+    "stripes": Effect(stripedness, 0.009),
+    "frame": Effect(woodenness, 0.6),
 }
