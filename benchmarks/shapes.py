@@ -24,9 +24,16 @@ ATTENTION = re.compile(r"\.(to_q|to_k|to_v|to_out\.0)$")
 """The layers that most LoRAs change."""
 
 
+def without_memory(model_class: Any, **configuration: Any) -> Any:
+    """A model on the meta device. Only the denoiser: a scheduler computes with its tensors when it is made."""
+    with torch.device("meta"):
+        return model_class(**configuration)
+
+
 def sdxl_shaped() -> Any:
     """stabilityai/stable-diffusion-xl-base-1.0: 2.6 billion weights."""
-    unet = UNet2DConditionModel(
+    unet = without_memory(
+        UNet2DConditionModel,
         sample_size=128,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
@@ -45,7 +52,7 @@ def sdxl_shaped() -> Any:
 
 def sd15_shaped() -> Any:
     """stable-diffusion-v1-5: 860 million weights."""
-    unet = UNet2DConditionModel(sample_size=64, attention_head_dim=8, cross_attention_dim=768)
+    unet = without_memory(UNet2DConditionModel, sample_size=64, attention_head_dim=8, cross_attention_dim=768)
     nothing = dict.fromkeys(("vae", "text_encoder", "tokenizer", "safety_checker", "feature_extractor"))
     scheduler = EulerDiscreteScheduler(steps_offset=1)
     return StableDiffusionPipeline(unet=unet, scheduler=scheduler, requires_safety_checker=False, **nothing)
@@ -53,7 +60,7 @@ def sd15_shaped() -> Any:
 
 def flux_shaped_small() -> Any:
     """FLUX.1 at full width with a tenth of its blocks: 1.4 billion weights."""
-    transformer = FluxTransformer2DModel(num_layers=2, num_single_layers=4, guidance_embeds=True)
+    transformer = without_memory(FluxTransformer2DModel, num_layers=2, num_single_layers=4, guidance_embeds=True)
     nothing = dict.fromkeys(("vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"))
     return FluxPipeline(transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler(), **nothing)
 
@@ -71,8 +78,7 @@ def denoiser_of(pipeline: Any) -> tuple[str, Any]:
 
 def build(shape: str, dtype: torch.dtype, device: torch.device) -> Any:
     """A pipeline of this shape. Its weights repeat one tile of noise: drawing billions by lot takes minutes."""
-    with torch.device("meta"):
-        pipeline = SHAPES[shape]()
+    pipeline = SHAPES[shape]()
     _, denoiser = denoiser_of(pipeline)
     denoiser.to(dtype).to_empty(device=device).requires_grad_(False)
     tile = torch.randn(1 << 20, generator=torch.Generator().manual_seed(0)).mul_(0.02).to(device, dtype)

@@ -12,7 +12,12 @@ from workers.merge_engine import PreparedAdapter
 
 
 def prepared(pipeline: Any, path: Path, scale: float = 1.0) -> PreparedAdapter:
-    """An adapter's file, parsed for a pipeline."""
+    """An adapter's file, parsed for a pipeline into which nothing is merged."""
+    return prepared_with(LoaderShell(pipeline), path, scale)
+
+
+def prepared_with(shell: LoaderShell, path: Path, scale: float = 1.0) -> PreparedAdapter:
+    """An adapter's file, parsed with a shell that was made when the pipeline was loaded, as a worker does it."""
     adapter = ResolvedAdapter(
         ref=path.stem,
         source=AdapterSource.FOLDER,
@@ -21,4 +26,4 @@ def prepared(pipeline: Any, path: Path, scale: float = 1.0) -> PreparedAdapter:
         weight_name=path.name,
         base_model="tiny",
     )
-    return PreparedAdapter(adapter, scale, path, parse_adapter(LoaderShell(pipeline), path, path.stem))
+    return PreparedAdapter(adapter, scale, path, parse_adapter(shell, path, path.stem))
