@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,10 +21,6 @@ from workers.warm_pipeline import WarmPipeline
 
 Report = Callable[[Progress], None]
 """Told of every step; may raise to stop the drawing."""
-
-
-LOOK_AROUND_S = 0.1
-"""How soon a job that waits for its turn notices that the worker is told to end."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def draw(
         OutOfMemory: the device is too small for this job.
         DrawingFailed: the pipeline raised.
     """
-    with turn(warm.lock, stopping):
+    with warm.lock.turn(partial(refuse_when, stopping)):
         with stopwatch.measure(Stage.SWAP):
             stopwatch.swap_way = warm.swap(adapters)
         receipts = warm.base.engine.receipts()
@@ -70,22 +66,14 @@ def draw(
     return Drawing(pictures, receipts)
 
 
-@contextmanager
-def turn(lock: threading.Lock, stopping: threading.Event) -> Iterator[None]:
-    """Hold the lock, unless the worker is told to end while this job still waits for it.
+def refuse_when(stopping: threading.Event) -> None:
+    """Begin no drawing on a worker that is told to end.
 
     Raises:
         WorkerStopping: it is.
     """
-    while not lock.acquire(timeout=LOOK_AROUND_S):
-        if stopping.is_set():
-            raise WorkerStopping("The worker is told to end before it began to draw.")
-    try:
-        if stopping.is_set():
-            raise WorkerStopping("The worker is told to end before it began to draw.")
-        yield
-    finally:
-        lock.release()
+    if stopping.is_set():
+        raise WorkerStopping("The worker is told to end before it began to draw.")
 
 
 def draw_one(warm: WarmPipeline, spec: JobSpec, number: int, report: Report) -> Picture:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -12,6 +11,7 @@ import torch
 from diffusers import SchedulerMixin
 
 from tasks.job import SwapWay
+from workers.fair_lock import FairLock
 from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
 from workers.merge_engine import AdapterSet, MergeEngine
@@ -77,7 +77,7 @@ class WarmPipeline:
         self._check_every = check_every
         self._swaps = 0
         self._base: LoadedBase | None = None
-        self.lock = threading.Lock()
+        self.lock = FairLock()
         self.reloads = 0
         self.shell = LoaderShell(self.base.pipeline)
 
