@@ -8,6 +8,7 @@ Every job wants another LoRA than the one before; the bare loop calls the same p
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import signal
@@ -40,6 +41,7 @@ dtype = "float32"
 defaults = {{ width = 128, height = 128, steps = {steps}, guidance_scale = 3.0 }}
 limits = {{ min_side = 32, max_side = 128, multiple_of = 16, max_steps = 1000 }}
 """
+ROUNDS = 4
 PROMPT = "a red circle on a blue background"
 
 
@@ -75,11 +77,9 @@ def service(folder: Path, models: Path, loras: Path) -> Iterator[Client]:
             up.communicate()
 
 
-def serve(client: Client, names: Sequence[str], jobs: int) -> list[Record]:
-    """Submit all jobs at once, each with the next adapter, and wait for the last."""
-    requests = [
-        {"prompt": PROMPT, "seed": number, "adapters": [{"ref": names[number % len(names)]}]} for number in range(jobs)
-    ]
+def serve(client: Client, adapters: Sequence[str]) -> list[Record]:
+    """Submit a job for each of these adapters at once, and wait for the last."""
+    requests = [{"prompt": PROMPT, "seed": seed, "adapters": [{"ref": name}]} for seed, name in enumerate(adapters)]
     ids = [client.submit(request) for request in requests]
     return [client.finished(job_id, lambda: None) for job_id in ids]
 
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, float]:
-    """The bare loop before and after the service, so that a machine that slows down meanwhile does not flatter us."""
+    """The bare loop and the service in turn, so that a machine whose speed changes meanwhile deceives neither way."""
     models, loras = folder / "models.toml", folder / "loras"
     loras.mkdir()
     models.write_text(MODELS.format(steps=1), "utf-8")
@@ -116,20 +116,25 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, float]:
         path.with_suffix(".toml").write_text('base_model = "demo"\n', "utf-8")
     steps = steps_for(pipeline, options.seconds)
     models.write_text(MODELS.format(steps=steps), "utf-8")
-    before = bare_loop(pipeline, steps, images=8)
+    bare, served = list[float](), list[float]()
+    records = list[Record]()
     with service(folder, models, loras) as client:
-        records = serve(client, names, options.jobs)
-    after = bare_loop(pipeline, steps, images=8)
-    bare, served = (before + after) / 2, seconds_per_job(records)
+        serve(client, names[-1:])  # so that the worker has drawn once, as the loop has
+        wanted = itertools.cycle(names)
+        for _ in range(ROUNDS):
+            bare.append(bare_loop(pipeline, steps, images=options.jobs // ROUNDS))
+            part = serve(client, list(itertools.islice(wanted, options.jobs // ROUNDS)))
+            served.append(seconds_per_job(part))
+            records += part
     return {
-        "ratio": round(bare / served, 4),
-        "adapters": options.adapters,
+        "ratio": round(sum(bare) / sum(served), 4),
+        "ratio_lowest": round(min(loop / job for loop, job in zip(bare, served, strict=True)), 4),
+        "ratio_highest": round(max(loop / job for loop, job in zip(bare, served, strict=True)), 4),
+        "adapters": len({adapter["ref"] for record in records for adapter in record["adapters"]}),
         "jobs": sum(record["status"] == "succeeded" for record in records),
         "swaps": sum(record["timings"]["swap_way"] == SwapWay.MERGED for record in records),
-        "bare_s": round(bare, 4),
-        "bare_before_s": round(before, 4),
-        "bare_after_s": round(after, 4),
-        "served_s": round(served, 4),
+        "bare_s": round(sum(bare) / ROUNDS, 4),
+        "served_s": round(sum(served) / ROUNDS, 4),
         "steps": steps,
     }
 

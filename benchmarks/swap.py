@@ -20,6 +20,7 @@ import torch
 from benchmarks.shapes import SHAPES, build, denoiser_of, write_lora
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from workers.adapter_parser import parse_adapter
+from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
 from workers.merge_engine import AdapterSet, MergeEngine, PreparedAdapter
 
@@ -73,7 +74,7 @@ class Bench:
         return (PreparedAdapter(adapter, 1.0, path, parse_adapter(self.shell, path, path.stem)),)
 
     def ours(self, rounds: int) -> None:
-        """Swap with the tensors in memory, with the file in the page cache, and back to nothing; and copy."""
+        """Swap with the tensors in memory, with the file in the page cache, and back to nothing; copy; digest."""
         first, second = self.loras
         self.results.measure("first", lambda: self.engine.swap(self.cached[0]))
         for _ in range(rounds):
@@ -84,6 +85,7 @@ class Bench:
             self.results.measure("ours_cached", lambda: self.engine.swap(self.cached[0]))
             self.results.measure("floor", self.copy)
         self.engine.swap(())
+        self.results.measure("digest", lambda: fingerprints(self.engine.weights.values()))
 
     @torch.no_grad()
     def copy(self) -> None:

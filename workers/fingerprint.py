@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 
 COLUMNS = 1024
+ROW_BYTES = COLUMNS * 8
+"""Eight bytes are summed as one number, whatever the dtype: four times as fast on a CPU as summing bfloat16's two."""
 ODD = 0x9E3779B97F4A7C15 - (1 << 64)
 """The golden ratio's 64-bit fraction (Knuth, The Art of Computer Programming 3, 6.4), as a signed number."""
 
@@ -23,15 +25,12 @@ def fingerprint(weight: torch.Tensor) -> torch.Tensor:
     A changed bit changes a row's and a column's sum; so does a changed order, unless whole rows and columns make up for
     it. It finds drift, stray writes and broken memory; it is no defence against somebody who means to deceive it.
     """
-    bits = weight.detach().contiguous().flatten().view(integer_dtype(weight))
-    whole = len(bits) // COLUMNS * COLUMNS
-    table, rest = bits[:whole].view(-1, COLUMNS), bits[whole:]
+    flat = weight.detach().contiguous().flatten().view(torch.uint8)
+    if flat.storage_offset() % 8:  # a part of a larger tensor, where no eight bytes begin
+        flat = flat.clone()
+    whole = len(flat) // ROW_BYTES * ROW_BYTES
+    table, rest = flat[:whole].view(torch.int64).view(-1, COLUMNS), flat[whole:]
     return weighted(table.sum(0)) + weighted(table.sum(1)) * 3 + weighted(rest.long()) * 5
-
-
-def integer_dtype(weight: torch.Tensor) -> torch.dtype:
-    """The integers that are as wide as the weight's numbers."""
-    return {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[weight.element_size()]
 
 
 def weighted(sums: torch.Tensor) -> torch.Tensor:

@@ -52,6 +52,12 @@ def test_wholesale_changes_change_the_fingerprint(change: Any) -> None:
     assert fingerprints([weight]) != fingerprints([change(weight).contiguous()])
 
 
+def test_a_weight_that_begins_amid_eight_bytes_has_the_same_fingerprint() -> None:
+    whole = torch.randn(3 * 1024 * 4 + 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+
+    assert fingerprints([whole[3:]]) == fingerprints([whole[3:].clone()])
+
+
 def test_a_base_with_adapters_merged_is_still_clean(tmp_path: Path) -> None:
     warm = warm_pipeline()
     path = write(random_lora(warm.base.pipeline), tmp_path / "adapter.safetensors")
