@@ -132,6 +132,13 @@ class AdapterReceipt(Frozen):
     )
 
 
+class BaseReceipt(Frozen):
+    """Which weights a picture was drawn with, below what was merged into them."""
+
+    fingerprint: str = Field(description="of all weights of the base model as they were loaded, 16 hexadecimal digits")
+    swaps_since_check: int = Field(description="swaps since they were last found to be, bit for bit, what was loaded")
+
+
 class StoredImage(Frozen):
     """One picture in storage. ``flagged`` pictures were held back by the safety checker and have no key."""
 
@@ -149,6 +156,7 @@ class Result(Frozen):
 
     images: tuple[StoredImage, ...]
     receipts: tuple[AdapterReceipt, ...] = ()
+    base: BaseReceipt | None = None
 
 
 class Failure(Frozen):

@@ -8,7 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.adapters import AdapterSource
 from tasks.base_models import Scheduler
-from tasks.job import AdapterReceipt, Failure, Job, Lane, Progress, ScaledAdapter, Status, StoredImage, Timings
+from tasks.job import (
+    AdapterReceipt,
+    BaseReceipt,
+    Failure,
+    Job,
+    Lane,
+    Progress,
+    ScaledAdapter,
+    Status,
+    StoredImage,
+    Timings,
+)
 from tasks.service import Service
 
 
@@ -67,6 +78,7 @@ class JobRecord(BaseModel):
     timings: Timings
     images: tuple[ImageRecord, ...]
     receipts: tuple[AdapterReceipt, ...] = Field(description="what merging each adapter did to the weights")
+    base: BaseReceipt | None = Field(description="which weights the adapters were merged into, once it has succeeded")
     error: Failure | None
 
 
@@ -84,6 +96,7 @@ def record_of(service: Service, job: Job) -> JobRecord:
         timings=job.timings,
         images=tuple(image_record(service, image) for image in job.result.images),
         receipts=job.result.receipts,
+        base=job.result.base,
         error=job.error,
     )
 

@@ -24,6 +24,10 @@ from workers.warm_up import warm_up
 
 logger = logging.getLogger("workers")
 
+SWITCH_INTERVAL_S = 0.0005
+"""How long the thread that draws waits at most for another one that runs Python code, each time it calls into torch.
+With Python's 5 ms, reading an adapter would hold it up for as long as the reading takes."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Load the pipeline, then take messages until told to stop.
@@ -34,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
     parser.add_argument("--base", required=True, metavar="SLUG", help="base model to serve, as models.toml names it")
     slug = parser.parse_args(arguments).base
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     configure_logging(app.configuration.log_level)
     worker = f"{slug}-{os.getpid()}@{socket.gethostname()}"
     try:

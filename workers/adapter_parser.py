@@ -125,7 +125,7 @@ class ComponentReader:
         """A copy in the dtype to multiply in. The file's own pages must not be kept: they change when the file does."""
         dtype = torch.float32 if self._in_float32 else weight.dtype
         copied = value.to(dtype, copy=True).contiguous()
-        if not torch.isfinite(copied.sum(dtype=torch.float32)):
+        if not math.isfinite(copied.sum(dtype=torch.float32)):
             raise AdapterLoadFailed(
                 f"Adapter {self._ref!r} has values that are no finite numbers, in {name}. Train or export it again."
             )

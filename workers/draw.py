@@ -12,7 +12,7 @@ import torch
 from PIL.Image import Image
 
 from tasks.errors import DrawingFailed, OutOfMemory, WorkerStopping
-from tasks.job import AdapterReceipt, JobSpec, Progress
+from tasks.job import AdapterReceipt, BaseReceipt, JobSpec, Progress
 from workers.adapter_parser import first_line
 from workers.merge_engine import AdapterSet
 from workers.schedulers import fresh_scheduler
@@ -34,10 +34,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The pictures of a job, and what its adapters did to the weights."""
+    """The pictures of a job, what its adapters did to the weights, and to which weights."""
 
     pictures: tuple[Picture, ...]
     receipts: tuple[AdapterReceipt, ...]
+    base: BaseReceipt
 
 
 def draw(
@@ -60,10 +61,10 @@ def draw(
     with warm.lock.turn(partial(refuse_when, stopping)):
         with stopwatch.measure(Stage.SWAP):
             stopwatch.swap_way = warm.swap(adapters)
-        receipts = warm.base.engine.receipts()
+        engine, base = warm.base.engine, warm.receipt()
         with stopwatch.measure(Stage.DRAW):
             pictures = tuple(draw_one(warm, spec, number, report) for number in range(spec.image_count))
-    return Drawing(pictures, receipts)
+    return Drawing(pictures, tuple(engine.receipt(adapter) for adapter in adapters), base)
 
 
 def refuse_when(stopping: threading.Event) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class LoaderShell:
         self.components = {name: without_weights(module) for name, module in present.items()}
         self.on_cpu = pipeline.device.type == "cpu"
         self._spares = copy.deepcopy(self.components)
-        self._shapes = shapes(self.components)
+        self._layout = Layout(self.components.values())
         self._lock = threading.Lock()
         self._pipeline: Any = copy.copy(pipeline)
         for name, component in pipeline.components.items():
@@ -98,18 +98,27 @@ class LoaderShell:
         Raises:
             ValueError: it did so; the pipeline itself is not widened, so the file cannot be used.
         """
-        if shapes(self.components) != self._shapes:
+        if not self._layout.holds():
             self.components = copy.deepcopy(self._spares)
+            self._layout = Layout(self.components.values())
             raise ValueError("it changes the shape of the base model's weights, as a Control LoRA does.")
 
 
-def shapes(components: Mapping[str, torch.nn.Module]) -> dict[str, torch.Size]:
-    """The shapes of all weights, by name."""
-    return {
-        f"{component}.{name}": parameter.shape
-        for component, module in components.items()
-        for name, parameter in module.named_parameters()
-    }
+class Layout:
+    """Which modules and parameters some modules consist of. Faster to compare than their names and shapes."""
+
+    def __init__(self, roots: Iterable[torch.nn.Module]) -> None:
+        self._modules = [module for root in roots for module in root.modules()]
+        self._parts = [parts(module) for module in self._modules]
+
+    def holds(self) -> bool:
+        """Whether none of them was replaced, added or taken away."""
+        return all(parts(module) == before for module, before in zip(self._modules, self._parts, strict=True))
+
+
+def parts(module: torch.nn.Module) -> list[int]:
+    """The identities of a module's own parameters and children."""
+    return [id(part) for part in (*module._parameters.values(), *module._modules.values())]
 
 
 def without_weights(module: torch.nn.Module) -> Any:

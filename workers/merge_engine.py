@@ -85,9 +85,17 @@ class MergeEngine:
         """These weights as they are without what is merged: of a changed one the pristine copy, else the weight."""
         return {name: self.pristine[name] if name in self._changed else weight for name, weight in weights.items()}
 
-    def receipts(self) -> tuple[AdapterReceipt, ...]:
-        """What each merged adapter did to the weights."""
-        return tuple(self._receipt(prepared) for prepared in self._merged)
+    def receipt(self, prepared: PreparedAdapter) -> AdapterReceipt:
+        """What an adapter that was merged did to the weights. Needs no lock, whatever is merged by now."""
+        changes = prepared.parsed.changes
+        change = sum(item.norm**2 for item in changes.values()) ** 0.5 * abs(prepared.scale)
+        before = sum(self.pristine.norm(name) ** 2 for name in changes) ** 0.5
+        return AdapterReceipt(
+            ref=prepared.adapter.ref,
+            matched=len(changes) if prepared.parsed.beyond is None else None,
+            unmatched=prepared.parsed.unmatched,
+            relative_change=change / before if before else None,
+        )
 
     def _swap(self, wanted: AdapterSet) -> SwapWay:
         if self._beside:
@@ -122,17 +130,6 @@ class MergeEngine:
                     f"Adapter {prepared.adapter.ref!r} does not fit this base model: {first_line(error)}"
                 ) from error
         self._pipeline.set_adapters(names, [prepared.scale for prepared in wanted])
-
-    def _receipt(self, prepared: PreparedAdapter) -> AdapterReceipt:
-        changes = prepared.parsed.changes
-        change = sum(item.norm**2 for item in changes.values()) ** 0.5 * abs(prepared.scale)
-        before = sum(self.pristine.norm(name) ** 2 for name in changes) ** 0.5
-        return AdapterReceipt(
-            ref=prepared.adapter.ref,
-            matched=len(changes) if prepared.parsed.beyond is None else None,
-            unmatched=prepared.parsed.unmatched,
-            relative_change=change / before if before else None,
-        )
 
 
 def mergeable_weights(pipeline: Any) -> dict[str, torch.Tensor]:

@@ -75,7 +75,7 @@ class JobRunner:
         )
         with stopwatch.measure(Stage.PUBLISH):
             images = publish(self.service.storage, self.service.settings.image_format, job, drawing.pictures)
-        return Result(images=images, receipts=drawing.receipts)
+        return Result(images=images, receipts=drawing.receipts, base=drawing.base)
 
     def reporter(self, job: Job, clock: Callable[[], float] = time.monotonic) -> Callable[[Progress], None]:
         """Tells the store of the drawing's progress, at most four times a second and at the last step.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import torch
 from diffusers import SchedulerMixin
 
-from tasks.job import SwapWay
+from tasks.job import BaseReceipt, SwapWay
 from workers.fair_lock import FairLock
 from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
@@ -48,6 +50,11 @@ class LoadedBase:
             weights=weights,
             prints=dict(zip(weights, fingerprints(weights.values()), strict=True)),
         )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """One for all weights: 16 hexadecimal digits."""
+        return hashlib.blake2b(repr(sorted(self.prints.items())).encode(), digest_size=8).hexdigest()
 
     def changed(self) -> list[str]:
         """The weights that are not, below what is merged into them, bit for bit what was loaded."""
@@ -114,6 +121,10 @@ class WarmPipeline:
         way = self.base.engine.swap(adapters)
         self._swaps += way is not SwapWay.KEPT
         return way
+
+    def receipt(self) -> BaseReceipt:
+        """Which base is drawn with now. Its caller holds the lock."""
+        return BaseReceipt(fingerprint=self.base.fingerprint, swaps_since_check=self._swaps)
 
     def check(self) -> bool:
         """Whether the base is bit for bit what was loaded; if it is not, it is loaded again before it is used again."""

@@ -133,6 +133,19 @@ def test_the_record_says_what_the_adapters_did(service: Service, runner: JobRunn
     assert service.store.get(same.id).timings.swap_way is SwapWay.KEPT
 
 
+def test_the_record_says_which_base_was_drawn_with(service: Service, runner: JobRunner) -> None:
+    plain = submitted(service)
+    changed = submitted(service, adapters=[{"ref": "noise1"}])
+    runner(plain.id)
+    runner(changed.id)
+
+    before, after = (service.store.get(job.id).result.base for job in (plain, changed))
+    assert before is not None
+    assert after is not None
+    assert before.fingerprint == after.fingerprint == runner.warm.base.fingerprint
+    assert (before.swaps_since_check, after.swaps_since_check) == (0, 1)
+
+
 def test_progress_is_reported_while_it_draws(service: Service, runner: JobRunner) -> None:
     job = submitted(service, steps=3)
     seen: list[Any] = []

@@ -195,9 +195,10 @@ def test_a_receipt_says_what_the_adapter_did(sd15: Any, tmp_path: Path) -> None:
     before = snapshot(sd15)
     engine = MergeEngine(sd15)
 
-    engine.swap((prepared(sd15, path, -2.0),))
+    adapter = prepared(sd15, path, -2.0)
+    engine.swap((adapter,))
 
-    (receipt,) = engine.receipts()
+    receipt = engine.receipt(adapter)
     after = mergeable_weights(sd15)
     changed = [name for name in after if not torch.equal(after[name], before[name])]
     change = sum(float(torch.sum((after[name] - before[name]) ** 2)) for name in changed) ** 0.5

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tasks.job import AdapterReceipt, Failure, Job, Progress, Result, StoredImage, SwapWay, Timings
+from tasks.job import AdapterReceipt, BaseReceipt, Failure, Job, Progress, Result, StoredImage, SwapWay, Timings
 from tasks.service import Service
 
 CHECKS = [
@@ -71,7 +71,8 @@ def succeed(service: Service, job: Job) -> None:
     flagged = StoredImage(key=None, width=64, height=64, bytes=0, sha256=None, seed=2, flagged=True)
     receipt = AdapterReceipt(ref="pixel", matched=8, unmatched=("a.b",), relative_change=0.125)
     timings = Timings(queued=0.1, adapter=0.2, swap=0.3, draw=0.4, publish=0.5, swap_way=SwapWay.MERGED)
-    service.store.succeed(job, Result(images=(image, flagged), receipts=(receipt,)), timings)
+    base = BaseReceipt(fingerprint="0123456789abcdef", swaps_since_check=3)
+    service.store.succeed(job, Result(images=(image, flagged), receipts=(receipt,), base=base), timings)
 
 
 def fail(service: Service, job: Job) -> None:
