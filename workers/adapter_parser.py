@@ -34,7 +34,7 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
     unmatched = list(contents.foreign)
     try:
         for part in contents.parts:
-            reader = ComponentReader(part, shell.components[part.component], ref, in_float32=shell.on_cpu)
+            reader = ComponentReader(part, shell.components[part.component], ref, in_float32=shell.device.type == "cpu")
             changes.update(reader.changes())
             unmatched.extend(reader.unmatched)
     except BeyondFastPass as reason:
@@ -46,7 +46,7 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
             f"Adapter {ref!r} was not made for this base model: {len(changes)} of its layers fit, and {len(unmatched)} "
             f"of its keys do not, such as {unmatched[0]}."
         )
-    return ParsedAdapter(changes, tuple(unmatched))
+    return ParsedAdapter.packed(changes, tuple(unmatched), pinned=shell.device.type == "cuda")
 
 
 class BeyondFastPass(Exception):
@@ -101,12 +101,12 @@ class ComponentReader:
         weight = plain_weight(name, module)
         down, up = self._flat(name, weight, parts[DOWN], parts[UP])
         full_name = f"{self._part.component}.{name}"
-        yield f"{full_name}.weight", LowRank(self._owned(name, down, weight), self._owned(name, up, weight), scale)
+        yield f"{full_name}.weight", LowRank(self._checked(name, down, weight), self._checked(name, up, weight), scale)
         if BIAS in parts:
             bias = module.bias
             if not isinstance(bias, torch.Tensor) or bias.shape != parts[BIAS].shape:
                 raise self._misfit(name, BIAS, parts[BIAS])
-            yield f"{full_name}.bias", Shift(self._owned(name, parts[BIAS], bias), scale)
+            yield f"{full_name}.bias", Shift(self._checked(name, parts[BIAS], bias), scale)
 
     def _flat(
         self, name: str, weight: torch.Tensor, down: torch.Tensor, up: torch.Tensor
@@ -121,15 +121,14 @@ class ComponentReader:
             raise self._misfit(name, UP, up)
         return down.flatten(1), up.flatten(1)
 
-    def _owned(self, name: str, value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """A copy in the dtype to multiply in. The file's own pages must not be kept: they change when the file does."""
-        dtype = torch.float32 if self._in_float32 else weight.dtype
-        copied = value.to(dtype, copy=True).contiguous()
-        if not math.isfinite(copied.sum(dtype=torch.float32)):
+    def _checked(self, name: str, value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """The values in the dtype to multiply in."""
+        converted = value.to(torch.float32 if self._in_float32 else weight.dtype)
+        if not math.isfinite(converted.sum(dtype=torch.float32)):
             raise AdapterLoadFailed(
                 f"Adapter {self._ref!r} has values that are no finite numbers, in {name}. Train or export it again."
             )
-        return copied
+        return converted
 
     def _misfit(self, name: str, kind: str, value: torch.Tensor) -> AdapterLoadFailed:
         shape = tuple(self._modules[name].weight.shape)

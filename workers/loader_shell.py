@@ -52,14 +52,14 @@ class LoaderShell:
 
     Attributes:
         components: the components that an adapter may change, on the meta device.
-        on_cpu: whether the pipeline itself is on the CPU.
+        device: where the pipeline itself is.
     """
 
     def __init__(self, pipeline: Any) -> None:
         names = pipeline._lora_loadable_modules
         present = {name: module for name in names if (module := getattr(pipeline, name, None)) is not None}
         self.components = {name: without_weights(module) for name, module in present.items()}
-        self.on_cpu = pipeline.device.type == "cpu"
+        self.device: torch.device = pipeline.device
         self._spares = copy.deepcopy(self.components)
         self._layout = Layout(self.components.values())
         self._lock = threading.Lock()

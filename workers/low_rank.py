@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import itertools
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self, TypeAlias
 
 import torch
+
+logger = logging.getLogger(__name__)
+
+Move: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+"""Gives the same numbers somewhere else."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,10 @@ class LowRank:
         """The factors: down, up."""
         return self.down, self.up
 
+    def through(self, move: Move) -> Self:
+        """The same change, of moved tensors."""
+        return replace(self, down=move(self.down), up=move(self.up))
+
     @cached_property
     def norm(self) -> float:
         """Frobenius norm of the change, from two small Gram matrices: |UD|^2 = trace(U'U DD')."""
@@ -48,6 +60,10 @@ class Shift:
         """The value alone."""
         return (self.value,)
 
+    def through(self, move: Move) -> Self:
+        """The same change, of moved tensors."""
+        return replace(self, value=move(self.value))
+
     @cached_property
     def norm(self) -> float:
         """Euclidean norm of the change."""
@@ -55,6 +71,9 @@ class Shift:
 
 
 Change = LowRank | Shift
+
+ALIGNMENT = 64
+"""Bytes; as much as any device asks of a matrix."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +84,64 @@ class ParsedAdapter:
         changes: by name of the weight, with its component in front (``unet.conv_in.weight``).
         unmatched: keys of the file for which the pipeline has no module.
         beyond: why the fast pass cannot merge it and diffusers' own loader must; None if it can.
+        memory: the bytes of which all its tensors are views, so that one copy takes them to a device.
     """
 
     changes: Mapping[str, Change]
     unmatched: tuple[str, ...] = ()
     beyond: str | None = None
+    memory: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
 
-    @cached_property
+    @classmethod
+    def packed(cls, changes: Mapping[str, Change], unmatched: tuple[str, ...] = (), *, pinned: bool = False) -> Self:
+        """Copy the tensors of all changes into one block of memory. The pages of an adapter's file must not be kept:
+        they change when the file does.
+
+        Args:
+            pinned: lock the block in memory if there is room, so that a CUDA device reads it at full speed and without
+                anybody waiting.
+        """
+        sizes = [tensor.nbytes for change in changes.values() for tensor in change.tensors]
+        starts = [0, *itertools.accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
+        memory = block(starts[-1], pinned=pinned)
+        places = iter(starts)
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            return view_as(tensor, memory, next(places)).copy_(tensor)
+
+        moved = {name: change.through(move) for name, change in changes.items()}
+        return cls(moved, unmatched, memory=memory)
+
+    @property
     def bytes(self) -> int:
         """Size of its tensors in host memory."""
-        return sum(tensor.nbytes for change in self.changes.values() for tensor in change.tensors)
+        return self.memory.nbytes
+
+    def changes_on(self, device: torch.device) -> Mapping[str, Change]:
+        """The changes with their tensors on this device."""
+        return self.changes if device == self.memory.device else self.within(self.memory.to(device, non_blocking=True))
+
+    def within(self, memory: torch.Tensor) -> dict[str, Change]:
+        """The changes as views of a copy of their memory."""
+        start = self.memory.data_ptr()
+
+        def move(tensor: torch.Tensor) -> torch.Tensor:
+            return view_as(tensor, memory, tensor.data_ptr() - start)
+
+        return {name: change.through(move) for name, change in self.changes.items()}
+
+
+def view_as(tensor: torch.Tensor, memory: torch.Tensor, start: int) -> torch.Tensor:
+    """The bytes from ``start`` on as a tensor of the same dtype and shape."""
+    return memory[start : start + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+
+
+def block(size: int, *, pinned: bool) -> torch.Tensor:
+    """Host memory of this many bytes; pinned if that is asked for and there is room."""
+    try:
+        return torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
+    except RuntimeError as error:
+        if not pinned:
+            raise
+        logger.warning("no room to pin %d bytes for an adapter: %s", size, error)
+        return torch.empty(size, dtype=torch.uint8)

@@ -102,7 +102,7 @@ class MergeEngine:
             self._pipeline.unload_lora_weights()
             self._beside = False
         beyond = any(prepared.parsed.beyond for prepared in wanted)
-        self._merge({} if beyond else plan(wanted))
+        self._merge({} if beyond else plan(wanted, self._pipeline.device))
         if beyond:
             self._put_beside(wanted)
         return SwapWay.DIFFUSERS if beyond else SwapWay.MERGED
@@ -143,10 +143,10 @@ def mergeable_weights(pipeline: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def plan(wanted: AdapterSet) -> Plan:
-    """What is added to which weight."""
+def plan(wanted: AdapterSet, device: torch.device) -> Plan:
+    """What is added to which weight of a pipeline on this device."""
     changes: dict[str, list[Scaled]] = {}
     for prepared in wanted:
-        for name, change in prepared.parsed.changes.items():
+        for name, change in prepared.parsed.changes_on(device).items():
             changes.setdefault(name, []).append((change, prepared.scale))
     return changes

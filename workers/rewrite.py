@@ -21,7 +21,7 @@ def rewrite(weight: torch.Tensor, pristine: torch.Tensor, changes: Sequence[Scal
     Args:
         weight: any floating-point dtype; of a convolution [outputs, channels, height, width].
         pristine: of the same shape and dtype, on the same device or in host memory.
-        changes: at least one.
+        changes: at least one, on the weight's device.
     """
     products = [(change, scale) for change, scale in changes if isinstance(change, LowRank)]
     if len(products) < len(changes) or not weight.is_contiguous():
@@ -38,8 +38,7 @@ def rewrite_by_products(
     """One multiplication for each product; the first adds the pristine matrix on its way."""
     source = pristine if pristine.device == weight.device else weight.copy_(pristine, non_blocking=True)
     for product, scale in products:
-        up, down = (factor.to(weight.device, non_blocking=True) for factor in (product.up, product.down))
-        torch.addmm(source, up, down, alpha=scale * product.scale, out=weight)
+        torch.addmm(source, product.up, product.down, alpha=scale * product.scale, out=weight)
         source = weight
 
 
@@ -63,6 +62,5 @@ def rewrite_whole(weight: torch.Tensor, pristine: torch.Tensor, changes: Sequenc
     """For biases, and for weights that do not lie in rows (``channels_last``)."""
     weight.copy_(pristine, non_blocking=True)
     for change, scale in changes:
-        factors = [factor.to(weight.device) for factor in change.tensors]
-        value = (factors[1] @ factors[0]).view(weight.shape) if isinstance(change, LowRank) else factors[0]
+        value = (change.up @ change.down).view(weight.shape) if isinstance(change, LowRank) else change.value
         weight.add_(value, alpha=scale * change.scale)
