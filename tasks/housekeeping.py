@@ -6,7 +6,7 @@ import logging
 
 from tasks.errors import LeaseLost, WorkerLost
 from tasks.job import Failure, Job
-from tasks.routing import send
+from tasks.routing import messages, send
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)
@@ -15,12 +15,30 @@ logger = logging.getLogger(__name__)
 UNSENT_AFTER_S = 2.0
 
 
+LOST_AFTER_S = 5.0
+"""A message is claimed within milliseconds of leaving its queue; this long, and the worker that took it is gone."""
+
+
 def housekeeping(service: Service) -> None:
-    """One round: take back jobs whose lease has lapsed, then send those whose message is not known to be sent."""
+    """One round: take back jobs whose lease has lapsed, then send those that have no message on their queue."""
     for job in service.store.lapsed():
         take_back(service, job)
     for job in service.store.unsent(UNSENT_AFTER_S):
         send(service.celery, service.store, job)
+    for model in service.base_models:
+        resend_lost(service, model.slug)
+
+
+def resend_lost(service: Service, slug: str) -> None:
+    """Send jobs again whose message a worker took, and died before it claimed the job.
+
+    There are then fewer messages than queued jobs. Messages leave a queue from its front, so it is the first jobs that
+    lack theirs; where that guess is wrong, the job store drops the second message, and the next round guesses again.
+    """
+    on_queue = messages(service.celery, slug)
+    for job in service.store.overdue(slug, service.store.waiting(slug) - on_queue, LOST_AFTER_S):
+        send(service.celery, service.store, job)
+        logger.warning("job %s is sent again: a worker took its message and did not claim it", job.id)
 
 
 def take_back(service: Service, job: Job) -> None:

@@ -89,6 +89,16 @@ class JobSpec(Frozen):
     image_count: int
 
 
+class Terms(Frozen):
+    """What a submitter is and asks for, beside the pictures."""
+
+    owner: str | None = Field(
+        None, description="id of the API key that submitted the job; null where none is configured"
+    )
+    deadline_s: float | None = Field(None, description="seconds from accepted until it must have begun")
+    webhook_url: str | None = Field(None, description="told when the job has ended")
+
+
 class Progress(Frozen):
     """How far the drawing is."""
 
@@ -178,11 +188,13 @@ class Job(Frozen):
 
     id: str
     spec: JobSpec
+    terms: Terms = Terms()
     lane: Lane
     status: Status
     attempt: int = Field(0, description="how many workers have claimed it")
     worker: str | None = None
     created_at: datetime
+    sent_at: datetime | None = Field(None, description="when its latest message was put on its queue")
     started_at: datetime | None = None
     finished_at: datetime | None = None
     progress: Progress | None = None

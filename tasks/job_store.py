@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 
 from tasks.broker import Broker, broker_errors
 from tasks.errors import JobNotFound, LeaseLost, StatusConflict
-from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Timings, sources
+from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Terms, Timings, sources
 
 LUA = Path(__file__).parent / "lua"
 UNSENT = "stokehold:unsent"
@@ -36,6 +36,7 @@ LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
 
 JSON_FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "spec": TypeAdapter(JobSpec),
+    "terms": TypeAdapter(Terms),
     "progress": TypeAdapter(Progress),
     "timings": TypeAdapter(Timings),
     "error": TypeAdapter(Failure),
@@ -63,14 +64,15 @@ class JobStore:
         self._mark_sent = broker.register_script((LUA / "mark_sent.lua").read_text("utf-8"))
         self._renew = broker.register_script((LUA / "renew.lua").read_text("utf-8"))
 
-    def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE) -> Job:
+    def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
         """Record a new job as queued. Its message is not sent yet."""
         job_id = self._new_id()
+        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json()}
         created = self._create(
             keys=[_job(job_id), _waiting(spec.base_model), UNSENT],
-            args=[job_id, LANE_OFFSET_S[lane], "spec", spec.model_dump_json(), "lane", lane],
+            args=[job_id, LANE_OFFSET_S[lane], *_flat({**fields, "lane": lane})],
         )
-        return Job(id=job_id, spec=spec, lane=lane, status=Status.QUEUED, created_at=_datetime(created))
+        return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=Status.QUEUED, created_at=_datetime(created))
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""
@@ -142,6 +144,12 @@ class JobStore:
     def unsent(self, older_than_s: float) -> list[Job]:
         """Queued jobs of at least this age whose message is not known to be sent."""
         return self._existing(self._broker.zrangebyscore(UNSENT, "-inf", self._now() - older_than_s))
+
+    def overdue(self, slug: str, count: int, sent_s_ago: float) -> list[Job]:
+        """Of the first ``count`` queued jobs of a base model, those whose latest message is at least this old."""
+        sent_before = datetime.fromtimestamp(self._now() - sent_s_ago, UTC)
+        first = self._existing(self._broker.zrange(_waiting(slug), 0, count - 1)) if count > 0 else []
+        return [job for job in first if job.sent_at is not None and job.sent_at <= sent_before]
 
     def position(self, job: Job) -> int | None:
         """How many queued jobs of its base model are before it; None once it waits no more."""
@@ -233,7 +241,7 @@ def _job_of(job_id: str, fields: Mapping[str, str]) -> Job:
     for name in ("status", "lane", "attempt", "worker"):
         if name in fields:
             parsed[name] = fields[name]
-    for name in ("created_at", "started_at", "finished_at"):
+    for name in ("created_at", "sent_at", "started_at", "finished_at"):
         if name in fields:
             parsed[name] = _datetime(fields[name])
     for name, model in JSON_FIELDS.items():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
+from amqp.exceptions import ChannelError
 from celery import Celery
 from kombu.exceptions import OperationalError
 
@@ -26,6 +28,16 @@ PRIORITIES: Mapping[Lane, int] = MappingProxyType({Lane.INTERACTIVE: 0, Lane.BAC
 def queue_of(slug: str) -> str:
     """The queue of a base model; only workers that keep this model warm listen on it."""
     return f"base.{slug}"
+
+
+def messages(celery: Celery, slug: str) -> int:
+    """How many messages wait on the queue of a base model."""
+    with celery.connection_for_read() as connection:
+        channel: Any = connection.default_channel  # kombu's own annotation knows less than its channels can
+        try:
+            return int(channel.queue_declare(queue_of(slug), passive=True).message_count)
+        except ChannelError:  # with Valkey and Redis an empty queue does not exist
+            return 0
 
 
 def send(celery: Celery, store: JobStore, job: Job) -> None:

@@ -7,5 +7,7 @@
 -- ARGV: 1 job id   2 fencing token at the time of sending
 
 if redis.call('HGET', KEYS[1], 'attempt') == ARGV[2] then
+  local time = redis.call('TIME')
+  redis.call('HSET', KEYS[1], 'sent_at', string.format('%.6f', time[1] + time[2] / 1e6))
   redis.call('ZREM', KEYS[2], ARGV[1])
 end

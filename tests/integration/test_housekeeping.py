@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,9 @@ from typing import Any
 import pytest
 
 from tasks.housekeeping import UNSENT_AFTER_S, housekeeping
-from tasks.job import Job, Status
+from tasks.job import Job, Lane, Status
 from tasks.requests import JobRequest
-from tasks.routing import queue_of
+from tasks.routing import messages, queue_of
 from tasks.service import Service
 from tasks.submission import complete, submit
 from tests.support.services import NOBODY, make_service
@@ -24,8 +26,14 @@ def service(broker: Any, valkey_url: str, tmp_path: Path) -> Service:
     return make_service(tmp_path, broker_url=valkey_url, lease_s=LEASE_S, max_attempts=2)
 
 
-def messages(service: Service) -> int:
-    return service.broker.llen(queue_of("demo"))
+def on_queue(service: Service) -> int:
+    return messages(service.celery, "demo")
+
+
+def job_of(message: Any) -> Any:
+    """The id of the job that a message is about."""
+    arguments, _, _ = json.loads(base64.b64decode(json.loads(message)["body"]))
+    return arguments[0]
 
 
 def claimed_by_a_worker_that_dies(service: Service, job: Job) -> None:
@@ -40,7 +48,7 @@ def test_the_job_of_a_dead_worker_is_queued_and_sent_again(service: Service) -> 
     housekeeping(service)
 
     assert service.store.get(job.id).status is Status.QUEUED
-    assert messages(service) == 2
+    assert on_queue(service) == 2
     assert service.store.unsent(older_than_s=0) == []
 
 
@@ -64,7 +72,7 @@ def test_a_job_whose_message_was_never_sent_is_sent(service: Service) -> None:
     housekeeping(service)
     housekeeping(service)
 
-    assert messages(service) == 1
+    assert on_queue(service) == 1
     assert service.store.unsent(older_than_s=0) == []
     assert service.store.get(job.id).status is Status.QUEUED
 
@@ -75,7 +83,7 @@ def test_a_job_that_is_just_being_sent_is_left_alone(service: Service) -> None:
 
     housekeeping(service)
 
-    assert messages(service) == 0
+    assert on_queue(service) == 0
 
 
 def test_a_broker_that_refuses_the_message_does_not_fail_the_submission(service: Service, tmp_path: Path) -> None:
@@ -87,3 +95,35 @@ def test_a_broker_that_refuses_the_message_does_not_fail_the_submission(service:
     job = submit(half, JobRequest(prompt="a red circle"))
 
     assert service.store.unsent(older_than_s=0) == [job]
+
+
+def test_a_job_whose_message_a_worker_took_and_lost_is_sent_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.housekeeping.LOST_AFTER_S", 0.1)
+    jobs = [submit(service, JobRequest(prompt=f"circle {number}")) for number in range(3)]
+    assert job_of(service.broker.rpop(queue_of("demo"))) == jobs[0].id
+
+    time.sleep(0.1)
+    housekeeping(service)
+    housekeeping(service)
+
+    assert on_queue(service) == 3
+    queued = service.broker.lrange(queue_of("demo"), 0, -1)
+    assert sorted(map(job_of, queued)) == sorted(job.id for job in jobs)
+
+
+def test_a_job_whose_message_was_just_taken_is_left_alone(service: Service) -> None:
+    submit(service, JobRequest(prompt="a red circle"))
+    service.broker.rpop(queue_of("demo"))
+
+    housekeeping(service)
+
+    assert on_queue(service) == 0
+
+
+def test_messages_of_both_lanes_are_counted(service: Service) -> None:
+    submit(service, JobRequest(prompt="a red circle"))
+    submit(service, JobRequest(prompt="a red circle"), Lane.BACKFILL)
+
+    assert on_queue(service) == 2
