@@ -11,8 +11,8 @@ from workers.low_rank import Change, LowRank
 Scaled = tuple[Change, float]
 """A change, and the scale of its adapter."""
 
-BLOCK_ELEMENTS = 1 << 20
-"""Large enough to keep every core busy, small enough to stay in its caches."""
+BLOCK_ELEMENTS = 1 << 18
+"""Large enough to keep every core busy, small enough to stay in its caches (measured: docs/decisions/0003)."""
 
 
 def rewrite(weight: torch.Tensor, pristine: torch.Tensor, changes: Sequence[Scaled]) -> None:
@@ -26,7 +26,7 @@ def rewrite(weight: torch.Tensor, pristine: torch.Tensor, changes: Sequence[Scal
     products = [(change, scale) for change, scale in changes if isinstance(change, LowRank)]
     if len(products) < len(changes) or not weight.is_contiguous():
         rewrite_whole(weight, pristine, changes)
-    elif weight.device.type == "cpu" and weight.dtype != torch.float32:
+    elif weight.device.type == "cpu":
         rewrite_by_blocks(weight.flatten(1), pristine.flatten(1), products)
     else:
         rewrite_by_products(weight.flatten(1), pristine.flatten(1), products)
@@ -43,19 +43,21 @@ def rewrite_by_products(
 
 
 def rewrite_by_blocks(weight: torch.Tensor, pristine: torch.Tensor, products: Sequence[tuple[LowRank, float]]) -> None:
-    """The same in float32, a block of rows at a time, and rounded once.
+    """The same a block of rows at a time, so that a block is still in the cache when its products are added.
 
-    A CPU without instructions for bfloat16 multiplies it nearly a hundred times slower than it copies (measured with
-    AVX2: 1280 x 1280, rank 16, 85 to 89 times; in blocks of float32 5 times).
+    Half precision is computed in float32 and rounded once: a CPU without instructions for bfloat16 multiplies it nearly
+    a hundred times slower than it copies.
     """
     rows = max(1, BLOCK_ELEMENTS // weight.shape[1])
-    buffer = torch.empty(min(rows, weight.shape[0]), weight.shape[1], dtype=torch.float32)
+    in_place = weight.dtype == torch.float32
+    buffer = torch.empty(0 if in_place else min(rows, weight.shape[0]), weight.shape[1], dtype=torch.float32)
     for start in range(0, weight.shape[0], rows):
         target, source = weight[start : start + rows], pristine[start : start + rows]
-        block = buffer[: target.shape[0]].copy_(source)
+        block = (target if in_place else buffer[: target.shape[0]]).copy_(source)
         for product, scale in products:
             block.addmm_(product.up[start : start + rows], product.down, alpha=scale * product.scale)
-        target.copy_(block)
+        if not in_place:
+            target.copy_(block)
 
 
 def rewrite_whole(weight: torch.Tensor, pristine: torch.Tensor, changes: Sequence[Scaled]) -> None:
