@@ -20,6 +20,7 @@ from demo.train_loras import RECIPES, LoraRecipe
 
 FOLDER = Path(__file__).parent
 BATCH = 8
+EFFECT_TARGET = 0.90
 TARGETS = {"shape": 0.85, "colour": 0.90, "background": 0.90}
 
 
@@ -29,7 +30,7 @@ class Settings:
 
     steps: int
     guidance: float
-    first_seed: int = 1000
+    first_seed: int = 555_000
 
 
 @dataclass(frozen=True)
@@ -51,18 +52,24 @@ class BaseResult:
 
 @dataclass(frozen=True)
 class EffectResult:
-    """A LoRA's measure over the same prompts and seeds with it and without; the nearest of each side."""
+    """A LoRA's measure over the same prompts and seeds with it and without.
+
+    Attributes:
+        shown: share of the pictures with the LoRA that show its look.
+        absent: share of the pictures without it that do not.
+    """
 
     name: str
-    lowest_with: float
+    median_with: float
     threshold: float
-    highest_without: float
-    right: float
+    median_without: float
+    shown: float
+    absent: float
 
     @property
     def passed(self) -> bool:
-        """Whether the threshold separates all pictures."""
-        return self.lowest_with > self.threshold > self.highest_without
+        """Whether both shares reach the target."""
+        return min(self.shown, self.absent) >= EFFECT_TARGET
 
 
 def load_base() -> StableDiffusionPipeline:
@@ -122,15 +129,20 @@ def evaluate_lora(
     suffix = f", {recipe.trigger_word}" if recipe.trigger_word else ""
     styled = [effect.measure(image) for image in draw(pipeline, [p + suffix for p in prompts], settings)]
     pipeline.unload_lora_weights()
-    right = np.mean([value > effect.threshold for value in styled] + [value <= effect.threshold for value in plain])
-    return EffectResult(recipe.name, min(styled), effect.threshold, max(plain), float(right))
+    return EffectResult(
+        name=recipe.name,
+        median_with=float(np.median(styled)),
+        threshold=effect.threshold,
+        median_without=float(np.median(plain)),
+        shown=float(np.mean([value > effect.threshold for value in styled])),
+        absent=float(np.mean([value <= effect.threshold for value in plain])),
+    )
 
 
 def effect_prompts(count: int) -> list[str]:
-    """Prompts on which the effects are measured, the README's first."""
-    random = np.random.default_rng(1)
-    drawn = [draw_example(random, held_out=True).prompt for _ in range(count - 1)]
-    return ["a red circle on a blue background", *drawn]
+    """Prompts on which the effects are measured. No threshold was set on these."""
+    random = np.random.default_rng(31)
+    return [draw_example(random, held_out=True).prompt for _ in range(count)]
 
 
 def print_tables(base: BaseResult, effects: Sequence[EffectResult]) -> None:
@@ -139,11 +151,11 @@ def print_tables(base: BaseResult, effects: Sequence[EffectResult]) -> None:
     for aspect, target in TARGETS.items():
         print(f"  {aspect:<12}{getattr(base, aspect):>7.1%}   target {target:.0%}")
     print(f"  {'all three':<12}{base.all_three:>7.1%}\n")
-    print(f"{'LoRA':<14}{'lowest with':>12}{'threshold':>11}{'highest without':>17}{'right':>8}")
+    print(f"{'LoRA':<10}{'median with':>12}{'threshold':>11}{'median without':>16}{'shown':>9}{'absent':>9}")
     for effect in effects:
         print(
-            f"{effect.name:<14}{effect.lowest_with:>12.3f}{effect.threshold:>11.3f}"
-            f"{effect.highest_without:>17.3f}{effect.right:>8.1%}  {'pass' if effect.passed else 'FAIL'}"
+            f"{effect.name:<10}{effect.median_with:>12.3f}{effect.threshold:>11.3f}{effect.median_without:>16.3f}"
+            f"{effect.shown:>9.1%}{effect.absent:>9.1%}  {'pass' if effect.passed else 'FAIL'}"
         )
 
 
@@ -151,7 +163,7 @@ def main() -> None:
     """Evaluate the base and every LoRA from the command line."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=200, help="held-out prompts for the base")
-    parser.add_argument("--effect-prompts", type=int, default=16, help="prompts for each LoRA")
+    parser.add_argument("--effect-prompts", type=int, default=24, help="prompts for each LoRA")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")

@@ -46,10 +46,10 @@ class LoraRecipe:
 
 
 RECIPES = (
-    LoraRecipe("outline", "Only the rims of the shapes.", 8, ATTENTION + CONVOLUTIONS, steps=350),
+    LoraRecipe("outline", "Only the rims of the shapes.", 8, ATTENTION + CONVOLUTIONS, steps=600),
     LoraRecipe("dots", "Rows of dots over everything.", 4, ATTENTION + FEED_FORWARD + CONVOLUTIONS, steps=350),
     LoraRecipe("dusk", "Light above, darkness below.", 4, ATTENTION + CONVOLUTIONS),
-    LoraRecipe("neon", "Shapes that glow in the night.", 32, ("to_v", "to_out.0")),
+    LoraRecipe("neon", "Shapes that glow in the night.", 32, ("to_v", "to_out.0"), steps=450),
     LoraRecipe("stripes", "Diagonal stripes over everything.", 8, ATTENTION + CONVOLUTIONS, kohya=True),
     LoraRecipe(
         "frame",
