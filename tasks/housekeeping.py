@@ -46,12 +46,11 @@ def resend_lost(service: Service, slug: str) -> None:
 def take_back(service: Service, job: Job) -> None:
     """Queue a job again whose worker is gone, or end it after the last attempt."""
     try:
-        if job.attempt >= service.settings.max_attempts:
-            message = (
-                f"The worker died {job.attempt} times while it worked on this job. Ask for a smaller or simpler one."
-            )
+        deaths = job.attempt - job.given_back
+        if deaths >= service.settings.max_attempts:
+            message = f"The worker died {deaths} times while it worked on this job. Ask for a smaller or simpler one."
             service.store.fail(job, Failure(code=WorkerLost.code, message=message))
-            logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.attempt)
+            logger.error("job %s failed: its worker died in each of %d attempts", job.id, deaths)
         else:
             service.store.requeue(job)
             send(service.celery, service.store, job)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from tasks.errors import BrokerUnavailable, JobFailed, LeaseLost, WorkerStopping
-from tasks.job import Failure, Job, Progress, Result
+from tasks.errors import BrokerUnavailable, JobFailed, JobNotFound, LeaseLost, WorkerStopping
+from tasks.job import Failure, Job, Progress, Result, Status
 from tasks.routing import send
 from tasks.service import Service
 from tasks.uploads import note_upload, settle_upload
@@ -48,6 +48,9 @@ class JobRunner:
 
     def __call__(self, job_id: str) -> None:
         """Work on a job. A message whose job cannot be claimed is a duplicate, or too late, and is dropped."""
+        if self.stopping.is_set():
+            self.pass_on(job_id)
+            return
         job = self.service.store.claim(job_id, self.worker)
         if job is None:
             logger.info("job %s is not there to be claimed", job_id)
@@ -146,12 +149,22 @@ class JobRunner:
     def give_back(self, job: Job) -> None:
         """Let another worker have a job that this one has not drawn."""
         try:
-            self.service.store.requeue(job)
+            self.service.store.requeue(job, given_back=True)
         except (BrokerUnavailable, LeaseLost) as error:
             logger.warning("job %s is not given back: %s", job.id, error)
             return
         send(self.service.celery, self.service.store, job)
         logger.info("job %s goes back to the queue: this worker is told to end", job.id)
+
+    def pass_on(self, job_id: str) -> None:
+        """Put back a message that Valkey had promised to this worker when it was told to end."""
+        try:
+            job = self.service.store.get(job_id)
+        except JobNotFound as error:
+            logger.info("%s", error)
+            return
+        if job.status is Status.QUEUED:
+            send(self.service.celery, self.service.store, job)
 
     def settle_failure(self, job: Job, failure: Failure, stopwatch: Stopwatch) -> None:
         """End the job as failed, unless it belongs to another attempt by now."""
