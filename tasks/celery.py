@@ -49,6 +49,8 @@ def celery_options(configuration: Settings) -> dict[str, object]:
         "broker_transport_options": {
             "queue_order_strategy": "priority",
             "socket_connect_timeout": 1,
+            # Or whoever sends a message waits for ever for a broker that stands still. Workers ask it anew each second.
+            "socket_timeout": 5,
             "socket_keepalive": True,
         },
         # The default blocks a request for 19 s when the broker is away; the job is recorded and can be sent later.

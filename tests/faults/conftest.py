@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -44,9 +43,8 @@ def ports() -> Ports:
 
 
 @pytest.fixture(scope="session")
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="stokehold-faults-") as name:
-        yield Path(name)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("faults")
 
 
 @pytest.fixture(scope="session")

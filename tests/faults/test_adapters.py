@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from stack.broken_adapters import OTHER_ARCHITECTURE, safetensors
 from tasks.job import Job, Status
-from tasks.service import Service
 from tests.faults.conftest import ADAPTER_MAX_BYTES
 from tests.support.hub import HubServer
 from tests.support.up import ROOT
@@ -54,9 +53,11 @@ BROKEN: Mapping[str, tuple[bytes, str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def worker(nursery: Nursery, parts: object) -> WorkerProcess:
+def worker(nursery: Nursery, parts: object) -> Iterator[WorkerProcess]:
     """One worker for all of them: it must bear every one."""
-    return nursery.start()
+    worker = nursery.start()
+    yield worker
+    worker.kill()
 
 
 @pytest.fixture
@@ -114,9 +115,9 @@ def test_an_altered_file_is_not_kept(
 
 
 def test_a_hub_that_hangs_up_is_asked_for_the_rest(
-    worker: WorkerProcess, submit: Submit, ended: Ended, service: Service, hub: HubServer
+    worker: WorkerProcess, submit: Submit, ended: Ended, hub: HubServer
 ) -> None:
-    hub.add_repository("ada/neon", {"lora.safetensors": WHOLE + b""}, base_model="stokehold/demo")
+    hub.add_repository("ada/neon", {"lora.safetensors": WHOLE}, base_model="stokehold/demo")
     hub.cut_downloads(HEADER)
 
     assert ended(submit(adapters=[{"ref": "ada/neon"}])).status is Status.SUCCEEDED
