@@ -62,7 +62,6 @@ def take_stock(service: Service, accepted: Iterable[str], logs: Iterable[Path], 
     jobs = [job for job_id in ids if (job := find(service, job_id)) is not None]
     by_status = Counter(job.status for job in jobs)
     stored = set(service.storage.list("images/"))
-    named = {image.key for job in jobs for image in job.result.images if image.key}
     lines = [line for log in logs for line in log.read_text("utf-8", "replace").splitlines()]
     ends = Counter(found[1] for line in lines if (found := SUCCEEDED.search(line)))
     prints = {job.result.base.fingerprint for job in jobs if job.result.base}
@@ -73,7 +72,7 @@ def take_stock(service: Service, accepted: Iterable[str], logs: Iterable[Path], 
         canceled=by_status[Status.CANCELED],
         lost=len(ids) - sum(job.status.is_terminal and keys_of(job) <= stored for job in jobs),
         twice=sum(count > 1 for count in ends.values()),
-        orphans=len(stored - named),
+        orphans=sum(not is_named(service, key) for key in stored),
         base_clean=len(prints) <= 1 and not any(CHANGED in line for line in lines),
         faults=dict(faults),
         failures=dict(Counter(job.error.code for job in jobs if job.error)),
@@ -86,6 +85,12 @@ def find(service: Service, job_id: str) -> Job | None:
         return service.store.get(job_id)
     except JobNotFound:
         return None
+
+
+def is_named(service: Service, key: str) -> bool:
+    """Whether an object is a picture of its job; also of one whose submission the API could not acknowledge."""
+    job = find(service, key.split("/")[1])
+    return job is not None and key in keys_of(job)
 
 
 def keys_of(job: Job) -> set[str]:

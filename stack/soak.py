@@ -28,6 +28,7 @@ from stack.supervisor import say_now
 from storage import S3Storage, StorageError
 from tasks.celery import Application
 from tasks.errors import BrokerUnavailable, StokeholdError
+from tasks.job_store import LEASES
 from tasks.service import Service, storage_config
 from tasks.settings import PREFIX, Settings, settings
 from tasks.uploads import UPLOADS
@@ -119,7 +120,9 @@ def at_rest(service: Service, accepted: Sequence[str]) -> bool:
     """Whether nothing is left to be done."""
     try:
         jobs = [find(service, job_id) for job_id in accepted]
-        return all(job is None or job.status.is_terminal for job in jobs) and not service.broker.scard(UPLOADS)
+        ended = all(job is None or job.status.is_terminal for job in jobs)
+        waiting = sum(service.store.waiting(model.slug) for model in service.base_models)
+        return ended and not (waiting or service.broker.zcard(LEASES) or service.broker.scard(UPLOADS))
     except BrokerUnavailable:
         return False
 

@@ -35,32 +35,38 @@ def note_upload(service: Service, lease: Lease) -> None:
     service.broker.sadd(UPLOADS, f"{lease.job_id}/{lease.attempt}")
 
 
-def settle_upload(service: Service, lease: Lease) -> None:
+def settle_upload(service: Service, lease: Lease) -> bool:
     """Remove the images of an attempt that is over, unless they are what its job succeeded with.
 
     Storage that is away is no error: the note stays, and housekeeping comes back to it.
+
+    Returns:
+        whether storage was there, if it was needed.
 
     Raises:
         BrokerUnavailable: nobody can say whether it is over.
     """
     status = status_of(service, lease)
     if status is Status.RUNNING:
-        return
+        return True
     if status is not Status.SUCCEEDED:
         try:
+            service.storage.check()  # a removal waits for a minute; this says within seconds that storage is away
             service.storage.delete(attempt_prefix(lease))
         except StorageError as error:
             logger.warning("images of job %s, attempt %d, are not removed yet: %s", lease.job_id, lease.attempt, error)
             note_upload(service, lease)  # housekeeping may have settled it already, while its worker was frozen
-            return
+            return False
     service.broker.srem(UPLOADS, f"{lease.job_id}/{lease.attempt}")
+    return True
 
 
 def settle_uploads(service: Service) -> None:
-    """Settle whatever has begun to upload and is over: one step of housekeeping."""
+    """Settle whatever has begun to upload and is over, as far as storage is there: one step of housekeeping."""
     for member in cast(set[str], service.broker.smembers(UPLOADS)):
         job_id, _, attempt = member.rpartition("/")
-        settle_upload(service, Lease(job_id=job_id, attempt=int(attempt)))
+        if not settle_upload(service, Lease(job_id=job_id, attempt=int(attempt))):
+            return
 
 
 def status_of(service: Service, lease: Lease) -> Status | None:
