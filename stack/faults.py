@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from stack.parts import Parts
 from tasks.errors import BrokerUnavailable, JobNotFound
@@ -111,7 +112,7 @@ class Faults:
         if not self._accepted:
             return
         job_id = self._choice.choice(self._accepted[-20:])
-        with suppress(OperationalError, BrokerUnavailable, JobNotFound):
+        with suppress(OperationalError, RedisError, BrokerUnavailable, JobNotFound):
             queue = queue_of(self._service.store.get(job_id).spec.base_model)
             for _ in range(DUPLICATES):
                 self._service.celery.send_task(GENERATE, args=(job_id,), queue=queue, priority=0)
