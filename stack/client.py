@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 
@@ -74,6 +75,6 @@ def fetch(request: str | urllib.request.Request) -> bytes:
         with error:
             reason = error.read().decode("utf-8", "replace")
         raise RequestRefused(f"{error.url} answers {error.code}: {reason}") from error
-    except OSError as error:  # URLError and timeouts among them
+    except (OSError, HTTPException) as error:  # URLError and timeouts among the former, answers cut off the latter
         url = request if isinstance(request, str) else request.full_url
         raise ServerSilent(f"{url} does not answer: {error}") from error

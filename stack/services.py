@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from stack.part import Part
 from stack.ports import LOOPBACK
@@ -81,5 +82,5 @@ def answers_celery_ping(broker_url: str, name: str) -> bool:
     with Celery(broker=broker_url, set_as_current=False) as app:
         try:
             return bool(app.control.ping(destination=[name], timeout=0.5))
-        except OperationalError:
+        except (OperationalError, RedisError):  # also of a connection that an earlier broker left in kombu's pool
             return False

@@ -49,11 +49,14 @@ def celery_options(configuration: Settings) -> dict[str, object]:
         "broker_transport_options": {
             "queue_order_strategy": "priority",
             "socket_connect_timeout": 1,
+            # Or whoever sends a message waits for ever for a broker that stands still. Workers ask it anew each second.
+            "socket_timeout": 5,
             "socket_keepalive": True,
         },
         # The default blocks a request for 19 s when the broker is away; the job is recorded and can be sent later.
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # by default a worker ends after a hundred, within an hour
         "beat_schedule": {
             routing.HOUSEKEEPING: {
                 "task": routing.HOUSEKEEPING,

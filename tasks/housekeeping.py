@@ -8,6 +8,7 @@ from tasks.errors import LeaseLost, WorkerLost
 from tasks.job import Failure, Job
 from tasks.routing import messages, send
 from tasks.service import Service
+from tasks.uploads import settle_uploads
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +21,14 @@ LOST_AFTER_S = 5.0
 
 
 def housekeeping(service: Service) -> None:
-    """One round: take back jobs whose lease has lapsed, then send those that have no message on their queue."""
+    """One round: take back jobs whose lease has lapsed, send those that have no message, remove what they left."""
     for job in service.store.lapsed():
         take_back(service, job)
     for job in service.store.unsent(UNSENT_AFTER_S):
         send(service.celery, service.store, job)
     for model in service.base_models:
         resend_lost(service, model.slug)
+    settle_uploads(service)
 
 
 def resend_lost(service: Service, slug: str) -> None:
@@ -44,12 +46,11 @@ def resend_lost(service: Service, slug: str) -> None:
 def take_back(service: Service, job: Job) -> None:
     """Queue a job again whose worker is gone, or end it after the last attempt."""
     try:
-        if job.attempt >= service.settings.max_attempts:
-            message = (
-                f"The worker died {job.attempt} times while it worked on this job. Ask for a smaller or simpler one."
-            )
+        deaths = job.attempt - job.given_back
+        if deaths >= service.settings.max_attempts:
+            message = f"The worker died {deaths} times while it worked on this job. Ask for a smaller or simpler one."
             service.store.fail(job, Failure(code=WorkerLost.code, message=message))
-            logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.attempt)
+            logger.error("job %s failed: its worker died in each of %d attempts", job.id, deaths)
         else:
             service.store.requeue(job)
             send(service.celery, service.store, job)

@@ -129,13 +129,16 @@ class JobStore:
         fields = {"error": failure.model_dump_json(), "timings": timings.model_dump_json()}
         self._step(job, Status.FAILED, fields, fenced=True)
 
-    def requeue(self, job: Job) -> None:
-        """Give the job back, to be sent again.
+    def requeue(self, job: Job, *, given_back: bool = False) -> None:
+        """Queue the job once more, to be sent again.
+
+        Args:
+            given_back: its worker lives and only ends; the attempt does not count as one that the job has killed.
 
         Raises:
             LeaseLost: another attempt owns the job.
         """
-        self._step(job, Status.QUEUED, {}, fenced=True)
+        self._step(job, Status.QUEUED, {"given_back": str(job.given_back + given_back)}, fenced=True)
 
     def lapsed(self) -> list[Job]:
         """Running jobs whose worker gave no sign of life for the length of a lease."""
@@ -238,7 +241,7 @@ def _datetime(seconds: str) -> datetime:
 def _job_of(job_id: str, fields: Mapping[str, str]) -> Job:
     """Build a job from its hash; a field that is not there yet keeps the model's default."""
     parsed: dict[str, object] = {}
-    for name in ("status", "lane", "attempt", "worker"):
+    for name in ("status", "lane", "attempt", "given_back", "worker"):
         if name in fields:
             parsed[name] = fields[name]
     for name in ("created_at", "sent_at", "started_at", "finished_at"):

@@ -67,10 +67,12 @@ class Settings(BaseSettings):
 
     adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory of a worker for parsed adapters")
     adapter_disk_bytes: PositiveInt = Field(50 << 30, description="disk for adapters from the Hub, in the Hub's cache")
+    adapter_max_bytes: PositiveInt = Field(4 << 30, description="the largest adapter file that a worker reads")
     check_every_swaps: PositiveInt = Field(100, description="swaps between two checks that the base is bit-identical")
 
     lease_s: PositiveFloat = Field(15, description="seconds of silence after which a worker loses a job")
     housekeeping_s: PositiveFloat = Field(5, description="seconds between two rounds of housekeeping")
+    storage_patience_s: NonNegativeFloat = Field(120, description="seconds that a drawn job waits for storage")
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
     retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")

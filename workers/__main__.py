@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     app.runner = runner
 
     def stop(**_: object) -> None:
+        if runner.stopping.is_set():
+            runner.urgent.set()
         runner.stopping.set()
 
     worker_shutting_down.connect(stop)

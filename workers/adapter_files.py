@@ -16,37 +16,47 @@ from huggingface_hub.errors import (
 from tasks.adapter_folder import AdapterFolders, file_sha256
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
+from workers.hub_blob import is_damaged
+
+UNBOUNDED = 2**63
 
 
 def fetch(
-    adapter: ResolvedAdapter, folders: AdapterFolders, *, api: HfApi | None = None, cache_dir: Path | None = None
+    adapter: ResolvedAdapter,
+    folders: AdapterFolders,
+    *,
+    api: HfApi | None = None,
+    cache_dir: Path | None = None,
+    max_bytes: int = UNBOUNDED,
 ) -> Path:
     """The adapter's file on this machine, downloaded unless it is there already.
 
     Args:
         api: the Hub to ask; None means ``HF_ENDPOINT`` with ``HF_TOKEN``, as its client reads them.
         cache_dir: where downloads are kept; None means the Hub client's own cache (``HF_HUB_CACHE``).
+        max_bytes: the largest file that is downloaded or read.
 
     Raises:
-        AdapterFetchFailed: the file cannot be had, or is not the one that the job was submitted with.
+        AdapterFetchFailed: the file cannot be had, is too large, or is not the one that the job was submitted with.
     """
     match adapter.source:
         case AdapterSource.FOLDER:
-            return fetch_from_folder(adapter, folders)
+            return fetch_from_folder(adapter, folders, max_bytes)
         case AdapterSource.HUB:
-            return fetch_from_hub(adapter, api or HfApi(), cache_dir)
+            return fetch_from_hub(adapter, api or HfApi(), cache_dir, max_bytes)
 
 
-def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders) -> Path:
+def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders, max_bytes: int) -> Path:
     """The file of a local adapter, if it still has the content that the job was submitted with.
 
     Raises:
-        AdapterFetchFailed: it was removed or changed since, or this worker cannot read it.
+        AdapterFetchFailed: it is too large, was removed or changed since, or this worker cannot read it.
     """
     path = folders.find(adapter.repository)
     if path is None:
         raise AdapterFetchFailed(f"Adapter {adapter.ref!r} is not in this worker's folders. Submit with another one.")
     try:
+        require_small(path.stat().st_size, max_bytes, adapter.ref)
         digest = file_sha256(path)
     except OSError as error:
         raise AdapterFetchFailed(
@@ -59,19 +69,18 @@ def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders) -> Path
     return path
 
 
-def fetch_from_hub(adapter: ResolvedAdapter, api: HfApi, cache_dir: Path | None) -> Path:
+def fetch_from_hub(adapter: ResolvedAdapter, api: HfApi, cache_dir: Path | None, max_bytes: int) -> Path:
     """The file of an adapter on the Hub at its commit; the Hub is not asked about a file that is in the cache.
 
     The Hub's client resumes a download that breaks off, and tries again for half a minute if the Hub does not answer.
 
     Raises:
-        AdapterFetchFailed: the file is gone, the Hub does not answer, or the cache cannot be written.
+        AdapterFetchFailed: the file is gone, too large or damaged, the Hub does not answer, or the cache cannot be
+            written.
     """
     file = f"{adapter.repository}@{adapter.commit[:8]}:{adapter.weight_name}"
     try:
-        return Path(
-            api.hf_hub_download(adapter.repository, adapter.weight_name, revision=adapter.commit, cache_dir=cache_dir)
-        )
+        return download(adapter, api, cache_dir, max_bytes)
     except (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError) as error:
         raise AdapterFetchFailed(
             f"{file} can no longer be read on the Hub: it was removed, made private or gated. Submit with another one."
@@ -83,3 +92,37 @@ def fetch_from_hub(adapter: ResolvedAdapter, api: HfApi, cache_dir: Path | None)
         raise AdapterFetchFailed(
             f"The worker cannot store {file}: {error}. Its operator should check the Hub cache (HF_HOME) and its disk."
         ) from error
+
+
+def download(adapter: ResolvedAdapter, api: HfApi, cache_dir: Path | None, max_bytes: int) -> Path:
+    """Ask how large the file is, download it, and see that it is the one that the Hub has at this commit.
+
+    Raises:
+        AdapterFetchFailed: it is too large, or its content is not the one that the Hub names.
+        OSError, ValueError: whatever the Hub's client raises.
+    """
+    name, file = adapter.repository, adapter.weight_name
+    ahead = api.hf_hub_download(name, file, revision=adapter.commit, cache_dir=cache_dir, dry_run=True)
+    require_small(ahead.file_size or 0, max_bytes, adapter.ref)
+    path = Path(api.hf_hub_download(name, file, revision=adapter.commit, cache_dir=cache_dir))
+    if is_damaged(path):
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        raise AdapterFetchFailed(
+            f"The file of adapter {adapter.ref!r} is not the one that the Hub names: its checksum is another. It was "
+            "damaged on its way, or altered; submit the job again, and tell its author if that does not help."
+        )
+    return path
+
+
+def require_small(size: int, max_bytes: int, ref: str) -> None:
+    """Refuse a file before it is downloaded or read.
+
+    Raises:
+        AdapterFetchFailed: it is larger than this service takes.
+    """
+    if size > max_bytes:
+        raise AdapterFetchFailed(
+            f"The file of adapter {ref!r} has {size} bytes, and this service takes at most {max_bytes}. Use an adapter "
+            "of a smaller rank, or ask the operator to raise STOKEHOLD_ADAPTER_MAX_BYTES."
+        )

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from PIL.Image import Image
 
-from tasks.errors import DrawingFailed, OutOfMemory, WorkerStopping
+from tasks.errors import DrawingFailed, WorkerStopping
 from tasks.job import AdapterReceipt, BaseReceipt, JobSpec, Progress
 from workers.adapter_parser import first_line
+from workers.memory import is_out_of_memory, memory_errors
 from workers.merge_engine import AdapterSet
 from workers.schedulers import fresh_scheduler
 from workers.stopwatch import Stage, Stopwatch
@@ -53,16 +54,16 @@ def draw(
     """Draw the pictures of a job, one after another, each from its own seed.
 
     Raises:
-        WorkerStopping: the worker is told to end before it begins.
+        WorkerStopping: the worker is told to end before it begins, or by ``report``.
         AdapterLoadFailed: diffusers' own loader refuses an adapter; the base is pristine again.
         OutOfMemory: the device is too small for this job.
         DrawingFailed: the pipeline raised.
     """
     with warm.lock.turn(partial(refuse_when, stopping)):
-        with stopwatch.measure(Stage.SWAP):
+        with stopwatch.measure(Stage.SWAP), memory_errors():
             stopwatch.swap_way = warm.swap(adapters)
         engine, base = warm.base.engine, warm.receipt()
-        with stopwatch.measure(Stage.DRAW):
+        with stopwatch.measure(Stage.DRAW), memory_errors():
             pictures = tuple(draw_one(warm, spec, number, report) for number in range(spec.image_count))
     return Drawing(pictures, tuple(engine.receipt(adapter) for adapter in adapters), base)
 
@@ -83,7 +84,8 @@ def draw_one(warm: WarmPipeline, spec: JobSpec, number: int, report: Report) -> 
     The noise comes from a generator on the CPU, so that one seed gives one picture on any device.
 
     Raises:
-        OutOfMemory, DrawingFailed: as in ``draw``.
+        DrawingFailed: as in ``draw``.
+        RuntimeError, MemoryError: there was no memory left.
     """
     pipeline = warm.base.pipeline
     pipeline.scheduler = fresh_scheduler(warm.base.scheduler, spec.scheduler)
@@ -105,9 +107,9 @@ def draw_one(warm: WarmPipeline, spec: JobSpec, number: int, report: Report) -> 
             generator=torch.Generator("cpu").manual_seed(seed),
             callback_on_step_end=on_step_end,
         )
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory("The device ran out of memory. Ask for a smaller width and height.") from error
     except (RuntimeError, ValueError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise DrawingFailed(f"The pipeline could not draw this: {first_line(error)}") from error
     flagged = bool((getattr(output, "nsfw_content_detected", None) or [False])[0])
     return Picture(output.images[0], seed, flagged)

@@ -28,14 +28,14 @@ def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
 
 
 def load_adapter(
-    folders: AdapterFolders, disk: DiskCache, warm: WarmPipeline, adapter: ResolvedAdapter
+    folders: AdapterFolders, disk: DiskCache, warm: WarmPipeline, max_bytes: int, adapter: ResolvedAdapter
 ) -> LoadedAdapter:
-    """Fetch an adapter's file, make room for it on disk, and parse it.
+    """Fetch an adapter's file of at most ``max_bytes``, make room for it on disk, and parse it.
 
     Raises:
         AdapterFetchFailed, AdapterLoadFailed: as in ``prepare``.
     """
-    path = fetch(adapter, folders, cache_dir=disk.folder)
+    path = fetch(adapter, folders, cache_dir=disk.folder, max_bytes=max_bytes)
     if adapter.source is AdapterSource.HUB:
         disk.note_use(adapter.repository, path)
         disk.make_room()

@@ -7,27 +7,36 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-from tasks.errors import BrokerUnavailable, JobFailed, LeaseLost, WorkerStopping
-from tasks.job import Failure, Job, Progress, Result
+from tasks.errors import BrokerUnavailable, JobFailed, JobNotFound, LeaseLost, WorkerStopping
+from tasks.job import Failure, Job, Progress, Result, Status
 from tasks.routing import send
 from tasks.service import Service
+from tasks.uploads import note_upload, settle_upload
 from workers.adapter_cache import AdapterCache
 from workers.draw import draw
 from workers.heartbeat import Heartbeat
+from workers.patience import Patience
 from workers.prepare import prepare
-from workers.publish import attempt_prefix, publish
+from workers.publish import publish
 from workers.stopwatch import Stage, Stopwatch
 from workers.warm_pipeline import WarmPipeline
 
 logger = logging.getLogger(__name__)
 
 PROGRESS_PERIOD_S = 0.25
+STORE_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True)
 class JobRunner:
-    """The runner that a worker installs. Called from several threads at once; the device is used by one."""
+    """The runner that a worker installs. Called from several threads at once; the device is used by one.
+
+    Attributes:
+        stopping: the worker is told to end: what is being drawn is finished, what only waits goes back.
+        urgent: it is told so once more: what is being drawn goes back, too.
+    """
 
     service: Service
     warm: WarmPipeline
@@ -35,9 +44,13 @@ class JobRunner:
     heartbeat: Heartbeat
     worker: str
     stopping: threading.Event = field(default_factory=threading.Event)
+    urgent: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, job_id: str) -> None:
         """Work on a job. A message whose job cannot be claimed is a duplicate, or too late, and is dropped."""
+        if self.stopping.is_set():
+            self.pass_on(job_id)
+            return
         job = self.service.store.claim(job_id, self.worker)
         if job is None:
             logger.info("job %s is not there to be claimed", job_id)
@@ -46,13 +59,14 @@ class JobRunner:
         with self.heartbeat.keeping(job.lease):
             try:
                 result = self.work(job, stopwatch)
-                self.service.store.succeed(job, result, stopwatch.timings)
+                self.insist(partial(self.service.store.succeed, job, result, stopwatch.timings))
                 logger.info("job %s succeeded: %s", job.id, stopwatch.timings)
             except WorkerStopping:
                 self.give_back(job)
             except LeaseLost as error:
                 logger.warning("%s", error)
-                self.service.storage.delete(attempt_prefix(job))
+            except BrokerUnavailable as error:
+                logger.warning("job %s is left to its lease: %s", job.id, error)
             except JobFailed as error:
                 logger.warning("job %s failed: %s", job.id, error)
                 self.settle_failure(job, Failure(code=error.code, message=str(error)), stopwatch)
@@ -60,6 +74,7 @@ class JobRunner:
                 logger.exception("job %s failed", job.id)
                 message = "The worker met an error that it does not know. Its log says more under this job's id."
                 self.settle_failure(job, Failure(code=JobFailed.code, message=message), stopwatch)
+        self.clean_up(job)
 
     def work(self, job: Job, stopwatch: Stopwatch) -> Result:
         """The three stages.
@@ -67,6 +82,8 @@ class JobRunner:
         Raises:
             JobFailed: a stage cannot be done; the error's code and sentence are for the submitter.
             LeaseLost: another attempt owns the job.
+            WorkerStopping: the worker is told to end, and the job goes back.
+            BrokerUnavailable: the same, and the job store is away.
         """
         with stopwatch.measure(Stage.ADAPTER):
             adapters = prepare(self.adapters, job.spec)
@@ -74,18 +91,22 @@ class JobRunner:
             self.warm, job.spec, adapters, report=self.reporter(job), stopwatch=stopwatch, stopping=self.stopping
         )
         with stopwatch.measure(Stage.PUBLISH):
-            images = publish(self.service.storage, self.service.settings.image_format, job, drawing.pictures)
+            self.insist(partial(note_upload, self.service, job.lease))
+            patience = Patience(self.service.settings.storage_patience_s, partial(self.pause, job))
+            images = publish(self.service.storage, self.service.settings.image_format, job, drawing.pictures, patience)
         return Result(images=images, receipts=drawing.receipts, base=drawing.base)
 
     def reporter(self, job: Job, clock: Callable[[], float] = time.monotonic) -> Callable[[Progress], None]:
         """Tells the store of the drawing's progress, at most four times a second and at the last step.
 
-        The callable raises ``LeaseLost`` and so ends the drawing.
+        The callable raises ``LeaseLost`` or ``WorkerStopping`` and so ends the drawing.
         """
         last = clock() - PROGRESS_PERIOD_S
 
         def report(progress: Progress) -> None:
             nonlocal last
+            if self.urgent.is_set():
+                raise WorkerStopping("The worker is told twice to end while it draws.")
             if clock() - last < PROGRESS_PERIOD_S and progress.step < progress.of:
                 return
             last = clock()
@@ -96,19 +117,68 @@ class JobRunner:
 
         return report
 
+    def pause(self, job: Job, seconds: float) -> None:
+        """Wait for storage, and notice that there is no reason to wait any longer.
+
+        Raises:
+            WorkerStopping: the worker is told to end; another one may reach storage.
+            LeaseLost: another attempt owns the job.
+        """
+        if self.stopping.wait(seconds):
+            raise WorkerStopping("The worker is told to end while it waits for storage.")
+        try:
+            self.service.store.renew(job.lease)
+        except BrokerUnavailable as error:
+            logger.warning("job %s waits for storage, and the job store is away: %s", job.id, error)
+
+    def insist(self, step: Callable[[], None]) -> None:
+        """Take a step in the job store, waiting for a store that is away: the pictures are drawn.
+
+        Raises:
+            BrokerUnavailable: it is away and the worker is told to end.
+            LeaseLost: another attempt owns the job.
+        """
+        while True:
+            try:
+                return step()
+            except BrokerUnavailable as error:
+                logger.warning("trying again in %g s: %s", STORE_AGAIN_S, error)
+                if self.stopping.wait(STORE_AGAIN_S):
+                    raise
+
     def give_back(self, job: Job) -> None:
-        """Let another worker have a job that this one has not begun to draw."""
-        self.service.store.requeue(job)
+        """Let another worker have a job that this one has not drawn."""
+        try:
+            self.service.store.requeue(job, given_back=True)
+        except (BrokerUnavailable, LeaseLost) as error:
+            logger.warning("job %s is not given back: %s", job.id, error)
+            return
         send(self.service.celery, self.service.store, job)
         logger.info("job %s goes back to the queue: this worker is told to end", job.id)
+
+    def pass_on(self, job_id: str) -> None:
+        """Put back a message that Valkey had promised to this worker when it was told to end."""
+        try:
+            job = self.service.store.get(job_id)
+        except JobNotFound as error:
+            logger.info("%s", error)
+            return
+        if job.status is Status.QUEUED:
+            send(self.service.celery, self.service.store, job)
 
     def settle_failure(self, job: Job, failure: Failure, stopwatch: Stopwatch) -> None:
         """End the job as failed, unless it belongs to another attempt by now."""
         try:
-            self.service.store.fail(job, failure, stopwatch.timings)
-        except LeaseLost as error:
+            self.insist(partial(self.service.store.fail, job, failure, stopwatch.timings))
+        except (BrokerUnavailable, LeaseLost) as error:
             logger.warning("%s", error)
-        self.service.storage.delete(attempt_prefix(job))
+
+    def clean_up(self, job: Job) -> None:
+        """Leave no image behind that is not the job's."""
+        try:
+            settle_upload(self.service, job.lease)
+        except BrokerUnavailable as error:
+            logger.warning("images of job %s are left to housekeeping: %s", job.id, error)
 
 
 def queued_seconds(job: Job) -> float:

@@ -34,7 +34,7 @@ def warm_up(
     pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
     warm = WarmPipeline(load, pristine_device=pristine_device, check_every=service.settings.check_every_swaps)
     disk = DiskCache(Path(HF_HUB_CACHE), service.settings.adapter_disk_bytes)
-    load_one = partial(load_adapter, service.adapter_folders, disk, warm)
+    load_one = partial(load_adapter, service.adapter_folders, disk, warm, service.settings.adapter_max_bytes)
     adapters = AdapterCache(load_one, max_bytes=service.settings.adapter_memory_bytes)
 
     def note() -> WorkerNote:

@@ -40,6 +40,7 @@ class HubServer:
         self._repositories: dict[str, Repository] = {}
         self._failures: list[Answer] = []
         self._cuts: list[int] = []
+        self._altered = 0
         self._speaking = Event()
         self._speaking.set()
         self._asked = Event()
@@ -94,6 +95,10 @@ class HubServer:
         """Hang up within the next downloads: in the first after so many bytes, in the second after so many ..."""
         self._cuts += after_bytes
 
+    def alter_downloads(self, times: int) -> None:
+        """Send other bytes than the files have in the next downloads, as many as there should be."""
+        self._altered += times
+
     @contextmanager
     def silent(self) -> Iterator[Event]:
         """Accept requests and say nothing, until the end of ``with``; the event is set once a request waits."""
@@ -122,7 +127,12 @@ class HubServer:
 
     def sent_part(self, request: Request, body: bytes) -> bytes:
         """As much of a body as goes out before the Hub hangs up."""
-        if self._cuts and DOWNLOAD.fullmatch(request.path):
+        if not DOWNLOAD.fullmatch(request.path):
+            return body
+        if self._altered:
+            self._altered -= 1
+            return bytes(len(body))
+        if self._cuts:
             return body[: self._cuts.pop(0)]
         return body
 

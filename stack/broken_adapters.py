@@ -1,0 +1,37 @@
+"""Adapters that cannot be used, as they are met in the wild; with whole headers, so that a catalogue has them."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+Shapes = Mapping[str, Sequence[int]]
+
+OTHER_ARCHITECTURE: Shapes = {
+    f"unet.down_blocks.2.attentions.1.transformer_blocks.9.attn1.{layer}.lora_{factor}.weight": shape
+    for layer in ("to_q", "to_k", "to_v")
+    for factor, shape in (("A", (4, 1280)), ("B", (1280, 4)))
+}
+NO_LORA: Shapes = {"model.embed.weight": (8, 8)}
+
+
+def write_broken(folder: Path) -> Path:
+    """Write each of them with a sidecar that claims the demo base; the folder."""
+    folder.mkdir(parents=True)
+    for name, shapes in (("other-architecture", OTHER_ARCHITECTURE), ("no-lora", NO_LORA)):
+        (folder / f"{name}.safetensors").write_bytes(safetensors(shapes))
+        (folder / f"{name}.toml").write_text('base_model = "demo"\n', "utf-8")
+    return folder
+
+
+def safetensors(shapes: Shapes) -> bytes:
+    """A whole safetensors file of zeros in these shapes."""
+    header: dict[str, object] = {}
+    end = 0
+    for key, (rows, columns) in shapes.items():
+        begin, end = end, end + rows * columns * 4
+        header[key] = {"dtype": "F32", "shape": [rows, columns], "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(end)

@@ -1,0 +1,98 @@
+"""What came of every job of a soak: nothing may be lost, done twice or left over."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tasks.errors import JobNotFound
+from tasks.job import Job, Status
+from tasks.service import Service
+
+SUCCEEDED = re.compile(r"job (\w+) succeeded: ")
+CHANGED = "weights of the base have changed"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The sum of a soak.
+
+    Attributes:
+        submitted: jobs that the API has acknowledged.
+        lost: those without a record, without an end, or without the pictures that their record names.
+        twice: those that workers took to their end more than once.
+        orphans: objects in storage that no record names.
+        base_clean: whether no worker ever found its base changed, and all drew with the same one.
+        faults: how often each kind was done.
+        failures: how many jobs failed with which code.
+    """
+
+    submitted: int
+    succeeded: int
+    failed: int
+    canceled: int
+    lost: int
+    twice: int
+    orphans: int
+    base_clean: bool
+    faults: Mapping[str, int]
+    failures: Mapping[str, int]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the service kept its promise."""
+        ended = self.succeeded + self.failed + self.canceled
+        return not (self.lost or self.twice or self.orphans) and self.base_clean and ended == self.submitted
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+def take_stock(service: Service, accepted: Iterable[str], logs: Iterable[Path], faults: Mapping[str, int]) -> Ledger:
+    """Compare the records, the storage and the workers' logs when all is over.
+
+    Raises:
+        BrokerUnavailable, StorageError: a server is away.
+    """
+    ids = tuple(accepted)
+    jobs = [job for job_id in ids if (job := find(service, job_id)) is not None]
+    by_status = Counter(job.status for job in jobs)
+    stored = set(service.storage.list("images/"))
+    lines = [line for log in logs for line in log.read_text("utf-8", "replace").splitlines()]
+    ends = Counter(found[1] for line in lines if (found := SUCCEEDED.search(line)))
+    prints = {job.result.base.fingerprint for job in jobs if job.result.base}
+    return Ledger(
+        submitted=len(ids),
+        succeeded=by_status[Status.SUCCEEDED],
+        failed=by_status[Status.FAILED],
+        canceled=by_status[Status.CANCELED],
+        lost=len(ids) - sum(job.status.is_terminal and keys_of(job) <= stored for job in jobs),
+        twice=sum(count > 1 for count in ends.values()),
+        orphans=sum(not is_named(service, key) for key in stored),
+        base_clean=len(prints) <= 1 and not any(CHANGED in line for line in lines),
+        faults=dict(faults),
+        failures=dict(Counter(job.error.code for job in jobs if job.error)),
+    )
+
+
+def find(service: Service, job_id: str) -> Job | None:
+    """The job, if its record is there."""
+    try:
+        return service.store.get(job_id)
+    except JobNotFound:
+        return None
+
+
+def is_named(service: Service, key: str) -> bool:
+    """Whether an object is a picture of its job; also of one whose submission the API could not acknowledge."""
+    job = find(service, key.split("/")[1])
+    return job is not None and key in keys_of(job)
+
+
+def keys_of(job: Job) -> set[str]:
+    """The objects that a job's record names."""
+    return {image.key for image in job.result.images if image.key}

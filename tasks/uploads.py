@@ -1,0 +1,78 @@
+"""Which attempts may have left images in storage: noted before the first upload, settled when the attempt is over.
+
+A worker that is killed cannot clean up behind itself, and storage that is away cannot be cleaned. So the note outlives
+both, and housekeeping settles what its worker did not.
+
+    stokehold:uploads   set   `<job>/<attempt>` of attempts that have begun to upload
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import cast
+
+from storage import StorageError
+from tasks.errors import JobNotFound
+from tasks.job import Lease, Status
+from tasks.service import Service
+
+logger = logging.getLogger(__name__)
+
+UPLOADS = "stokehold:uploads"
+
+
+def attempt_prefix(lease: Lease) -> str:
+    """Where the images of one attempt lie. Another attempt has its own place, so neither can spoil the other's."""
+    return f"images/{lease.job_id}/{lease.attempt}/"
+
+
+def note_upload(service: Service, lease: Lease) -> None:
+    """Note that this attempt is about to put images into storage.
+
+    Raises:
+        BrokerUnavailable: it is not noted.
+    """
+    service.broker.sadd(UPLOADS, f"{lease.job_id}/{lease.attempt}")
+
+
+def settle_upload(service: Service, lease: Lease) -> bool:
+    """Remove the images of an attempt that is over, unless they are what its job succeeded with.
+
+    Storage that is away is no error: the note stays, and housekeeping comes back to it.
+
+    Returns:
+        whether storage was there, if it was needed.
+
+    Raises:
+        BrokerUnavailable: nobody can say whether it is over.
+    """
+    status = status_of(service, lease)
+    if status is Status.RUNNING:
+        return True
+    if status is not Status.SUCCEEDED:
+        try:
+            service.storage.check()  # a removal waits for a minute; this says within seconds that storage is away
+            service.storage.delete(attempt_prefix(lease))
+        except StorageError as error:
+            logger.warning("images of job %s, attempt %d, are not removed yet: %s", lease.job_id, lease.attempt, error)
+            note_upload(service, lease)  # housekeeping may have settled it already, while its worker was frozen
+            return False
+    service.broker.srem(UPLOADS, f"{lease.job_id}/{lease.attempt}")
+    return True
+
+
+def settle_uploads(service: Service) -> None:
+    """Settle whatever has begun to upload and is over, as far as storage is there: one step of housekeeping."""
+    for member in cast(set[str], service.broker.smembers(UPLOADS)):
+        job_id, _, attempt = member.rpartition("/")
+        if not settle_upload(service, Lease(job_id=job_id, attempt=int(attempt))):
+            return
+
+
+def status_of(service: Service, lease: Lease) -> Status | None:
+    """Where the job stands, if it still is this attempt's; else None."""
+    try:
+        job = service.store.get(lease.job_id)
+    except JobNotFound:
+        return None
+    return job.status if job.attempt == lease.attempt else None

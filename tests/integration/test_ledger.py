@@ -1,0 +1,83 @@
+"""The ledger of a soak sees what went wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stack.ledger import Ledger, take_stock
+from storage import S3Config
+from tasks.job import BaseReceipt, Failure, Job, Result, StoredImage, Timings
+from tasks.service import Service
+from tests.support.jobs import SPEC
+from tests.support.services import make_service
+
+
+@pytest.fixture
+def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
+    return make_service(
+        tmp_path,
+        broker_url=valkey_url,
+        s3_endpoint=bucket.endpoint,
+        s3_bucket=bucket.bucket,
+        s3_access_key=bucket.access_key,
+        s3_secret_key=bucket.secret_key,
+    )
+
+
+def claimed(service: Service) -> Job:
+    job = service.store.claim(service.store.create(SPEC).id, "worker")
+    assert job is not None
+    return job
+
+
+def succeeded(service: Service, *, fingerprint: str = "a", stored: bool = True) -> Job:
+    job = claimed(service)
+    key = f"images/{job.id}/1/0.png"
+    if stored:
+        service.storage.put(key, b"picture", content_type="image/png")
+    image = StoredImage(key=key, width=64, height=64, bytes=7, sha256="0", seed=1)
+    base = BaseReceipt(fingerprint=fingerprint, swaps_since_check=0)
+    service.store.succeed(job, Result(images=(image,), base=base), Timings())
+    return job
+
+
+def stock(service: Service, tmp_path: Path, *ids: str, log: str = "") -> Ledger:
+    (tmp_path / "log").write_text(log, "utf-8")
+    return take_stock(service, ids, [tmp_path / "log"], {"worker_killed": 1})
+
+
+def test_a_soak_in_which_every_job_ended_once_is_clean(service: Service, tmp_path: Path) -> None:
+    done, failed = succeeded(service), claimed(service)
+    service.store.fail(failed, Failure(code="adapter_load_failed", message="No."))
+
+    ledger = stock(service, tmp_path, done.id, failed.id, log=f"INFO workers.runner: job {done.id} succeeded: queued=1")
+
+    assert ledger.is_clean
+    assert (ledger.submitted, ledger.succeeded, ledger.failed, ledger.canceled) == (2, 1, 1, 0)
+    assert ledger.failures == {"adapter_load_failed": 1}
+
+
+def test_a_job_without_record_end_or_picture_is_lost(service: Service, tmp_path: Path) -> None:
+    ledger = stock(service, tmp_path, "forgotten", claimed(service).id, succeeded(service, stored=False).id)
+
+    assert ledger.lost == 3
+    assert not ledger.is_clean
+
+
+def test_a_second_end_and_a_picture_without_a_job_are_seen(service: Service, tmp_path: Path) -> None:
+    job = succeeded(service)
+    service.storage.put(f"images/{job.id}/2/0.png", b"picture", content_type="image/png")
+
+    ledger = stock(service, tmp_path, job.id, log=f"job {job.id} succeeded: 1\njob {job.id} succeeded: 2")
+
+    assert (ledger.twice, ledger.orphans, ledger.is_clean) == (1, 1, False)
+
+
+def test_a_base_that_changed_is_seen(service: Service, tmp_path: Path) -> None:
+    job = succeeded(service)
+
+    assert not stock(service, tmp_path, job.id, log="3 weights of the base have changed, such as unet.a").base_clean
+    assert not stock(service, tmp_path, job.id, succeeded(service, fingerprint="b").id).base_clean

@@ -1,0 +1,101 @@
+"""Images that an attempt left in storage: removed once it is over, kept if they are the job's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import S3Config
+from tasks.housekeeping import housekeeping
+from tasks.job import Failure, Job, Result, StoredImage, Timings
+from tasks.service import Service
+from tasks.uploads import UPLOADS, attempt_prefix, note_upload, settle_uploads
+from tests.support.jobs import SPEC
+from tests.support.services import NOBODY, make_service
+
+
+@pytest.fixture
+def settings(broker: Any, valkey_url: str, bucket: S3Config) -> dict[str, Any]:
+    return {
+        "broker_url": valkey_url,
+        "s3_endpoint": bucket.endpoint,
+        "s3_bucket": bucket.bucket,
+        "s3_access_key": bucket.access_key,
+        "s3_secret_key": bucket.secret_key,
+    }
+
+
+@pytest.fixture
+def service(settings: dict[str, Any], tmp_path: Path) -> Service:
+    return make_service(tmp_path, **settings)
+
+
+def uploading(service: Service) -> Job:
+    """A job one of whose pictures is in storage."""
+    job = service.store.claim(service.store.create(SPEC).id, "worker")
+    assert job is not None
+    note_upload(service, job.lease)
+    service.storage.put(f"{attempt_prefix(job.lease)}0.png", b"picture", content_type="image/png")
+    return job
+
+
+def images(service: Service, job: Job) -> list[str]:
+    return list(service.storage.list(f"images/{job.id}/"))
+
+
+def noted(service: Service) -> int:
+    count: Any = service.broker.scard(UPLOADS)
+    return int(count)
+
+
+def test_images_of_an_attempt_that_failed_are_removed(service: Service) -> None:
+    job = uploading(service)
+    service.store.fail(job, Failure(code="failed", message="No."))
+
+    housekeeping(service)
+
+    assert images(service, job) == []
+    assert noted(service) == 0
+
+
+def test_only_the_images_of_the_attempt_that_succeeded_are_kept(service: Service) -> None:
+    job = uploading(service)
+    service.store.requeue(job)
+    again = service.store.claim(job.id, "other")
+    assert again is not None
+    note_upload(service, again.lease)
+    key = f"{attempt_prefix(again.lease)}0.png"
+    service.storage.put(key, b"picture", content_type="image/png")
+    image = StoredImage(key=key, width=64, height=64, bytes=7, sha256="0", seed=1)
+    service.store.succeed(again, Result(images=(image,)), Timings())
+
+    settle_uploads(service)
+
+    assert images(service, job) == [key]
+    assert noted(service) == 0
+
+
+def test_an_attempt_that_still_uploads_is_left_alone(service: Service) -> None:
+    job = uploading(service)
+
+    settle_uploads(service)
+
+    assert len(images(service, job)) == 1
+    assert noted(service) == 1
+
+
+def test_storage_that_is_away_is_cleaned_when_it_is_back(
+    service: Service, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    job = uploading(service)
+    service.store.requeue(job)
+    (tmp_path / "away").mkdir()
+    away = make_service(tmp_path / "away", **{**settings, "s3_endpoint": f"http://{NOBODY}"})
+
+    settle_uploads(away)
+    assert noted(service) == 1
+    settle_uploads(service)
+
+    assert images(service, job) == []

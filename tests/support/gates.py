@@ -1,0 +1,78 @@
+"""Gates in a worker under test: a test closes one, and the job that comes to it waits there to be killed or let on.
+
+A gate is a file ``<name>.closed`` in the worker's folder; ``<name>.reached`` says that a job stands before it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import workers.merge_engine
+import workers.runner
+from storage import S3Storage
+from tasks.job import Job
+from tasks.job_store import JobStore
+from workers.runner import JobRunner
+
+GATES = ("prepare", "swap", "draw", "upload", "uploaded", "finish")
+POISON = "poison"
+"""A job with this in its prompt kills whoever draws it."""
+HUGE = "huge"
+"""A job with this in its prompt asks for more memory than there is."""
+
+
+def install(folder: Path) -> None:
+    """Put the gates into this process: before preparing, amid a swap, at each step, around an upload, at the end."""
+
+    def gate(name: str) -> None:
+        closed = folder / f"{name}.closed"
+        if closed.exists():
+            (folder / f"{name}.reached").touch()
+        while closed.exists():
+            time.sleep(0.02)
+
+    def before(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def gated(*arguments: Any, **options: Any) -> Any:
+            gate(name)
+            return function(*arguments, **options)
+
+        return gated
+
+    def after(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def gated(*arguments: Any, **options: Any) -> Any:
+            result = function(*arguments, **options)
+            gate(name)
+            return result
+
+        return gated
+
+    reporter = JobRunner.reporter
+
+    def gated_reporter(self: JobRunner, job: Job) -> Callable[..., None]:
+        report = reporter(self, job)
+
+        def step(progress: Any) -> None:
+            gate("draw")
+            if POISON in job.spec.prompt:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if HUGE in job.spec.prompt:
+                torch.empty(1 << 50)
+            report(progress)
+
+        return step
+
+    workers.runner.prepare = before("prepare", workers.runner.prepare)
+    workers.merge_engine.rewrite = after("swap", workers.merge_engine.rewrite)
+    JobRunner.reporter = gated_reporter  # type: ignore[method-assign, assignment]
+    S3Storage.put = before("upload", after("uploaded", S3Storage.put))  # type: ignore[method-assign]
+    JobStore.succeed = before("finish", JobStore.succeed)  # type: ignore[method-assign]

@@ -1,0 +1,53 @@
+"""Worker processes without the wait: one process imports torch and diffusers, each worker is forked from there.
+
+``python -m tests.support.nursery`` reads a folder's path a line and answers with the process id of a worker that keeps
+its log and its gates in this folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from tests.support.gates import install
+from workers.__main__ import main as work
+
+
+def main() -> None:
+    """Fork a worker for each line until the input ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no zombies: a worker that was killed is gone
+    say("ready")
+    for line in sys.stdin:
+        pid = os.fork()
+        if not pid:
+            become_worker(Path(line.strip()))
+        say(str(pid))
+
+
+def become_worker(folder: Path) -> None:
+    """Be the worker from now on, until it ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    install(folder)
+    try:
+        work(["--base", "demo"])
+    finally:
+        logging.shutdown()
+        os._exit(1 if sys.exc_info()[1] else 0)
+
+
+def say(line: str) -> None:
+    """Answer the test."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
