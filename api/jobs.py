@@ -24,7 +24,7 @@ MAX_WAIT_S = 30
 POLL_AGAIN_S = 1
 POLL_AGAIN_AT_MOST_S = 10
 JOBS_PER_S = 50
-"""More than a base model's workers finish: a client that comes after so many of the jobs before its own misses nothing."""
+"""More than the workers of a base model finish: who comes after so many of the jobs before its own misses nothing."""
 
 LOCATION = {"description": "where to poll the job", "schema": {"type": "string", "format": "uri-reference"}}
 ACCEPTED = {

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--base", required=True, metavar="SLUG")
     slug = parser.parse_args(arguments).base
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    configure_logging(app.configuration.log_level)
+    configure_logging(app.configuration.log_level, prompts=app.configuration.log_prompts)
     worker = f"{slug}-{os.getpid()}@{socket.gethostname()}"
     device = torch.device("cpu")
     model = app.service.base_models.named(slug)
