@@ -41,7 +41,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
         service: the parts that the views use; by default those of the Celery application, from the settings.
     """
     service = service or ready_service()
-    configure_logging(service.settings.log_level)
+    configure_logging(service.settings.log_level, prompts=service.settings.log_prompts)
     app = OpenAPI(
         __name__,
         info=INFO,

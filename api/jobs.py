@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.answers import answer
 from api.bodies import require_json_object
 from api.context import Context, current_context, current_service
+from api.parameters import Parameters
 from api.problems import RETRY_AFTER_HEADER, documented
 from tasks.job import Job
 from tasks.records import JobRecord, record_of
@@ -21,6 +22,9 @@ from tasks.submission import submit
 
 MAX_WAIT_S = 30
 POLL_AGAIN_S = 1
+POLL_AGAIN_AT_MOST_S = 10
+JOBS_PER_S = 50
+"""More than the workers of a base model finish: who comes after so many of the jobs before its own misses nothing."""
 
 LOCATION = {"description": "where to poll the job", "schema": {"type": "string", "format": "uri-reference"}}
 ACCEPTED = {
@@ -39,7 +43,7 @@ class JobPath(BaseModel):
     job_id: str = Field(max_length=64, description="as the submission answered it")
 
 
-class PollQuery(BaseModel):
+class PollQuery(Parameters):
     """How to poll."""
 
     model_config = ConfigDict(extra="forbid")
@@ -109,7 +113,13 @@ def poll(context: Context, job_id: str, wait_s: float) -> Job:
 
 def job_answer(service: Service, job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """A job's record, and when to ask again."""
-    response = answer(record_of(service, job), status)
+    record = record_of(service, job)
+    response = answer(record, status)
     if not job.status.is_terminal:
-        response.headers["Retry-After"] = str(POLL_AGAIN_S)
+        response.headers["Retry-After"] = str(poll_again_s(record.position or 0))
     return response
+
+
+def poll_again_s(position: int) -> int:
+    """Seconds after which to ask again: more for a job that has many before it."""
+    return min(POLL_AGAIN_AT_MOST_S, POLL_AGAIN_S + position // JOBS_PER_S)

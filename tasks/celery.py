@@ -10,8 +10,10 @@ from collections.abc import Callable
 from functools import cached_property
 
 from celery import Celery
+from celery.signals import after_setup_logger, celeryd_init
 
 from tasks import housekeeping, routing
+from tasks.logs import keep_secrets_out
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
 
@@ -68,6 +70,20 @@ def celery_options(configuration: Settings) -> dict[str, object]:
 
 
 app = Application(settings())
+
+
+@after_setup_logger.connect
+def configure_logs(**_: object) -> None:
+    """A worker's logs are set up by Celery."""
+    keep_secrets_out(prompts=app.configuration.log_prompts)
+
+
+@celeryd_init.connect
+def restrict_remote_control(**_: object) -> None:
+    """A worker obeys no command that acts."""
+    from tasks.remote_control import refuse_commands_that_act  # noqa: PLC0415 (Celery's worker, which the API has not)
+
+    refuse_commands_that_act()
 
 
 @app.task(name=routing.GENERATE)

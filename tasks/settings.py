@@ -15,6 +15,8 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tasks.redaction import redact
+
 PREFIX = "STOKEHOLD_"
 
 
@@ -76,6 +78,7 @@ class Settings(BaseSettings):
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
     retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
+    log_prompts: bool = Field(False, description="let log lines hold prompts")
 
     @field_validator("adapter_folders", mode="before")
     @classmethod
@@ -88,7 +91,7 @@ class Settings(BaseSettings):
 def describe(error: ValidationError) -> str:
     """One line for each wrong setting: its name in the environment, its value and what is expected."""
     return "\n".join(
-        f"{PREFIX}{'.'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: {problem['msg']}"
+        redact(f"{PREFIX}{'.'.join(map(str, problem['loc'])).upper()}={problem['input']!r}: {problem['msg']}")
         for problem in error.errors(include_url=False)
     )
 

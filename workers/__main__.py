@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--base", required=True, metavar="SLUG", help="base model to serve, as models.toml names it")
     slug = parser.parse_args(arguments).base
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    configure_logging(app.configuration.log_level)
+    configure_logging(app.configuration.log_level, prompts=app.configuration.log_prompts)
     worker = f"{slug}-{os.getpid()}@{socket.gethostname()}"
     try:
         runner = load_runner(app, slug, worker)

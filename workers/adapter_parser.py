@@ -28,7 +28,7 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
         contents = shell.read(path)
     except (SafetensorError, OSError) as error:
         raise AdapterLoadFailed(f"The file of adapter {ref!r} is broken: {first_line(error)}") from error
-    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+    except (RuntimeError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError) as error:
         raise AdapterLoadFailed(f"Adapter {ref!r} was not made for this base model: {first_line(error)}") from error
     changes: dict[str, Change] = {}
     unmatched = list(contents.foreign)
@@ -97,9 +97,9 @@ class ComponentReader:
         if not {DOWN, UP} <= parts.keys():
             missing = ({DOWN, UP} - parts.keys()).pop()
             raise AdapterLoadFailed(f"Adapter {self._ref!r} lacks {name}{missing}. Export it again.")
-        scale = scaling(config, name, rank=parts[DOWN].shape[0])
         weight = plain_weight(name, module)
         down, up = self._flat(name, weight, parts[DOWN], parts[UP])
+        scale = scaling(config, name, rank=down.shape[0])
         full_name = f"{self._part.component}.{name}"
         yield f"{full_name}.weight", LowRank(self._checked(name, down, weight), self._checked(name, up, weight), scale)
         if BIAS in parts:
@@ -112,6 +112,9 @@ class ComponentReader:
         self, name: str, weight: torch.Tensor, down: torch.Tensor, up: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The factors as matrices: [rank, inputs] and [outputs, rank]."""
+        for kind, factor in ((DOWN, down), (UP, up)):
+            if factor.ndim < 2 or not factor.numel():
+                raise self._misfit(name, kind, factor)
         if up.ndim > 2 and up.shape[2:].numel() > 1:
             raise BeyondFastPass(f"{name} has an upward convolution that is larger than 1x1")
         # A 1x1 convolution may be stored as a matrix, and a matrix as a 1x1 convolution.

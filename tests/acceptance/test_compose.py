@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import redis
+from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -56,3 +57,16 @@ def test_the_broker_refuses_whoever_has_no_password(outside: OutsideDocker) -> N
 
     with pytest.raises(redis.AuthenticationError), stranger:
         stranger.ping()
+
+
+@pytest.mark.parametrize("command", ["shutdown", "pool_restart", "cancel_consumer", "election", "objgraph"])
+def test_a_worker_obeys_no_command_that_acts(outside: OutsideDocker, command: str) -> None:
+    with Celery(broker=outside.broker_url, set_as_current=False) as app:
+        everyone = {name for reply in app.control.ping(timeout=2) for name in reply}
+
+        answers = app.control.broadcast(command, reply=True, timeout=2)
+
+        assert len(everyone) == 2
+        assert {name: answer for reply in answers for name, answer in reply.items()} == {
+            name: {"error": f"KeyError('{command}')"} for name in everyone
+        }

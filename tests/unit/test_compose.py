@@ -69,10 +69,17 @@ def test_our_parts_wait_until_the_servers_are_healthy(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", OURS)
-def test_our_parts_gain_no_privileges(name: str) -> None:
-    assert OURS[name]["cap_drop"] == ["ALL"]
-    assert OURS[name]["security_opt"] == ["no-new-privileges:true"]
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_part_gains_privileges(name: str) -> None:
+    assert SERVICES[name]["cap_drop"] == ["ALL"]
+    assert SERVICES[name]["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_no_part_keeps_privileges_but_the_storage_to_drop_its_own() -> None:
+    kept = {name: service["cap_add"] for name, service in SERVICES.items() if "cap_add" in service}
+
+    assert kept == {"s3": ["CHOWN", "SETUID", "SETGID"]}
+    assert SERVICES["valkey"]["user"] == "valkey"
 
 
 def test_the_image_does_not_run_as_root() -> None:

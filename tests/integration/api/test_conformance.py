@@ -38,19 +38,27 @@ def document(app: OpenAPI) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "mode"),
-    [
-        ("POST", "/v1/jobs", GenerationMode.POSITIVE),
-        ("POST", "/v1/jobs", GenerationMode.NEGATIVE),
-        ("GET", "/v1/jobs/{job_id}", GenerationMode.POSITIVE),
-        ("GET", "/v1/jobs/{job_id}", GenerationMode.NEGATIVE),
-        ("GET", "/v1/models", GenerationMode.POSITIVE),
-        ("GET", "/v1/adapters", GenerationMode.POSITIVE),
-        ("GET", "/healthz", GenerationMode.POSITIVE),
-        ("GET", "/readyz", GenerationMode.POSITIVE),
-    ],
-)
+REQUESTS = [
+    ("POST", "/v1/jobs", GenerationMode.POSITIVE),
+    ("POST", "/v1/jobs", GenerationMode.NEGATIVE),
+    ("GET", "/v1/jobs/{job_id}", GenerationMode.POSITIVE),
+    ("GET", "/v1/jobs/{job_id}", GenerationMode.NEGATIVE),
+    ("GET", "/v1/models", GenerationMode.POSITIVE),
+    ("GET", "/v1/adapters", GenerationMode.POSITIVE),
+    ("GET", "/healthz", GenerationMode.POSITIVE),
+    ("GET", "/readyz", GenerationMode.POSITIVE),
+]
+
+
+def test_no_operation_is_left_out(app: OpenAPI) -> None:
+    paths = app.api_doc["paths"]
+
+    assert {(method.upper(), path) for path in paths for method in paths[path]} == {
+        (method, path) for method, path, _ in REQUESTS
+    }
+
+
+@pytest.mark.parametrize(("method", "path", "mode"), REQUESTS)
 def test_every_answer_is_as_the_document_says(
     document: schemathesis.BaseSchema, method: str, path: str, mode: GenerationMode
 ) -> None:

@@ -1,0 +1,84 @@
+"""A job goes through the API and a worker with everything logged; what must not be there is not."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from api import create_app
+from storage import S3Config
+from tasks.service import Service
+from tests.support.pipelines import drawable
+from tests.support.services import make_service
+from workers.warm_up import warm_up
+
+pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+
+MARK = "zanzibar"
+LONG_PROMPT = f"{MARK} a red circle " * 60
+"""More than the text encoder takes: diffusers tells what it leaves out."""
+
+
+class Collector(logging.Handler):
+    """Keeps every line as a handler would write it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(logging.Formatter("%(name)s: %(message)s").format(record))
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    """Gets every record from DEBUG on, also of those loggers that keep theirs from the root."""
+    collector, factory = Collector(), logging.getLogRecordFactory()
+    loggers = [logging.getLogger(name) for name in (None, "diffusers", "transformers")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+        logger.addHandler(collector)
+    yield collector
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.removeHandler(collector)
+        logger.setLevel(level)
+    logging.setLogRecordFactory(factory)
+
+
+@pytest.fixture
+def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
+    s3 = {
+        "s3_endpoint": bucket.endpoint,
+        "s3_bucket": bucket.bucket,
+        "s3_access_key": bucket.access_key,
+        "s3_secret_key": bucket.secret_key,
+    }
+    return make_service(tmp_path, broker_url=valkey_url, log_level="DEBUG", **s3)
+
+
+def test_no_line_holds_a_prompt_a_token_or_a_presigned_url(service: Service, collector: Collector) -> None:
+    client = create_app(service).test_client()
+    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+    headers = {"Authorization": "Bearer token-of-a-client"}
+    request = {"prompt": LONG_PROMPT, "negative_prompt": MARK, "steps": 1, "adapters": [{"ref": "pixel"}]}
+
+    drawn = client.post("/v1/jobs", json={**request, "adapters": []}, headers=headers).get_json()["id"]
+    failed = client.post("/v1/jobs", json=request, headers=headers).get_json()["id"]
+    runner(drawn)
+    runner(failed)
+    record = client.get(f"/v1/jobs/{drawn}", headers=headers).get_json()
+    client.post("/v1/jobs", json={"prompt": MARK, "steps": MARK}, headers=headers)
+
+    written = "\n".join(collector.lines)
+    assert f"job {drawn} succeeded" in written
+    assert f"job {failed} failed" in written
+    assert "truncated because" in written, "diffusers was heard"
+    assert "X-Amz-Signature" in record["images"][0]["url"]
+    assert re.findall(f"{MARK}|token-of-a-client|X-Amz-Signature|test-secret-key|AWS4-HMAC", written) == []
