@@ -86,5 +86,6 @@ class Parts:
     def stop(self) -> None:
         """Stop every part in order, the last one first."""
         for name in reversed(tuple(self._processes)):
-            self.thaw(name)
+            with suppress(ProcessLookupError):  # it has died
+                self.thaw(name)
             self._processes.pop(name).stop(StopRequest())

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 from tests.support.gates import install
@@ -39,6 +40,8 @@ def become_worker(folder: Path) -> None:
     try:
         work(["--base", "demo"])
     finally:
+        if sys.exc_info()[1]:
+            traceback.print_exc()
         logging.shutdown()
         os._exit(1 if sys.exc_info()[1] else 0)
 
