@@ -1,4 +1,4 @@
-"""The Celery application, its configuration and its two tasks.
+"""The Celery application, its configuration and its tasks.
 
 The API sends messages through it; the workers and the light worker run it (``celery -A tasks.celery``). It also carries
 the parts that a task body needs: the service, and in a worker with a device the runner.
@@ -11,7 +11,7 @@ from functools import cached_property
 
 from celery import Celery
 
-from tasks import housekeeping, routing
+from tasks import housekeeping, retention, routing
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
 
@@ -55,11 +55,12 @@ def celery_options(configuration: Settings) -> dict[str, object]:
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
         "broker_connection_retry_on_startup": True,
         "beat_schedule": {
-            routing.HOUSEKEEPING: {
-                "task": routing.HOUSEKEEPING,
+            task: {
+                "task": task,
                 "schedule": configuration.housekeeping_s,
                 "options": {"expires": configuration.housekeeping_s, "queue": routing.LIGHT_QUEUE},
             }
+            for task in (routing.HOUSEKEEPING, routing.RETENTION)
         },
     }
 
@@ -79,3 +80,9 @@ def generate(job_id: str) -> None:
 def housekeep() -> None:
     """Bring back what a dead process left behind."""
     housekeeping.housekeeping(app.service)
+
+
+@app.task(name=routing.RETENTION)
+def remove_expired() -> None:
+    """Remove what has been kept long enough."""
+    retention.remove_expired(app.service)

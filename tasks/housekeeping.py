@@ -20,9 +20,11 @@ LOST_AFTER_S = 5.0
 
 
 def housekeeping(service: Service) -> None:
-    """One round: take back jobs whose lease has lapsed, then send those that have no message on their queue."""
+    """One round: take back jobs whose lease has lapsed, end those that are late, send those without a message."""
     for job in service.store.lapsed():
         take_back(service, job)
+    for job in service.store.late():
+        service.store.end_late(job)
     for job in service.store.unsent(UNSENT_AFTER_S):
         send(service.celery, service.store, job)
     for model in service.base_models:
