@@ -12,7 +12,7 @@ import sys
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from api import adapters, cancel, documentation, health, job_list, jobs, models, page, problems
+from api import adapters, cancel, documentation, health, jobs, models, page, problems
 from api.context import install_service
 from storage import StorageError, StorageNotReachable
 from tasks.celery import app as celery_app
@@ -55,7 +55,6 @@ def create_app(service: Service | None = None) -> OpenAPI:
     problems.register(app)
     for blueprint in (
         jobs.blueprint,
-        job_list.blueprint,
         cancel.blueprint,
         models.blueprint,
         adapters.blueprint,

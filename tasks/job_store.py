@@ -163,7 +163,6 @@ class JobStore:
         """
         job = self.get(job_id)
         self._step(job, Status.CANCELED, {})
-        self._broker.publish(CANCELED, job_id)
         return self.get(job_id)
 
     def end_late(self, job: Job) -> None:
@@ -257,6 +256,7 @@ class JobStore:
                 LANE_OFFSET_S[job.lane] + job.created_at.timestamp(),
                 _channel(job.id),
                 uuid.uuid4().hex,
+                CANCELED,
                 *flat(fields),
             ],
         )

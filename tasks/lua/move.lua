@@ -6,7 +6,7 @@
 --       4 fencing token ('' when the step is not a worker's)
 --       5 lease in seconds  6 seconds that it held the device, or ''          7 score in the waiting set
 --       8 channel to announce the change on                                  9 id of this step
---       10... further fields and values
+--       10 channel to announce the id of a canceled job on                    11... further fields and values
 -- Returns the job's attempt, or 'missing', 'refused' (not from this status), 'fenced' (another attempt owns it) or
 -- 'late' (its deadline is over, so that it must not begin).
 -- A client that lost the answer asks again with the same step id and gets the answer once more; the step is not repeated.
@@ -42,7 +42,7 @@ if to == 'running' then
 end
 
 redis.call('HSET', job, 'status', to, 'step', ARGV[9])
-for i = 10, #ARGV, 2 do
+for i = 11, #ARGV, 2 do
   redis.call('HSET', job, ARGV[i], ARGV[i + 1])
 end
 redis.call('ZREM', list .. ':' .. status, created .. ':' .. id)
@@ -73,4 +73,7 @@ if ARGV[6] ~= '' then
   redis.call('SET', pace, string.format('%.6f', average + WEIGHT * (ARGV[6] - average)))
 end
 redis.call('PUBLISH', ARGV[8], to)
+if to == 'canceled' then
+  redis.call('PUBLISH', ARGV[10], id)
+end
 return tonumber(attempt)
