@@ -12,7 +12,7 @@ import sys
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from api import adapters, documentation, health, jobs, models, page, problems
+from api import adapters, cancel, documentation, health, jobs, models, page, problems
 from api.context import install_service
 from storage import StorageError, StorageNotReachable
 from tasks.celery import app as celery_app
@@ -53,7 +53,13 @@ def create_app(service: Service | None = None) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     install_service(app, service)
     problems.register(app)
-    for blueprint in (jobs.blueprint, models.blueprint, adapters.blueprint, health.blueprint):
+    for blueprint in (
+        jobs.blueprint,
+        cancel.blueprint,
+        models.blueprint,
+        adapters.blueprint,
+        health.blueprint,
+    ):
         app.register_api(blueprint)
     app.register_blueprint(page.blueprint)
     documentation.register(app)

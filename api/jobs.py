@@ -1,4 +1,4 @@
-"""``/v1/jobs``: submit a job and poll it."""
+"""``/v1/jobs``: submit a job, list one's own and poll them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.answers import answer
 from api.bodies import require_json_object
 from api.context import Context, current_context, current_service
+from api.owner import current_owner
 from api.parameters import Parameters
 from api.problems import RETRY_AFTER_HEADER, documented
-from tasks.job import Job
+from tasks.job import Job, Status
+from tasks.job_list import JobPage, list_jobs
 from tasks.records import JobRecord, record_of
 from tasks.requests import JobRequest
 from tasks.service import Service
@@ -57,6 +59,16 @@ class PollQuery(Parameters):
     )
 
 
+class ListQuery(Parameters):
+    """Which jobs, and how many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Status | None = Field(None, description="only jobs that stand there")
+    limit: int = Field(20, ge=1, le=100, description="how many at most")
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
+
+
 @blueprint.post(
     "",
     operation_id="submit_job",
@@ -79,6 +91,21 @@ def submit_job(body: JobRequest) -> Response:
     response = job_answer(service, job, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_job", job_id=job.id)
     return response
+
+
+@blueprint.get(
+    "",
+    operation_id="list_jobs",
+    description="Newest first. With `status`, a page may be shorter than `limit` while jobs move on.",
+    responses={
+        HTTPStatus.OK: JobPage,
+        **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
+)
+def get_jobs(query: ListQuery) -> Response:
+    """List jobs."""
+    page = list_jobs(current_service(), current_owner(), status=query.status, limit=query.limit, cursor=query.cursor)
+    return answer(page)
 
 
 @blueprint.get(

@@ -1,4 +1,4 @@
-"""The Celery application, its configuration and its two tasks.
+"""The Celery application, its configuration and its tasks.
 
 The API sends messages through it; the workers and the light worker run it (``celery -A tasks.celery``). It also carries
 the parts that a task body needs: the service, and in a worker with a device the runner.
@@ -12,7 +12,7 @@ from functools import cached_property
 from celery import Celery
 from celery.signals import after_setup_logger, celeryd_init
 
-from tasks import housekeeping, routing
+from tasks import housekeeping, retention, routing
 from tasks.logs import keep_secrets_out
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
@@ -60,11 +60,12 @@ def celery_options(configuration: Settings) -> dict[str, object]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # by default a worker ends after a hundred, within an hour
         "beat_schedule": {
-            routing.HOUSEKEEPING: {
-                "task": routing.HOUSEKEEPING,
+            task: {
+                "task": task,
                 "schedule": configuration.housekeeping_s,
                 "options": {"expires": configuration.housekeeping_s, "queue": routing.LIGHT_QUEUE},
             }
+            for task in (routing.HOUSEKEEPING, routing.RETENTION)
         },
     }
 
@@ -98,3 +99,9 @@ def generate(job_id: str) -> None:
 def housekeep() -> None:
     """Bring back what a dead process left behind."""
     housekeeping.housekeeping(app.service)
+
+
+@app.task(name=routing.RETENTION)
+def remove_expired() -> None:
+    """Remove what has been kept long enough."""
+    retention.remove_expired(app.service)

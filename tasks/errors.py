@@ -16,12 +16,13 @@
     ├── JobFailed                   ends one job; its code and message are the record's ``error``
     │   ├── AdapterFetchFailed
     │   ├── AdapterLoadFailed
+    │   ├── DeadlineExceeded
     │   ├── DrawingFailed
     │   ├── OutOfMemory
     │   ├── PublishFailed
     │   └── WorkerLost
     ├── WorkerStopping              the worker is told to end: a job that it has not begun to draw goes back
-    └── LeaseLost                   another attempt owns the job: this one stops and leaves no trace
+    └── LeaseLost                   the job is another attempt's, or canceled: this one stops and leaves no trace
 
 Each class has a stable ``code``, a ``title`` for the person who meets it, and an HTTP status or none.
 """
@@ -153,6 +154,12 @@ class AdapterLoadFailed(JobFailed):
     """The adapter's file was fetched and cannot be merged into the base model."""
 
     code = "adapter_load_failed"
+
+
+class DeadlineExceeded(JobFailed):
+    """The job did not begin in the time that its submitter gave it."""
+
+    code = "deadline_exceeded"
 
 
 class DrawingFailed(JobFailed):

@@ -21,9 +21,11 @@ LOST_AFTER_S = 5.0
 
 
 def housekeeping(service: Service) -> None:
-    """One round: take back jobs whose lease has lapsed, send those that have no message, remove what they left."""
+    """One round: what a dead process left behind is brought back, sent or removed, and what is too late is ended."""
     for job in service.store.lapsed():
         take_back(service, job)
+    for job in service.store.late():
+        service.store.end_late(job)
     for job in service.store.unsent(UNSENT_AFTER_S):
         send(service.celery, service.store, job)
     for model in service.base_models:

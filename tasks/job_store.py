@@ -8,24 +8,33 @@ theirs.
     stokehold:waiting:<slug>     sorted  ids of queued jobs of a base model, in the order in which they are due
     stokehold:unsent             sorted  ids of queued jobs whose message is not known to be sent, by age
     stokehold:leases             sorted  ids of running jobs, by the time at which their lease lapses
+    stokehold:deadlines          sorted  ids of jobs that never began and have a deadline, by that time
+    stokehold:finished           sorted  ids of jobs that have ended, by the time at which they did
+    stokehold:jobs:<owner>       sorted  `<created>:<id>` of an owner's jobs, so that their names sort by age;
+                                         the same with `:<status>` behind it for those of one status
+    stokehold:pace:<slug>        string  seconds that a job of a base model holds the device: a moving average
     stokehold:changes:<id>       channel announces each new status
+    stokehold:canceled           channel announces the id of each canceled job
 """
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
-
-from pydantic import TypeAdapter
+from typing import cast
 
 from tasks.broker import Broker, broker_errors
-from tasks.errors import JobNotFound, LeaseLost, StatusConflict
+from tasks.errors import DeadlineExceeded, JobNotFound, LeaseLost, StatusConflict
 from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Terms, Timings, sources
+from tasks.job_hash import datetime_of, flat, job_of
+from tasks.job_keys import CANCELED, DEADLINES, FINISHED, list_key, pace_key
+
+logger = logging.getLogger(__name__)
 
 LUA = Path(__file__).parent / "lua"
 UNSENT = "stokehold:unsent"
@@ -33,15 +42,6 @@ LEASES = "stokehold:leases"
 
 # Backfill jobs sort behind every interactive one, whatever their age: more seconds than any clock shows.
 LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
-
-JSON_FIELDS: Mapping[str, TypeAdapter[Any]] = {
-    "spec": TypeAdapter(JobSpec),
-    "terms": TypeAdapter(Terms),
-    "progress": TypeAdapter(Progress),
-    "timings": TypeAdapter(Timings),
-    "error": TypeAdapter(Failure),
-    "result": TypeAdapter(Result),
-}
 
 
 class JobStore:
@@ -63,16 +63,17 @@ class JobStore:
         self._move = broker.register_script((LUA / "move.lua").read_text("utf-8"))
         self._mark_sent = broker.register_script((LUA / "mark_sent.lua").read_text("utf-8"))
         self._renew = broker.register_script((LUA / "renew.lua").read_text("utf-8"))
+        self._forget = broker.register_script((LUA / "forget.lua").read_text("utf-8"))
 
     def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
         """Record a new job as queued. Its message is not sent yet."""
         job_id = self._new_id()
         fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json()}
         created = self._create(
-            keys=[_job(job_id), _waiting(spec.base_model), UNSENT],
-            args=[job_id, LANE_OFFSET_S[lane], *_flat({**fields, "lane": lane})],
+            keys=[_job(job_id), _waiting(spec.base_model), UNSENT, DEADLINES, list_key(terms.owner)],
+            args=[job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), *flat({**fields, "lane": lane})],
         )
-        return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=Status.QUEUED, created_at=_datetime(created))
+        return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=Status.QUEUED, created_at=datetime_of(created))
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""
@@ -87,14 +88,29 @@ class JobStore:
         fields = cast(dict[str, str], self._broker.hgetall(_job(job_id)))
         if not fields:
             raise JobNotFound(f"There is no job {job_id!r}. It may have expired; submit it again.")
-        return _job_of(job_id, fields)
+        return job_of(job_id, fields)
+
+    def existing(self, ids: object) -> list[Job]:
+        """The jobs of these ids, in their order, without those that are gone."""
+        known = cast(list[str], ids)
+        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
+            for job_id in known:
+                pipeline.hgetall(_job(job_id))
+            hashes = pipeline.execute()
+        return [job_of(job_id, fields) for job_id, fields in zip(known, hashes, strict=True) if fields]
 
     def claim(self, job_id: str, worker: str) -> Job | None:
-        """Take a queued job for this worker, under a new lease; None if it is not there to be taken."""
+        """Take a queued job for this worker, under a new lease; None if it is not there to be taken.
+
+        A job whose deadline is over is ended instead.
+        """
         try:
             job = self.get(job_id)
             self._step(job, Status.RUNNING, {"worker": worker})
         except (JobNotFound, StatusConflict):
+            return None
+        except DeadlineExceeded:
+            self.end_late(job)
             return None
         return self.get(job_id)
 
@@ -106,7 +122,7 @@ class JobStore:
         """
         fields = {} if progress is None else {"progress": progress.model_dump_json()}
         kept = self._renew(
-            keys=[_job(lease.job_id), LEASES], args=[lease.job_id, lease.attempt, self._lease_s, *_flat(fields)]
+            keys=[_job(lease.job_id), LEASES], args=[lease.job_id, lease.attempt, self._lease_s, *flat(fields)]
         )
         if not kept:
             raise LeaseLost(f"Attempt {lease.attempt} no longer owns job {lease.job_id}; nothing of it is published.")
@@ -118,7 +134,8 @@ class JobStore:
             LeaseLost: another attempt owns the job.
         """
         fields = {"result": result.model_dump_json(), "timings": timings.model_dump_json()}
-        self._step(job, Status.SUCCEEDED, fields, fenced=True)
+        held_device_s = None if timings.draw is None else (timings.swap or 0) + timings.draw
+        self._step(job, Status.SUCCEEDED, fields, fenced=True, held_device_s=held_device_s)
 
     def fail(self, job: Job, failure: Failure, timings: Timings = Timings()) -> None:  # noqa: B008  (frozen)
         """End the job without images.
@@ -140,18 +157,58 @@ class JobStore:
         """
         self._step(job, Status.QUEUED, {"given_back": str(job.given_back + given_back)}, fenced=True)
 
+    def cancel(self, job_id: str) -> Job:
+        """Withdraw a job. A worker that draws it stops at its next step.
+
+        Raises:
+            JobNotFound: there is none.
+            StatusConflict: it has ended already.
+        """
+        job = self.get(job_id)
+        self._step(job, Status.CANCELED, {})
+        return self.get(job_id)
+
+    def end_late(self, job: Job) -> None:
+        """Fail a job whose deadline is over; nothing happens if it has ended meanwhile."""
+        message = (
+            f"The job did not begin within {job.terms.deadline_s:g} s. Give it more time, or try at a quieter hour."
+        )
+        try:
+            self.fail(job, Failure(code=DeadlineExceeded.code, message=message))
+        except (JobNotFound, LeaseLost) as error:
+            logger.info("job %s is not late any more: %s", job.id, error)
+
+    def forget(self, job: Job) -> None:
+        """Remove a finished job's record and everything that indexes it. Its images must be gone before."""
+        self._forget(keys=[_job(job.id), FINISHED, list_key(job.terms.owner)], args=[job.id])
+
+    def expired(self, count: int) -> list[Job]:
+        """Of the jobs that have been finished for longer than they are kept, the ``count`` oldest."""
+        return self.existing(
+            self._broker.zrangebyscore(FINISHED, "-inf", self._now() - self._retention_s, start=0, num=count)
+        )
+
+    def pace_s(self, slug: str) -> float | None:
+        """Seconds that a job of a base model holds the device, on average of the latest; None before the first."""
+        seconds = cast(str | None, self._broker.get(pace_key(slug)))
+        return None if seconds is None else float(seconds)
+
+    def late(self) -> list[Job]:
+        """Jobs that have not begun and whose deadline is over."""
+        return self.existing(self._broker.zrangebyscore(DEADLINES, "-inf", self._now()))
+
     def lapsed(self) -> list[Job]:
         """Running jobs whose worker gave no sign of life for the length of a lease."""
-        return self._existing(self._broker.zrangebyscore(LEASES, "-inf", self._now()))
+        return self.existing(self._broker.zrangebyscore(LEASES, "-inf", self._now()))
 
     def unsent(self, older_than_s: float) -> list[Job]:
         """Queued jobs of at least this age whose message is not known to be sent."""
-        return self._existing(self._broker.zrangebyscore(UNSENT, "-inf", self._now() - older_than_s))
+        return self.existing(self._broker.zrangebyscore(UNSENT, "-inf", self._now() - older_than_s))
 
     def overdue(self, slug: str, count: int, sent_s_ago: float) -> list[Job]:
         """Of the first ``count`` queued jobs of a base model, those whose latest message is at least this old."""
         sent_before = datetime.fromtimestamp(self._now() - sent_s_ago, UTC)
-        first = self._existing(self._broker.zrange(_waiting(slug), 0, count - 1)) if count > 0 else []
+        first = self.existing(self._broker.zrange(_waiting(slug), 0, count - 1)) if count > 0 else []
         return [job for job in first if job.sent_at is not None and job.sent_at <= sent_before]
 
     def position(self, job: Job) -> int | None:
@@ -179,20 +236,31 @@ class JobStore:
                     return self.get(job_id)
         return job
 
-    def _step(self, job: Job, target: Status, fields: Mapping[str, str], *, fenced: bool = False) -> None:
+    def _step(
+        self,
+        job: Job,
+        target: Status,
+        fields: Mapping[str, str],
+        *,
+        fenced: bool = False,
+        held_device_s: float | None = None,
+    ) -> None:
+        slug = job.spec.base_model
+        indexes = [_waiting(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
         answer = self._move(
-            keys=[_job(job.id), _waiting(job.spec.base_model), UNSENT, LEASES],
+            keys=[_job(job.id), *indexes],
             args=[
                 job.id,
                 " ".join(sorted(sources(target))),
                 target,
                 job.attempt if fenced else "",
                 self._lease_s,
-                self._retention_s,
+                _or_empty(held_device_s),
                 LANE_OFFSET_S[job.lane] + job.created_at.timestamp(),
                 _channel(job.id),
                 uuid.uuid4().hex,
-                *_flat(fields),
+                CANCELED,
+                *flat(fields),
             ],
         )
         match answer:
@@ -203,15 +271,9 @@ class JobStore:
             case "refused" if fenced:
                 raise LeaseLost(f"Job {job.id} is no longer running; nothing of attempt {job.attempt} is published.")
             case "refused":
-                raise StatusConflict(f"Job {job.id} cannot become {target} from where it stands.")
-
-    def _existing(self, ids: object) -> list[Job]:
-        jobs = []
-        for job_id in cast(list[str], ids):
-            fields = cast(dict[str, str], self._broker.hgetall(_job(job_id)))
-            if fields:
-                jobs.append(_job_of(job_id, fields))
-        return jobs
+                raise StatusConflict(f"Job {job.id} cannot become {target} from where it stands. Poll it to see where.")
+            case "late":
+                raise DeadlineExceeded(f"Job {job.id} has not begun before its deadline.")
 
     def _now(self) -> float:
         seconds, microseconds = self._broker.time()
@@ -226,28 +288,10 @@ def _waiting(slug: str) -> str:
     return f"stokehold:waiting:{slug}"
 
 
+def _or_empty(value: str | float | None) -> str | float:
+    """A value as a script takes it: Lua gets no null."""
+    return "" if value is None else value
+
+
 def _channel(job_id: str) -> str:
     return f"stokehold:changes:{job_id}"
-
-
-def _flat(fields: Mapping[str, str]) -> list[str]:
-    return [part for pair in fields.items() for part in pair]
-
-
-def _datetime(seconds: str) -> datetime:
-    return datetime.fromtimestamp(float(seconds), UTC)
-
-
-def _job_of(job_id: str, fields: Mapping[str, str]) -> Job:
-    """Build a job from its hash; a field that is not there yet keeps the model's default."""
-    parsed: dict[str, object] = {}
-    for name in ("status", "lane", "attempt", "given_back", "worker"):
-        if name in fields:
-            parsed[name] = fields[name]
-    for name in ("created_at", "sent_at", "started_at", "finished_at"):
-        if name in fields:
-            parsed[name] = _datetime(fields[name])
-    for name, model in JSON_FIELDS.items():
-        if name in fields:
-            parsed[name] = model.validate_json(fields[name])
-    return Job.model_validate({"id": job_id, **parsed})

@@ -59,6 +59,10 @@ class JobRecord(BaseModel):
     status: Status
     lane: Lane
     position: int | None = Field(description="queued jobs of its base model before it, while it is queued")
+    eta_s: float | None = Field(
+        description="while it is queued: seconds until it is likely to be drawn, from those that the latest jobs took "
+        "and the workers alive; null when nothing is known"
+    )
     progress: Progress | None = Field(description="while it is running")
     base_model: str
     prompt: str
@@ -83,14 +87,16 @@ class JobRecord(BaseModel):
 
 
 def record_of(service: Service, job: Job) -> JobRecord:
-    """The record of a job, with fresh URLs and its position in the queue."""
+    """The record of a job, with fresh URLs its position in the queue and how long that will take."""
     spec = job.spec
+    position = service.store.position(job) if job.status is Status.QUEUED else None
     return JobRecord(
         **job.model_dump(
             include={"id", "status", "lane", "created_at", "started_at", "finished_at", "attempt", "worker"}
         ),
         **spec.model_dump(exclude={"adapters", "image_count"}),
-        position=service.store.position(job) if job.status is Status.QUEUED else None,
+        position=position,
+        eta_s=None if position is None else service.pace.eta_s(spec.base_model, position),
         progress=job.progress if job.status is Status.RUNNING else None,
         adapters=tuple(adapter_record(scaled) for scaled in spec.adapters),
         timings=job.timings,

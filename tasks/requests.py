@@ -11,6 +11,7 @@ from tasks.base_models import Scheduler
 MAX_PROMPT_CHARACTERS = 2000
 # The largest whole number that JSON carries exactly through every language.
 MAX_SEED = 2**53 - 1
+MAX_DEADLINE_S = 30 * 86_400
 
 Prompt = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)]
 
@@ -49,3 +50,10 @@ class JobRequest(BaseModel):
         None, ge=0, le=MAX_SEED, description="of the first picture; each further one adds 1. Left out: drawn by lot"
     )
     images: int = Field(1, ge=1, le=8, description="how many pictures")
+    deadline_s: float | None = Field(
+        None,
+        gt=0,
+        le=MAX_DEADLINE_S,
+        allow_inf_nan=False,
+        description="seconds within which a worker must have begun; else the job fails as `deadline_exceeded`",
+    )

@@ -14,6 +14,7 @@ from tasks.adapter_resolver import AdapterResolver
 from tasks.base_models import BaseModels, read_base_models
 from tasks.broker import Broker, connect
 from tasks.job_store import JobStore
+from tasks.pace import Pace
 from tasks.settings import Settings
 from tasks.worker_registry import WorkerRegistry
 
@@ -30,6 +31,7 @@ class Service:
     resolver: AdapterResolver
     store: JobStore
     workers: WorkerRegistry
+    pace: Pace
     storage: S3Storage
 
 
@@ -42,6 +44,10 @@ def build_service(settings: Settings, celery: Celery) -> Service:
     broker = connect(settings.broker_url)
     base_models = read_base_models(settings.models_file)
     adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
+    store = JobStore(
+        broker, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
+    )
+    workers = WorkerRegistry(broker, forget_after_s=settings.lease_s)
     return Service(
         settings=settings,
         celery=celery,
@@ -49,10 +55,9 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         base_models=base_models,
         adapter_folders=adapter_folders,
         resolver=AdapterResolver(adapter_folders, AdapterHub(base_models), ttl_s=settings.resolution_ttl_s),
-        store=JobStore(
-            broker, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
-        ),
-        workers=WorkerRegistry(broker, forget_after_s=settings.lease_s),
+        store=store,
+        workers=workers,
+        pace=Pace(store, workers),
         storage=S3Storage(storage_config(settings)),
     )
 

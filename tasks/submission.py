@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tasks.adapter_resolver import choose_base_model
 from tasks.base_models import Limits, ServedModel
 from tasks.errors import InvalidRequest
-from tasks.job import Job, JobSpec, Lane, ScaledAdapter
+from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Terms
 from tasks.requests import MAX_SEED, JobRequest
 from tasks.routing import send
 from tasks.service import Service
@@ -31,7 +31,7 @@ def submit(
         for index, adapter in enumerate(request.adapters)
     )
     model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
-    job = service.store.create(complete(request, model, adapters, lot), lane)
+    job = service.store.create(complete(request, model, adapters, lot), lane, Terms(deadline_s=request.deadline_s))
     send(service.celery, service.store, job)
     return job
 

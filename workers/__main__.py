@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         runner = load_runner(app, slug, worker)
         runner.heartbeat.start()
+        runner.cancellations.start()
     except (StokeholdError, StorageError) as error:
         sys.exit(f"stokehold: {error}")
     app.runner = runner
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app.worker_main(celery_arguments(app, slug, worker))
     finally:
+        runner.cancellations.stop()
         runner.heartbeat.stop()
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from PIL.Image import Image
 
-from tasks.errors import DrawingFailed, WorkerStopping
+from tasks.errors import DrawingFailed
 from tasks.job import AdapterReceipt, BaseReceipt, JobSpec, Progress
 from workers.adapter_parser import first_line
 from workers.memory import is_out_of_memory, memory_errors
@@ -49,33 +47,27 @@ def draw(
     *,
     report: Report,
     stopwatch: Stopwatch,
-    stopping: threading.Event,
+    give_up: Callable[[], None],
 ) -> Drawing:
     """Draw the pictures of a job, one after another, each from its own seed.
 
+    Args:
+        report: told of every step; what it raises ends the drawing.
+        give_up: called while others draw; what it raises ends the wait.
+
     Raises:
-        WorkerStopping: the worker is told to end before it begins, or by ``report``.
+        WorkerStopping: by ``report``, on a worker that is told to end at once.
         AdapterLoadFailed: diffusers' own loader refuses an adapter; the base is pristine again.
         OutOfMemory: the device is too small for this job.
         DrawingFailed: the pipeline raised.
     """
-    with warm.lock.turn(partial(refuse_when, stopping)):
+    with warm.lock.turn(give_up):
         with stopwatch.measure(Stage.SWAP), memory_errors():
             stopwatch.swap_way = warm.swap(adapters)
         engine, base = warm.base.engine, warm.receipt()
         with stopwatch.measure(Stage.DRAW), memory_errors():
             pictures = tuple(draw_one(warm, spec, number, report) for number in range(spec.image_count))
     return Drawing(pictures, tuple(engine.receipt(adapter) for adapter in adapters), base)
-
-
-def refuse_when(stopping: threading.Event) -> None:
-    """Begin no drawing on a worker that is told to end.
-
-    Raises:
-        WorkerStopping: it is.
-    """
-    if stopping.is_set():
-        raise WorkerStopping("The worker is told to end before it began to draw.")
 
 
 def draw_one(warm: WarmPipeline, spec: JobSpec, number: int, report: Report) -> Picture:

@@ -15,6 +15,7 @@ from tasks.routing import send
 from tasks.service import Service
 from tasks.uploads import note_upload, settle_upload
 from workers.adapter_cache import AdapterCache
+from workers.cancellations import Cancellations
 from workers.draw import draw
 from workers.heartbeat import Heartbeat
 from workers.patience import Patience
@@ -42,6 +43,7 @@ class JobRunner:
     warm: WarmPipeline
     adapters: AdapterCache
     heartbeat: Heartbeat
+    cancellations: Cancellations
     worker: str
     stopping: threading.Event = field(default_factory=threading.Event)
     urgent: threading.Event = field(default_factory=threading.Event)
@@ -88,7 +90,12 @@ class JobRunner:
         with stopwatch.measure(Stage.ADAPTER):
             adapters = prepare(self.adapters, job.spec)
         drawing = draw(
-            self.warm, job.spec, adapters, report=self.reporter(job), stopwatch=stopwatch, stopping=self.stopping
+            self.warm,
+            job.spec,
+            adapters,
+            report=self.reporter(job),
+            stopwatch=stopwatch,
+            give_up=partial(self.refuse_to_begin, job),
         )
         with stopwatch.measure(Stage.PUBLISH):
             self.insist(partial(note_upload, self.service, job.lease))
@@ -96,8 +103,29 @@ class JobRunner:
             images = publish(self.service.storage, self.service.settings.image_format, job, drawing.pictures, patience)
         return Result(images=images, receipts=drawing.receipts, base=drawing.base)
 
+    def refuse_to_begin(self, job: Job) -> None:
+        """Draw nothing that nobody waits for, and nothing on a worker that is told to end.
+
+        Raises:
+            LeaseLost: the job was canceled.
+            WorkerStopping: the worker is told to end.
+        """
+        self.refuse_canceled(job)
+        if self.stopping.is_set():
+            raise WorkerStopping("The worker is told to end before it began to draw.")
+
+    def refuse_canceled(self, job: Job) -> None:
+        """Stop working on a job that was canceled.
+
+        Raises:
+            LeaseLost: it was.
+        """
+        if job.id in self.cancellations:
+            raise LeaseLost(f"Job {job.id} is canceled; nothing of attempt {job.attempt} is published.")
+
     def reporter(self, job: Job, clock: Callable[[], float] = time.monotonic) -> Callable[[Progress], None]:
-        """Tells the store of the drawing's progress, at most four times a second and at the last step.
+        """Looks at every step whether the job was canceled, and tells the store of the drawing's progress, at most four
+        times a second and at the last step.
 
         The callable raises ``LeaseLost`` or ``WorkerStopping`` and so ends the drawing.
         """
@@ -107,6 +135,7 @@ class JobRunner:
             nonlocal last
             if self.urgent.is_set():
                 raise WorkerStopping("The worker is told twice to end while it draws.")
+            self.refuse_canceled(job)
             if clock() - last < PROGRESS_PERIOD_S and progress.step < progress.of:
                 return
             last = clock()

@@ -14,6 +14,7 @@ from tasks.base_models import Pristine, ServedModel
 from tasks.service import Service
 from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from workers.adapter_cache import AdapterCache
+from workers.cancellations import Cancellations
 from workers.disk_cache import DiskCache
 from workers.heartbeat import Heartbeat
 from workers.prepare import load_adapter
@@ -26,7 +27,7 @@ BEATS_PER_LEASE = 4
 def warm_up(
     service: Service, model: ServedModel, load: Callable[[], Any], device: torch.device, worker: str
 ) -> JobRunner:
-    """Load the pipeline and make a runner for jobs of this base model. Its heartbeat is not started yet.
+    """Load the pipeline and make a runner for jobs of this base model. Its threads are not started yet.
 
     Raises:
         ConfigurationError: as ``load`` does.
@@ -48,4 +49,4 @@ def warm_up(
         )
 
     heartbeat = Heartbeat(service.store, service.workers, note, period_s=service.settings.lease_s / BEATS_PER_LEASE)
-    return JobRunner(service, warm, adapters, heartbeat, worker)
+    return JobRunner(service, warm, adapters, heartbeat, Cancellations(service.broker), worker)

@@ -1,7 +1,8 @@
 -- Record a new job as queued and unsent.
 --
--- KEYS: job hash, waiting set of its base model, unsent set
--- ARGV: 1 job id   2 first part of the score in the waiting set   3... fields and values
+-- KEYS: job hash, waiting set of its base model, unsent set, deadlines set, list of its owner's jobs
+-- ARGV: 1 job id   2 first part of the score in the waiting set   3 seconds until it must have begun, or ''
+--       4... fields and values
 -- Returns the time of creation in seconds since 1970, as text. A client that lost the answer may ask again.
 
 local before = redis.call('HGET', KEYS[1], 'created_at')
@@ -12,8 +13,14 @@ end
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 local created = string.format('%.6f', now)
+local member = created .. ':' .. ARGV[1]
 
-redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', 0, 'created_at', created, unpack(ARGV, 3))
+redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', 0, 'created_at', created, unpack(ARGV, 4))
 redis.call('ZADD', KEYS[2], string.format('%.6f', ARGV[2] + now), ARGV[1])
 redis.call('ZADD', KEYS[3], created, ARGV[1])
+if ARGV[3] ~= '' then
+  redis.call('ZADD', KEYS[4], string.format('%.6f', now + ARGV[3]), ARGV[1])
+end
+redis.call('ZADD', KEYS[5], 0, member)
+redis.call('ZADD', KEYS[5] .. ':queued', 0, member)
 return created

@@ -1,18 +1,23 @@
 -- The one atomic step between two statuses of a job.
 --
--- KEYS: job hash, waiting set of its base model, unsent set, leases set
+-- KEYS: job hash, waiting set of its base model, unsent set, leases set, deadlines set, finished set,
+--       list of its owner's jobs, measured seconds of a job of its base model
 -- ARGV: 1 job id            2 statuses it may come from, space-separated     3 status it goes to
 --       4 fencing token ('' when the step is not a worker's)
---       5 lease in seconds  6 retention in seconds of a finished job         7 score in the waiting set
+--       5 lease in seconds  6 seconds that it held the device, or ''          7 score in the waiting set
 --       8 channel to announce the change on                                  9 id of this step
---       10... further fields and values
--- Returns the job's attempt, or 'missing', 'refused' (not from this status) or 'fenced' (another attempt owns it).
+--       10 channel to announce the id of a canceled job on                    11... further fields and values
+-- Returns the job's attempt, or 'missing', 'refused' (not from this status), 'fenced' (another attempt owns it) or
+-- 'late' (its deadline is over, so that it must not begin).
 -- A client that lost the answer asks again with the same step id and gets the answer once more; the step is not repeated.
 
-local job, waiting, unsent, leases = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local job, waiting, unsent, leases, deadlines, finished, list, pace = unpack(KEYS)
 local id, to, token = ARGV[1], ARGV[3], ARGV[4]
 
-local status, attempt, last_step = unpack(redis.call('HMGET', job, 'status', 'attempt', 'step'))
+-- How much of the average the latest job is: it follows a change within about ten jobs.
+local WEIGHT = 0.2
+
+local status, attempt, last_step, created = unpack(redis.call('HMGET', job, 'status', 'attempt', 'step', 'created_at'))
 if not status then
   return 'missing'
 end
@@ -29,10 +34,19 @@ end
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 
+if to == 'running' then
+  local deadline = redis.call('ZSCORE', deadlines, id)
+  if deadline and tonumber(deadline) <= now then
+    return 'late'
+  end
+end
+
 redis.call('HSET', job, 'status', to, 'step', ARGV[9])
-for i = 10, #ARGV, 2 do
+for i = 11, #ARGV, 2 do
   redis.call('HSET', job, ARGV[i], ARGV[i + 1])
 end
+redis.call('ZREM', list .. ':' .. status, created .. ':' .. id)
+redis.call('ZADD', list .. ':' .. to, 0, created .. ':' .. id)
 
 if to == 'queued' then
   redis.call('HDEL', job, 'progress', 'started_at', 'worker')
@@ -44,13 +58,22 @@ elseif to == 'running' then
   redis.call('HSET', job, 'started_at', string.format('%.6f', now))
   redis.call('ZREM', waiting, id)
   redis.call('ZREM', unsent, id)
+  redis.call('ZREM', deadlines, id)
   redis.call('ZADD', leases, string.format('%.6f', now + ARGV[5]), id)
 else
   redis.call('HSET', job, 'finished_at', string.format('%.6f', now))
   redis.call('ZREM', waiting, id)
   redis.call('ZREM', unsent, id)
   redis.call('ZREM', leases, id)
-  redis.call('EXPIRE', job, ARGV[6])
+  redis.call('ZREM', deadlines, id)
+  redis.call('ZADD', finished, string.format('%.6f', now), id)
+end
+if ARGV[6] ~= '' then
+  local average = tonumber(redis.call('GET', pace) or ARGV[6])
+  redis.call('SET', pace, string.format('%.6f', average + WEIGHT * (ARGV[6] - average)))
 end
 redis.call('PUBLISH', ARGV[8], to)
+if to == 'canceled' then
+  redis.call('PUBLISH', ARGV[10], id)
+end
 return tonumber(attempt)

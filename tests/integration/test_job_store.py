@@ -180,14 +180,6 @@ def test_backfill_waits_behind_every_interactive_job(store: JobStore) -> None:
     assert store.waiting("demo") == 2
 
 
-def test_a_finished_job_expires(store: JobStore, broker: Broker) -> None:
-    running = claimed(store)
-    store.succeed(running, NOTHING, Timings())
-
-    assert 0 < broker.ttl(f"stokehold:job:{running.id}") <= 60
-    assert broker.ttl(f"stokehold:job:{store.create(SPEC).id}") == -1
-
-
 def test_waiting_ends_when_the_status_changes(store: JobStore) -> None:
     job = store.create(SPEC)
     claim = threading.Timer(0.1, store.claim, (job.id, "w1"))

@@ -22,6 +22,7 @@ from tasks.submission import submit
 from tests.support.loras import random_lora, write
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
+from tests.support.steps import on_step
 from workers.encode import METADATA_KEY
 from workers.runner import JobRunner
 from workers.warm_up import warm_up
@@ -62,19 +63,6 @@ def pictures(service: Service, job: Job) -> list[Image.Image]:
 
 def stored(service: Service, job: Job) -> list[str]:
     return list(service.storage.list(f"images/{job.id}/"))
-
-
-def on_step(runner: JobRunner, action: Any) -> None:
-    """Do something at every step of the drawing."""
-    pipeline = runner.warm.base.pipeline
-    scheduler_step = type(pipeline.scheduler).step
-
-    class Watched(type(pipeline.scheduler)):  # type: ignore[misc]
-        def step(self, *arguments: Any, **options: Any) -> Any:
-            action()
-            return scheduler_step(self, *arguments, **options)
-
-    object.__setattr__(runner.warm.base, "scheduler", Watched.from_config(pipeline.scheduler.config))
 
 
 def test_a_job_becomes_pictures_in_storage(service: Service, runner: JobRunner) -> None:

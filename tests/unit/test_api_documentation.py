@@ -39,6 +39,8 @@ def test_the_document_is_valid(document: Any) -> None:
 def test_every_endpoint_is_in_the_document(document: Any) -> None:
     assert set(operations(document)) == {
         "post /v1/jobs",
+        "get /v1/jobs",
+        "post /v1/jobs/{job_id}/cancel",
         "get /v1/jobs/{job_id}",
         "get /v1/models",
         "get /v1/adapters",

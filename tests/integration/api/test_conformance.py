@@ -43,6 +43,9 @@ REQUESTS = [
     ("POST", "/v1/jobs", GenerationMode.NEGATIVE),
     ("GET", "/v1/jobs/{job_id}", GenerationMode.POSITIVE),
     ("GET", "/v1/jobs/{job_id}", GenerationMode.NEGATIVE),
+    ("GET", "/v1/jobs", GenerationMode.POSITIVE),
+    ("GET", "/v1/jobs", GenerationMode.NEGATIVE),
+    ("POST", "/v1/jobs/{job_id}/cancel", GenerationMode.POSITIVE),
     ("GET", "/v1/models", GenerationMode.POSITIVE),
     ("GET", "/v1/adapters", GenerationMode.POSITIVE),
     ("GET", "/healthz", GenerationMode.POSITIVE),
@@ -87,7 +90,11 @@ def fail(service: Service, job: Job) -> None:
     service.store.fail(job, Failure(code="out_of_memory", message="Ask for a smaller picture."))
 
 
-@pytest.mark.parametrize("step", [run, succeed, fail])
+def cancel(service: Service, job: Job) -> None:
+    service.store.cancel(job.id)
+
+
+@pytest.mark.parametrize("step", [run, succeed, fail, cancel])
 def test_the_record_of_every_status_is_as_the_document_says(
     document: schemathesis.BaseSchema,
     service: Service,
@@ -99,3 +106,12 @@ def test_the_record_of_every_status_is_as_the_document_says(
     step(service, claim(job_id))
 
     document["/v1/jobs/{job_id}"]["GET"].Case(path_parameters={"job_id": job_id}).call_and_validate(checks=CHECKS)
+    document["/v1/jobs"]["GET"].Case().call_and_validate(checks=CHECKS)
+
+
+def test_canceling_answers_as_the_document_says(document: schemathesis.BaseSchema, submit: Callable[..., str]) -> None:
+    case = document["/v1/jobs/{job_id}/cancel"]["POST"].Case(path_parameters={"job_id": submit()})
+
+    answers = [case.call_and_validate(checks=CHECKS).status_code for _ in range(2)]
+
+    assert answers == [200, 409]

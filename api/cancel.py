@@ -1,0 +1,36 @@
+"""``POST /v1/jobs/{id}/cancel``: withdraw a job."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+
+from api.context import current_service
+from api.jobs import JobPath, job_answer
+from api.problems import documented
+from tasks.records import JobRecord
+
+blueprint = APIBlueprint("cancel", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
+
+
+@blueprint.post(
+    "/<job_id>/cancel",
+    operation_id="cancel_job",
+    description="Takes no body. A job that is being drawn stops at its next step, and none of its images are kept.",
+    responses={
+        HTTPStatus.OK: JobRecord,
+        **documented(
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def cancel_job(path: JobPath) -> Response:
+    """Cancel a job."""
+    service = current_service()
+    return job_answer(service, service.store.cancel(path.job_id))

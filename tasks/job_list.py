@@ -1,0 +1,72 @@
+"""A submitter's own jobs, newest first, a page at a time."""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import InvalidRequest
+from tasks.job import Status
+from tasks.job_keys import list_key
+from tasks.records import JobRecord, record_of
+from tasks.service import Service
+
+PLACE = re.compile(r"\d+\.\d{6}:\w+", re.ASCII)
+
+
+class JobPage(BaseModel):
+    """Some of one's own jobs, newest first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    jobs: tuple[JobRecord, ...]
+    next_cursor: str | None = Field(description="where the next page begins; null on the last one")
+
+
+def list_jobs(
+    service: Service, owner: str | None, *, status: Status | None = None, limit: int, cursor: str | None = None
+) -> JobPage:
+    """A page of an owner's jobs.
+
+    Args:
+        status: only those that stand there; None means all.
+        limit: how many at most.
+        cursor: of the page before; None begins with the newest.
+
+    Raises:
+        InvalidRequest: no page has ever had this cursor.
+    """
+    first = "+" if cursor is None else f"({place_in(cursor)}"
+    places = cast(
+        list[str],
+        service.broker.zrange(list_key(owner, status), first, "-", desc=True, bylex=True, offset=0, num=limit + 1),
+    )
+    jobs = service.store.existing([place.partition(":")[2] for place in places[:limit]])
+    return JobPage(
+        # A job may have moved on since its name was read from the list of those that stand there.
+        jobs=tuple(record_of(service, job) for job in jobs if status in (None, job.status)),
+        next_cursor=cursor_at(places[limit - 1]) if len(places) > limit else None,
+    )
+
+
+def cursor_at(place: str) -> str:
+    """What leads to the page behind this place in the list."""
+    return urlsafe_b64encode(place.encode()).decode()
+
+
+def place_in(cursor: str) -> str:
+    """The place in the list where a page begins.
+
+    Raises:
+        InvalidRequest: no page has ever had this cursor.
+    """
+    try:
+        place = urlsafe_b64decode(cursor).decode("ascii")
+    except ValueError:
+        place = ""
+    if not PLACE.fullmatch(place):
+        raise InvalidRequest("cursor must be the next_cursor of a page before, or left out.", field="cursor")
+    return place

@@ -1,0 +1,42 @@
+"""How fast a base model's workers get through its queue, measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from tasks.job_store import JobStore
+from tasks.worker_registry import WorkerRegistry
+
+REMEMBERED_S = 1.0
+"""A pace changes over many jobs, and every poll of a queued job asks for it."""
+
+
+class Pace:
+    """Estimates from the seconds that the latest jobs held the device, and from the workers alive."""
+
+    def __init__(self, store: JobStore, workers: WorkerRegistry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._workers = workers
+        self._clock = clock
+        self._remembered: dict[str, tuple[float, float | None]] = {}
+
+    def eta_s(self, slug: str, position: int) -> float | None:
+        """Seconds until a queued job with so many before it has its pictures; None while nothing is known.
+
+        What the workers have begun already is not counted: how far they are with it is known to them alone.
+        """
+        seconds_a_job = self.seconds_a_job(slug)
+        return None if seconds_a_job is None else round((position + 1) * seconds_a_job, 1)
+
+    def seconds_a_job(self, slug: str) -> float | None:
+        """Seconds between two jobs that leave the queue; None before the first job or without workers."""
+        noted_at, seconds = self._remembered.get(slug, (float("-inf"), None))
+        if self._clock() - noted_at >= REMEMBERED_S:
+            seconds = self._measure(slug)
+            self._remembered[slug] = (self._clock(), seconds)
+        return seconds
+
+    def _measure(self, slug: str) -> float | None:
+        pace_s, workers = self._store.pace_s(slug), len(self._workers.alive(slug))
+        return pace_s / workers if pace_s is not None and workers else None

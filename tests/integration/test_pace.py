@@ -1,0 +1,88 @@
+"""How long a queued job will wait, from what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.broker import Broker
+from tasks.job import Job, Result, Timings
+from tasks.pace import Pace
+from tasks.records import record_of
+from tasks.service import Service
+from tasks.worker_registry import WorkerMemory, WorkerNote
+from tests.support.jobs import SPEC
+from tests.support.services import make_service
+
+
+@pytest.fixture
+def service(broker: Broker, valkey_url: str, tmp_path: Path) -> Service:
+    return make_service(tmp_path, broker_url=valkey_url)
+
+
+def drawn_in(service: Service, draw_s: float, swap_s: float = 0) -> None:
+    job = service.store.claim(service.store.create(SPEC).id, "w1")
+    assert job is not None
+    service.store.succeed(job, Result(images=()), Timings(swap=swap_s, draw=draw_s))
+
+
+def start_workers(service: Service, *names: str) -> None:
+    memory = WorkerMemory(weights=0, pristine=0, adapters=0)
+    for name in names:
+        service.workers.note(WorkerNote(name=name, base_model="demo", device="cpu", memory=memory))
+
+
+def eta_s(service: Service, job: Job) -> float | None:
+    return record_of(service, job).eta_s
+
+
+def test_nothing_is_known_before_the_first_job_or_without_workers(service: Service) -> None:
+    job = service.store.create(SPEC)
+    assert eta_s(service, job) is None
+
+    drawn_in(service, 2)
+
+    assert Pace(service.store, service.workers).seconds_a_job("demo") is None
+
+
+def test_the_wait_grows_with_the_queue_and_shrinks_with_the_workers(service: Service) -> None:
+    drawn_in(service, draw_s=3, swap_s=1)
+    start_workers(service, "w1", "w2")
+    first, second = service.store.create(SPEC), service.store.create(SPEC)
+
+    assert (eta_s(service, first), eta_s(service, second)) == (2, 4)
+
+
+def test_the_measure_follows_a_change_and_forgives_one_slow_job(service: Service) -> None:
+    drawn_in(service, 1)
+    drawn_in(service, 11)
+    assert service.store.pace_s("demo") == pytest.approx(3)
+
+    for _ in range(30):
+        drawn_in(service, 5)
+
+    assert service.store.pace_s("demo") == pytest.approx(5, rel=0.01)
+
+
+def test_what_is_no_longer_queued_has_no_eta(service: Service) -> None:
+    drawn_in(service, 1)
+    start_workers(service, "w1")
+    job = service.store.claim(service.store.create(SPEC).id, "w1")
+    assert job is not None
+
+    assert eta_s(service, job) is None
+
+
+def test_a_pace_is_measured_again_after_a_while(service: Service) -> None:
+    now = 0.0
+    pace = Pace(service.store, service.workers, clock=lambda: now)
+    start_workers(service, "w1")
+    drawn_in(service, 1)
+    assert pace.eta_s("demo", 0) == 1
+
+    start_workers(service, "w2")
+    at_once = pace.eta_s("demo", 0)
+    now = 2.0
+
+    assert (at_once, pace.eta_s("demo", 0)) == (1, 0.5)

@@ -1,0 +1,100 @@
+"""Nothing grows without bound: what has been kept long enough goes, with everything that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from storage import S3Config
+from tasks.broker import Broker
+from tasks.errors import JobNotFound
+from tasks.job import Job, Result, Terms, Timings
+from tasks.retention import remove_expired
+from tasks.service import Service
+from tests.support.jobs import SPEC
+from tests.support.services import NOBODY, make_service
+
+JOBS = 10_000
+THREADS = 4
+
+
+@pytest.fixture
+def make(broker: Broker, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Callable[..., Service]:
+    def make(**changed: object) -> Service:
+        s3 = {"s3_endpoint": bucket.endpoint, "s3_bucket": bucket.bucket}
+        keys = {"s3_access_key": bucket.access_key, "s3_secret_key": bucket.secret_key}
+        return make_service(tmp_path, broker_url=valkey_url, **{**s3, **keys, "retention_s": 1, **changed})
+
+    return make
+
+
+def finished(service: Service, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
+    """A job that succeeded; none of its images are stored."""
+    job = service.store.claim(service.store.create(SPEC, terms=terms).id, "w1")
+    assert job is not None
+    service.store.succeed(job, Result(images=()), Timings(draw=1))
+    return job
+
+
+def expire_everything(service: Service) -> None:
+    """Let every finished job have ended long ago."""
+    service.broker.zunionstore("stokehold:finished", {"stokehold:finished": 0})
+
+
+def test_an_expired_job_goes_with_its_images(make: Callable[..., Service]) -> None:
+    service = make(retention_s=3600)
+    old, new = finished(service), finished(service)
+    for job in (old, new):
+        service.storage.put(f"images/{job.id}/1/0.png", b"png", content_type="image/png")
+    service.broker.zadd("stokehold:finished", {old.id: 0})
+
+    remove_expired(service)
+
+    assert list(service.storage.list("images/")) == [f"images/{new.id}/1/0.png"]
+    assert service.store.get(new.id).id == new.id
+    with pytest.raises(JobNotFound):
+        service.store.get(old.id)
+
+
+def test_a_record_outlives_its_images(make: Callable[..., Service]) -> None:
+    service = make(s3_endpoint=f"http://{NOBODY}")
+    job = finished(service)
+    expire_everything(service)
+
+    remove_expired(service)
+
+    assert service.store.expired(10) == [service.store.get(job.id)]
+
+
+def test_ten_thousand_jobs_leave_nothing_behind(make: Callable[..., Service]) -> None:
+    service = make()
+    finished(service)  # what stays for good, such as scripts and the measured pace, is there from now on
+    expire_everything(service)
+    forget_everything(service)
+    keys, memory = service.broker.dbsize(), used_memory(service)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        list(threads.map(lambda number: finished(service, Terms(owner=f"key{number % 7}")), range(JOBS)))
+    assert service.broker.dbsize() > JOBS
+    full = used_memory(service)
+    expire_everything(service)
+    forget_everything(service)
+
+    assert service.broker.dbsize() == keys
+    assert used_memory(service) - memory < (full - memory) / 20
+
+
+def forget_everything(service: Service) -> None:
+    """As retention does, without asking storage ten thousand times."""
+    while expired := service.store.expired(1000):
+        for job in expired:
+            service.store.forget(job)
+
+
+def used_memory(service: Service) -> int:
+    """Bytes that Valkey has allocated, when it has freed what it frees in the background."""
+    service.broker.execute_command("MEMORY", "PURGE")
+    return int(service.broker.info("memory")["used_memory"])

@@ -1,0 +1,51 @@
+"""The job store takes every step that the table allows, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.broker import Broker
+from tasks.errors import LeaseLost, StatusConflict
+from tasks.job import TRANSITIONS, Failure, Job, Result, Status, Timings
+from tasks.job_keys import list_key
+from tasks.job_store import JobStore
+from tests.support.jobs import SPEC
+
+STEPS: Mapping[Status, Callable[[JobStore, Job], object]] = MappingProxyType(
+    {
+        Status.QUEUED: lambda store, job: store.requeue(job),
+        Status.RUNNING: lambda store, job: store.claim(job.id, "w1"),
+        Status.SUCCEEDED: lambda store, job: store.succeed(job, Result(images=()), Timings()),
+        Status.FAILED: lambda store, job: store.fail(job, Failure(code="failed", message="It failed.")),
+        Status.CANCELED: lambda store, job: store.cancel(job.id),
+    }
+)
+
+
+def asked_for(store: JobStore, job_id: str, target: Status) -> None:
+    """Ask for a step; a refusal says so by an error, or in a claim by giving nothing."""
+    try:
+        STEPS[target](store, store.get(job_id))
+    except (LeaseLost, StatusConflict):
+        return
+
+
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(targets=st.lists(st.sampled_from(Status), max_size=8))
+def test_a_job_moves_along_the_table_alone(broker: Broker, targets: list[Status]) -> None:
+    broker.flushall()
+    store = JobStore(broker, lease_s=60, retention_s=60, new_id=lambda: "job")
+    expected = store.create(SPEC).status
+
+    for target in targets:
+        asked_for(store, "job", target)
+        if target in TRANSITIONS[expected]:
+            expected = target
+
+        assert store.get("job").status is expected
+        listed = {status for status in Status if broker.zcard(list_key(None, status))}
+        assert listed == {expected}

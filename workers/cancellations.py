@@ -1,0 +1,61 @@
+"""Which jobs were canceled just now: what a drawing looks at in every step, without asking anybody."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from contextlib import closing
+
+from tasks.broker import Broker, broker_errors
+from tasks.errors import BrokerUnavailable
+from tasks.job_keys import CANCELED
+
+logger = logging.getLogger(__name__)
+
+REMEMBERED = 1000
+LISTEN_S = 0.5
+"""How soon the thread notices that it shall end."""
+AGAIN_S = 1.0
+
+
+class Cancellations:
+    """A thread that listens for canceled jobs while the worker lives.
+
+    What is announced while the broker is away goes unheard: a drawing then learns of it when it reports its progress.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._canceled: deque[str] = deque(maxlen=REMEMBERED)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cancellations", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._stopped.set()
+        self._thread.join()
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in tuple(self._canceled)  # a copy, because the thread may append at the same time
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._listen()
+            except BrokerUnavailable as error:
+                logger.warning("canceled jobs are noticed later: %s", error)
+                self._stopped.wait(AGAIN_S)
+
+    def _listen(self) -> None:
+        subscription = self._broker.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        with broker_errors(), closing(subscription) as announced:
+            announced.subscribe(CANCELED)
+            while not self._stopped.is_set():
+                message = announced.get_message(timeout=LISTEN_S)
+                if message is not None:
+                    self._canceled.append(message["data"])
