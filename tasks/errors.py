@@ -6,7 +6,8 @@
     │   ├── InvalidRequest          422
     │   │   ├── AdapterNotFound
     │   │   ├── AdapterNotUsable
-    │   │   └── BaseModelNotServed
+    │   │   ├── BaseModelNotServed
+    │   │   └── IdempotencyConflict
     │   ├── JobNotFound             404
     │   └── StatusConflict          409
     ├── ServiceUnavailable          a server that we need is away (HTTP 503)
@@ -89,6 +90,13 @@ class BaseModelNotServed(InvalidRequest):
 
     code = "base_model_not_served"
     title = "The base model is not served here"
+
+
+class IdempotencyConflict(InvalidRequest):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+    title = "The idempotency key belongs to another request"
 
 
 class JobNotFound(RequestError):

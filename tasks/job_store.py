@@ -8,6 +8,7 @@ theirs.
     stokehold:waiting:<slug>     sorted  ids of queued jobs of a base model, in the order in which they are due
     stokehold:unsent             sorted  ids of queued jobs whose message is not known to be sent, by age
     stokehold:leases             sorted  ids of running jobs, by the time at which their lease lapses
+    stokehold:idempotency:<key>  hash    the first job of an idempotency key, for a day
     stokehold:changes:<id>       channel announces each new status
 """
 
@@ -24,7 +25,8 @@ from typing import Any, cast
 from pydantic import TypeAdapter
 
 from tasks.broker import Broker, broker_errors
-from tasks.errors import JobNotFound, LeaseLost, StatusConflict
+from tasks.errors import IdempotencyConflict, JobNotFound, LeaseLost, StatusConflict
+from tasks.idempotency import KEEP_S, Idempotency
 from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Terms, Timings, sources
 
 LUA = Path(__file__).parent / "lua"
@@ -66,13 +68,47 @@ class JobStore:
 
     def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
         """Record a new job as queued. Its message is not sent yet."""
+        job, _ = self.create_once(spec, lane, terms, None)
+        return job
+
+    def create_once(self, spec: JobSpec, lane: Lane, terms: Terms, idempotency: Idempotency | None) -> tuple[Job, bool]:
+        """Record a new job, unless the idempotency key has one already; the job, and whether it is new.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another request.
+        """
         job_id = self._new_id()
-        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json()}
-        created = self._create(
-            keys=[_job(job_id), _waiting(spec.base_model), UNSENT],
-            args=[job_id, LANE_OFFSET_S[lane], *_flat({**fields, "lane": lane})],
-        )
-        return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=Status.QUEUED, created_at=_datetime(created))
+        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
+        keys = [_job(job_id), _waiting(spec.base_model), UNSENT]
+        if idempotency is not None:
+            keys.append(_idempotency(idempotency))
+        request = "" if idempotency is None else idempotency.request
+        created = self._create(keys=keys, args=[job_id, LANE_OFFSET_S[lane], request, KEEP_S, *_flat(fields)])
+        if idempotency is not None and isinstance(created, list):
+            return self._first_job(idempotency, *created), False
+        queued = Status.QUEUED
+        return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=queued, created_at=_datetime(created)), True
+
+    def created_before(self, idempotency: Idempotency) -> Job | None:
+        """The first job of an idempotency key, if it still exists.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another request.
+        """
+        first, request = cast(list[str], self._broker.hmget(_idempotency(idempotency), "id", "digest"))
+        try:
+            return self._first_job(idempotency, first, request) if first else None
+        except JobNotFound:
+            return None
+
+    def _first_job(self, idempotency: Idempotency, job_id: str, request: str) -> Job:
+        job = self.get(job_id)
+        if request != idempotency.request:
+            raise IdempotencyConflict(
+                "This Idempotency-Key was used for another request. Send a new key with a new request; "
+                "to get the first job again, send its request unchanged."
+            )
+        return job
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""
@@ -221,6 +257,10 @@ def _job(job_id: str) -> str:
 
 def _waiting(slug: str) -> str:
     return f"stokehold:waiting:{slug}"
+
+
+def _idempotency(idempotency: Idempotency) -> str:
+    return f"stokehold:idempotency:{idempotency.key}"
 
 
 def _channel(job_id: str) -> str:
