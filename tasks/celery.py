@@ -1,4 +1,4 @@
-"""The Celery application, its configuration and its two tasks.
+"""The Celery application, its configuration and its three tasks.
 
 The API sends messages through it; the workers and the light worker run it (``celery -A tasks.celery``). It also carries
 the parts that a task body needs: the service, and in a worker with a device the runner.
@@ -11,7 +11,8 @@ from functools import cached_property
 
 from celery import Celery
 
-from tasks import housekeeping, routing
+from tasks import housekeeping, routing, webhooks
+from tasks.errors import DeliveryFailed
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
 
@@ -79,3 +80,16 @@ def generate(job_id: str) -> None:
 def housekeep() -> None:
     """Bring back what a dead process left behind."""
     housekeeping.housekeeping(app.service)
+
+
+@app.task(
+    name=routing.DELIVER,
+    autoretry_for=(DeliveryFailed,),
+    max_retries=None,  # webhooks.deliver knows when to give up
+    retry_backoff=webhooks.FIRST_RETRY_S,
+    retry_backoff_max=webhooks.MAX_RETRY_S,
+    retry_jitter=True,
+)
+def deliver(job_id: str) -> None:
+    """Tell a job's submitter that it has ended."""
+    webhooks.deliver(app.service, job_id)

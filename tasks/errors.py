@@ -22,6 +22,8 @@
     │   ├── PublishFailed
     │   └── WorkerLost
     ├── WorkerStopping              the worker is told to end: a job that it has not begun to draw goes back
+    ├── DeliveryFailed              a webhook was not accepted; it is sent again later
+    ├── AddressRefused              a webhook leads into a network that is not public; it is not sent
     └── LeaseLost                   another attempt owns the job: this one stops and leaves no trace
 
 Each class has a stable ``code``, a ``title`` for the person who meets it, and an HTTP status or none.
@@ -191,6 +193,18 @@ class WorkerStopping(StokeholdError):
     """The worker is told to end, and has not begun to draw this job."""
 
     code = "worker_stopping"
+
+
+class DeliveryFailed(StokeholdError):
+    """The receiver of a webhook did not accept it this time."""
+
+    code = "delivery_failed"
+
+
+class AddressRefused(StokeholdError):
+    """A webhook leads to an address that is not of the public internet."""
+
+    code = "address_refused"
 
 
 class LeaseLost(StokeholdError):

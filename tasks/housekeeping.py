@@ -8,6 +8,7 @@ from tasks.errors import LeaseLost, WorkerLost
 from tasks.job import Failure, Job
 from tasks.routing import messages, send
 from tasks.service import Service
+from tasks.webhooks import send_due
 
 logger = logging.getLogger(__name__)
 
@@ -20,13 +21,14 @@ LOST_AFTER_S = 5.0
 
 
 def housekeeping(service: Service) -> None:
-    """One round: take back jobs whose lease has lapsed, then send those that have no message on their queue."""
+    """One round: take back jobs whose lease has lapsed, then send those that have no message on their queue, and webhooks."""
     for job in service.store.lapsed():
         take_back(service, job)
     for job in service.store.unsent(UNSENT_AFTER_S):
         send(service.celery, service.store, job)
     for model in service.base_models:
         resend_lost(service, model.slug)
+    send_due(service)
 
 
 def resend_lost(service: Service, slug: str) -> None:

@@ -8,6 +8,7 @@ theirs.
     stokehold:waiting:<slug>     sorted  ids of queued jobs of a base model, in the order in which they are due
     stokehold:unsent             sorted  ids of queued jobs whose message is not known to be sent, by age
     stokehold:leases             sorted  ids of running jobs, by the time at which their lease lapses
+    stokehold:webhooks           sorted  ids of ended jobs, by the time at which their webhook is to be sent (again)
     stokehold:idempotency:<key>  hash    the first job of an idempotency key, for a day
     stokehold:changes:<id>       channel announces each new status
 """
@@ -32,6 +33,7 @@ from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Stat
 LUA = Path(__file__).parent / "lua"
 UNSENT = "stokehold:unsent"
 LEASES = "stokehold:leases"
+WEBHOOKS = "stokehold:webhooks"
 
 # Backfill jobs sort behind every interactive one, whatever their age: more seconds than any clock shows.
 LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
@@ -175,15 +177,15 @@ class JobStore:
 
     def lapsed(self) -> list[Job]:
         """Running jobs whose worker gave no sign of life for the length of a lease."""
-        return self._existing(self._broker.zrangebyscore(LEASES, "-inf", self._now()))
+        return self._existing(self._broker.zrangebyscore(LEASES, "-inf", self.now()))
 
     def unsent(self, older_than_s: float) -> list[Job]:
         """Queued jobs of at least this age whose message is not known to be sent."""
-        return self._existing(self._broker.zrangebyscore(UNSENT, "-inf", self._now() - older_than_s))
+        return self._existing(self._broker.zrangebyscore(UNSENT, "-inf", self.now() - older_than_s))
 
     def overdue(self, slug: str, count: int, sent_s_ago: float) -> list[Job]:
         """Of the first ``count`` queued jobs of a base model, those whose latest message is at least this old."""
-        sent_before = datetime.fromtimestamp(self._now() - sent_s_ago, UTC)
+        sent_before = datetime.fromtimestamp(self.now() - sent_s_ago, UTC)
         first = self._existing(self._broker.zrange(_waiting(slug), 0, count - 1)) if count > 0 else []
         return [job for job in first if job.sent_at is not None and job.sent_at <= sent_before]
 
@@ -214,7 +216,7 @@ class JobStore:
 
     def _step(self, job: Job, target: Status, fields: Mapping[str, str], *, fenced: bool = False) -> None:
         answer = self._move(
-            keys=[_job(job.id), _waiting(job.spec.base_model), UNSENT, LEASES],
+            keys=[_job(job.id), _waiting(job.spec.base_model), UNSENT, LEASES, WEBHOOKS],
             args=[
                 job.id,
                 " ".join(sorted(sources(target))),
@@ -246,7 +248,8 @@ class JobStore:
                 jobs.append(_job_of(job_id, fields))
         return jobs
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """The server's time, in seconds since 1970."""
         seconds, microseconds = self._broker.time()
         return seconds + microseconds / 1e6
 

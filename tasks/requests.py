@@ -49,3 +49,9 @@ class JobRequest(BaseModel):
         None, ge=0, le=MAX_SEED, description="of the first picture; each further one adds 1. Left out: drawn by lot"
     )
     images: int = Field(1, ge=1, le=8, description="how many pictures")
+    webhook_url: str | None = Field(
+        None,
+        max_length=2000,
+        pattern=r"^https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+$",
+        description="told when the job has ended, with a signed message of the Standard Webhooks specification",
+    )

@@ -18,8 +18,9 @@ logger = logging.getLogger(__name__)
 
 GENERATE = "generate"
 HOUSEKEEPING = "housekeeping"
+DELIVER = "deliver"
 LIGHT_QUEUE = "light"
-"""Work without a device: housekeeping."""
+"""Work without a device: housekeeping and webhooks."""
 
 PRIORITIES: Mapping[Lane, int] = MappingProxyType({Lane.INTERACTIVE: 0, Lane.BACKFILL: 9})
 """Celery's message priorities; on Valkey and Redis 0 goes first."""

@@ -13,6 +13,7 @@ from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Terms
 from tasks.requests import MAX_SEED, JobRequest
 from tasks.routing import send
 from tasks.service import Service
+from tasks.webhooks import check_webhook
 
 
 def submit(
@@ -33,7 +34,9 @@ def submit(
         InvalidRequest: an adapter, the base model or a setting cannot be served; the error names the field.
         ServiceUnavailable: the job store or the Hub does not answer.
     """
-    terms = Terms()
+    if request.webhook_url is not None:
+        check_webhook(service.settings, request.webhook_url)
+    terms = Terms(webhook_url=request.webhook_url)
     idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, terms.owner)
     # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
     if idempotency is not None and (first := service.store.created_before(idempotency)):

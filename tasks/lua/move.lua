@@ -1,6 +1,6 @@
 -- The one atomic step between two statuses of a job.
 --
--- KEYS: job hash, waiting set of its base model, unsent set, leases set
+-- KEYS: job hash, waiting set of its base model, unsent set, leases set, set of webhooks that are due
 -- ARGV: 1 job id            2 statuses it may come from, space-separated     3 status it goes to
 --       4 fencing token ('' when the step is not a worker's)
 --       5 lease in seconds  6 retention in seconds of a finished job         7 score in the waiting set
@@ -51,6 +51,9 @@ else
   redis.call('ZREM', unsent, id)
   redis.call('ZREM', leases, id)
   redis.call('EXPIRE', job, ARGV[6])
+  if type(cjson.decode(redis.call('HGET', job, 'terms'))['webhook_url']) == 'string' then
+    redis.call('ZADD', KEYS[5], string.format('%.6f', now), id)
+  end
 end
 redis.call('PUBLISH', ARGV[8], to)
 return tonumber(attempt)
