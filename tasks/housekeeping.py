@@ -21,7 +21,7 @@ LOST_AFTER_S = 5.0
 
 
 def housekeeping(service: Service) -> None:
-    """One round: take back jobs whose lease has lapsed, then send those that have no message on their queue, and webhooks."""
+    """One round: take back jobs whose lease has lapsed, then send what has no message on its queue, webhooks too."""
     for job in service.store.lapsed():
         take_back(service, job)
     for job in service.store.unsent(UNSENT_AFTER_S):

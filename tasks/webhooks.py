@@ -164,5 +164,8 @@ def payload(service: Service, job: Job) -> str:
     A URL lets anyone in who has it, and may be stale when a late delivery comes; the receiver polls for fresh ones.
     """
     finished_at = (job.finished_at or job.created_at).isoformat()
-    record = record_of(service, job).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
+    # Without their keys no URL is signed: the light worker may have no credentials for the storage.
+    images = tuple(image.model_copy(update={"key": None}) for image in job.result.images)
+    unsigned = job.model_copy(update={"result": job.result.model_copy(update={"images": images})})
+    record = record_of(service, unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
     return json.dumps({"type": f"job.{job.status}", "timestamp": finished_at, "data": record}, separators=(",", ":"))
