@@ -152,7 +152,7 @@ def post(
     with httpcore2.ConnectionPool(ssl_context=context, network_backend=network) as pool:
         try:
             with pool.stream(
-                "POST", url, headers=dict(headers), content=body, extensions={"timeout": timeout}
+                "POST", url, headers=list(headers.items()), content=body, extensions={"timeout": timeout}
             ) as response:
                 return response.status
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:

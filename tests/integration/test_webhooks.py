@@ -147,20 +147,20 @@ def test_an_address_inside_is_given_up_without_a_byte(service: Service, valkey_u
 
 
 @pytest.mark.parametrize(
-    ("url", "settings", "reason"),
+    ("url", "secret", "reason"),
     [
-        ("https://example.com/", {"webhook_secret": None}, "no secret"),
-        ("http://example.com/", {"webhook_secret": SECRET}, "https"),
-        ("https://10.0.0.1/", {"webhook_secret": SECRET}, "public internet"),
-        ("https://[::ffff:127.0.0.1]/", {"webhook_secret": SECRET}, "public internet"),
-        ("https://user:word@example.com/", {"webhook_secret": SECRET}, "neither user nor password"),
-        ("https://example.com:port/", {"webhook_secret": SECRET}, "not a URL"),
+        ("https://example.com/", None, "no secret"),
+        ("http://example.com/", SECRET, "https"),
+        ("https://10.0.0.1/", SECRET, "public internet"),
+        ("https://[::ffff:127.0.0.1]/", SECRET, "public internet"),
+        ("https://user:word@example.com/", SECRET, "neither user nor password"),
+        ("https://example.com:port/", SECRET, "not a URL"),
     ],
 )
 def test_a_webhook_that_would_never_be_sent_is_refused_at_once(
-    tmp_path: Path, url: str, settings: dict[str, object], reason: str
+    tmp_path: Path, url: str, secret: str | None, reason: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=reason) as caught:
-        submit(make_service(tmp_path, **settings), JobRequest(prompt="a red circle", webhook_url=url))
+        submit(make_service(tmp_path, webhook_secret=secret), JobRequest(prompt="a red circle", webhook_url=url))
 
     assert caught.value.field == "webhook_url"
