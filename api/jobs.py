@@ -45,6 +45,20 @@ class JobPath(BaseModel):
     job_id: str = Field(max_length=64, description="as the submission answered it")
 
 
+class SubmissionHeader(Parameters):
+    """How to submit safely more than once."""
+
+    idempotency_key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="chosen by the client, printable ASCII without spaces; the same key with the same body gives the "
+        "same job for 24 hours",
+    )
+
+
 class PollQuery(Parameters):
     """How to poll."""
 
@@ -84,10 +98,10 @@ class ListQuery(Parameters):
         ),
     },
 )
-def submit_job(body: JobRequest) -> Response:
+def submit_job(header: SubmissionHeader, body: JobRequest) -> Response:
     """Submit a job."""
     service = current_service()
-    job = submit(service, body)
+    job = submit(service, body, idempotency_key=header.idempotency_key)
     response = job_answer(service, job, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_job", job_id=job.id)
     return response

@@ -12,7 +12,8 @@ from functools import cached_property
 from celery import Celery
 from celery.signals import after_setup_logger, celeryd_init
 
-from tasks import housekeeping, retention, routing
+from tasks import housekeeping, retention, routing, webhooks
+from tasks.errors import DeliveryFailed
 from tasks.logs import keep_secrets_out
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
@@ -105,3 +106,16 @@ def housekeep() -> None:
 def remove_expired() -> None:
     """Remove what has been kept long enough."""
     retention.remove_expired(app.service)
+
+
+@app.task(
+    name=routing.DELIVER,
+    autoretry_for=(DeliveryFailed,),
+    max_retries=None,  # webhooks.deliver knows when to give up
+    retry_backoff=webhooks.FIRST_RETRY_S,
+    retry_backoff_max=webhooks.MAX_RETRY_S,
+    retry_jitter=True,
+)
+def deliver(job_id: str) -> None:
+    """Tell a job's submitter that it has ended."""
+    webhooks.deliver(app.service, job_id)

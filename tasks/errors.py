@@ -6,7 +6,8 @@
     │   ├── InvalidRequest          422
     │   │   ├── AdapterNotFound
     │   │   ├── AdapterNotUsable
-    │   │   └── BaseModelNotServed
+    │   │   ├── BaseModelNotServed
+    │   │   └── IdempotencyConflict
     │   ├── JobNotFound             404
     │   └── StatusConflict          409
     ├── ServiceUnavailable          a server that we need is away (HTTP 503)
@@ -22,6 +23,8 @@
     │   ├── PublishFailed
     │   └── WorkerLost
     ├── WorkerStopping              the worker is told to end: a job that it has not begun to draw goes back
+    ├── DeliveryFailed              a webhook was not accepted; it is sent again later
+    ├── AddressRefused              a webhook leads into a network that is not public; it is not sent
     └── LeaseLost                   the job is another attempt's, or canceled: this one stops and leaves no trace
 
 Each class has a stable ``code``, a ``title`` for the person who meets it, and an HTTP status or none.
@@ -90,6 +93,13 @@ class BaseModelNotServed(InvalidRequest):
 
     code = "base_model_not_served"
     title = "The base model is not served here"
+
+
+class IdempotencyConflict(InvalidRequest):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+    title = "The idempotency key belongs to another request"
 
 
 class JobNotFound(RequestError):
@@ -190,6 +200,18 @@ class WorkerStopping(StokeholdError):
     """The worker is told to end, and has not begun to draw this job."""
 
     code = "worker_stopping"
+
+
+class DeliveryFailed(StokeholdError):
+    """The receiver of a webhook did not accept it this time."""
+
+    code = "delivery_failed"
+
+
+class AddressRefused(StokeholdError):
+    """A webhook leads to an address that is not of the public internet."""
+
+    code = "address_refused"
 
 
 class LeaseLost(StokeholdError):

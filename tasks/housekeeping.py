@@ -9,6 +9,7 @@ from tasks.job import Failure, Job
 from tasks.routing import messages, send
 from tasks.service import Service
 from tasks.uploads import settle_uploads
+from tasks.webhooks import send_due
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def housekeeping(service: Service) -> None:
     for model in service.base_models:
         resend_lost(service, model.slug)
     settle_uploads(service)
+    send_due(service)
 
 
 def resend_lost(service: Service, slug: str) -> None:

@@ -13,6 +13,8 @@ theirs.
     stokehold:jobs:<owner>       sorted  `<created>:<id>` of an owner's jobs, so that their names sort by age;
                                          the same with `:<status>` behind it for those of one status
     stokehold:pace:<slug>        string  seconds that a job of a base model holds the device: a moving average
+    stokehold:webhooks           sorted  ids of ended jobs, by the time at which their webhook is to be sent (again)
+    stokehold:idempotency:<key>  hash    the first job of an idempotency key, for a day
     stokehold:changes:<id>       channel announces each new status
     stokehold:canceled           channel announces the id of each canceled job
 """
@@ -29,7 +31,8 @@ from pathlib import Path
 from typing import cast
 
 from tasks.broker import Broker, broker_errors
-from tasks.errors import DeadlineExceeded, JobNotFound, LeaseLost, StatusConflict
+from tasks.errors import DeadlineExceeded, IdempotencyConflict, JobNotFound, LeaseLost, StatusConflict
+from tasks.idempotency import KEEP_S, Idempotency
 from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Terms, Timings, sources
 from tasks.job_hash import datetime_of, flat, job_of
 from tasks.job_keys import CANCELED, DEADLINES, FINISHED, list_key, pace_key
@@ -39,6 +42,7 @@ logger = logging.getLogger(__name__)
 LUA = Path(__file__).parent / "lua"
 UNSENT = "stokehold:unsent"
 LEASES = "stokehold:leases"
+WEBHOOKS = "stokehold:webhooks"
 
 # Backfill jobs sort behind every interactive one, whatever their age: more seconds than any clock shows.
 LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
@@ -67,13 +71,50 @@ class JobStore:
 
     def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
         """Record a new job as queued. Its message is not sent yet."""
+        job, _ = self.create_once(spec, lane, terms, None)
+        return job
+
+    def create_once(self, spec: JobSpec, lane: Lane, terms: Terms, idempotency: Idempotency | None) -> tuple[Job, bool]:
+        """Record a new job, unless the idempotency key has one already; the job, and whether it is new.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another request.
+        """
         job_id = self._new_id()
-        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json()}
+        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
+        keys = [_job(job_id), _waiting(spec.base_model), UNSENT, DEADLINES, list_key(terms.owner)]
+        if idempotency is not None:
+            keys.append(_idempotency(idempotency))
+        request = "" if idempotency is None else idempotency.request
         created = self._create(
-            keys=[_job(job_id), _waiting(spec.base_model), UNSENT, DEADLINES, list_key(terms.owner)],
-            args=[job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), *flat({**fields, "lane": lane})],
+            keys=keys,
+            args=[job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, KEEP_S, *flat(fields)],
         )
-        return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=Status.QUEUED, created_at=datetime_of(created))
+        if idempotency is not None and isinstance(created, list):
+            return self._first_job(idempotency, *created), False
+        queued = Status.QUEUED
+        return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=queued, created_at=datetime_of(created)), True
+
+    def created_before(self, idempotency: Idempotency) -> Job | None:
+        """The first job of an idempotency key, if it still exists.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another request.
+        """
+        first, request = cast(list[str], self._broker.hmget(_idempotency(idempotency), "id", "digest"))
+        try:
+            return self._first_job(idempotency, first, request) if first else None
+        except JobNotFound:
+            return None
+
+    def _first_job(self, idempotency: Idempotency, job_id: str, request: str) -> Job:
+        job = self.get(job_id)
+        if request != idempotency.request:
+            raise IdempotencyConflict(
+                "This Idempotency-Key was used for another request. Send a new key with a new request; "
+                "to get the first job again, send its request unchanged."
+            )
+        return job
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""
@@ -185,7 +226,7 @@ class JobStore:
     def expired(self, count: int) -> list[Job]:
         """Of the jobs that have been finished for longer than they are kept, the ``count`` oldest."""
         return self.existing(
-            self._broker.zrangebyscore(FINISHED, "-inf", self._now() - self._retention_s, start=0, num=count)
+            self._broker.zrangebyscore(FINISHED, "-inf", self.now() - self._retention_s, start=0, num=count)
         )
 
     def pace_s(self, slug: str) -> float | None:
@@ -195,19 +236,19 @@ class JobStore:
 
     def late(self) -> list[Job]:
         """Jobs that have not begun and whose deadline is over."""
-        return self.existing(self._broker.zrangebyscore(DEADLINES, "-inf", self._now()))
+        return self.existing(self._broker.zrangebyscore(DEADLINES, "-inf", self.now()))
 
     def lapsed(self) -> list[Job]:
         """Running jobs whose worker gave no sign of life for the length of a lease."""
-        return self.existing(self._broker.zrangebyscore(LEASES, "-inf", self._now()))
+        return self.existing(self._broker.zrangebyscore(LEASES, "-inf", self.now()))
 
     def unsent(self, older_than_s: float) -> list[Job]:
         """Queued jobs of at least this age whose message is not known to be sent."""
-        return self.existing(self._broker.zrangebyscore(UNSENT, "-inf", self._now() - older_than_s))
+        return self.existing(self._broker.zrangebyscore(UNSENT, "-inf", self.now() - older_than_s))
 
     def overdue(self, slug: str, count: int, sent_s_ago: float) -> list[Job]:
         """Of the first ``count`` queued jobs of a base model, those whose latest message is at least this old."""
-        sent_before = datetime.fromtimestamp(self._now() - sent_s_ago, UTC)
+        sent_before = datetime.fromtimestamp(self.now() - sent_s_ago, UTC)
         first = self.existing(self._broker.zrange(_waiting(slug), 0, count - 1)) if count > 0 else []
         return [job for job in first if job.sent_at is not None and job.sent_at <= sent_before]
 
@@ -247,6 +288,7 @@ class JobStore:
     ) -> None:
         slug = job.spec.base_model
         indexes = [_waiting(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
+        indexes.append(WEBHOOKS)
         answer = self._move(
             keys=[_job(job.id), *indexes],
             args=[
@@ -275,7 +317,8 @@ class JobStore:
             case "late":
                 raise DeadlineExceeded(f"Job {job.id} has not begun before its deadline.")
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """The server's time, in seconds since 1970."""
         seconds, microseconds = self._broker.time()
         return seconds + microseconds / 1e6
 
@@ -291,6 +334,10 @@ def _waiting(slug: str) -> str:
 def _or_empty(value: str | float | None) -> str | float:
     """A value as a script takes it: Lua gets no null."""
     return "" if value is None else value
+
+
+def _idempotency(idempotency: Idempotency) -> str:
+    return f"stokehold:idempotency:{idempotency.key}"
 
 
 def _channel(job_id: str) -> str:

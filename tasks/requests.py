@@ -57,3 +57,9 @@ class JobRequest(BaseModel):
         allow_inf_nan=False,
         description="seconds within which a worker must have begun; else the job fails as `deadline_exceeded`",
     )
+    webhook_url: str | None = Field(
+        None,
+        max_length=2000,
+        pattern=r"^https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+$",
+        description="told when the job has ended, with a signed message of the Standard Webhooks specification",
+    )

@@ -19,8 +19,9 @@ logger = logging.getLogger(__name__)
 GENERATE = "generate"
 HOUSEKEEPING = "housekeeping"
 RETENTION = "retention"
+DELIVER = "deliver"
 LIGHT_QUEUE = "light"
-"""Work without a device: housekeeping and retention."""
+"""Work without a device: housekeeping, retention and webhooks."""
 
 PRIORITIES: Mapping[Lane, int] = MappingProxyType({Lane.INTERACTIVE: 0, Lane.BACKFILL: 9})
 """Celery's message priorities; on Valkey and Redis 0 goes first."""

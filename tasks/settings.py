@@ -77,6 +77,11 @@ class Settings(BaseSettings):
     storage_patience_s: NonNegativeFloat = Field(120, description="seconds that a drawn job waits for storage")
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
     retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")
+    webhook_secret: SecretStr | None = Field(
+        None, description="signs webhooks: `whsec_` and 24 to 64 random bytes in base64; unset: no webhooks"
+    )
+    webhook_allow_http: bool = Field(False, description="send webhooks over plain http too")
+    webhook_allow_loopback: bool = Field(False, description="send webhooks to this very machine too, for tests")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
     log_prompts: bool = Field(False, description="let log lines hold prompts")
 

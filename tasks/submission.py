@@ -8,31 +8,48 @@ from collections.abc import Callable
 from tasks.adapter_resolver import choose_base_model
 from tasks.base_models import Limits, ServedModel
 from tasks.errors import InvalidRequest
+from tasks.idempotency import idempotency_of
 from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Terms
 from tasks.requests import MAX_SEED, JobRequest
 from tasks.routing import send
 from tasks.service import Service
+from tasks.webhooks import check_webhook
 
 
 def submit(
-    service: Service, request: JobRequest, lane: Lane = Lane.INTERACTIVE, lot: Callable[[int], int] = secrets.randbelow
+    service: Service,
+    request: JobRequest,
+    lane: Lane = Lane.INTERACTIVE,
+    lot: Callable[[int], int] = secrets.randbelow,
+    *,
+    idempotency_key: str | None = None,
 ) -> Job:
-    """Record a job and send its message to the queue of its base model.
+    """Record a job and send its message to the queue of its base model; a known idempotency key gives its first job.
 
     Args:
         lot: draws a seed below its argument, for a request that names none.
 
     Raises:
+        IdempotencyConflict: the key was used for another request.
         InvalidRequest: an adapter, the base model or a setting cannot be served; the error names the field.
         ServiceUnavailable: the job store or the Hub does not answer.
     """
+    if request.webhook_url is not None:
+        check_webhook(service.settings, request.webhook_url)
+    terms = Terms(deadline_s=request.deadline_s, webhook_url=request.webhook_url)
+    idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, terms.owner)
+    # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
+    if idempotency is not None and (first := service.store.created_before(idempotency)):
+        return first
     adapters = tuple(
         ScaledAdapter(adapter=service.resolver.resolve(adapter.ref, field=f"adapters.{index}.ref"), scale=adapter.scale)
         for index, adapter in enumerate(request.adapters)
     )
     model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
-    job = service.store.create(complete(request, model, adapters, lot), lane, Terms(deadline_s=request.deadline_s))
-    send(service.celery, service.store, job)
+    spec = complete(request, model, adapters, lot)
+    job, is_new = service.store.create_once(spec, lane, terms, idempotency)
+    if is_new:
+        send(service.celery, service.store, job)
     return job
 
 

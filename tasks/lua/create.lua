@@ -1,13 +1,24 @@
--- Record a new job as queued and unsent.
+-- Record a new job as queued and unsent, unless its idempotency key has a job already.
 --
--- KEYS: job hash, waiting set of its base model, unsent set, deadlines set, list of its owner's jobs
+-- KEYS: job hash, waiting set of its base model, unsent set, deadlines set, list of its owner's jobs, and with an
+--       idempotency key its hash
 -- ARGV: 1 job id   2 first part of the score in the waiting set   3 seconds until it must have begun, or ''
---       4... fields and values
--- Returns the time of creation in seconds since 1970, as text. A client that lost the answer may ask again.
+--       4 digest of the request   5 seconds that an idempotency key is kept   6... fields and values
+-- Returns the time of creation in seconds since 1970, as text; or, of the key's first job, its id and the digest of its
+-- request. A client that lost the answer may ask again.
 
 local before = redis.call('HGET', KEYS[1], 'created_at')
 if before then
   return before
+end
+
+if KEYS[6] then
+  local first, digest, job = unpack(redis.call('HMGET', KEYS[6], 'id', 'digest', 'job'))
+  if first and redis.call('EXISTS', job) == 1 then
+    return {first, digest}
+  end
+  redis.call('HSET', KEYS[6], 'id', ARGV[1], 'digest', ARGV[4], 'job', KEYS[1])
+  redis.call('EXPIRE', KEYS[6], ARGV[5])
 end
 
 local time = redis.call('TIME')
@@ -15,7 +26,7 @@ local now = time[1] + time[2] / 1e6
 local created = string.format('%.6f', now)
 local member = created .. ':' .. ARGV[1]
 
-redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', 0, 'created_at', created, unpack(ARGV, 4))
+redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', 0, 'created_at', created, unpack(ARGV, 6))
 redis.call('ZADD', KEYS[2], string.format('%.6f', ARGV[2] + now), ARGV[1])
 redis.call('ZADD', KEYS[3], created, ARGV[1])
 if ARGV[3] ~= '' then

@@ -1,0 +1,32 @@
+"""One job for one ``Idempotency-Key``, however often the request is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from tasks.requests import JobRequest
+
+KEEP_S = 86_400
+"""Seconds after which a key may be used for another job."""
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """Under which key a submission is known, and what it asks for."""
+
+    key: str
+    """Digest of the submitter and of the key that it chose: nobody meets a stranger's key, and no key is kept."""
+    request: str
+    """Digest of the validated request, so that spelling and left-out defaults do not count."""
+
+
+def idempotency_of(request: JobRequest, key: str, owner: str | None) -> Idempotency:
+    """The identity of a request that came with an ``Idempotency-Key``."""
+    return Idempotency(key=digest(json.dumps([owner, key])), request=digest(request.model_dump_json()))
+
+
+def digest(text: str) -> str:
+    """SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,171 @@
+"""Tell a submitter's server that a job has ended, signed as the Standard Webhooks specification says.
+
+The step that ends a job notes in the same moment that a delivery is due (``tasks/lua/move.lua``); housekeeping sends
+what is due to the light worker, and only a delivery that is over is taken off the list. So none is lost with a process;
+one may come twice, and then has the same ``webhook-id``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import cast
+from urllib.parse import urlsplit
+
+from kombu.exceptions import OperationalError
+from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError
+
+from tasks import routing, safe_http
+from tasks.errors import AddressRefused, ConfigurationError, DeliveryFailed, InvalidRequest, JobNotFound
+from tasks.job import Job
+from tasks.job_store import WEBHOOKS
+from tasks.records import record_of
+from tasks.service import Service
+from tasks.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 2
+MAX_RETRY_S = 600
+"""Bounds of Celery's pause before the next try; it doubles each time and is drawn by lot below that."""
+GIVE_UP_AFTER = timedelta(hours=2)
+SEND_AGAIN_AFTER_S = MAX_RETRY_S + 60
+"""A delivery not heard of for longer than any pause between two tries died with its worker."""
+
+FIELD = "webhook_url"
+
+
+def check_webhook(settings: Settings, url: str) -> None:
+    """Check where a submitter wants to be told, as far as that is possible before the host is resolved.
+
+    Raises:
+        InvalidRequest: nothing will be sent there; the message says why.
+    """
+    if settings.webhook_secret is None:
+        raise InvalidRequest("This service sends no webhooks: it has no secret to sign them with.", field=FIELD)
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise InvalidRequest(f"This is not a URL: {error}.", field=FIELD) from None
+    if parts.scheme != "https" and not settings.webhook_allow_http:
+        raise InvalidRequest("Webhooks are sent over https alone.", field=FIELD)
+    if not host or parts.username is not None or parts.password is not None:
+        raise InvalidRequest("Name a host, and neither user nor password.", field=FIELD)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return  # a name: checked when it is connected to
+    try:
+        safe_http.check_address(address, allow_loopback=settings.webhook_allow_loopback)
+    except AddressRefused as error:
+        raise InvalidRequest(str(error), field=FIELD) from None
+
+
+def signer(settings: Settings) -> Webhook:
+    """Signs deliveries.
+
+    Raises:
+        ConfigurationError: there is no secret, or it is none of the specification's.
+    """
+    expected = "STOKEHOLD_WEBHOOK_SECRET must be whsec_ and then 24 to 64 random bytes in base64."
+    if settings.webhook_secret is None:
+        raise ConfigurationError(expected)
+    try:
+        return Webhook(settings.webhook_secret.get_secret_value())
+    except (ValueError, EmptyWebhookSecretError) as error:
+        raise ConfigurationError(expected) from error
+
+
+def send_due(service: Service) -> None:
+    """Send the deliveries that are due to the light worker."""
+    now = service.store.now()
+    for job_id in cast(list[str], service.broker.zrangebyscore(WEBHOOKS, "-inf", now)):
+        try:
+            service.celery.send_task(routing.DELIVER, args=(job_id,), queue=routing.LIGHT_QUEUE, ignore_result=True)
+        except OperationalError as error:
+            logger.warning("the webhook of job %s is due and not sent yet: %s", job_id, error)
+            return
+        postpone(service, job_id)
+
+
+def postpone(service: Service, job_id: str) -> None:
+    """Leave a delivery to the message that is under way; nothing happens if it is over."""
+    service.broker.zadd(WEBHOOKS, {job_id: service.store.now() + SEND_AGAIN_AFTER_S}, xx=True)
+
+
+def deliver(service: Service, job_id: str, resolve: safe_http.Resolve = safe_http.resolve) -> None:
+    """Tell a job's submitter that it has ended.
+
+    Raises:
+        DeliveryFailed: not this time; try again later.
+    """
+    try:
+        if service.broker.zscore(WEBHOOKS, job_id) is not None:
+            attempt(service, service.store.get(job_id), resolve)
+    except DeliveryFailed:
+        postpone(service, job_id)
+        raise
+    except JobNotFound:
+        logger.warning("job %s expired before its webhook was delivered", job_id)
+    except AddressRefused as error:
+        logger.warning("the webhook of job %s is not sent: %s", job_id, error)
+    service.broker.zrem(WEBHOOKS, job_id)
+
+
+def attempt(
+    service: Service,
+    job: Job,
+    resolve: safe_http.Resolve,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """One try; after two hours of them, or when the receiver says that it is gone, none is left to make.
+
+    Raises:
+        DeliveryFailed: the receiver did not accept it.
+        AddressRefused: nothing may be sent there.
+    """
+    now = clock()
+    body, message_id = payload(service, job), f"msg_{job.id}"
+    headers = {
+        "content-type": "application/json",
+        "user-agent": "Stokehold",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signer(service.settings).sign(message_id, now, body),
+    }
+    try:
+        status = safe_http.post(
+            job.terms.webhook_url or "",
+            body.encode(),
+            headers,
+            allow_loopback=service.settings.webhook_allow_loopback,
+            resolve=resolve,
+        )
+        if status == HTTPStatus.GONE:
+            logger.warning("the receiver of the webhook of job %s is gone", job.id)
+        elif not HTTPStatus(200) <= status < HTTPStatus.MULTIPLE_CHOICES:
+            raise DeliveryFailed(f"the receiver answered {status}")
+    except DeliveryFailed as error:
+        logger.warning("the webhook of job %s is not delivered: %s", job.id, error)
+        if now - (job.finished_at or now) < GIVE_UP_AFTER:
+            raise
+        logger.error("the webhook of job %s is given up", job.id)
+
+
+def payload(service: Service, job: Job) -> str:
+    """What is sent: the record without the images' URLs.
+
+    A URL lets anyone in who has it, and may be stale when a late delivery comes; the receiver polls for fresh ones.
+    """
+    finished_at = (job.finished_at or job.created_at).isoformat()
+    # Without their keys no URL is signed: the light worker may have no credentials for the storage.
+    images = tuple(image.model_copy(update={"key": None}) for image in job.result.images)
+    unsigned = job.model_copy(update={"result": job.result.model_copy(update={"images": images})})
+    record = record_of(service, unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
+    return json.dumps({"type": f"job.{job.status}", "timestamp": finished_at, "data": record}, separators=(",", ":"))
