@@ -10,10 +10,11 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.answers import answer
+from api.authentication import current_owner, own_job
 from api.bodies import require_json_object
 from api.context import Context, current_context, current_service
 from api.problems import RETRY_AFTER_HEADER, documented
-from tasks.job import Job
+from tasks.job import Job, Terms
 from tasks.records import JobRecord, record_of
 from tasks.requests import JobRequest
 from tasks.service import Service
@@ -71,7 +72,7 @@ class PollQuery(BaseModel):
 def submit_job(body: JobRequest) -> Response:
     """Submit a job."""
     service = current_service()
-    job = submit(service, body)
+    job = submit(service, body, terms=Terms(owner=current_owner()))
     response = job_answer(service, job, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_job", job_id=job.id)
     return response
@@ -96,13 +97,13 @@ def poll(context: Context, job_id: str, wait_s: float) -> Job:
     """The job, held until its status changes; at once where too many answers are held already.
 
     Raises:
-        JobNotFound: there is none.
+        JobNotFound: there is none, or it is another's.
     """
-    store = context.service.store
+    job = own_job(job_id)
     if not wait_s or not context.held_answers.acquire(blocking=False):
-        return store.get(job_id)
+        return job
     try:
-        return store.wait(job_id, wait_s)
+        return context.service.store.wait(job_id, wait_s)
     finally:
         context.held_answers.release()
 

@@ -27,9 +27,8 @@ def api_part(port: int, environment: Environment) -> Part:
     return Part(
         name="api",
         command=(
-            *(sys.executable, "-m", "gunicorn", "api:create_app()"),
-            *("--worker-class", "gthread", "--workers", "2", "--threads", "16"),
-            *("--bind", f"{LOOPBACK}:{port}", "--access-logfile", "-", "--no-control-socket"),
+            *(sys.executable, "-m", "gunicorn", "--config", "python:api.gunicorn_config"),
+            *("--bind", f"{LOOPBACK}:{port}"),
         ),
         is_ready=lambda _pid: answers_200(f"{api_url(port)}/readyz"),
         says=api_url(port),

@@ -28,6 +28,7 @@ from tasks.errors import JobNotFound, LeaseLost, StatusConflict
 from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Terms, Timings, sources
 
 LUA = Path(__file__).parent / "lua"
+JOB = "stokehold:job:"
 UNSENT = "stokehold:unsent"
 LEASES = "stokehold:leases"
 
@@ -58,15 +59,22 @@ class JobStore:
         self._broker = broker
         self._lease_s = lease_s
         self._retention_s = retention_s
-        self._new_id = new_id
+        self.new_id = new_id
         self._create = broker.register_script((LUA / "create.lua").read_text("utf-8"))
         self._move = broker.register_script((LUA / "move.lua").read_text("utf-8"))
         self._mark_sent = broker.register_script((LUA / "mark_sent.lua").read_text("utf-8"))
         self._renew = broker.register_script((LUA / "renew.lua").read_text("utf-8"))
 
-    def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
-        """Record a new job as queued. Its message is not sent yet."""
-        job_id = self._new_id()
+    def create(
+        self,
+        spec: JobSpec,
+        lane: Lane = Lane.INTERACTIVE,
+        terms: Terms = Terms(),  # noqa: B008  (frozen)
+        *,
+        job_id: str | None = None,
+    ) -> Job:
+        """Record a new job as queued, under an id of ``new_id`` if it has one already. Its message is not sent yet."""
+        job_id = job_id or self.new_id()
         fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json()}
         created = self._create(
             keys=[_job(job_id), _waiting(spec.base_model), UNSENT],
@@ -216,7 +224,7 @@ class JobStore:
 
 
 def _job(job_id: str) -> str:
-    return f"stokehold:job:{job_id}"
+    return JOB + job_id
 
 
 def _waiting(slug: str) -> str:

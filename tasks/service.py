@@ -11,9 +11,11 @@ from storage import S3Config, S3Storage
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
+from tasks.api_keys import ApiKeys
 from tasks.base_models import BaseModels, read_base_models
 from tasks.broker import Broker, connect
 from tasks.job_store import JobStore
+from tasks.quotas import Quotas
 from tasks.settings import Settings
 from tasks.worker_registry import WorkerRegistry
 
@@ -30,6 +32,8 @@ class Service:
     resolver: AdapterResolver
     store: JobStore
     workers: WorkerRegistry
+    keys: ApiKeys
+    quotas: Quotas
     storage: S3Storage
 
 
@@ -40,6 +44,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         ConfigurationError: ``models.toml`` or an adapter folder is wrong.
     """
     broker = connect(settings.broker_url)
+    keys = ApiKeys(broker)
     base_models = read_base_models(settings.models_file)
     adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
     return Service(
@@ -53,6 +58,8 @@ def build_service(settings: Settings, celery: Celery) -> Service:
             broker, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
         ),
         workers=WorkerRegistry(broker, forget_after_s=settings.lease_s),
+        keys=keys,
+        quotas=Quotas(broker, keys, settings.broker_url),
         storage=S3Storage(storage_config(settings)),
     )
 

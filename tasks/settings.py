@@ -73,6 +73,15 @@ class Settings(BaseSettings):
     housekeeping_s: PositiveFloat = Field(5, description="seconds between two rounds of housekeeping")
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
     retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")
+
+    api_listen: str = Field(
+        "127.0.0.1:8000", pattern=r"^.+:\d+$", description="where the API listens; beyond loopback only with an API key"
+    )
+    requests_per_minute: PositiveInt = Field(600, description="requests that an API key may make, unless it says other")
+    queued_jobs: PositiveInt = Field(1000, description="queued jobs that an API key may have, unless it says other")
+    pixel_steps_per_day: PositiveInt = Field(
+        10**12, description="pixels times steps that an API key may submit, unless it says other"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
 
     @field_validator("adapter_folders", mode="before")

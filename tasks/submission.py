@@ -8,22 +8,29 @@ from collections.abc import Callable
 from tasks.adapter_resolver import choose_base_model
 from tasks.base_models import Limits, ServedModel
 from tasks.errors import InvalidRequest
-from tasks.job import Job, JobSpec, Lane, ScaledAdapter
+from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Terms
 from tasks.requests import MAX_SEED, JobRequest
 from tasks.routing import send
 from tasks.service import Service
 
 
 def submit(
-    service: Service, request: JobRequest, lane: Lane = Lane.INTERACTIVE, lot: Callable[[int], int] = secrets.randbelow
+    service: Service,
+    request: JobRequest,
+    lane: Lane = Lane.INTERACTIVE,
+    lot: Callable[[int], int] = secrets.randbelow,
+    *,
+    terms: Terms = Terms(),  # noqa: B008  (frozen)
 ) -> Job:
     """Record a job and send its message to the queue of its base model.
 
     Args:
         lot: draws a seed below its argument, for a request that names none.
+        terms: what the submitter is and asks for, beside the pictures.
 
     Raises:
         InvalidRequest: an adapter, the base model or a setting cannot be served; the error names the field.
+        LimitExceeded: the submitter's API key has used as much as it may; nothing is counted.
         ServiceUnavailable: the job store or the Hub does not answer.
     """
     adapters = tuple(
@@ -31,7 +38,9 @@ def submit(
         for index, adapter in enumerate(request.adapters)
     )
     model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
-    job = service.store.create(complete(request, model, adapters, lot), lane)
+    spec, job_id = complete(request, model, adapters, lot), service.store.new_id()
+    with service.quotas.reserved(terms.owner, job_id, spec):
+        job = service.store.create(spec, lane, terms, job_id=job_id)
     send(service.celery, service.store, job)
     return job
 
