@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from flask import Flask, g, request
+from flask_openapi3.types import SecuritySchemesDict
 
 from api.context import current_service
 from tasks.api_keys import ApiKey, ApiKeys
@@ -12,7 +13,9 @@ from tasks.errors import ApiKeyRequired, JobNotFound
 from tasks.job import Job
 
 SCHEME = "api_key"
-SECURITY_SCHEMES = {SCHEME: {"type": "http", "scheme": "bearer", "description": "needed once there is an API key"}}
+SECURITY_SCHEMES: SecuritySchemesDict = {
+    SCHEME: {"type": "http", "scheme": "bearer", "description": "needed once there is an API key"}
+}
 SECURITY: list[dict[str, list[str]]] = [{SCHEME: []}, {}]
 """The second: a service without a key is open."""
 
