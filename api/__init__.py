@@ -1,7 +1,6 @@
 """HTTP in and out. Never imports torch.
 
-Served by ``gunicorn 'api:create_app()' --worker-class gthread --workers 2 --threads 16
---no-control-socket``.
+Served by ``gunicorn --config python:api.gunicorn_config``.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import sys
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from api import adapters, cancel, documentation, health, jobs, models, page, problems
+from api import adapters, authentication, cancel, documentation, health, jobs, models, page, problems
 from api.context import install_service
 from storage import StorageError, StorageNotReachable
 from tasks.celery import app as celery_app
@@ -46,6 +45,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
     app = OpenAPI(
         __name__,
         info=INFO,
+        security_schemes=authentication.SECURITY_SCHEMES,
         doc_ui=False,  # its start page would take "/"; see api.documentation
         validation_error_status=problems.ANY_STATUS,
         validation_error_model=problems.Problem,
@@ -54,6 +54,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     install_service(app, service)
     problems.register(app)
+    authentication.register(app)
     for blueprint in (
         jobs.blueprint,
         cancel.blueprint,

@@ -29,7 +29,7 @@ class AdapterList(BaseModel):
     "",
     operation_id="list_adapters",
     description="Those on the Hub need no entry here: a request names them as `owner/name`.",
-    responses={HTTPStatus.OK: AdapterList, **documented()},
+    responses={HTTPStatus.OK: AdapterList, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 def list_adapters() -> Response:
     """List the adapters of the local catalogue."""

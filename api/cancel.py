@@ -8,6 +8,7 @@ from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
+from api.authentication import own_job
 from api.context import current_service
 from api.jobs import JobPath, job_answer
 from api.problems import documented
@@ -32,5 +33,5 @@ blueprint = APIBlueprint("cancel", __name__, url_prefix="/v1/jobs", abp_tags=[Ta
 )
 def cancel_job(path: JobPath) -> Response:
     """Cancel a job."""
-    service = current_service()
-    return job_answer(service, service.store.cancel(path.job_id))
+    service, job = current_service(), own_job(path.job_id)
+    return job_answer(service, service.store.cancel(job.id))

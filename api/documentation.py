@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask, redirect, url_for
 from flask_openapi3.openapi import OpenAPI
 from flask_openapi3_swagger.plugins import RegisterPlugin as SwaggerUi  # type: ignore[import-untyped]
 from werkzeug.wrappers import Response
 
+from api.authentication import REFUSALS, SECURITY
+from api.problems import documented
+
 
 def register(app: OpenAPI) -> None:
     """Serve the OpenAPI document of ``app`` as it stands, and the page that shows it."""
     document = app.api_doc
-    del document["components"]["securitySchemes"]  # a null where there are none, which OpenAPI does not allow
+    document_keys(document)
     app.add_url_rule("/openapi.json", "openapi", lambda: document)
     add_page(app)
+
+
+def document_keys(document: dict[str, Any]) -> None:
+    """Say of every operation below ``/v1`` that it takes a key, and how it answers without a good one."""
+    answers = documented(*REFUSALS)
+    refusals = {str(int(status)): answers[status] for status in REFUSALS}
+    for path, operations in document["paths"].items():
+        if path.startswith("/v1/"):
+            for operation in operations.values():
+                operation["security"] = SECURITY
+                operation["responses"] |= refusals
 
 
 def add_page(app: Flask) -> None:

@@ -10,9 +10,9 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.answers import answer
+from api.authentication import current_owner, own_job
 from api.bodies import require_json_object
 from api.context import Context, current_context, current_service
-from api.owner import current_owner
 from api.parameters import Parameters
 from api.problems import RETRY_AFTER_HEADER, documented
 from tasks.job import Job, Status
@@ -101,7 +101,7 @@ class ListQuery(Parameters):
 def submit_job(header: SubmissionHeader, body: JobRequest) -> Response:
     """Submit a job."""
     service = current_service()
-    job = submit(service, body, idempotency_key=header.idempotency_key)
+    job = submit(service, body, owner=current_owner(), idempotency_key=header.idempotency_key)
     response = job_answer(service, job, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_job", job_id=job.id)
     return response
@@ -141,13 +141,13 @@ def poll(context: Context, job_id: str, wait_s: float) -> Job:
     """The job, held until its status changes; at once where too many answers are held already.
 
     Raises:
-        JobNotFound: there is none.
+        JobNotFound: there is none, or it is another's.
     """
-    store = context.service.store
+    job = own_job(job_id)
     if not wait_s or not context.held_answers.acquire(blocking=False):
-        return store.get(job_id)
+        return job
     try:
-        return store.wait(job_id, wait_s)
+        return context.service.store.wait(job_id, wait_s)
     finally:
         context.held_answers.release()
 

@@ -12,7 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from werkzeug.exceptions import HTTPException
 
 from storage import StorageError
-from tasks.errors import InvalidRequest, RequestError, ServiceUnavailable, StokeholdError, StorageUnavailable
+from tasks.errors import (
+    ApiKeyRequired,
+    InvalidRequest,
+    LimitExceeded,
+    RequestError,
+    ServiceUnavailable,
+    StokeholdError,
+    StorageUnavailable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +30,8 @@ ANY_STATUS = "default"
 
 RETRY_AFTER_S = 2
 RETRY_AFTER_HEADER = {"description": "seconds after which to ask again", "schema": {"type": "integer"}}
+CHALLENGE = "Bearer"
+CHALLENGE_HEADER = {"description": "how to show a key", "schema": {"type": "string"}}
 MAX_FIELD_ERRORS = 20
 MAX_FIELD_CHARACTERS = 100
 
@@ -54,7 +64,12 @@ class Problem(BaseModel):
 def documented(*statuses: HTTPStatus) -> ResponseDict:
     """The errors of an operation, for the OpenAPI document: these statuses, and any other."""
     content = {CONTENT_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
-    headers = {HTTPStatus.SERVICE_UNAVAILABLE: {"Retry-After": RETRY_AFTER_HEADER}}
+    again = {"Retry-After": RETRY_AFTER_HEADER}
+    headers = {
+        HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": CHALLENGE_HEADER},
+        HTTPStatus.TOO_MANY_REQUESTS: again,
+        HTTPStatus.SERVICE_UNAVAILABLE: again,
+    }
     return {
         **{
             status: {"description": status.phrase, "content": content, "headers": headers.get(status, {})}
@@ -74,6 +89,20 @@ def of_request(error: RequestError) -> Response:
     """Answer a request that cannot be served as it is."""
     errors = [FieldError(field=error.field, reason=str(error))] if error.field else []
     return respond(of_error(error, HTTPStatus(error.http_status), str(error), errors))
+
+
+def of_missing_key(error: ApiKeyRequired) -> Response:
+    """Answer a request without a good API key."""
+    response = of_request(error)
+    response.headers["WWW-Authenticate"] = CHALLENGE
+    return response
+
+
+def of_limit(error: LimitExceeded) -> Response:
+    """Answer a request that is one too many."""
+    response = of_request(error)
+    response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def of_validation(error: ValidationError) -> Response:
@@ -118,6 +147,8 @@ def respond(problem: Problem) -> Response:
 def register(app: Flask) -> None:
     """Let nothing but problem documents leave ``app`` when something is wrong."""
     app.register_error_handler(RequestError, of_request)
+    app.register_error_handler(ApiKeyRequired, of_missing_key)
+    app.register_error_handler(LimitExceeded, of_limit)
     app.register_error_handler(ServiceUnavailable, of_unavailable)
     app.register_error_handler(StorageError, of_storage)
     app.register_error_handler(HTTPException, of_http)

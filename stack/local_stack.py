@@ -81,7 +81,7 @@ class LocalStack:
         slug = read_base_models(settings.models_file).default.slug
         yield api_part(self.ports.api, environment)
         yield light_worker_part(settings.broker_url, self.folder.data("beat-schedule"), environment)
-        yield base_worker_part(slug, self.api, environment)
+        yield base_worker_part(slug, settings.broker_url, environment)
 
 
 @contextmanager

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import urllib.request
-from collections.abc import Callable
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import Any
 
 TIMEOUT_S = 2
 
@@ -15,12 +12,6 @@ TIMEOUT_S = 2
 def answers_200(url: str) -> bool:
     """Whether a server answers ``GET url`` with 200."""
     return body_of(url) is not None
-
-
-def answers_json(url: str, is_right: Callable[[Any], bool]) -> bool:
-    """Whether a server answers ``GET url`` with 200 and JSON that ``is_right``."""
-    body = body_of(url)
-    return body is not None and is_right(json.loads(body))
 
 
 def body_of(url: str) -> bytes | None:

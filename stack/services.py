@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -13,7 +12,10 @@ from redis.exceptions import RedisError
 
 from stack.part import Part
 from stack.ports import LOOPBACK
-from stack.probes import answers_200, answers_json
+from stack.probes import answers_200
+from tasks.broker import connect
+from tasks.errors import BrokerUnavailable
+from tasks.worker_registry import WorkerRegistry
 
 Environment = Mapping[str, str]
 
@@ -28,9 +30,8 @@ def api_part(port: int, environment: Environment) -> Part:
     return Part(
         name="api",
         command=(
-            *(sys.executable, "-m", "gunicorn", "api:create_app()"),
-            *("--worker-class", "gthread", "--workers", "2", "--threads", "16"),
-            *("--bind", f"{LOOPBACK}:{port}", "--access-logfile", "-", "--no-control-socket"),
+            *(sys.executable, "-m", "gunicorn", "--config", "python:api.gunicorn_config"),
+            *("--bind", f"{LOOPBACK}:{port}"),
         ),
         is_ready=lambda _pid: answers_200(f"{api_url(port)}/readyz"),
         says=api_url(port),
@@ -54,12 +55,12 @@ def light_worker_part(broker_url: str, schedule: Path, environment: Environment)
     )
 
 
-def base_worker_part(slug: str, api: str, environment: Environment) -> Part:
-    """The worker of a base model; ready when the API lists it, which it does once its pipeline is warm."""
+def base_worker_part(slug: str, broker_url: str, environment: Environment) -> Part:
+    """The worker of a base model; ready when it has noted itself, which it does once its pipeline is warm."""
     return Part(
         name=f"worker-{slug}",
         command=(sys.executable, "-m", "workers", "--base", slug),
-        is_ready=lambda pid: answers_json(f"{api}/v1/models", lambda models: has_worker(models, slug, pid)),
+        is_ready=lambda pid: is_registered(broker_url, slug, pid),
         says=f"base model {slug}",
         environment=environment,
         ready_within_s=600,  # weights may have to be downloaded first
@@ -67,14 +68,17 @@ def base_worker_part(slug: str, api: str, environment: Environment) -> Part:
     )
 
 
-def has_worker(models: Any, slug: str, pid: int) -> bool:
-    """Whether ``GET /v1/models`` lists the worker of this process; one of an earlier start may be there still."""
-    return any(
-        worker["name"].startswith(f"{slug}-{pid}@")
-        for model in models["models"]
-        if model["slug"] == slug
-        for worker in model["workers"]
-    )
+def is_registered(broker_url: str, slug: str, pid: int) -> bool:
+    """Whether the worker of this process has noted itself; one of an earlier start may be there still.
+
+    The registry is asked and not the API, which may want a key for its answer.
+    """
+    try:
+        with connect(broker_url) as broker:
+            workers = WorkerRegistry(broker, forget_after_s=1).alive(slug)
+    except BrokerUnavailable:
+        return False
+    return any(worker.name.startswith(f"{slug}-{pid}@") for worker in workers)
 
 
 def answers_celery_ping(broker_url: str, name: str) -> bool:

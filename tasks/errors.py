@@ -3,12 +3,15 @@
     StokeholdError
     ├── ConfigurationError          the operator must change a setting or models.toml
     ├── RequestError                the submitter must change the request (HTTP 4xx)
+    │   ├── ApiKeyNotFound          404
+    │   ├── ApiKeyRequired          401
     │   ├── InvalidRequest          422
     │   │   ├── AdapterNotFound
     │   │   ├── AdapterNotUsable
     │   │   ├── BaseModelNotServed
     │   │   └── IdempotencyConflict
     │   ├── JobNotFound             404
+    │   ├── LimitExceeded           429
     │   └── StatusConflict          409
     ├── ServiceUnavailable          a server that we need is away (HTTP 503)
     │   ├── BrokerUnavailable
@@ -66,6 +69,22 @@ class RequestError(StokeholdError):
         self.field = field
 
 
+class ApiKeyNotFound(RequestError):
+    """No API key has this id."""
+
+    code = "api_key_not_found"
+    title = "There is no such API key"
+    http_status = 404
+
+
+class ApiKeyRequired(RequestError):
+    """The service has API keys, and the request shows none that is good."""
+
+    code = "api_key_required"
+    title = "An API key is needed"
+    http_status = 401
+
+
 class InvalidRequest(RequestError):
     """A value is well-formed and cannot be served."""
 
@@ -108,6 +127,22 @@ class JobNotFound(RequestError):
     code = "job_not_found"
     title = "There is no such job"
     http_status = 404
+
+
+class LimitExceeded(RequestError):
+    """The API key has used as much as it may for now.
+
+    Attributes:
+        retry_after_s: whole seconds after which the same request may be served.
+    """
+
+    code = "limit_exceeded"
+    title = "A limit of this API key is reached"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class StatusConflict(RequestError):

@@ -40,6 +40,7 @@ from tasks.job_keys import CANCELED, DEADLINES, FINISHED, list_key, pace_key
 logger = logging.getLogger(__name__)
 
 LUA = Path(__file__).parent / "lua"
+JOB = "stokehold:job:"
 UNSENT = "stokehold:unsent"
 LEASES = "stokehold:leases"
 WEBHOOKS = "stokehold:webhooks"
@@ -62,7 +63,7 @@ class JobStore:
         self._broker = broker
         self._lease_s = lease_s
         self._retention_s = retention_s
-        self._new_id = new_id
+        self.new_id = new_id
         self._create = broker.register_script((LUA / "create.lua").read_text("utf-8"))
         self._move = broker.register_script((LUA / "move.lua").read_text("utf-8"))
         self._mark_sent = broker.register_script((LUA / "mark_sent.lua").read_text("utf-8"))
@@ -71,16 +72,20 @@ class JobStore:
 
     def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
         """Record a new job as queued. Its message is not sent yet."""
-        job, _ = self.create_once(spec, lane, terms, None)
+        job, _ = self.create_once(self.new_id(), spec, lane, terms, None)
         return job
 
-    def create_once(self, spec: JobSpec, lane: Lane, terms: Terms, idempotency: Idempotency | None) -> tuple[Job, bool]:
+    def create_once(
+        self, job_id: str, spec: JobSpec, lane: Lane, terms: Terms, idempotency: Idempotency | None
+    ) -> tuple[Job, bool]:
         """Record a new job, unless the idempotency key has one already; the job, and whether it is new.
+
+        Args:
+            job_id: of ``new_id``; the new job's.
 
         Raises:
             IdempotencyConflict: the key belongs to another request.
         """
-        job_id = self._new_id()
         fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
         keys = [_job(job_id), _waiting(spec.base_model), UNSENT, DEADLINES, list_key(terms.owner)]
         if idempotency is not None:
@@ -324,7 +329,7 @@ class JobStore:
 
 
 def _job(job_id: str) -> str:
-    return f"stokehold:job:{job_id}"
+    return JOB + job_id
 
 
 def _waiting(slug: str) -> str:

@@ -11,10 +11,12 @@ from storage import S3Config, S3Storage
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
+from tasks.api_keys import ApiKeys
 from tasks.base_models import BaseModels, read_base_models
 from tasks.broker import Broker, connect
 from tasks.job_store import JobStore
 from tasks.pace import Pace
+from tasks.quotas import Quotas
 from tasks.settings import Settings
 from tasks.worker_registry import WorkerRegistry
 
@@ -32,6 +34,8 @@ class Service:
     store: JobStore
     workers: WorkerRegistry
     pace: Pace
+    keys: ApiKeys
+    quotas: Quotas
     storage: S3Storage
 
 
@@ -42,6 +46,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         ConfigurationError: ``models.toml`` or an adapter folder is wrong.
     """
     broker = connect(settings.broker_url)
+    keys = ApiKeys(broker)
     base_models = read_base_models(settings.models_file)
     adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
     store = JobStore(
@@ -58,6 +63,8 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         store=store,
         workers=workers,
         pace=Pace(store, workers),
+        keys=keys,
+        quotas=Quotas(broker, keys, settings.broker_url),
         storage=S3Storage(storage_config(settings)),
     )
 

@@ -82,6 +82,15 @@ class Settings(BaseSettings):
     )
     webhook_allow_http: bool = Field(False, description="send webhooks over plain http too")
     webhook_allow_loopback: bool = Field(False, description="send webhooks to this very machine too, for tests")
+
+    api_listen: str = Field(
+        "127.0.0.1:8000", pattern=r"^.+:\d+$", description="where the API listens; beyond loopback only with an API key"
+    )
+    requests_per_minute: PositiveInt = Field(600, description="requests that an API key may make, unless it says other")
+    queued_jobs: PositiveInt = Field(1000, description="queued jobs that an API key may have, unless it says other")
+    pixel_steps_per_day: PositiveInt = Field(
+        10**12, description="pixels times steps that an API key may submit, unless it says other"
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
     log_prompts: bool = Field(False, description="let log lines hold prompts")
 

@@ -22,21 +22,25 @@ def submit(
     lane: Lane = Lane.INTERACTIVE,
     lot: Callable[[int], int] = secrets.randbelow,
     *,
+    owner: str | None = None,
     idempotency_key: str | None = None,
 ) -> Job:
     """Record a job and send its message to the queue of its base model; a known idempotency key gives its first job.
 
     Args:
         lot: draws a seed below its argument, for a request that names none.
+        owner: id of the submitter's API key; None where no key is configured.
+        idempotency_key: chosen by the submitter.
 
     Raises:
         IdempotencyConflict: the key was used for another request.
         InvalidRequest: an adapter, the base model or a setting cannot be served; the error names the field.
+        LimitExceeded: the submitter's API key has used as much as it may; nothing is counted.
         ServiceUnavailable: the job store or the Hub does not answer.
     """
     if request.webhook_url is not None:
         check_webhook(service.settings, request.webhook_url)
-    terms = Terms(deadline_s=request.deadline_s, webhook_url=request.webhook_url)
+    terms = Terms(owner=owner, deadline_s=request.deadline_s, webhook_url=request.webhook_url)
     idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, terms.owner)
     # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
     if idempotency is not None and (first := service.store.created_before(idempotency)):
@@ -46,10 +50,13 @@ def submit(
         for index, adapter in enumerate(request.adapters)
     )
     model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
-    spec = complete(request, model, adapters, lot)
-    job, is_new = service.store.create_once(spec, lane, terms, idempotency)
+    spec, job_id = complete(request, model, adapters, lot), service.store.new_id()
+    with service.quotas.reserved(terms.owner, job_id, spec):
+        job, is_new = service.store.create_once(job_id, spec, lane, terms, idempotency)
     if is_new:
         send(service.celery, service.store, job)
+    else:
+        service.quotas.give_back(terms.owner, job_id, spec)
     return job
 
 

@@ -17,7 +17,7 @@ from stack.part import Part
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 from stack.seaweedfs import option, program, s3_url, sockets
-from stack.services import api_part, api_url, base_worker_part, light_worker_part
+from stack.services import api_part, base_worker_part, light_worker_part
 from stack.valkey import answers_ping
 from tests.support.up import ENVIRONMENT, ROOT
 
@@ -81,7 +81,7 @@ class OutsideDocker:
         for like in (
             api_part(self.ports.api, {}),
             light_worker_part(self.broker_url, self.folder.root, {}),
-            base_worker_part("demo", api_url(self.ports.api), {}),
+            base_worker_part("demo", self.broker_url, {}),
         ):
             words = shlex.split(self.local(self.services[like.name]["command"]))
             environment = {**IMAGE, **self.environment(like.name)}

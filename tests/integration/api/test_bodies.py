@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from api import MAX_BODY_BYTES, create_app
-from tests.support.services import make_service
+from api import MAX_BODY_BYTES
+from api.problems import MAX_FIELD_ERRORS
 
-
-@pytest.fixture
-def client(tmp_path: Path) -> FlaskClient:
-    return create_app(make_service(tmp_path)).test_client()
+SECRET = "postgres://user:hunter2@10.0.0.7"
 
 
 def post(client: FlaskClient, body: bytes, content_type: str = "application/json") -> TestResponse:
@@ -68,3 +64,12 @@ def test_a_body_over_the_limit_is_413_and_learns_the_limit(client: FlaskClient) 
 
     assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     assert str(MAX_BODY_BYTES) in response.get_json()["detail"]
+
+
+def test_what_is_echoed_of_a_wrong_request_is_bounded(client: FlaskClient) -> None:
+    response = client.post("/v1/jobs", json={f"unknown{'x' * 200}{number}": SECRET for number in range(100)})
+
+    assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert len(response.get_json()["errors"]) == MAX_FIELD_ERRORS
+    assert max(len(error["field"]) for error in response.get_json()["errors"]) == 100
+    assert SECRET not in response.text

@@ -1,0 +1,76 @@
+"""Who sends a request: ``Authorization: Bearer`` with an API key, needed for ``/v1`` as soon as there is one."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Flask, g, request
+from flask_openapi3.types import SecuritySchemesDict
+
+from api.context import current_service
+from tasks.api_keys import ApiKey, ApiKeys
+from tasks.errors import ApiKeyRequired, JobNotFound
+from tasks.job import Job
+
+SCHEME = "api_key"
+SECURITY_SCHEMES: SecuritySchemesDict = {
+    SCHEME: {"type": "http", "scheme": "bearer", "description": "needed once there is an API key"}
+}
+SECURITY: list[dict[str, list[str]]] = [{SCHEME: []}, {}]
+"""The second: a service without a key is open."""
+
+REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+
+
+def register(app: Flask) -> None:
+    """Let nobody without a key in where one is needed."""
+    app.before_request(authenticate)
+
+
+def authenticate() -> None:
+    """Find the key of a request below ``/v1``, and count the request.
+
+    Raises:
+        ApiKeyRequired: there is no key with this secret (401).
+        LimitExceeded: it was used too often in the last minute (429).
+    """
+    if request.url_rule is None or not request.url_rule.rule.startswith("/v1/"):  # nothing is there, or it is open
+        return
+    service = current_service()
+    g.api_key = key_of_request(service.keys)
+    if g.api_key is not None:
+        service.quotas.count_request(g.api_key)
+
+
+def key_of_request(keys: ApiKeys) -> ApiKey | None:
+    """The key that a request shows; None where none is needed.
+
+    Raises:
+        ApiKeyRequired: there are keys, and this is none of them.
+    """
+    shown = request.authorization
+    secret = shown.token if shown is not None and shown.type == "bearer" else None
+    key = keys.find(secret) if secret else None
+    if key is None and keys.are_needed():
+        raise ApiKeyRequired(
+            "Send an API key that is not revoked: the header Authorization: Bearer, and the key behind it."
+        )
+    return key
+
+
+def current_owner() -> str | None:
+    """Id of the key of the present request; None where no key is configured."""
+    key: ApiKey | None = g.api_key
+    return None if key is None else key.id
+
+
+def own_job(job_id: str) -> Job:
+    """A job of whoever sends the present request.
+
+    Raises:
+        JobNotFound: there is none, or it is another's, which is not told.
+    """
+    job = current_service().store.get(job_id)
+    if job.terms.owner != current_owner():
+        raise JobNotFound(f"There is no job {job_id!r}. It may have expired; submit it again.")
+    return job

@@ -1,0 +1,73 @@
+"""``stokehold keys``: make, list and revoke API keys, on the server that the settings name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+from flask import Flask
+from flask.cli import AppGroup
+
+from tasks.api_keys import ApiKeys, KeyLimits, default_limits
+from tasks.broker import connect
+from tasks.errors import StokeholdError
+from tasks.settings import settings
+
+keys = AppGroup("keys", help="API keys: who may use the service, and how much of it.")
+
+
+def create_app() -> Flask:
+    """An application that has the commands alone: ``flask --app api.key_commands keys``."""
+    app = Flask("stokehold")
+    app.cli.add_command(keys)
+    return app
+
+
+@contextmanager
+def stored_keys() -> Iterator[ApiKeys]:
+    """The keys.
+
+    Raises:
+        SystemExit: something is wrong; the message says what to do.
+    """
+    try:
+        with connect(settings().broker_url) as broker:
+            yield ApiKeys(broker)
+    except StokeholdError as error:
+        sys.exit(f"stokehold: {error}")
+
+
+@keys.command()
+@click.argument("name")
+@click.option("--requests-per-minute", type=click.IntRange(min=1))
+@click.option("--queued-jobs", type=click.IntRange(min=1))
+@click.option("--pixel-steps-per-day", type=click.IntRange(min=1))
+def create(name: str, **chosen: int | None) -> None:
+    """Make a key and show its secret, this once."""
+    own = {limit: value for limit, value in chosen.items() if value is not None}
+    limits = KeyLimits.model_validate(default_limits(settings()).model_dump() | own)
+    with stored_keys() as stored:
+        key, secret = stored.create(name, limits)
+    click.echo(f"Key {key.id} for {name}. It is shown only now; send it as Authorization: Bearer", err=True)
+    click.echo(secret)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """List the keys, without their secrets."""
+    with stored_keys() as stored:
+        for key in stored.list():
+            limits = ", ".join(f"{name} {value}" for name, value in key.limits.model_dump().items())
+            state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "good"
+            click.echo(f"{key.id}  {key.created_at:%Y-%m-%d}  {state}  {key.name}  ({limits})")
+
+
+@keys.command()
+@click.argument("key_id")
+def revoke(key_id: str) -> None:
+    """Let a key be good for nothing from now on."""
+    with stored_keys() as stored:
+        key = stored.revoke(key_id)
+    click.echo(f"Key {key.id} of {key.name} is revoked.")

@@ -1,0 +1,119 @@
+"""API keys: who may use the service, and how much of it.
+
+    stokehold:keys    hash    id of a key -> the key as JSON, with a digest of its secret
+
+A secret is 256 random bits, so that SHA-256 alone is enough: nobody guesses it, and a slow hash as for passwords would
+only slow every request. A revoked key stays, so that a service that had a key is never open to everyone again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from tasks.broker import Broker
+from tasks.errors import ApiKeyNotFound
+from tasks.settings import Settings
+
+KEYS = "stokehold:keys"
+PREFIX = "stokehold"
+"""Of every secret, so that one that was left somewhere is recognised."""
+
+
+class KeyLimits(BaseModel):
+    """How much a key may use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_minute: PositiveInt
+    queued_jobs: PositiveInt
+    pixel_steps_per_day: PositiveInt = Field(description="pixels times steps of all pictures")
+
+
+class ApiKey(BaseModel):
+    """A key, without its secret."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+    limits: KeyLimits
+    digest: str = Field(repr=False, description="SHA-256 of the secret")
+
+
+def default_limits(settings: Settings) -> KeyLimits:
+    """The limits of a key that names none of its own."""
+    return KeyLimits(
+        requests_per_minute=settings.requests_per_minute,
+        queued_jobs=settings.queued_jobs,
+        pixel_steps_per_day=settings.pixel_steps_per_day,
+    )
+
+
+class ApiKeys:
+    """The keys, in Valkey or Redis."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def create(self, name: str, limits: KeyLimits) -> tuple[ApiKey, str]:
+        """A new key and its secret, which is kept nowhere."""
+        key_id = secrets.token_hex(6)
+        secret = f"{PREFIX}_{key_id}_{secrets.token_urlsafe(32)}"
+        key = ApiKey(id=key_id, name=name, created_at=datetime.now(UTC), limits=limits, digest=digest_of(secret))
+        self._put(key)
+        return key, secret
+
+    def list(self) -> list[ApiKey]:
+        """Every key, the oldest first; those revoked too."""
+        keys = map(ApiKey.model_validate_json, cast(list[str], self._broker.hvals(KEYS)))
+        return sorted(keys, key=lambda key: key.created_at)
+
+    def get(self, key_id: str) -> ApiKey:
+        """The key of this id.
+
+        Raises:
+            ApiKeyNotFound: there is none.
+        """
+        found = cast(str | None, self._broker.hget(KEYS, key_id))
+        if found is None:
+            raise ApiKeyNotFound(f"There is no key {key_id!r}; scripts/stokehold keys list shows those there are.")
+        return ApiKey.model_validate_json(found)
+
+    def revoke(self, key_id: str) -> ApiKey:
+        """Let the key be good for nothing from now on.
+
+        Raises:
+            ApiKeyNotFound: there is none.
+        """
+        key = self.get(key_id).model_copy(update={"revoked_at": datetime.now(UTC)})
+        self._put(key)
+        return key
+
+    def find(self, secret: str) -> ApiKey | None:
+        """The key that has this secret and is not revoked."""
+        key_id = secret.removeprefix(f"{PREFIX}_").partition("_")[0]
+        try:
+            key = self.get(key_id)
+        except ApiKeyNotFound:
+            return None
+        return key if hmac.compare_digest(key.digest, digest_of(secret)) and key.revoked_at is None else None
+
+    def are_needed(self) -> bool:
+        """Whether there ever was a key."""
+        return bool(self._broker.hlen(KEYS))
+
+    def _put(self, key: ApiKey) -> None:
+        self._broker.hset(KEYS, key.id, key.model_dump_json())
+
+
+def digest_of(secret: str) -> str:
+    """What is kept of a secret."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

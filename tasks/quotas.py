@@ -1,0 +1,107 @@
+"""How much each API key has used, held against its limits.
+
+stokehold:queued:<owner>    sorted  ids of a key's queued jobs, by the time at which they were counted
+stokehold:spent:<owner>     hash    day (since 1970, UTC) and pixels times steps submitted on it
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from limits import RateLimitItemPerMinute
+from limits.storage import RedisStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from tasks.api_keys import ApiKey, ApiKeys
+from tasks.broker import Broker, broker_errors
+from tasks.errors import LimitExceeded, StokeholdError
+from tasks.job import JobSpec
+from tasks.job_store import JOB, LUA
+
+QUEUED_AGAIN_S = 5
+"""After which a job may have left the queue."""
+RECORDED_WITHIN_S = 60
+"""Longer than any submission lives; a job that was counted and has no record then has none for ever."""
+
+
+class Quotas:
+    """What keys have used. Every step is atomic; a step that is refused counts nothing."""
+
+    def __init__(self, broker: Broker, keys: ApiKeys, broker_url: str) -> None:
+        self._keys = keys
+        self._reserve = broker.register_script((LUA / "reserve.lua").read_text("utf-8"))
+        self._release = broker.register_script((LUA / "release.lua").read_text("utf-8"))
+        storage = RedisStorage(broker_url, connection_pool=broker.connection_pool, key_prefix="stokehold:requests")
+        self._requests = MovingWindowRateLimiter(storage)
+
+    def count_request(self, key: ApiKey) -> None:
+        """Count a request.
+
+        Raises:
+            LimitExceeded: there were too many in the last minute.
+        """
+        limit = RateLimitItemPerMinute(key.limits.requests_per_minute)
+        with broker_errors():
+            if self._requests.hit(limit, key.id):
+                return
+            reset_at = self._requests.get_window_stats(limit, key.id).reset_time
+        raise LimitExceeded(
+            f"This key may make {key.limits.requests_per_minute} requests a minute (requests_per_minute). "
+            "Poll less often, with ?wait=30.",
+            retry_after_s=max(1, math.ceil(reset_at - time.time())),
+        )
+
+    @contextmanager
+    def reserved(self, owner: str | None, job_id: str, spec: JobSpec) -> Iterator[None]:
+        """Count a job that is recorded in this block; what fails there is given back.
+
+        Raises:
+            LimitExceeded: the owner has too many queued jobs, or has spent what may be spent in a day.
+        """
+        if owner is None:
+            yield
+            return
+        self._count(self._keys.get(owner), job_id, spec)
+        try:
+            yield
+        except StokeholdError:
+            self.give_back(owner, job_id, spec)
+            raise
+
+    def give_back(self, owner: str | None, job_id: str, spec: JobSpec) -> None:
+        """Take back what was counted for a job that was not recorded after all; nothing happens if it was."""
+        if owner is not None:
+            self._release(keys=[*_keys(owner), JOB + job_id], args=[job_id, pixel_steps(spec)])
+
+    def _count(self, key: ApiKey, job_id: str, spec: JobSpec) -> None:
+        limits = key.limits
+        answer = self._reserve(
+            keys=_keys(key.id),
+            args=[
+                *(job_id, limits.queued_jobs, pixel_steps(spec), limits.pixel_steps_per_day),
+                *(JOB, RECORDED_WITHIN_S),
+            ],
+        )
+        if answer == "queued":
+            raise LimitExceeded(
+                f"This key may have {limits.queued_jobs} queued jobs (queued_jobs). Wait until one has begun.",
+                retry_after_s=QUEUED_AGAIN_S,
+            )
+        if answer != "ok":
+            raise LimitExceeded(
+                f"This key may submit {limits.pixel_steps_per_day} pixels times steps a day (pixel_steps_per_day), and "
+                f"this job's {pixel_steps(spec)} are more than is left. Ask for less, or wait for the next day in UTC.",
+                retry_after_s=int(answer),
+            )
+
+
+def pixel_steps(spec: JobSpec) -> int:
+    """What a job costs: pixels times steps of all its pictures."""
+    return spec.width * spec.height * spec.steps * spec.image_count
+
+
+def _keys(owner: str) -> list[str]:
+    return [f"stokehold:queued:{owner}", f"stokehold:spent:{owner}"]

@@ -1,0 +1,68 @@
+"""``stokehold keys``, and the start that is refused without a key, as an operator meets them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from api.gunicorn_config import is_local
+from tasks.api_keys import ApiKeys
+from tasks.broker import Broker
+from tests.support.up import ROOT
+
+
+def run(valkey_url: str, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a module's command on the test's Valkey."""
+    environment = {**os.environ, "STOKEHOLD_BROKER_URL": valkey_url, **variables}
+    command = (sys.executable, "-m", *command)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def keys(valkey_url: str, *arguments: str) -> str:
+    """What ``stokehold keys`` answers."""
+    answer = run(valkey_url, "flask", "--app", "api.key_commands", "keys", *arguments)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_a_key_is_made_listed_and_revoked(broker: Broker, valkey_url: str) -> None:
+    secret = keys(valkey_url, "create", "ada", "--queued-jobs", "7").strip()
+    made = ApiKeys(broker).find(secret)
+    assert made is not None
+    listed = keys(valkey_url, "list")
+    keys(valkey_url, "revoke", made.id)
+
+    assert (made.name, made.limits.queued_jobs, made.limits.requests_per_minute) == ("ada", 7, 600)
+    assert made.id in listed
+    assert secret not in listed
+    assert ApiKeys(broker).find(secret) is None
+
+
+def test_without_a_key_the_api_listens_for_no_other_machine(broker: Broker, valkey_url: str) -> None:
+    gunicorn = ("gunicorn", "--config", "python:api.gunicorn_config")
+
+    refused = run(valkey_url, *gunicorn, STOKEHOLD_API_LISTEN="0.0.0.0:0")
+
+    assert refused.returncode != 0
+    assert "There is no API key, so whoever reaches ('0.0.0.0', 0) could use this service." in refused.stderr
+    assert "scripts/stokehold keys create NAME" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        (("127.0.0.1", 8000), True),
+        (("localhost", 8000), True),
+        (("::1", 8000), True),
+        ("/run/stokehold.sock", True),
+        (("0.0.0.0", 8000), False),
+        (("::", 8000), False),
+        (("10.0.0.5", 8000), False),
+        (("stokehold.example", 8000), False),
+    ],
+)
+def test_only_loopback_and_sockets_are_local(address: str | tuple[str, int], local: bool) -> None:
+    assert is_local(address) is local
