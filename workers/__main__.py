@@ -78,7 +78,7 @@ def load_runner(application: Application, slug: str, worker: str) -> JobRunner:
 
 
 def celery_arguments(application: Application, slug: str, worker: str) -> list[str]:
-    """Celery's worker command. In the ``threads`` pool a worker answers ping, inspect and revoke while it draws."""
+    """Celery's worker command. In the ``threads`` pool a worker answers ping and inspect while it draws."""
     configuration = application.configuration
     return [
         "worker",
