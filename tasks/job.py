@@ -192,7 +192,10 @@ class Job(Frozen):
     lane: Lane
     status: Status
     attempt: int = Field(0, description="how many workers have claimed it")
-    given_back: int = Field(0, description="how many of them ended because their worker was told to end")
+    given_back: int = Field(0, description="how many of them ended by no doing of the job")
+    waits: bool = Field(
+        False, description="its worker draws another job; if that kills the worker, this one is innocent"
+    )
     worker: str | None = None
     created_at: datetime
     sent_at: datetime | None = Field(None, description="when its latest message was put on its queue")

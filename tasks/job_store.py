@@ -160,13 +160,15 @@ class JobStore:
             return None
         return self.get(job_id)
 
-    def renew(self, lease: Lease, progress: Progress | None = None) -> None:
-        """Show that the worker lives, and how far the drawing is.
+    def renew(self, lease: Lease, progress: Progress | None = None, *, waits: bool | None = None) -> None:
+        """Show that the worker lives, how far the drawing is, and whether the job waits for another to be drawn.
 
         Raises:
             LeaseLost: another attempt owns the job, or it was canceled.
         """
         fields = {} if progress is None else {"progress": progress.model_dump_json()}
+        if waits is not None:
+            fields["waits"] = str(int(waits))
         kept = self._renew(
             keys=[_job(lease.job_id), LEASES], args=[lease.job_id, lease.attempt, self._lease_s, *flat(fields)]
         )
@@ -196,7 +198,7 @@ class JobStore:
         """Queue the job once more, to be sent again.
 
         Args:
-            given_back: its worker lives and only ends; the attempt does not count as one that the job has killed.
+            given_back: the attempt does not count as one that the job has killed.
 
         Raises:
             LeaseLost: another attempt owns the job.

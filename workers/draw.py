@@ -48,12 +48,14 @@ def draw(
     report: Report,
     stopwatch: Stopwatch,
     give_up: Callable[[], None],
+    begin: Callable[[], None],
 ) -> Drawing:
     """Draw the pictures of a job, one after another, each from its own seed.
 
     Args:
         report: told of every step; what it raises ends the drawing.
         give_up: called while others draw; what it raises ends the wait.
+        begin: called when its turn has come.
 
     Raises:
         WorkerStopping: by ``report``, on a worker that is told to end at once.
@@ -62,6 +64,7 @@ def draw(
         DrawingFailed: the pipeline raised.
     """
     with warm.lock.turn(give_up):
+        begin()
         with stopwatch.measure(Stage.SWAP), memory_errors():
             stopwatch.swap_way = warm.swap(adapters)
         engine, base = warm.base.engine, warm.receipt()

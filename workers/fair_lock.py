@@ -20,6 +20,11 @@ class FairLock:
         self._queue: deque[object] = deque()
         self._changed = threading.Condition()
 
+    @property
+    def is_taken(self) -> bool:
+        """Whether who asks now must wait."""
+        return bool(self._queue)
+
     @contextmanager
     def turn(self, give_up: Callable[[], None]) -> Iterator[None]:
         """Hold the lock.

@@ -89,6 +89,7 @@ class JobRunner:
         """
         with stopwatch.measure(Stage.ADAPTER):
             adapters = prepare(self.adapters, job.spec)
+        self.note_waiting(job, self.warm.lock.is_taken)
         drawing = draw(
             self.warm,
             job.spec,
@@ -96,12 +97,24 @@ class JobRunner:
             report=self.reporter(job),
             stopwatch=stopwatch,
             give_up=partial(self.refuse_to_begin, job),
+            begin=partial(self.note_waiting, job, False),
         )
         with stopwatch.measure(Stage.PUBLISH):
             self.insist(partial(note_upload, self.service, job.lease))
             patience = Patience(self.service.settings.storage_patience_s, partial(self.pause, job))
             images = publish(self.service.storage, self.service.settings.image_format, job, drawing.pictures, patience)
         return Result(images=images, receipts=drawing.receipts, base=drawing.base)
+
+    def note_waiting(self, job: Job, waits: bool) -> None:
+        """Let the store know whether the job that is drawn now is another: which one to blame if the worker dies.
+
+        Raises:
+            LeaseLost: another attempt owns the job, or it was canceled.
+        """
+        try:
+            self.service.store.renew(job.lease, waits=waits)
+        except BrokerUnavailable as error:
+            logger.warning("that job %s waits is not noted: %s", job.id, error)
 
     def refuse_to_begin(self, job: Job) -> None:
         """Draw nothing that nobody waits for, and nothing on a worker that is told to end.

@@ -49,7 +49,7 @@ redis.call('ZREM', list .. ':' .. status, created .. ':' .. id)
 redis.call('ZADD', list .. ':' .. to, 0, created .. ':' .. id)
 
 if to == 'queued' then
-  redis.call('HDEL', job, 'progress', 'started_at', 'worker')
+  redis.call('HDEL', job, 'progress', 'started_at', 'waits', 'worker')
   redis.call('ZADD', waiting, ARGV[7], id)
   redis.call('ZADD', unsent, string.format('%.6f', now), id)
   redis.call('ZREM', leases, id)

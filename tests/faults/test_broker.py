@@ -103,7 +103,7 @@ def test_a_job_whose_api_died_before_it_sent_the_message_is_drawn(
     start()
     port = Ports.free().api
     api = api_part(port, environment)
-    command = tuple(word.replace("api:create_app()", "tests.support.dying_api:create_app()") for word in api.command)
+    command = (*api.command, "tests.support.dying_api:create_app()")
     parts.start([replace(api, name="dying-api", command=command)])
 
     before = jobs(service)

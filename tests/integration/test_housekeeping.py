@@ -127,3 +127,16 @@ def test_messages_of_both_lanes_are_counted(service: Service) -> None:
     submit(service, JobRequest(prompt="a red circle"), Lane.BACKFILL)
 
     assert on_queue(service) == 2
+
+
+def test_a_job_that_only_waited_when_its_worker_died_is_not_blamed(service: Service) -> None:
+    job = submit(service, JobRequest(prompt="a red circle"))
+    for _ in range(4):
+        claimed = service.store.claim(job.id, "dead")
+        assert claimed
+        service.store.renew(claimed.lease, waits=True)
+        time.sleep(LEASE_S)
+        housekeeping(service)
+
+    queued = service.store.get(job.id)
+    assert (queued.status, queued.attempt, queued.waits) == (Status.QUEUED, 4, False)
