@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -36,9 +37,10 @@ class Connection:
         return await self._request(f"GET {path} HTTP/1.1\r\nHost: {self._host}\r\n\r\n".encode())
 
     async def post(self, path: str, body: object) -> Answer:
-        """POST of a JSON body."""
+        """POST of a JSON body, under an idempotency key of its own."""
         content = json.dumps(body).encode()
         headers = f"Host: {self._host}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}"
+        headers += f"\r\nIdempotency-Key: {uuid.uuid4().hex}"
         return await self._request(f"POST {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + content)
 
     async def _request(self, message: bytes) -> Answer:
