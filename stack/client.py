@@ -44,6 +44,14 @@ class Client:
         """
         return str(self._json("/v1/jobs", json.dumps(request).encode())["id"])
 
+    def cancel(self, job_id: str) -> None:
+        """Withdraw a job.
+
+        Raises:
+            StackError: the API is away, or refuses because the job has ended.
+        """
+        self._json(f"/v1/jobs/{job_id}/cancel", b"")
+
     def finished(self, job_id: str, meanwhile: Callable[[], None]) -> Record:
         """The record of a job once it has ended, well or not.
 

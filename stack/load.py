@@ -1,4 +1,4 @@
-"""A stream of random jobs."""
+"""A stream of random jobs, some of which are withdrawn again."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from tasks.service import Service
 
 MOST_WAITING = 20
 PAUSE_S = 0.3
+CANCELED_OF_A_HUNDRED = 10
+LATEST = 20
 
 
 class Load:
@@ -43,8 +45,10 @@ class Load:
             try:
                 if self._waiting() < MOST_WAITING:
                     self.accepted.append(self._client.submit(self._job()))
+                    if self._choice.randrange(100) < CANCELED_OF_A_HUNDRED:
+                        self._client.cancel(self._choice.choice(self.accepted[-LATEST:]))
             except (StackError, BrokerUnavailable):
-                continue  # not acknowledged, so not ours to count
+                continue  # not acknowledged, so not ours to count; or canceled too late
 
     def _waiting(self) -> int:
         return sum(self._service.store.waiting(model.slug) for model in self._service.base_models)

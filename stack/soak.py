@@ -103,7 +103,7 @@ def start(stack: LocalStack, parts: Parts, broken: Path) -> tuple[Service, tuple
     ours = [replace(part, environment={**part.environment, **environment}) for part in stack.services(configuration)]
     *others, worker = ours
     slug = worker.name.removeprefix("worker-")
-    more = [base_worker_part(slug, stack.api, environment) for _ in range(WORKERS)]
+    more = [base_worker_part(slug, configuration.broker_url, environment) for _ in range(WORKERS)]
     workers = [replace(part, name=f"{part.name}-{number}") for number, part in enumerate(more)]
     parts.start([*others, *workers])
     return Application(configuration).service, tuple(part.name for part in workers)
