@@ -86,6 +86,8 @@ class AdapterFolders:
             source=AdapterSource.FOLDER,
             repository=found.name,
             commit=found.sha256,
+            sha256=found.sha256,
+            size_bytes=found.size_bytes,
             weight_name=path.name,
             base_model=found.base_model,
         )

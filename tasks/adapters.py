@@ -28,8 +28,10 @@ class ResolvedAdapter(BaseModel):
     source: AdapterSource
     repository: str = Field(description="`owner/name` on the Hub, or the name in the local catalogue")
     commit: str = Field(
-        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="commit on the Hub; of a local file, its SHA-256"
+        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="commit on the Hub; of any other file, its SHA-256"
     )
+    sha256: str | None = Field(None, description="of the file; null where the Hub does not name it")
+    size_bytes: int | None = Field(None, description="of the file; null where the Hub does not name it")
     weight_name: str = Field(description="the file, as a path within its repository or folder")
     base_model: str = Field(description="slug of the base model that serves it")
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from tasks.adapters import ResolvedAdapter
 from tasks.base_models import Scheduler
+from tasks.image_format import ImageFormat
 
 
 class Status(StrEnum):
@@ -87,6 +88,7 @@ class JobSpec(Frozen):
     scheduler: Scheduler | None = Field(description="unset means the model's own")
     seed: int = Field(description="of the first picture; each further one adds 1")
     image_count: int
+    image_format: ImageFormat
 
 
 class Terms(Frozen):
@@ -97,6 +99,7 @@ class Terms(Frozen):
     )
     deadline_s: float | None = Field(None, description="seconds from accepted until it must have begun")
     webhook_url: str | None = Field(None, description="told when the job has ended")
+    warnings: tuple[str, ...] = Field((), description="what was doubtful about the request, and did not stop it")
 
 
 class Progress(Frozen):

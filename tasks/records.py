@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.adapters import AdapterSource
 from tasks.base_models import Scheduler
+from tasks.image_format import ImageFormat
 from tasks.job import (
     AdapterReceipt,
     BaseReceipt,
@@ -74,6 +75,7 @@ class JobRecord(BaseModel):
     guidance_scale: float
     scheduler: Scheduler | None
     seed: int
+    image_format: ImageFormat
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -84,6 +86,7 @@ class JobRecord(BaseModel):
     receipts: tuple[AdapterReceipt, ...] = Field(description="what merging each adapter did to the weights")
     base: BaseReceipt | None = Field(description="which weights the adapters were merged into, once it has succeeded")
     error: Failure | None
+    warnings: tuple[str, ...] = Field(description="what was doubtful about the request, and did not stop it")
 
 
 def record_of(service: Service, job: Job) -> JobRecord:
@@ -104,6 +107,7 @@ def record_of(service: Service, job: Job) -> JobRecord:
         receipts=job.result.receipts,
         base=job.result.base,
         error=job.error,
+        warnings=job.terms.warnings,
     )
 
 

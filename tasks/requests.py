@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tasks.base_models import Scheduler
+from tasks.image_format import ImageFormat
 
 MAX_PROMPT_CHARACTERS = 2000
 # The largest whole number that JSON carries exactly through every language.
@@ -27,7 +28,13 @@ class AdapterRequest(BaseModel):
         description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the local catalogue",
         examples=["pixel"],
     )
-    scale: float = Field(1.0, ge=-4, le=4, allow_inf_nan=False, description="how strongly the adapter is merged")
+    scale: float | None = Field(
+        None,
+        ge=-4,
+        le=4,
+        allow_inf_nan=False,
+        description="how strongly the adapter is merged; left out: 1, or what its entry in the catalogue says",
+    )
 
 
 class JobRequest(BaseModel):
@@ -50,6 +57,7 @@ class JobRequest(BaseModel):
         None, ge=0, le=MAX_SEED, description="of the first picture; each further one adds 1. Left out: drawn by lot"
     )
     images: int = Field(1, ge=1, le=8, description="how many pictures")
+    image_format: ImageFormat | None = None
     deadline_s: float | None = Field(
         None,
         gt=0,

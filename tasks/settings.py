@@ -15,15 +15,10 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tasks.image_format import ImageFormat
 from tasks.redaction import redact
 
 PREFIX = "STOKEHOLD_"
-
-
-class ImageFormat(StrEnum):
-    PNG = "png"
-    JPEG = "jpeg"
-    WEBP = "webp"
 
 
 class Device(StrEnum):
@@ -56,7 +51,7 @@ class Settings(BaseSettings):
         None, pattern="^https?://", description="base URL of a public bucket or CDN; unset means presigned URLs"
     )
     url_ttl_s: PositiveInt = Field(3600, le=604_800, description="seconds that a presigned URL is good for")
-    image_format: ImageFormat = Field(ImageFormat.PNG, description="`png`, `jpeg` or `webp`")
+    image_format: ImageFormat = Field(ImageFormat.PNG, description="`png`, `jpeg` or `webp`, if a request names none")
 
     models_file: Path = Field(Path("models.toml"), description="the base models served")
     adapter_folders: Annotated[tuple[Path, ...], NoDecode] = Field(

@@ -9,8 +9,9 @@ from tasks.adapter_resolver import choose_base_model
 from tasks.base_models import Limits, ServedModel
 from tasks.errors import InvalidRequest
 from tasks.idempotency import idempotency_of
+from tasks.image_format import ImageFormat
 from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Terms
-from tasks.requests import MAX_SEED, JobRequest
+from tasks.requests import MAX_SEED, AdapterRequest, JobRequest
 from tasks.routing import send
 from tasks.service import Service
 from tasks.webhooks import check_webhook
@@ -46,11 +47,14 @@ def submit(
     if idempotency is not None and (first := service.store.created_before(idempotency)):
         return first
     adapters = tuple(
-        ScaledAdapter(adapter=service.resolver.resolve(adapter.ref, field=f"adapters.{index}.ref"), scale=adapter.scale)
+        ScaledAdapter(
+            adapter=service.resolver.resolve(adapter.ref, field=f"adapters.{index}.ref"), scale=scale_of(adapter)
+        )
         for index, adapter in enumerate(request.adapters)
     )
     model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
-    spec, job_id = complete(request, model, adapters, lot), service.store.new_id()
+    spec = complete(request, model, adapters, lot, service.settings.image_format)
+    job_id = service.store.new_id()
     with service.quotas.reserved(terms.owner, job_id, spec):
         job, is_new = service.store.create_once(job_id, spec, lane, terms, idempotency)
     if is_new:
@@ -61,9 +65,13 @@ def submit(
 
 
 def complete(
-    request: JobRequest, model: ServedModel, adapters: tuple[ScaledAdapter, ...], lot: Callable[[int], int]
+    request: JobRequest,
+    model: ServedModel,
+    adapters: tuple[ScaledAdapter, ...],
+    lot: Callable[[int], int],
+    image_format: ImageFormat,
 ) -> JobSpec:
-    """Fill what the request leaves out from the base model's defaults, and check the whole against its limits.
+    """Fill what the request leaves out from the defaults, and check the whole against the base model's limits.
 
     Raises:
         InvalidRequest: a value is outside what the base model can draw; the error names the field.
@@ -80,6 +88,7 @@ def complete(
         scheduler=request.scheduler,
         seed=lot(MAX_SEED - request.images) if request.seed is None else request.seed,
         image_count=request.images,
+        image_format=request.image_format or image_format,
     )
     check_side("width", spec.width, model.limits)
     check_side("height", spec.height, model.limits)
@@ -91,6 +100,11 @@ def complete(
         offered = ", ".join(model.schedulers) or "none but its own; leave the field out"
         raise InvalidRequest(f"{model.slug} has no scheduler {spec.scheduler}; it offers {offered}.", field="scheduler")
     return spec
+
+
+def scale_of(adapter: AdapterRequest) -> float:
+    """How strongly an adapter is merged."""
+    return 1.0 if adapter.scale is None else adapter.scale
 
 
 def check_side(field: str, pixels: int, limits: Limits) -> None:

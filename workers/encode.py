@@ -11,8 +11,8 @@ from typing import Any
 from PIL.Image import Image
 from PIL.PngImagePlugin import PngInfo
 
+from tasks.image_format import ImageFormat
 from tasks.job import JobSpec
-from tasks.settings import ImageFormat
 
 METADATA_KEY = "stokehold"
 """The PNG text chunk that holds the ``JobSpec`` of the one picture as JSON."""
@@ -36,13 +36,13 @@ ENCODINGS: Mapping[ImageFormat, Encoding] = MappingProxyType(
 )
 
 
-def encode(image: Image, image_format: ImageFormat, spec: JobSpec, seed: int) -> bytes:
+def encode(image: Image, spec: JobSpec, seed: int) -> bytes:
     """Encode a picture. A PNG carries the specification of a job that draws just this picture again."""
-    options = dict(ENCODINGS[image_format].options)
-    if image_format is ImageFormat.PNG:
+    options = dict(ENCODINGS[spec.image_format].options)
+    if spec.image_format is ImageFormat.PNG:
         options["pnginfo"] = png_metadata(spec, seed)
     buffer = BytesIO()
-    image.save(buffer, format=image_format.name, **options)
+    image.save(buffer, format=spec.image_format.name, **options)
     return buffer.getvalue()
 
 

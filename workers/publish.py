@@ -8,7 +8,6 @@ from functools import partial
 from storage import S3Storage, StorageError, StoredObject
 from tasks.errors import PublishFailed
 from tasks.job import Job, StoredImage
-from tasks.settings import ImageFormat
 from tasks.uploads import attempt_prefix
 from workers.draw import Picture
 from workers.encode import ENCODINGS, encode
@@ -18,9 +17,7 @@ Put = Callable[[str, bytes, str], StoredObject]
 """Stores a body of a content type under a key."""
 
 
-def publish(
-    storage: S3Storage, image_format: ImageFormat, job: Job, pictures: tuple[Picture, ...], patience: Patience
-) -> tuple[StoredImage, ...]:
+def publish(storage: S3Storage, job: Job, pictures: tuple[Picture, ...], patience: Patience) -> tuple[StoredImage, ...]:
     """Put the pictures of a job into storage; a flagged one is reported and not stored.
 
     Raises:
@@ -31,18 +28,18 @@ def publish(
         return patience.insist(partial(storage.put, key, body, content_type=content_type))
 
     try:
-        return tuple(publish_one(put, image_format, job, number, picture) for number, picture in enumerate(pictures))
+        return tuple(publish_one(put, job, number, picture) for number, picture in enumerate(pictures))
     except StorageError as error:
         raise PublishFailed(f"The images could not be stored: {error} Submit the job again later.") from error
 
 
-def publish_one(put: Put, image_format: ImageFormat, job: Job, number: int, picture: Picture) -> StoredImage:
+def publish_one(put: Put, job: Job, number: int, picture: Picture) -> StoredImage:
     """Encode and store one picture."""
     width, height = picture.image.size
     if picture.flagged:
         return StoredImage(key=None, width=width, height=height, bytes=0, sha256=None, seed=picture.seed, flagged=True)
-    encoding = ENCODINGS[image_format]
-    body = encode(picture.image, image_format, job.spec, picture.seed)
+    encoding = ENCODINGS[job.spec.image_format]
+    body = encode(picture.image, job.spec, picture.seed)
     key = f"{attempt_prefix(job.lease)}{number}.{encoding.suffix}"
     stored = put(key, body, encoding.content_type)
     return StoredImage(

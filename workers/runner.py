@@ -102,7 +102,7 @@ class JobRunner:
         with stopwatch.measure(Stage.PUBLISH):
             self.insist(partial(note_upload, self.service, job.lease))
             patience = Patience(self.service.settings.storage_patience_s, partial(self.pause, job))
-            images = publish(self.service.storage, self.service.settings.image_format, job, drawing.pictures, patience)
+            images = publish(self.service.storage, job, drawing.pictures, patience)
         return Result(images=images, receipts=drawing.receipts, base=drawing.base)
 
     def note_waiting(self, job: Job, waits: bool) -> None:

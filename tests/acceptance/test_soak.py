@@ -10,7 +10,7 @@ from tests.support.up import ENVIRONMENT, ROOT
 
 def test_a_short_soak_ends_with_a_clean_ledger() -> None:
     soak = subprocess.run(
-        [ROOT / "scripts" / "soak", "0.05", "--seed", "3", "--json"],
+        [ROOT / "scripts" / "soak", "0.05", "--seed", "15", "--json"],
         cwd="/",
         env=ENVIRONMENT,
         capture_output=True,

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tasks.housekeeping import UNSENT_AFTER_S, housekeeping
-from tasks.job import Job, Lane, Status
+from tasks.image_format import ImageFormat
+from tasks.job import Job, JobSpec, Lane, Status
 from tasks.requests import JobRequest
 from tasks.routing import messages, queue_of
 from tasks.service import Service
@@ -64,9 +65,13 @@ def test_a_job_that_kills_every_worker_fails(service: Service) -> None:
     assert failed.error.code == "worker_lost"
 
 
+def spec_of(service: Service) -> JobSpec:
+    model = service.base_models.default
+    return complete(JobRequest(prompt="a red circle"), model, (), lot=lambda _: 1, image_format=ImageFormat.PNG)
+
+
 def test_a_job_whose_message_was_never_sent_is_sent(service: Service) -> None:
-    request = JobRequest(prompt="a red circle")
-    job = service.store.create(complete(request, service.base_models.default, (), lot=lambda _: 1))
+    job = service.store.create(spec_of(service))
     time.sleep(UNSENT_AFTER_S)
 
     housekeeping(service)
@@ -78,8 +83,7 @@ def test_a_job_whose_message_was_never_sent_is_sent(service: Service) -> None:
 
 
 def test_a_job_that_is_just_being_sent_is_left_alone(service: Service) -> None:
-    request = JobRequest(prompt="a red circle")
-    service.store.create(complete(request, service.base_models.default, (), lot=lambda _: 1))
+    service.store.create(spec_of(service))
 
     housekeeping(service)
 

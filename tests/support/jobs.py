@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.image_format import ImageFormat
 from tasks.job import JobSpec
 
 SPEC = JobSpec(
@@ -16,4 +17,5 @@ SPEC = JobSpec(
     scheduler=None,
     seed=1,
     image_count=1,
+    image_format=ImageFormat.PNG,
 )

@@ -110,6 +110,8 @@ def test_a_name_is_resolved_to_the_content_of_its_file(tmp_path: Path) -> None:
         source=AdapterSource.FOLDER,
         repository="pixel",
         commit=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        size_bytes=path.stat().st_size,
         weight_name="pixel.safetensors",
         base_model="demo",
     )

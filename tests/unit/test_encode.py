@@ -7,8 +7,8 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
+from tasks.image_format import ImageFormat
 from tasks.job import JobSpec
-from tasks.settings import ImageFormat
 from tests.support.jobs import SPEC
 from workers.encode import METADATA_KEY, encode
 
@@ -21,13 +21,13 @@ def picture() -> Image.Image:
 
 
 def test_a_png_gives_every_pixel_back(picture: Image.Image) -> None:
-    body = encode(picture, ImageFormat.PNG, FOUR, seed=7)
+    body = encode(picture, FOUR, seed=7)
 
     assert Image.open(BytesIO(body)).tobytes() == picture.tobytes()
 
 
 def test_a_png_carries_the_job_that_draws_it_alone(picture: Image.Image) -> None:
-    body = encode(picture, ImageFormat.PNG, FOUR, seed=7)
+    body = encode(picture, FOUR, seed=7)
 
     text = Image.open(BytesIO(body)).text[METADATA_KEY]  # type: ignore[attr-defined]
     assert JobSpec.model_validate_json(text) == FOUR.model_copy(update={"seed": 7, "image_count": 1})
@@ -35,10 +35,10 @@ def test_a_png_carries_the_job_that_draws_it_alone(picture: Image.Image) -> None
 
 @pytest.mark.parametrize("image_format", list(ImageFormat))
 def test_each_format_is_what_it_says(picture: Image.Image, image_format: ImageFormat) -> None:
-    body = encode(picture, image_format, FOUR, seed=7)
+    body = encode(picture, FOUR.model_copy(update={"image_format": image_format}), seed=7)
 
     assert Image.open(BytesIO(body)).format == image_format.name
 
 
 def test_the_same_picture_gives_the_same_bytes(picture: Image.Image) -> None:
-    assert encode(picture, ImageFormat.PNG, FOUR, seed=7) == encode(picture, ImageFormat.PNG, FOUR, seed=7)
+    assert encode(picture, FOUR, seed=7) == encode(picture, FOUR, seed=7)

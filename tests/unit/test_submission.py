@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.base_models import Scheduler
 from tasks.errors import InvalidRequest
+from tasks.image_format import ImageFormat
 from tasks.job import JobSpec
 from tasks.requests import MAX_SEED, JobRequest
 from tasks.submission import complete
@@ -19,7 +20,8 @@ MODEL = served_model("demo", "demo/base")
 
 
 def completed(**request: Any) -> JobSpec:
-    return complete(JobRequest.model_validate({"prompt": "a red circle", **request}), MODEL, (), lot=lambda _: 42)
+    wanted = JobRequest.model_validate({"prompt": "a red circle", **request})
+    return complete(wanted, MODEL, (), lot=lambda _: 42, image_format=ImageFormat.PNG)
 
 
 def test_the_base_models_defaults_fill_the_gaps() -> None:
@@ -56,7 +58,7 @@ def test_what_the_base_cannot_draw_is_refused_by_field(request_field: str, value
 def test_no_seed_drawn_by_lot_leaves_json_numbers(images: int, lot: float) -> None:
     request = JobRequest(prompt="a red circle", images=images)
 
-    spec = complete(request, MODEL, (), lot=lambda below: int(lot * below))
+    spec = complete(request, MODEL, (), lot=lambda below: int(lot * below), image_format=ImageFormat.PNG)
 
     assert spec.seed >= 0
     assert spec.seed + images - 1 <= MAX_SEED

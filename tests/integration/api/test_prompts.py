@@ -13,7 +13,6 @@ from PIL import Image
 from tasks.job import JobSpec
 from tasks.requests import MAX_PROMPT_CHARACTERS
 from tasks.service import Service
-from tasks.settings import ImageFormat
 from workers.encode import METADATA_KEY, encode
 
 PROMPTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_PROMPT_CHARACTERS)
@@ -34,7 +33,7 @@ def test_any_prompt_comes_back(
     accepted = client.post("/v1/jobs", data=body, content_type="application/json")
     record = client.get(accepted.headers["Location"]).get_json()
     job = service.store.get(record["id"])
-    picture = Image.open(BytesIO(encode(Image.new("RGB", (8, 8)), ImageFormat.PNG, job.spec, seed=1)))
+    picture = Image.open(BytesIO(encode(Image.new("RGB", (8, 8)), job.spec, seed=1)))
     written = JobSpec.model_validate_json(picture.text[METADATA_KEY])  # type: ignore[attr-defined]
 
     assert accepted.status_code == 202

@@ -1,0 +1,14 @@
+"""The file formats of pictures."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ImageFormat(StrEnum):
+    """How a picture is encoded."""
+
+    PNG = "png"
+    """Without loss, and with what made it inside."""
+    JPEG = "jpeg"
+    WEBP = "webp"
