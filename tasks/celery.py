@@ -6,8 +6,8 @@ the parts that a task body needs: the service, and in a worker with a device the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
+from typing import Protocol
 
 from celery import Celery
 from celery.signals import after_setup_logger, celeryd_init
@@ -18,8 +18,15 @@ from tasks.logs import keep_secrets_out
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
 
-Runner = Callable[[str], None]
-"""Works on the job of this id. The worker installs it when its pipeline is warm, so that nothing here imports torch."""
+
+class Runner(Protocol):
+    """Works on jobs. The worker installs it when its pipeline is warm, so that nothing here imports torch."""
+
+    def __call__(self, job_id: str) -> None:
+        """Work on the interactive job of this id."""
+
+    def backfill(self) -> None:
+        """Work on the backfill job that is due."""
 
 
 class Application(Celery):
@@ -90,10 +97,25 @@ def restrict_remote_control(**_: object) -> None:
 
 @app.task(name=routing.GENERATE)
 def generate(job_id: str) -> None:
-    """Draw a job's pictures."""
+    """Draw the pictures of an interactive job."""
+    installed_runner()(job_id)
+
+
+@app.task(name=routing.BACKFILL)
+def backfill() -> None:
+    """Draw the pictures of the backfill job that is due."""
+    installed_runner().backfill()
+
+
+def installed_runner() -> Runner:
+    """The runner of this worker.
+
+    Raises:
+        RuntimeError: the worker was started in another way than ours.
+    """
     if app.runner is None:
         raise RuntimeError("No runner is installed. Start this worker with: python -m workers --base <slug>")
-    app.runner(job_id)
+    return app.runner
 
 
 @app.task(name=routing.HOUSEKEEPING)

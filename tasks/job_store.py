@@ -14,6 +14,7 @@ theirs.
                                          the same with `:<status>` behind it for those of one status
     stokehold:pace:<slug>        string  seconds that a job of a base model holds the device: a moving average
     stokehold:webhooks           sorted  ids of ended jobs, by the time at which their webhook is to be sent (again)
+    stokehold:backfill:<slug>    sorted  groups of queued backfill jobs; ``tasks/backfill_lane.py`` has more
     stokehold:idempotency:<key>  hash    the first job of an idempotency key, for a day
     stokehold:changes:<id>       channel announces each new status
     stokehold:canceled           channel announces the id of each canceled job
@@ -30,12 +31,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from tasks.backfill_group import group_of
 from tasks.broker import Broker, broker_errors
 from tasks.errors import DeadlineExceeded, IdempotencyConflict, JobNotFound, LeaseLost, StatusConflict
 from tasks.idempotency import KEEP_S, Idempotency
 from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Terms, Timings, sources
 from tasks.job_hash import datetime_of, flat, job_of
-from tasks.job_keys import CANCELED, DEADLINES, FINISHED, list_key, pace_key
+from tasks.job_keys import CANCELED, DEADLINES, FINISHED, groups_key, list_key, pace_key
 
 logger = logging.getLogger(__name__)
 
@@ -87,13 +89,15 @@ class JobStore:
             IdempotencyConflict: the key belongs to another request.
         """
         fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
-        keys = [_job(job_id), _waiting(spec.base_model), UNSENT, DEADLINES, list_key(terms.owner)]
+        slug = spec.base_model
+        keys = [_job(job_id), _waiting(slug), UNSENT, DEADLINES, list_key(terms.owner), groups_key(slug)]
         if idempotency is not None:
             keys.append(_idempotency(idempotency))
         request = "" if idempotency is None else idempotency.request
+        group = group_of(spec, terms) if lane is Lane.BACKFILL else ""
+        deadline_s = _or_empty(terms.deadline_s)
         created = self._create(
-            keys=keys,
-            args=[job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, KEEP_S, *flat(fields)],
+            keys=keys, args=[job_id, LANE_OFFSET_S[lane], deadline_s, request, KEEP_S, group, *flat(fields)]
         )
         if idempotency is not None and isinstance(created, list):
             return self._first_job(idempotency, *created), False
@@ -295,7 +299,7 @@ class JobStore:
     ) -> None:
         slug = job.spec.base_model
         indexes = [_waiting(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
-        indexes.append(WEBHOOKS)
+        indexes += [WEBHOOKS, groups_key(slug)]
         answer = self._move(
             keys=[_job(job.id), *indexes],
             args=[

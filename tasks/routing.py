@@ -17,6 +17,7 @@ from tasks.job_store import JobStore
 logger = logging.getLogger(__name__)
 
 GENERATE = "generate"
+BACKFILL = "backfill"
 HOUSEKEEPING = "housekeeping"
 RETENTION = "retention"
 DELIVER = "deliver"
@@ -42,14 +43,26 @@ def messages(celery: Celery, slug: str) -> int:
             return 0
 
 
+def announce_backfill(celery: Celery, slug: str) -> None:
+    """Put a message on the queue of a base model that says that there is a backfill job, and not which.
+
+    Raises:
+        OperationalError: the broker does not take it.
+    """
+    celery.send_task(BACKFILL, queue=queue_of(slug), priority=PRIORITIES[Lane.BACKFILL], ignore_result=True)
+
+
 def send(celery: Celery, store: JobStore, job: Job) -> None:
     """Send the message of a queued job to its base model's queue and note it as sent.
 
     A broker that does not take it is no error here: the job is recorded as unsent, and housekeeping sends it later.
     """
-    queue, priority = queue_of(job.spec.base_model), PRIORITIES[job.lane]
     try:
-        celery.send_task(GENERATE, args=(job.id,), queue=queue, priority=priority, ignore_result=True)
+        if job.lane is Lane.BACKFILL:
+            announce_backfill(celery, job.spec.base_model)
+        else:
+            queue, priority = queue_of(job.spec.base_model), PRIORITIES[job.lane]
+            celery.send_task(GENERATE, args=(job.id,), queue=queue, priority=priority, ignore_result=True)
     except OperationalError as error:
         logger.warning("job %s is recorded and not sent yet: %s", job.id, error)
         return

@@ -12,6 +12,7 @@ from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.api_keys import ApiKeys
+from tasks.backfill_lane import BackfillLane
 from tasks.base_models import BaseModels, read_base_models
 from tasks.broker import Broker, connect
 from tasks.job_store import JobStore
@@ -32,6 +33,7 @@ class Service:
     adapter_folders: AdapterFolders
     resolver: AdapterResolver
     store: JobStore
+    backfill: BackfillLane
     workers: WorkerRegistry
     pace: Pace
     keys: ApiKeys
@@ -61,6 +63,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         adapter_folders=adapter_folders,
         resolver=AdapterResolver(adapter_folders, AdapterHub(base_models), ttl_s=settings.resolution_ttl_s),
         store=store,
+        backfill=BackfillLane(broker, store),
         workers=workers,
         pace=Pace(store, workers),
         keys=keys,

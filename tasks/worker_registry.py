@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.broker import Broker
 
+NOTE = "stokehold:worker:"
+
 
 class MergedAdapter(BaseModel):
     """An adapter that is merged into a worker's base model."""
@@ -84,4 +86,4 @@ def _names(slug: str) -> str:
 
 
 def _note(name: str) -> str:
-    return f"stokehold:worker:{name}"
+    return NOTE + name

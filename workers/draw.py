@@ -48,6 +48,7 @@ def draw(
     report: Report,
     stopwatch: Stopwatch,
     give_up: Callable[[], None],
+    first: bool,
     begin: Callable[[], None],
 ) -> Drawing:
     """Draw the pictures of a job, one after another, each from its own seed.
@@ -55,6 +56,7 @@ def draw(
     Args:
         report: told of every step; what it raises ends the drawing.
         give_up: called while others draw; what it raises ends the wait.
+        first: whether it goes before all that wait and do not.
         begin: called when its turn has come.
 
     Raises:
@@ -63,7 +65,7 @@ def draw(
         OutOfMemory: the device is too small for this job.
         DrawingFailed: the pipeline raised.
     """
-    with warm.lock.turn(give_up):
+    with warm.lock.turn(give_up, first=first):
         begin()
         with stopwatch.measure(Stage.SWAP), memory_errors():
             stopwatch.swap_way = warm.swap(adapters)

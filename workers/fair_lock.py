@@ -1,9 +1,8 @@
-"""A lock that is taken in the order in which it was asked for."""
+"""A lock that is taken in the order in which it was asked for, by those who go first before all others."""
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -17,7 +16,8 @@ class FairLock:
     """
 
     def __init__(self) -> None:
-        self._queue: deque[object] = deque()
+        self._queue: list[object] = []
+        self._first: set[object] = set()
         self._changed = threading.Condition()
 
     @property
@@ -26,22 +26,32 @@ class FairLock:
         return bool(self._queue)
 
     @contextmanager
-    def turn(self, give_up: Callable[[], None]) -> Iterator[None]:
+    def turn(self, give_up: Callable[[], None], *, first: bool = False) -> Iterator[None]:
         """Hold the lock.
 
         Args:
             give_up: called while waiting, and once more before the turn begins; what it raises ends the wait.
+            first: whether it goes before all that wait and do not.
         """
         ticket = object()
         with self._changed:
-            self._queue.append(ticket)
+            self._queue.insert(self._place(first), ticket)
+            if first:
+                self._first.add(ticket)
         try:
             self._wait(ticket, give_up)
             yield
         finally:
             with self._changed:
                 self._queue.remove(ticket)
+                self._first.discard(ticket)
                 self._changed.notify_all()
+
+    def _place(self, first: bool) -> int:
+        """Where in the queue a new ticket belongs. The turn at its head may have begun, and is left alone."""
+        waiting = self._queue[1:] if first else []
+        others = (place for place, ticket in enumerate(waiting, start=1) if ticket not in self._first)
+        return next(others, len(self._queue))
 
     def _wait(self, ticket: object, give_up: Callable[[], None]) -> None:
         with self._changed:

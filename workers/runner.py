@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from kombu.exceptions import OperationalError
+
 from tasks.errors import BrokerUnavailable, JobFailed, JobNotFound, LeaseLost, WorkerStopping
-from tasks.job import Failure, Job, Progress, Result, Status
-from tasks.routing import send
+from tasks.job import Failure, Job, Lane, Progress, Result, Status
+from tasks.routing import announce_backfill, send
 from tasks.service import Service
 from tasks.uploads import note_upload, settle_upload
 from workers.adapter_cache import AdapterCache
@@ -44,19 +46,31 @@ class JobRunner:
     adapters: AdapterCache
     heartbeat: Heartbeat
     cancellations: Cancellations
+    slug: str
     worker: str
     stopping: threading.Event = field(default_factory=threading.Event)
     urgent: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, job_id: str) -> None:
-        """Work on a job. A message whose job cannot be claimed is a duplicate, or too late, and is dropped."""
+        """Work on an interactive job. A message whose job cannot be claimed is a duplicate or too late, and dropped."""
         if self.stopping.is_set():
             self.pass_on(job_id)
-            return
-        job = self.service.store.claim(job_id, self.worker)
-        if job is None:
+        elif (job := self.service.store.claim(job_id, self.worker)) is not None:
+            self.run(job)
+        else:
             logger.info("job %s is not there to be claimed", job_id)
-            return
+
+    def backfill(self) -> None:
+        """Work on the backfill job that suits this worker best. A message for which there is none is dropped."""
+        if self.stopping.is_set():
+            self.pass_on_backfill()
+        elif (job := self.service.backfill.claim(self.slug, self.worker)) is not None:
+            self.run(job)
+        else:
+            logger.info("no backfill job is there to be claimed")
+
+    def run(self, job: Job) -> None:
+        """Take a claimed job through its stages and settle it."""
         stopwatch = Stopwatch(queued_s=queued_seconds(job))
         with self.heartbeat.keeping(job.lease):
             try:
@@ -97,6 +111,7 @@ class JobRunner:
             report=self.reporter(job),
             stopwatch=stopwatch,
             give_up=partial(self.refuse_to_begin, job),
+            first=job.lane is Lane.INTERACTIVE,
             begin=partial(self.note_waiting, job, False),
         )
         with stopwatch.measure(Stage.PUBLISH):
@@ -207,6 +222,13 @@ class JobRunner:
             return
         if job.status is Status.QUEUED:
             send(self.service.celery, self.service.store, job)
+
+    def pass_on_backfill(self) -> None:
+        """The same for a message that names no job; a lost one is found by housekeeping."""
+        try:
+            announce_backfill(self.service.celery, self.slug)
+        except OperationalError as error:
+            logger.warning("a message of the backfill lane is not put back: %s", error)
 
     def settle_failure(self, job: Job, failure: Failure, stopwatch: Stopwatch) -> None:
         """End the job as failed, unless it belongs to another attempt by now."""

@@ -49,4 +49,4 @@ def warm_up(
         )
 
     heartbeat = Heartbeat(service.store, service.workers, note, period_s=service.settings.lease_s / BEATS_PER_LEASE)
-    return JobRunner(service, warm, adapters, heartbeat, Cancellations(service.broker), worker)
+    return JobRunner(service, warm, adapters, heartbeat, Cancellations(service.broker), model.slug, worker)

@@ -1,9 +1,10 @@
 -- Record a new job as queued and unsent, unless its idempotency key has a job already.
 --
--- KEYS: job hash, waiting set of its base model, unsent set, deadlines set, list of its owner's jobs, and with an
---       idempotency key its hash
+-- KEYS: job hash, waiting set of its base model, unsent set, deadlines set, list of its owner's jobs, groups of its base
+--       model's backfill lane, and with an idempotency key its hash
 -- ARGV: 1 job id   2 first part of the score in the waiting set   3 seconds until it must have begun, or ''
---       4 digest of the request   5 seconds that an idempotency key is kept   6... fields and values
+--       4 digest of the request   5 seconds that an idempotency key is kept
+--       6 its group in the backfill lane, or ''   7... fields and values
 -- Returns the time of creation in seconds since 1970, as text; or, of the key's first job, its id and the digest of its
 -- request. A client that lost the answer may ask again.
 
@@ -12,13 +13,13 @@ if before then
   return before
 end
 
-if KEYS[6] then
-  local first, digest, job = unpack(redis.call('HMGET', KEYS[6], 'id', 'digest', 'job'))
+if KEYS[7] then
+  local first, digest, job = unpack(redis.call('HMGET', KEYS[7], 'id', 'digest', 'job'))
   if first and redis.call('EXISTS', job) == 1 then
     return {first, digest}
   end
-  redis.call('HSET', KEYS[6], 'id', ARGV[1], 'digest', ARGV[4], 'job', KEYS[1])
-  redis.call('EXPIRE', KEYS[6], ARGV[5])
+  redis.call('HSET', KEYS[7], 'id', ARGV[1], 'digest', ARGV[4], 'job', KEYS[1])
+  redis.call('EXPIRE', KEYS[7], ARGV[5])
 end
 
 local time = redis.call('TIME')
@@ -26,8 +27,14 @@ local now = time[1] + time[2] / 1e6
 local created = string.format('%.6f', now)
 local member = created .. ':' .. ARGV[1]
 
-redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', 0, 'created_at', created, unpack(ARGV, 6))
-redis.call('ZADD', KEYS[2], string.format('%.6f', ARGV[2] + now), ARGV[1])
+redis.call('HSET', KEYS[1], 'status', 'queued', 'attempt', 0, 'created_at', created, unpack(ARGV, 7))
+local due = string.format('%.6f', ARGV[2] + now)
+redis.call('ZADD', KEYS[2], due, ARGV[1])
+if ARGV[6] ~= '' then
+  redis.call('HSET', KEYS[1], 'group', ARGV[6])
+  redis.call('ZADD', ARGV[6], due, ARGV[1])
+  redis.call('ZADD', KEYS[6], 'NX', due, ARGV[6])
+end
 redis.call('ZADD', KEYS[3], created, ARGV[1])
 if ARGV[3] ~= '' then
   redis.call('ZADD', KEYS[4], string.format('%.6f', now + ARGV[3]), ARGV[1])

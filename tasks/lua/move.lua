@@ -1,7 +1,8 @@
 -- The one atomic step between two statuses of a job.
 --
 -- KEYS: job hash, waiting set of its base model, unsent set, leases set, deadlines set, finished set,
---       list of its owner's jobs, measured seconds of a job of its base model, set of webhooks that are due
+--       list of its owner's jobs, measured seconds of a job of its base model, set of webhooks that are due,
+--       groups of its base model's backfill lane
 -- ARGV: 1 job id            2 statuses it may come from, space-separated     3 status it goes to
 --       4 fencing token ('' when the step is not a worker's)
 --       5 lease in seconds  6 seconds that it held the device, or ''          7 score in the waiting set
@@ -11,13 +12,14 @@
 -- 'late' (its deadline is over, so that it must not begin).
 -- A client that lost the answer asks again with the same step id and gets the answer once more; the step is not repeated.
 
-local job, waiting, unsent, leases, deadlines, finished, list, pace, webhooks = unpack(KEYS)
+local job, waiting, unsent, leases, deadlines, finished, list, pace, webhooks, groups = unpack(KEYS)
 local id, to, token = ARGV[1], ARGV[3], ARGV[4]
 
 -- How much of the average the latest job is: it follows a change within about ten jobs.
 local WEIGHT = 0.2
 
-local status, attempt, last_step, created = unpack(redis.call('HMGET', job, 'status', 'attempt', 'step', 'created_at'))
+local status, attempt, last_step, created, group =
+  unpack(redis.call('HMGET', job, 'status', 'attempt', 'step', 'created_at', 'group'))
 if not status then
   return 'missing'
 end
@@ -48,6 +50,12 @@ end
 redis.call('ZREM', list .. ':' .. status, created .. ':' .. id)
 redis.call('ZADD', list .. ':' .. to, 0, created .. ':' .. id)
 
+if group and to == 'queued' then
+  redis.call('ZADD', group, ARGV[7], id)
+  redis.call('ZADD', groups, 'LT', ARGV[7], group)
+elseif group and redis.call('ZREM', group, id) == 1 and redis.call('EXISTS', group) == 0 then
+  redis.call('ZREM', groups, group)
+end
 if to == 'queued' then
   redis.call('HDEL', job, 'progress', 'started_at', 'waits', 'worker')
   redis.call('ZADD', waiting, ARGV[7], id)

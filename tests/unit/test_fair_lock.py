@@ -52,6 +52,25 @@ def test_who_asks_again_goes_to_the_end_of_the_queue() -> None:
     assert all(len(set(middle[place : place + 3])) == 3 for place in range(0, len(middle) - 2, 3))
 
 
+def test_who_goes_first_goes_before_all_that_wait_and_not_before_each_other() -> None:
+    lock, order, threads = FairLock(), list[str](), list[threading.Thread]()
+
+    def take(name: str) -> None:
+        with lock.turn(no_reason, first=name.startswith("interactive")):
+            order.append(name)
+
+    with lock.turn(no_reason):
+        for place, name in enumerate(["backfill 1", "backfill 2", "interactive 1", "interactive 2"]):
+            threads.append(threading.Thread(target=take, args=(name,)))
+            threads[-1].start()
+            while len(lock._queue) < place + 2:  # it has asked
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+
+    assert order == ["interactive 1", "interactive 2", "backfill 1", "backfill 2"]
+
+
 def test_a_waiting_thread_may_give_up_and_the_next_one_has_its_place() -> None:
     lock, taken = FairLock(), threading.Event()
     giving_up = threading.Event()

@@ -1,0 +1,21 @@
+"""Backfill jobs that want the same adapters: drawn one after another, they need one swap."""
+
+from __future__ import annotations
+
+import hashlib
+
+from tasks.job import JobSpec, Terms
+from tasks.job_keys import group_key
+
+
+def group_of(spec: JobSpec, terms: Terms) -> str:
+    """The key of the group that a backfill job belongs to: its base model, its owner, its adapters and their scales."""
+    return group_key(spec.base_model, terms.owner, adapters_digest(spec))
+
+
+def adapters_digest(spec: JobSpec) -> str:
+    """The same for the same adapters in the same order at the same scales, and for nothing else."""
+    pins = [scaled.adapter for scaled in spec.adapters]
+    files = [(pin.source.value, pin.repository, pin.commit, pin.weight_name) for pin in pins]
+    scales = [scaled.scale for scaled in spec.adapters]
+    return hashlib.blake2b(repr((files, scales)).encode(), digest_size=12).hexdigest()

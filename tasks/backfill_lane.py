@@ -1,0 +1,50 @@
+"""Which backfill job a worker draws next: fair between owners, and with as few swaps as that allows.
+
+A message of the backfill lane names no job. It only says that there is one; the worker that takes it asks here which
+suits it best. So the jobs of one adapter are drawn one after another by one worker, and another worker takes another
+adapter, whatever order the messages are in.
+
+    stokehold:backfill:<slug>                     sorted  groups of queued backfill jobs, by the time of their first job
+    stokehold:backfill:<slug>:<owner>:<adapters>  sorted  a group: ids of queued jobs that want the same adapters
+    stokehold:turns:<slug>                        hash    by owner: how much the lane has done for it, in jobs
+    stokehold:holders:<slug>                      hash    by worker: the group that it is with
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from tasks.broker import Broker
+from tasks.job import Job
+from tasks.job_keys import groups_key
+from tasks.job_store import LUA, JobStore
+from tasks.worker_registry import NOTE
+
+QUANTUM = 16
+"""How many jobs a worker draws for one owner, while another waits, before the swap to the other's adapters is due."""
+
+MOST_TRIES = 100
+"""More than the workers of a base model: a try is lost to another worker, or to a job that was canceled meanwhile."""
+
+
+class BackfillLane:
+    """The backfill lanes of all base models."""
+
+    def __init__(self, broker: Broker, store: JobStore) -> None:
+        self._store = store
+        self._choose = broker.register_script((LUA / "choose.lua").read_text("utf-8"))
+
+    def claim(self, slug: str, worker: str) -> Job | None:
+        """Take the queued backfill job that suits this worker best, under a new lease; None if there is none."""
+        for _ in range(MOST_TRIES):
+            job_id = self._next(slug, worker)
+            if job_id is None:
+                return None
+            if (job := self._store.claim(job_id, worker)) is not None:
+                return job
+        return None
+
+    def _next(self, slug: str, worker: str) -> str | None:
+        groups = groups_key(slug)
+        keys = [groups, f"stokehold:turns:{slug}", f"stokehold:holders:{slug}"]
+        return cast(str | None, self._choose(keys=keys, args=[worker, QUANTUM, NOTE, f"{groups}:"]))

@@ -1,0 +1,82 @@
+-- Which queued backfill job a worker should draw next. Nothing is claimed yet: another worker may be faster.
+--
+-- Between owners: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), a job being the unit. An owner's next job
+-- has as its start the end of its last one, or the time of the lane where that is later; the earliest start is due, and
+-- becomes the time of the lane. An owner that comes late or rested gains nothing by it. A lane that becomes empty forgets.
+-- Within an owner: a worker stays with its group, and leaves it for another owner only after QUANTUM jobs too many, so
+-- that fairness costs a swap every QUANTUM jobs and not every job. A new group is one that no other worker alive is with;
+-- where there is none, the one with the most jobs.
+--
+-- KEYS: groups of the base model's backfill lane, ends of the owners' last jobs ('' is the time of the lane),
+--       by worker the group that it is with
+-- ARGV: 1 worker   2 QUANTUM   3 start of the key that a worker alive has   4 start of the keys of groups
+-- Returns the job's id, or false when nothing is queued.
+
+local groups, ends, holders = unpack(KEYS)
+local worker, quantum = ARGV[1], tonumber(ARGV[2])
+
+local function owner_of(group)
+  return string.match(string.sub(group, #ARGV[4] + 1), '^(.*):[^:]*$')
+end
+
+local now = tonumber(redis.call('HGET', ends, '') or 0)
+local starts, least, due = {}, nil, nil
+local queued = redis.call('ZRANGE', groups, 0, -1)
+for _, group in ipairs(queued) do
+  local owner = owner_of(group)
+  if not starts[owner] then
+    starts[owner] = math.max(now, tonumber(redis.call('HGET', ends, 'of ' .. owner) or 0))
+    if not least or starts[owner] < least then
+      least, due = starts[owner], owner
+    end
+  end
+end
+if not due then
+  return false
+end
+
+local mine = redis.call('HGET', holders, worker)
+local chosen = nil
+if mine and redis.call('ZSCORE', groups, mine) and starts[owner_of(mine)] <= least + quantum then
+  chosen = mine
+else
+  local held = {}
+  local all = redis.call('HGETALL', holders)
+  for i = 1, #all, 2 do
+    if all[i] ~= worker then
+      if redis.call('EXISTS', ARGV[3] .. all[i]) == 1 then
+        held[all[i + 1]] = true
+      else
+        redis.call('HDEL', holders, all[i])
+      end
+    end
+  end
+  local most = -1
+  for _, group in ipairs(queued) do
+    if owner_of(group) == due then
+      if not held[group] then
+        chosen = group
+        break
+      end
+      local size = redis.call('ZCARD', group)
+      if size > most then
+        chosen, most = group, size
+      end
+    end
+  end
+  redis.call('HSET', holders, worker, chosen)
+end
+
+local job = redis.call('ZRANGE', chosen, 0, 0)[1]
+if #queued == 1 and redis.call('ZCARD', chosen) == 1 then
+  redis.call('DEL', ends)
+  return job
+end
+local owner = owner_of(chosen)
+redis.call('HSET', ends, '', string.format('%.0f', least), 'of ' .. owner, string.format('%.0f', starts[owner] + 1))
+for _, name in ipairs(redis.call('HKEYS', ends)) do
+  if name ~= '' and not starts[string.sub(name, 4)] and tonumber(redis.call('HGET', ends, name)) <= least then
+    redis.call('HDEL', ends, name)
+  end
+end
+return job

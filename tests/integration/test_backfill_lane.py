@@ -1,0 +1,217 @@
+"""Which backfill job a worker draws next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count, groupby
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.backfill_lane import QUANTUM, BackfillLane
+from tasks.broker import Broker
+from tasks.job import Job, JobSpec, Lane, Result, ScaledAdapter, Terms, Timings
+from tasks.job_store import JobStore
+from tasks.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
+from tests.support.jobs import SPEC
+
+
+class Backfill:
+    """A lane with jobs in it, and workers that draw them."""
+
+    def __init__(self, broker: Broker) -> None:
+        numbers = count()
+        self.store = JobStore(broker, lease_s=60, retention_s=60, new_id=lambda: f"job{next(numbers)}")
+        self.lane = BackfillLane(broker, self.store)
+        self.registry = WorkerRegistry(broker, forget_after_s=60)
+
+    def add(self, adapter: str, owner: str | None = None) -> Job:
+        return self.store.create(with_adapter(adapter), Lane.BACKFILL, Terms(owner=owner))
+
+    def worker(self, name: str) -> str:
+        memory = WorkerMemory(weights=0, pristine=0, adapters=0)
+        self.registry.note(WorkerNote(name=name, base_model="demo", device="cpu", memory=memory))
+        return name
+
+    def draw(self, worker: str) -> Job | None:
+        """The worker takes the next job and finishes it."""
+        job = self.lane.claim("demo", worker)
+        if job is not None:
+            self.store.succeed(job, Result(images=()), Timings())
+        return job
+
+    def draw_all(self, *workers: str) -> dict[str, list[Job]]:
+        """The workers take turns until nothing is left."""
+        drawn: dict[str, list[Job]] = {worker: [] for worker in workers}
+        while jobs := {worker: job for worker in workers if (job := self.draw(worker))}:
+            for worker, job in jobs.items():
+                drawn[worker].append(job)
+        return drawn
+
+
+def with_adapter(name: str) -> JobSpec:
+    adapter = ResolvedAdapter(
+        ref=name,
+        source=AdapterSource.FOLDER,
+        repository=name,
+        commit="0" * 64,
+        weight_name=f"{name}.safetensors",
+        base_model="demo",
+    )
+    return SPEC.model_copy(update={"adapters": (ScaledAdapter(adapter=adapter, scale=1.0),)})
+
+
+def adapters(jobs: list[Job]) -> str:
+    return "".join(job.spec.adapters[0].adapter.ref for job in jobs)
+
+
+def swaps(jobs: list[Job]) -> int:
+    return len(list(groupby(adapters(jobs))))
+
+
+@pytest.fixture
+def backfill(broker: Broker) -> Backfill:
+    return Backfill(broker)
+
+
+def test_an_empty_lane_has_nothing(backfill: Backfill) -> None:
+    backfill.store.create(SPEC, Lane.INTERACTIVE)
+
+    assert backfill.lane.claim("demo", backfill.worker("w")) is None
+
+
+def test_a_worker_draws_one_adapter_after_the_other_however_they_come(backfill: Backfill) -> None:
+    for adapter in "abcabcabc":
+        backfill.add(adapter)
+
+    drawn = backfill.draw_all(backfill.worker("w"))
+
+    assert adapters(drawn["w"]) == "aaabbbccc"
+
+
+def test_the_jobs_of_one_adapter_keep_their_order(backfill: Backfill) -> None:
+    jobs = [backfill.add("a") for _ in range(5)]
+
+    drawn = backfill.draw_all(backfill.worker("w"))
+
+    assert [job.id for job in drawn["w"]] == [job.id for job in jobs]
+
+
+def test_each_worker_keeps_an_adapter_of_its_own(backfill: Backfill) -> None:
+    for adapter in "abab":
+        backfill.add(adapter)
+
+    drawn = backfill.draw_all(backfill.worker("w1"), backfill.worker("w2"))
+
+    assert [adapters(jobs) for jobs in drawn.values()] == ["aa", "bb"]
+
+
+def test_a_worker_without_an_adapter_of_its_own_helps_with_the_largest(backfill: Backfill) -> None:
+    first, second, third = (backfill.worker(f"w{number}") for number in range(3))
+    for adapter in "aabbbbb":
+        backfill.add(adapter)
+    backfill.draw(first)
+    backfill.draw(second)
+
+    helped = backfill.draw(third)
+
+    assert helped is not None
+    assert adapters([helped]) == "b"
+
+
+def test_the_adapter_of_a_worker_that_is_gone_is_free(backfill: Backfill) -> None:
+    gone, left = "gone", backfill.worker("left")
+    for adapter in "aab":
+        backfill.add(adapter)
+    backfill.draw(gone)
+
+    taken = backfill.draw(left)
+
+    assert taken is not None
+    assert adapters([taken]) == "a"
+
+
+def test_the_same_adapter_at_another_scale_needs_a_swap_of_its_own(backfill: Backfill) -> None:
+    once, twice = (with_adapter("a").adapters[0].model_copy(update={"scale": scale}) for scale in (1.0, 2.0))
+    for scaled in (once, twice, once):
+        backfill.store.create(SPEC.model_copy(update={"adapters": (scaled,)}), Lane.BACKFILL)
+
+    drawn = backfill.draw_all(backfill.worker("w"))
+
+    assert [job.spec.adapters[0].scale for job in drawn["w"]] == [1.0, 1.0, 2.0]
+
+
+def test_a_job_that_was_given_back_is_drawn_again(backfill: Backfill) -> None:
+    job = backfill.add("a")
+    claimed = backfill.lane.claim("demo", backfill.worker("w"))
+    assert claimed is not None
+    backfill.store.requeue(claimed, given_back=True)
+
+    again = backfill.lane.claim("demo", "w")
+
+    assert again is not None
+    assert again.id == job.id
+
+
+def test_a_canceled_job_is_not_drawn(backfill: Backfill) -> None:
+    canceled, other = backfill.add("a"), backfill.add("a")
+    backfill.store.cancel(canceled.id)
+
+    drawn = backfill.draw_all(backfill.worker("w"))
+
+    assert [job.id for job in drawn["w"]] == [other.id]
+
+
+def test_a_million_lines_of_one_do_not_starve_the_hundred_of_another(backfill: Backfill) -> None:
+    for _ in range(200):
+        backfill.add("a", "large")
+    worker = backfill.worker("w")
+    for _ in range(30):
+        backfill.draw(worker)
+    for _ in range(20):
+        backfill.add("b", "small")
+
+    drawn = backfill.draw_all(worker)["w"]
+
+    last_of_small = max(place for place, job in enumerate(drawn) if job.terms.owner == "small")
+    assert last_of_small < 2 * 20 + QUANTUM + 1
+
+
+def test_two_owners_share_the_lane(backfill: Backfill) -> None:
+    for _ in range(100):
+        backfill.add("a", "one")
+        backfill.add("b", "two")
+
+    drawn = backfill.draw_all(backfill.worker("w"))["w"]
+
+    served: Counter[str | None] = Counter()
+    for job in drawn[:150]:
+        served[job.terms.owner] += 1
+        assert abs(served["one"] - served["two"]) <= QUANTUM + 1
+    assert swaps(drawn) <= 2 * (200 // QUANTUM)
+
+
+def test_nothing_is_left_behind(backfill: Backfill, broker: Broker) -> None:
+    for owner in ("one", "two", "three"):
+        backfill.add("a", owner)
+
+    backfill.draw_all(backfill.worker("w"))
+
+    assert not broker.keys("stokehold:backfill:*")
+    assert not broker.exists("stokehold:turns:demo")
+
+
+@settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(lines=st.lists(st.sampled_from("abcde"), min_size=1, max_size=40), workers=st.integers(min_value=1, max_value=3))
+def test_every_job_is_drawn_once_with_few_swaps(broker: Broker, lines: list[str], workers: int) -> None:
+    broker.flushall()
+    backfill = Backfill(broker)
+    jobs = [backfill.add(adapter) for adapter in lines]
+
+    drawn = backfill.draw_all(*(backfill.worker(f"w{number}") for number in range(workers)))
+
+    assert sorted(job.id for part in drawn.values() for job in part) == sorted(job.id for job in jobs)
+    assert sum(swaps(part) for part in drawn.values()) <= workers * len(set(lines))
+    assert all(swaps(part) == len(set(adapters(part))) for part in drawn.values())
