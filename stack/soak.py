@@ -28,7 +28,7 @@ from stack.supervisor import say_now
 from storage import S3Storage, StorageError
 from tasks.celery import Application
 from tasks.errors import BrokerUnavailable, StokeholdError
-from tasks.job_store import LEASES
+from tasks.job_keys import LEASES
 from tasks.service import Service, storage_config
 from tasks.settings import PREFIX, Settings, settings
 from tasks.uploads import UPLOADS

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
@@ -102,6 +103,36 @@ class S3Storage:
         """
         with translated(self._config):
             return self._client.get_object(Bucket=self._config.bucket, Key=key)["Body"].read()
+
+    def get_range(self, key: str, begin: int, end: int) -> bytes:
+        """The bytes of an object from ``begin`` to before ``end``.
+
+        Raises:
+            ObjectNotFound: there is none of this key.
+            StorageError: it could not be read.
+        """
+        with translated(self._config):
+            answer = self._client.get_object(Bucket=self._config.bucket, Key=key, Range=f"bytes={begin}-{end - 1}")
+            return answer["Body"].read()
+
+    def download(self, key: str, path: Path) -> None:
+        """Write the content of an object to a file, a part at a time.
+
+        Raises:
+            ObjectNotFound: there is none of this key.
+            StorageError: it could not be read.
+        """
+        with translated(self._config):
+            self._client.download_file(self._config.bucket, key, str(path))
+
+    def upload(self, key: str, path: Path, *, content_type: str) -> None:
+        """Store a file as an object, a part at a time.
+
+        Raises:
+            StorageError: the object was not stored.
+        """
+        with translated(self._config):
+            self._client.upload_file(str(path), self._config.bucket, key, ExtraArgs={"ContentType": content_type})
 
     def url(self, key: str) -> str:
         """A URL that opens the object in a browser: below the public base URL, or presigned afresh. Asks no server.

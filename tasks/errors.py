@@ -5,6 +5,7 @@
     ├── RequestError                the submitter must change the request (HTTP 4xx)
     │   ├── ApiKeyNotFound          404
     │   ├── ApiKeyRequired          401
+    │   ├── BatchNotFound           404
     │   ├── InvalidRequest          422
     │   │   ├── AdapterNotFound
     │   │   ├── AdapterNotUsable
@@ -83,6 +84,14 @@ class ApiKeyRequired(RequestError):
     code = "api_key_required"
     title = "An API key is needed"
     http_status = 401
+
+
+class BatchNotFound(RequestError):
+    """No batch has this id, or its record has expired."""
+
+    code = "batch_not_found"
+    title = "There is no such batch"
+    http_status = 404
 
 
 class InvalidRequest(RequestError):

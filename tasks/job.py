@@ -91,6 +91,14 @@ class JobSpec(Frozen):
     image_format: ImageFormat
 
 
+class Line(Frozen):
+    """The line of a batch that a job comes from."""
+
+    batch: str = Field(description="id")
+    number: int = Field(description="of the line in its file; the first is 1")
+    custom_id: str = Field(description="its submitter's own name for it")
+
+
 class Terms(Frozen):
     """What a submitter is and asks for, beside the pictures."""
 
@@ -99,6 +107,7 @@ class Terms(Frozen):
     )
     deadline_s: float | None = Field(None, description="seconds from accepted until it must have begun")
     webhook_url: str | None = Field(None, description="told when the job has ended")
+    line: Line | None = Field(None, description="of the batch that it belongs to")
     warnings: tuple[str, ...] = Field((), description="what was doubtful about the request, and did not stop it")
 
 

@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+from tasks.idempotency import Idempotency
 from tasks.job import Status
 
+JOB = "stokehold:job:"
+UNSENT = "stokehold:unsent"
+LEASES = "stokehold:leases"
 DEADLINES = "stokehold:deadlines"
 FINISHED = "stokehold:finished"
+WEBHOOKS = "stokehold:webhooks"
 CANCELED = "stokehold:canceled"
+
+
+def job_key(job_id: str) -> str:
+    """A job."""
+    return JOB + job_id
+
+
+def waiting_key(slug: str) -> str:
+    """The queued jobs of a base model."""
+    return f"stokehold:waiting:{slug}"
+
+
+def idempotency_key(idempotency: Idempotency) -> str:
+    """The first job of an idempotency key."""
+    return f"stokehold:idempotency:{idempotency.key}"
+
+
+def channel_of(job_id: str) -> str:
+    """Where each new status of a job is announced."""
+    return f"stokehold:changes:{job_id}"
 
 
 def list_key(owner: str | None, status: Status | None = None) -> str:

@@ -23,35 +23,44 @@ theirs.
 from __future__ import annotations
 
 import logging
-import time
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from tasks.backfill_group import group_of
-from tasks.broker import Broker, broker_errors
+from tasks.batch_place import LinePlace
+from tasks.broker import Broker
 from tasks.errors import DeadlineExceeded, IdempotencyConflict, JobNotFound, LeaseLost, StatusConflict
 from tasks.idempotency import KEEP_S, Idempotency
 from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Terms, Timings, sources
-from tasks.job_hash import datetime_of, flat, job_of
-from tasks.job_keys import CANCELED, DEADLINES, FINISHED, groups_key, list_key, pace_key
+from tasks.job_hash import datetime_of, flat
+from tasks.job_keys import (
+    CANCELED,
+    DEADLINES,
+    FINISHED,
+    LEASES,
+    UNSENT,
+    WEBHOOKS,
+    channel_of,
+    groups_key,
+    idempotency_key,
+    job_key,
+    list_key,
+    pace_key,
+    waiting_key,
+)
+from tasks.job_reader import JobReader
 
 logger = logging.getLogger(__name__)
 
 LUA = Path(__file__).parent / "lua"
-JOB = "stokehold:job:"
-UNSENT = "stokehold:unsent"
-LEASES = "stokehold:leases"
-WEBHOOKS = "stokehold:webhooks"
 
 # Backfill jobs sort behind every interactive one, whatever their age: more seconds than any clock shows.
 LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
 
 
-class JobStore:
+class JobStore(JobReader):
     """Jobs, from accepted to expired.
 
     Args:
@@ -62,9 +71,8 @@ class JobStore:
     """
 
     def __init__(self, broker: Broker, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
-        self._broker = broker
+        super().__init__(broker, retention_s=retention_s)
         self._lease_s = lease_s
-        self._retention_s = retention_s
         self.new_id = new_id
         self._create = broker.register_script((LUA / "create.lua").read_text("utf-8"))
         self._move = broker.register_script((LUA / "move.lua").read_text("utf-8"))
@@ -88,21 +96,44 @@ class JobStore:
         Raises:
             IdempotencyConflict: the key belongs to another request.
         """
-        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
-        slug = spec.base_model
-        keys = [_job(job_id), _waiting(slug), UNSENT, DEADLINES, list_key(terms.owner), groups_key(slug)]
-        if idempotency is not None:
-            keys.append(_idempotency(idempotency))
-        request = "" if idempotency is None else idempotency.request
-        group = group_of(spec, terms) if lane is Lane.BACKFILL else ""
-        deadline_s = _or_empty(terms.deadline_s)
-        created = self._create(
-            keys=keys, args=[job_id, LANE_OFFSET_S[lane], deadline_s, request, KEEP_S, group, *flat(fields)]
-        )
+        created = self._record(job_id, spec, lane, terms, idempotency=idempotency)
         if idempotency is not None and isinstance(created, list):
             return self._first_job(idempotency, *created), False
-        queued = Status.QUEUED
-        return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=queued, created_at=datetime_of(created)), True
+        return new_job(job_id, spec, lane, terms, created), True
+
+    def create_line(self, job_id: str, spec: JobSpec, terms: Terms, place: LinePlace) -> Job | None:
+        """Record a line of a batch as a new job, if it is the next one of its group; else None."""
+        created = self._record(job_id, spec, Lane.BACKFILL, terms, place=place)
+        return None if created is None else new_job(job_id, spec, Lane.BACKFILL, terms, created)
+
+    def _record(
+        self,
+        job_id: str,
+        spec: JobSpec,
+        lane: Lane,
+        terms: Terms,
+        *,
+        idempotency: Idempotency | None = None,
+        place: LinePlace | None = None,
+    ) -> Any:
+        """What ``create.lua`` answers."""
+        slug, group = spec.base_model, group_of(spec, terms) if lane is Lane.BACKFILL else ""
+        keys = [job_key(job_id), waiting_key(slug), UNSENT, DEADLINES, list_key(terms.owner), groups_key(slug)]
+        keys.append(idempotency_key(idempotency) if idempotency else "")
+        keys += [place.cursors, place.jobs] if place else ["", ""]
+        line = [place.group, place.begin, place.end] if place else ["", "", ""]
+        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
+        if place:
+            fields["ended"] = place.ended
+        request = idempotency.request if idempotency else ""
+        return self._create(
+            keys=keys,
+            args=[
+                *(job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, KEEP_S, group),
+                *line,
+                *flat(fields),
+            ],
+        )
 
     def created_before(self, idempotency: Idempotency) -> Job | None:
         """The first job of an idempotency key, if it still exists.
@@ -110,7 +141,7 @@ class JobStore:
         Raises:
             IdempotencyConflict: the key belongs to another request.
         """
-        first, request = cast(list[str], self._broker.hmget(_idempotency(idempotency), "id", "digest"))
+        first, request = cast(list[str], self._broker.hmget(idempotency_key(idempotency), "id", "digest"))
         try:
             return self._first_job(idempotency, first, request) if first else None
         except JobNotFound:
@@ -127,27 +158,7 @@ class JobStore:
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""
-        self._mark_sent(keys=[_job(job.id), UNSENT], args=[job.id, job.attempt])
-
-    def get(self, job_id: str) -> Job:
-        """The job as it stands now.
-
-        Raises:
-            JobNotFound: there is none, or it has expired.
-        """
-        fields = cast(dict[str, str], self._broker.hgetall(_job(job_id)))
-        if not fields:
-            raise JobNotFound(f"There is no job {job_id!r}. It may have expired; submit it again.")
-        return job_of(job_id, fields)
-
-    def existing(self, ids: object) -> list[Job]:
-        """The jobs of these ids, in their order, without those that are gone."""
-        known = cast(list[str], ids)
-        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
-            for job_id in known:
-                pipeline.hgetall(_job(job_id))
-            hashes = pipeline.execute()
-        return [job_of(job_id, fields) for job_id, fields in zip(known, hashes, strict=True) if fields]
+        self._mark_sent(keys=[job_key(job.id), UNSENT], args=[job.id, job.attempt])
 
     def claim(self, job_id: str, worker: str) -> Job | None:
         """Take a queued job for this worker, under a new lease; None if it is not there to be taken.
@@ -174,7 +185,7 @@ class JobStore:
         if waits is not None:
             fields["waits"] = str(int(waits))
         kept = self._renew(
-            keys=[_job(lease.job_id), LEASES], args=[lease.job_id, lease.attempt, self._lease_s, *flat(fields)]
+            keys=[job_key(lease.job_id), LEASES], args=[lease.job_id, lease.attempt, self._lease_s, *flat(fields)]
         )
         if not kept:
             raise LeaseLost(f"Attempt {lease.attempt} no longer owns job {lease.job_id}; nothing of it is published.")
@@ -232,61 +243,7 @@ class JobStore:
 
     def forget(self, job: Job) -> None:
         """Remove a finished job's record and everything that indexes it. Its images must be gone before."""
-        self._forget(keys=[_job(job.id), FINISHED, list_key(job.terms.owner)], args=[job.id])
-
-    def expired(self, count: int) -> list[Job]:
-        """Of the jobs that have been finished for longer than they are kept, the ``count`` oldest."""
-        return self.existing(
-            self._broker.zrangebyscore(FINISHED, "-inf", self.now() - self._retention_s, start=0, num=count)
-        )
-
-    def pace_s(self, slug: str) -> float | None:
-        """Seconds that a job of a base model holds the device, on average of the latest; None before the first."""
-        seconds = cast(str | None, self._broker.get(pace_key(slug)))
-        return None if seconds is None else float(seconds)
-
-    def late(self) -> list[Job]:
-        """Jobs that have not begun and whose deadline is over."""
-        return self.existing(self._broker.zrangebyscore(DEADLINES, "-inf", self.now()))
-
-    def lapsed(self) -> list[Job]:
-        """Running jobs whose worker gave no sign of life for the length of a lease."""
-        return self.existing(self._broker.zrangebyscore(LEASES, "-inf", self.now()))
-
-    def unsent(self, older_than_s: float) -> list[Job]:
-        """Queued jobs of at least this age whose message is not known to be sent."""
-        return self.existing(self._broker.zrangebyscore(UNSENT, "-inf", self.now() - older_than_s))
-
-    def overdue(self, slug: str, count: int, sent_s_ago: float) -> list[Job]:
-        """Of the first ``count`` queued jobs of a base model, those whose latest message is at least this old."""
-        sent_before = datetime.fromtimestamp(self.now() - sent_s_ago, UTC)
-        first = self.existing(self._broker.zrange(_waiting(slug), 0, count - 1)) if count > 0 else []
-        return [job for job in first if job.sent_at is not None and job.sent_at <= sent_before]
-
-    def position(self, job: Job) -> int | None:
-        """How many queued jobs of its base model are before it; None once it waits no more."""
-        return cast(int | None, self._broker.zrank(_waiting(job.spec.base_model), job.id))
-
-    def waiting(self, slug: str) -> int:
-        """How many jobs of a base model are queued."""
-        return self._broker.zcard(_waiting(slug))
-
-    def wait(self, job_id: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
-        """The job, as soon as its status is another than now or the time is over.
-
-        Raises:
-            JobNotFound: there is none.
-        """
-        deadline = clock() + timeout_s
-        subscription = self._broker.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-        with broker_errors(), closing(subscription) as changes:
-            changes.subscribe(_channel(job_id))
-            changes.get_message(ignore_subscribe_messages=False, timeout=timeout_s)  # subscribed: no change goes unseen
-            job = self.get(job_id)
-            while not job.status.is_terminal and (left := deadline - clock()) > 0:
-                if changes.get_message(timeout=left) is not None:
-                    return self.get(job_id)
-        return job
+        self._forget(keys=[job_key(job.id), FINISHED, list_key(job.terms.owner)], args=[job.id])
 
     def _step(
         self,
@@ -298,10 +255,10 @@ class JobStore:
         held_device_s: float | None = None,
     ) -> None:
         slug = job.spec.base_model
-        indexes = [_waiting(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
+        indexes = [waiting_key(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
         indexes += [WEBHOOKS, groups_key(slug)]
         answer = self._move(
-            keys=[_job(job.id), *indexes],
+            keys=[job_key(job.id), *indexes],
             args=[
                 job.id,
                 " ".join(sorted(sources(target))),
@@ -310,7 +267,7 @@ class JobStore:
                 self._lease_s,
                 _or_empty(held_device_s),
                 LANE_OFFSET_S[job.lane] + job.created_at.timestamp(),
-                _channel(job.id),
+                channel_of(job.id),
                 uuid.uuid4().hex,
                 CANCELED,
                 *flat(fields),
@@ -328,28 +285,12 @@ class JobStore:
             case "late":
                 raise DeadlineExceeded(f"Job {job.id} has not begun before its deadline.")
 
-    def now(self) -> float:
-        """The server's time, in seconds since 1970."""
-        seconds, microseconds = self._broker.time()
-        return seconds + microseconds / 1e6
 
-
-def _job(job_id: str) -> str:
-    return JOB + job_id
-
-
-def _waiting(slug: str) -> str:
-    return f"stokehold:waiting:{slug}"
+def new_job(job_id: str, spec: JobSpec, lane: Lane, terms: Terms, created: str) -> Job:
+    """A job as it is when it is created."""
+    return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=Status.QUEUED, created_at=datetime_of(created))
 
 
 def _or_empty(value: str | float | None) -> str | float:
     """A value as a script takes it: Lua gets no null."""
     return "" if value is None else value
-
-
-def _idempotency(idempotency: Idempotency) -> str:
-    return f"stokehold:idempotency:{idempotency.key}"
-
-
-def _channel(job_id: str) -> str:
-    return f"stokehold:changes:{job_id}"

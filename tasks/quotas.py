@@ -19,7 +19,8 @@ from tasks.api_keys import ApiKey, ApiKeys
 from tasks.broker import Broker, broker_errors
 from tasks.errors import LimitExceeded, StokeholdError
 from tasks.job import JobSpec
-from tasks.job_store import JOB, LUA
+from tasks.job_keys import JOB
+from tasks.job_store import LUA
 
 QUEUED_AGAIN_S = 5
 """After which a job may have left the queue."""

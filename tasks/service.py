@@ -14,6 +14,7 @@ from tasks.adapter_resolver import AdapterResolver
 from tasks.api_keys import ApiKeys
 from tasks.backfill_lane import BackfillLane
 from tasks.base_models import BaseModels, read_base_models
+from tasks.batch_store import BatchStore
 from tasks.broker import Broker, connect
 from tasks.job_store import JobStore
 from tasks.pace import Pace
@@ -34,6 +35,7 @@ class Service:
     resolver: AdapterResolver
     store: JobStore
     backfill: BackfillLane
+    batches: BatchStore
     workers: WorkerRegistry
     pace: Pace
     keys: ApiKeys
@@ -64,6 +66,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         resolver=AdapterResolver(adapter_folders, AdapterHub(base_models), ttl_s=settings.resolution_ttl_s),
         store=store,
         backfill=BackfillLane(broker, store),
+        batches=BatchStore(broker, retention_s=settings.retention_s),
         workers=workers,
         pace=Pace(store, workers),
         keys=keys,

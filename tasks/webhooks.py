@@ -23,7 +23,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError
 from tasks import routing, safe_http
 from tasks.errors import AddressRefused, ConfigurationError, DeliveryFailed, InvalidRequest, JobNotFound
 from tasks.job import Job
-from tasks.job_store import WEBHOOKS
+from tasks.job_keys import WEBHOOKS
 from tasks.records import record_of
 from tasks.service import Service
 from tasks.settings import Settings

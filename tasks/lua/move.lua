@@ -70,6 +70,10 @@ elseif to == 'running' then
   redis.call('ZADD', leases, string.format('%.6f', now + ARGV[5]), id)
 else
   redis.call('HSET', job, 'finished_at', string.format('%.6f', now))
+  local ended = redis.call('HGET', job, 'ended')
+  if ended then
+    redis.call('RPUSH', ended, id)
+  end
   redis.call('ZREM', waiting, id)
   redis.call('ZREM', unsent, id)
   redis.call('ZREM', leases, id)

@@ -16,7 +16,7 @@ from tasks.broker import Broker
 from tasks.errors import DeliveryFailed, InvalidRequest
 from tasks.housekeeping import housekeeping
 from tasks.job import Failure, Job, Result, StoredImage
-from tasks.job_store import WEBHOOKS
+from tasks.job_keys import WEBHOOKS
 from tasks.requests import JobRequest
 from tasks.routing import LIGHT_QUEUE
 from tasks.service import Service

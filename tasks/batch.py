@@ -1,0 +1,167 @@
+"""A batch: a file of requests that become jobs of the backfill lane, and where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from pydantic import Field
+
+from tasks.adapters import ResolvedAdapter
+from tasks.job import Failure, Frozen
+
+MAX_LINES = 1_000_000
+MAX_BYTES = 1 << 30
+MAX_LINE_BYTES = 64 * 1024
+MAX_ADAPTERS = 1000
+MAX_GROUPS = 10_000
+MAX_ERRORS = 1000
+"""Errors that are told with their lines; further ones are only counted."""
+
+
+class BatchStatus(StrEnum):
+    """Where a batch stands."""
+
+    VALIDATING = "validating"
+    """Its lines are read, checked and put into the order in which they will be drawn."""
+    PLANNED = "planned"
+    """It was only to be planned: nothing is drawn."""
+    RUNNING = "running"
+    """Its lines become jobs, a bounded number at a time."""
+    CANCELING = "canceling"
+    """No further line becomes a job, and those that did are withdrawn."""
+    COMPLETED = "completed"
+    """Every line has ended, well or not, and the results are in storage."""
+    FAILED = "failed"
+    """It cannot be run; ``error`` and ``errors`` say why."""
+    CANCELED = "canceled"
+    """Its submitter withdrew it; the results of what was drawn before are in storage."""
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in ENDS
+
+
+TRANSITIONS: Mapping[BatchStatus, frozenset[BatchStatus]] = MappingProxyType(
+    {
+        BatchStatus.VALIDATING: frozenset(
+            {BatchStatus.PLANNED, BatchStatus.RUNNING, BatchStatus.FAILED, BatchStatus.CANCELED}
+        ),
+        BatchStatus.PLANNED: frozenset(),
+        BatchStatus.RUNNING: frozenset({BatchStatus.COMPLETED, BatchStatus.CANCELING}),
+        BatchStatus.CANCELING: frozenset({BatchStatus.CANCELED}),
+        BatchStatus.COMPLETED: frozenset({BatchStatus.RUNNING}),
+        BatchStatus.CANCELED: frozenset({BatchStatus.RUNNING}),
+        BatchStatus.FAILED: frozenset(),
+    }
+)
+"""From each status, those that may follow it. Back to running leads a retry of the lines that failed."""
+
+ENDS = frozenset({BatchStatus.PLANNED, BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.CANCELED})
+
+
+def sources(target: BatchStatus) -> frozenset[BatchStatus]:
+    """The statuses from which ``target`` may be reached."""
+    return frozenset(source for source, targets in TRANSITIONS.items() if target in targets)
+
+
+class OnError(StrEnum):
+    """What becomes of a batch with lines that cannot be served."""
+
+    REJECT = "reject"
+    """Nothing of it is drawn."""
+    SKIP = "skip"
+    """The other lines are drawn."""
+
+
+class BatchTerms(Frozen):
+    """What a submitter is and asks for."""
+
+    owner: str | None = Field(None, description="id of the API key that submitted it; null where none is configured")
+    on_error: OnError = OnError.REJECT
+    webhook_url: str | None = Field(None, description="told when the batch has ended")
+    dry_run: bool = Field(False, description="plan it, and draw nothing")
+
+
+class LineError(Frozen):
+    """What is wrong with a line."""
+
+    line: int = Field(description="its number; the first is 1")
+    message: str
+
+
+class Group(Frozen):
+    """Lines of a plan that want the same adapters: they are drawn one after another. They lie together in the plan.
+
+    Attributes:
+        begin: first byte in the plan.
+        end: the byte behind the last.
+        lines: how many.
+        adapters: indexes into the plan's adapters, with their scales.
+    """
+
+    base_model: str
+    begin: int
+    end: int
+    lines: int
+    adapters: tuple[tuple[int, float], ...]
+
+
+class Plan(Frozen):
+    """In which order the lines of a batch are drawn. Lies in storage beside the lines in this order."""
+
+    adapters: tuple[ResolvedAdapter, ...]
+    groups: tuple[Group, ...]
+
+
+class Forecast(Frozen):
+    """What a plan will take, from what this service has measured; null where it has not measured it yet."""
+
+    lines: int
+    images: int
+    swaps: int = Field(description="one for each set of adapters; a worker that helps another adds one")
+    adapters: int = Field(description="different adapter files")
+    adapter_bytes: int = Field(description="size of these files, as far as it is known")
+    device_s: float | None = Field(description="seconds of drawing and swapping on one device")
+    finish_s: float | None = Field(description="seconds until it is done with the workers that are alive")
+
+
+class Batch(Frozen):
+    """A batch as the store keeps it. Times are those of the store's clock, in UTC."""
+
+    id: str
+    terms: BatchTerms = BatchTerms()
+    status: BatchStatus
+    input: str = Field(description="key of its file in storage")
+    plan: str | None = Field(None, description="where its plan lies in storage, without the ending")
+    created_at: datetime
+    finished_at: datetime | None = None
+    generation: int = Field(0, description="how often the lines without pictures were begun again")
+    lines: int = Field(0, description="lines of the present plan")
+    skipped: int = Field(0, description="lines that cannot be served")
+    errors: tuple[LineError, ...] = ()
+    forecast: Forecast | None = None
+    ended: int = Field(0, description="lines of the present plan whose results are in storage")
+    succeeded: int = 0
+    failed: int = 0
+    canceled: int = 0
+    swaps: int = Field(0, description="of the jobs that have ended")
+    device_s: float = Field(0, description="seconds for which these jobs held a device")
+    error: Failure | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where its objects lie in storage, but for the images."""
+        return f"batches/{self.id}/"
+
+    @property
+    def images(self) -> str:
+        """With what the keys of its images begin."""
+        return f"images/{self.id}-"
+
+    def job_id(self, line: int) -> str:
+        """The id of the job that a line becomes."""
+        again = f"-{self.generation}" if self.generation else ""
+        return f"{self.id}-{line}{again}"

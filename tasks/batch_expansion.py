@@ -1,0 +1,112 @@
+"""The lines of a batch become jobs: a bounded number at a time, in the order of the plan, each exactly once."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tasks.batch import Batch, Group, Plan
+from tasks.batch_line import BatchLine, parse_line
+from tasks.batch_place import LinePlace
+from tasks.batch_plan import spec_of
+from tasks.job import Line, ScaledAdapter, Terms
+from tasks.routing import send
+from tasks.service import Service
+
+WINDOW = 1000
+"""Jobs of a batch that are queued, drawn or not settled yet: enough for the seconds between two rounds."""
+READ_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class OpenGroup:
+    """A group of the plan whose lines are not all jobs yet.
+
+    Attributes:
+        begin: where its next line lies in the plan.
+    """
+
+    number: int
+    group: Group
+    begin: int
+
+
+def expand(service: Service, batch: Batch, plan: Plan) -> int:
+    """Make jobs of the next lines, as many as the window has room for; how many.
+
+    Lines are taken from several groups at once, so that each worker that is alive finds a group of its own.
+
+    Raises:
+        StorageError: the plan cannot be read.
+    """
+    room, made = WINDOW - len(service.batches.jobs(batch)), 0
+    groups = open_groups(service, batch, plan)
+    for left, group in zip(range(len(groups), 0, -1), groups, strict=True):
+        made += expand_group(service, batch, plan, group, (room - made) // left)
+    return made
+
+
+def open_groups(service: Service, batch: Batch, plan: Plan) -> list[OpenGroup]:
+    """The groups to take lines from: the first that are not done, one for each worker of their base model."""
+    cursors = service.batches.cursors(batch)
+    wanted = {model.slug: max(1, len(service.workers.alive(model.slug))) for model in service.base_models}
+    first, done, found = int(cursors.get("first", 0)), list[int](), list[OpenGroup]()
+    for number in range(first, len(plan.groups)):
+        group = plan.groups[number]
+        begin = int(cursors.get(str(number), group.begin))
+        if begin >= group.end:
+            if number == first + len(done):
+                done.append(number)
+        elif wanted[group.base_model]:
+            wanted[group.base_model] -= 1
+            found.append(OpenGroup(number, group, begin))
+        if not any(wanted.values()):
+            break
+    if done:
+        service.batches.pass_groups(batch, first + len(done), done)
+    return found
+
+
+def expand_group(service: Service, batch: Batch, plan: Plan, open_group: OpenGroup, count: int) -> int:
+    """Make jobs of at most ``count`` lines of a group; how many. Another process that does the same ends it."""
+    group, made = open_group.group, 0
+    if count <= 0:
+        return 0
+    adapters = tuple(ScaledAdapter(adapter=plan.adapters[place], scale=scale) for place, scale in group.adapters)
+    for begin, row in rows(service, batch, open_group.begin, group.end):
+        if made >= count:
+            break
+        number, _, text = row.partition(b" ")
+        line = parse_line(text)
+        spec = spec_of(line, adapters, service.base_models, service.settings.image_format, secrets.randbelow)
+        place = LinePlace(batch.id, batch.generation, open_group.number, begin, begin + len(row) + 1)
+        terms = terms_of(batch, int(number), line)
+        job = service.store.create_line(batch.job_id(int(number)), spec, terms, place)
+        if job is None:
+            break
+        send(service.celery, service.store, job)
+        made += 1
+    return made
+
+
+def terms_of(batch: Batch, number: int, line: BatchLine) -> Terms:
+    """The terms of a line's job."""
+    return Terms(
+        owner=batch.terms.owner,
+        deadline_s=line.deadline_s,
+        webhook_url=line.webhook_url,
+        line=Line(batch=batch.id, number=number, custom_id=line.custom_id),
+    )
+
+
+def rows(service: Service, batch: Batch, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """The rows of the plan from one byte to another, with their places."""
+    rest = b""
+    while begin + len(rest) < end:
+        start = begin + len(rest)
+        rest += service.storage.get_range(f"{batch.plan}.jsonl", start, min(start + READ_BYTES, end))
+        *whole, rest = rest.split(b"\n")
+        for row in whole:
+            yield begin, row
+            begin += len(row) + 1

@@ -1,0 +1,149 @@
+"""From a batch's file to a plan: every line checked, every adapter resolved once, the lines in the order of drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import IO
+
+from tasks.adapter_resolver import choose_base_model
+from tasks.adapters import ResolvedAdapter
+from tasks.base_models import BaseModels
+from tasks.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES, Group, LineError, Plan
+from tasks.batch_index import LineIndex
+from tasks.batch_line import BatchLine, lines_of, parse_line
+from tasks.errors import InvalidRequest
+from tasks.image_format import ImageFormat
+from tasks.job import JobSpec, ScaledAdapter
+from tasks.submission import complete, scale_of
+
+Resolve = Callable[[str], ResolvedAdapter]
+Adapters = tuple[tuple[int, float], ...]
+
+
+@dataclass
+class Planner:
+    """Reads the lines of one batch.
+
+    Attributes:
+        resolve: pins the adapter that a reference names.
+        lines: how many can be served.
+        pixel_steps: what they cost together.
+        images: how many pictures they ask for.
+        skipped: how many cannot be served.
+        errors: why, of the first ones.
+    """
+
+    resolve: Resolve
+    base_models: BaseModels
+    image_format: ImageFormat
+    index: LineIndex
+    lines: int = 0
+    images: int = 0
+    pixel_steps: int = 0
+    skipped: int = 0
+    errors: list[LineError] = field(default_factory=list)
+    _adapters: list[ResolvedAdapter] = field(default_factory=list)
+    _numbers: dict[str, int | InvalidRequest] = field(default_factory=dict)
+    _groups: dict[tuple[str, Adapters], int] = field(default_factory=dict)
+
+    def read(self, file: IO[bytes]) -> None:
+        """Read every line; empty ones are passed over.
+
+        Raises:
+            InvalidRequest: there are too many lines, adapters or sets of adapters.
+            ServiceUnavailable: the Hub does not answer.
+        """
+        for number, text in enumerate(lines_of(file), start=1):
+            if not text.strip():
+                continue
+            if self.lines + self.skipped >= MAX_LINES:
+                raise InvalidRequest(f"The file has more than {MAX_LINES} lines. Send it in parts.")
+            try:
+                self._add(number, text, parse_line(text))
+            except InvalidRequest as error:
+                self._skip(number, error)
+
+    def groups(self) -> Iterator[tuple[str, Adapters, Iterator[tuple[int, bytes]]]]:
+        """In the order of drawing: base model, adapters with scales, and the lines with their numbers."""
+        for (slug, adapters), part in sorted(self._groups.items()):
+            yield slug, adapters, self.index.part(part)
+
+    @property
+    def adapters(self) -> tuple[ResolvedAdapter, ...]:
+        """The different adapters that the lines want."""
+        return tuple(self._adapters)
+
+    def _add(self, number: int, text: bytes, line: BatchLine) -> None:
+        numbers = [self._number(wanted.ref) for wanted in line.adapters]
+        adapters = tuple((place, scale_of(wanted)) for place, wanted in zip(numbers, line.adapters, strict=True))
+        spec = spec_of(line, self._scaled(adapters), self.base_models, self.image_format, lambda _: 0)
+        if not self.index.add(number, line.custom_id, self._group(spec.base_model, adapters), text):
+            raise InvalidRequest(f"custom_id: {line.custom_id!r} is the id of a line before. Each line needs its own.")
+        self.lines += 1
+        self.images += spec.image_count
+        self.pixel_steps += spec.width * spec.height * spec.steps * spec.image_count
+
+    def _group(self, slug: str, adapters: Adapters) -> int:
+        if (slug, adapters) not in self._groups and len(self._groups) >= MAX_GROUPS:
+            raise InvalidRequest(f"The file has more than {MAX_GROUPS} different sets of adapters. Send it in parts.")
+        return self._groups.setdefault((slug, adapters), len(self._groups))
+
+    def _number(self, ref: str) -> int:
+        """The place of an adapter; a reference is resolved once, also one that cannot be."""
+        if ref not in self._numbers:
+            if len(self._numbers) >= MAX_ADAPTERS:
+                raise InvalidRequest(f"The file names more than {MAX_ADAPTERS} adapters. Send it in parts.")
+            try:
+                self._adapters.append(self.resolve(ref))
+                self._numbers[ref] = len(self._adapters) - 1
+            except InvalidRequest as error:
+                self._numbers[ref] = error
+        found = self._numbers[ref]
+        if isinstance(found, InvalidRequest):
+            raise type(found)(str(found))
+        return found
+
+    def _scaled(self, adapters: Adapters) -> tuple[ScaledAdapter, ...]:
+        return tuple(ScaledAdapter(adapter=self._adapters[place], scale=scale) for place, scale in adapters)
+
+    def _skip(self, number: int, error: InvalidRequest) -> None:
+        self.skipped += 1
+        if len(self.errors) < MAX_ERRORS:
+            message = f"{error.field}: {error}" if error.field else str(error)
+            self.errors.append(LineError(line=number, message=message))
+
+
+def spec_of(
+    line: BatchLine,
+    adapters: tuple[ScaledAdapter, ...],
+    base_models: BaseModels,
+    image_format: ImageFormat,
+    lot: Callable[[int], int],
+) -> JobSpec:
+    """What a line asks for, complete.
+
+    Raises:
+        InvalidRequest: its base model cannot draw it.
+    """
+    model = choose_base_model(line.base_model, [scaled.adapter for scaled in adapters], base_models)
+    return complete(line, model, adapters, lot, image_format)
+
+
+def write_plan(planner: Planner, write: Callable[[bytes], object]) -> Plan:
+    """Write the lines in the order of drawing; where each group lies.
+
+    Args:
+        write: takes the next bytes of the plan.
+    """
+    groups, begin = [], 0
+    for slug, adapters, lines in planner.groups():
+        end, count = begin, 0
+        for number, text in lines:
+            row = b"%d %b\n" % (number, text)
+            write(row)
+            end, count = end + len(row), count + 1
+        if count:  # the lines of a group may all have had the ids of others
+            groups.append(Group(base_model=slug, begin=begin, end=end, lines=count, adapters=adapters))
+        begin = end
+    return Plan(adapters=planner.adapters, groups=tuple(groups))

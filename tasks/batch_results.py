@@ -1,0 +1,99 @@
+"""The results of a batch: written in parts as its jobs end, put into the order of its lines when all have."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from tasks.batch import Batch
+from tasks.batch_index import LineIndex
+from tasks.job import Failure, Frozen, Job, Status, StoredImage, SwapWay
+from tasks.service import Service
+
+MOST_A_PART = 1000
+PART_TYPE = "application/jsonl"
+
+
+class LineResult(Frozen):
+    """What came of a line."""
+
+    line: int = Field(description="its number in the file; the first is 1")
+    custom_id: str
+    status: Status
+    images: tuple[StoredImage, ...] = ()
+    error: Failure | None = None
+
+
+def harvest(service: Service, batch: Batch) -> bool:
+    """Put the results of jobs that have ended into storage and forget these jobs; whether there were any.
+
+    A crash at any point leaves the jobs where the next round finds them; the part that was written is then in vain.
+
+    Raises:
+        StorageError: the part cannot be written.
+    """
+    ids = service.batches.ended(batch, MOST_A_PART)
+    if not ids:
+        return False
+    jobs = service.store.existing(ids)
+    part = f"{batch.folder}parts/{uuid.uuid4().hex}.jsonl"
+    body = b"".join(result_of(job).model_dump_json().encode() + b"\n" for job in jobs)
+    service.storage.put(part, body, content_type=PART_TYPE)
+    if service.batches.settle(batch, part, ids, counts_of(jobs)):
+        for job in jobs:
+            service.store.forget(job)
+    return True
+
+
+def counts_of(jobs: Sequence[Job]) -> dict[str, float]:
+    """What these jobs add to the numbers of their batch."""
+    by_status = Counter(job.status for job in jobs)
+    swapped = (SwapWay.MERGED, SwapWay.DIFFUSERS)
+    return {
+        "ended": len(jobs),
+        "succeeded": by_status[Status.SUCCEEDED],
+        "failed": by_status[Status.FAILED],
+        "canceled": by_status[Status.CANCELED],
+        "swaps": sum(job.timings.swap_way in swapped for job in jobs),
+        "device_s": round(sum((job.timings.swap or 0) + (job.timings.draw or 0) for job in jobs), 3),
+    }
+
+
+def result_of(job: Job) -> LineResult:
+    """What came of a job, as a line of the results."""
+    line = job.terms.line
+    if line is None:
+        raise ValueError(f"job {job.id} belongs to no batch")
+    return LineResult(
+        line=line.number, custom_id=line.custom_id, status=job.status, images=job.result.images, error=job.error
+    )
+
+
+def gather(service: Service, batch: Batch, index: LineIndex) -> None:
+    """Read all results that are in storage into an index; of a line that was tried again, the latest.
+
+    Raises:
+        StorageError: a part cannot be read.
+    """
+    for part in service.batches.parts(batch):
+        for body in service.storage.get(part).splitlines():
+            result = LineResult.model_validate_json(body)
+            index.replace(result.line, result.custom_id, int(result.status is Status.SUCCEEDED), body)
+
+
+def write_results(index: LineIndex, folder: Path) -> tuple[Path, Path]:
+    """Write the results in the order of the lines: all of them, and those without pictures."""
+    every, errors = folder / "results.jsonl", folder / "errors.jsonl"
+    write(every, index.bodies())
+    write(errors, (body for _, body in index.part(0)))
+    return every, errors
+
+
+def write(path: Path, lines: Iterator[bytes]) -> None:
+    """Write lines to a file."""
+    with path.open("wb") as file:
+        file.writelines(line + b"\n" for line in lines)

@@ -1,0 +1,107 @@
+"""What can be read of jobs, one by one and by the indexes that the job store keeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import cast
+
+from tasks.broker import Broker, broker_errors
+from tasks.errors import JobNotFound
+from tasks.job import Job
+from tasks.job_hash import job_of
+from tasks.job_keys import DEADLINES, FINISHED, LEASES, UNSENT, channel_of, job_key, pace_key, waiting_key
+
+
+class JobReader:
+    """Reads jobs; ``JobStore`` lists what is kept where.
+
+    Args:
+        broker: where everything is kept.
+        retention_s: seconds that a finished job is kept.
+    """
+
+    def __init__(self, broker: Broker, *, retention_s: int) -> None:
+        self._broker = broker
+        self._retention_s = retention_s
+
+    def get(self, job_id: str) -> Job:
+        """The job as it stands now.
+
+        Raises:
+            JobNotFound: there is none, or it has expired.
+        """
+        fields = cast(dict[str, str], self._broker.hgetall(job_key(job_id)))
+        if not fields:
+            raise JobNotFound(f"There is no job {job_id!r}. It may have expired; submit it again.")
+        return job_of(job_id, fields)
+
+    def existing(self, ids: object) -> list[Job]:
+        """The jobs of these ids, in their order, without those that are gone."""
+        known = cast(list[str], ids)
+        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
+            for job_id in known:
+                pipeline.hgetall(job_key(job_id))
+            hashes = pipeline.execute()
+        return [job_of(job_id, fields) for job_id, fields in zip(known, hashes, strict=True) if fields]
+
+    def expired(self, count: int) -> list[Job]:
+        """Of the jobs that have been finished for longer than they are kept, the ``count`` oldest."""
+        return self.existing(
+            self._broker.zrangebyscore(FINISHED, "-inf", self.now() - self._retention_s, start=0, num=count)
+        )
+
+    def lapsed(self) -> list[Job]:
+        """Running jobs whose worker gave no sign of life for the length of a lease."""
+        return self.existing(self._broker.zrangebyscore(LEASES, "-inf", self.now()))
+
+    def late(self) -> list[Job]:
+        """Jobs that have not begun and whose deadline is over."""
+        return self.existing(self._broker.zrangebyscore(DEADLINES, "-inf", self.now()))
+
+    def unsent(self, older_than_s: float) -> list[Job]:
+        """Queued jobs of at least this age whose message is not known to be sent."""
+        return self.existing(self._broker.zrangebyscore(UNSENT, "-inf", self.now() - older_than_s))
+
+    def overdue(self, slug: str, count: int, sent_s_ago: float) -> list[Job]:
+        """Of the first ``count`` queued jobs of a base model, those whose latest message is at least this old."""
+        sent_before = datetime.fromtimestamp(self.now() - sent_s_ago, UTC)
+        first = self.existing(self._broker.zrange(waiting_key(slug), 0, count - 1)) if count > 0 else []
+        return [job for job in first if job.sent_at is not None and job.sent_at <= sent_before]
+
+    def position(self, job: Job) -> int | None:
+        """How many queued jobs of its base model are before it; None once it waits no more."""
+        return cast(int | None, self._broker.zrank(waiting_key(job.spec.base_model), job.id))
+
+    def waiting(self, slug: str) -> int:
+        """How many jobs of a base model are queued."""
+        return self._broker.zcard(waiting_key(slug))
+
+    def pace_s(self, slug: str) -> float | None:
+        """Seconds that a job of a base model holds the device, on average of the latest; None before the first."""
+        seconds = cast(str | None, self._broker.get(pace_key(slug)))
+        return None if seconds is None else float(seconds)
+
+    def wait(self, job_id: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
+        """The job, as soon as its status is another than now or the time is over.
+
+        Raises:
+            JobNotFound: there is none.
+        """
+        deadline = clock() + timeout_s
+        subscription = self._broker.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        with broker_errors(), closing(subscription) as changes:
+            changes.subscribe(channel_of(job_id))
+            changes.get_message(ignore_subscribe_messages=False, timeout=timeout_s)  # subscribed: no change goes unseen
+            job = self.get(job_id)
+            while not job.status.is_terminal and (left := deadline - clock()) > 0:
+                if changes.get_message(timeout=left) is not None:
+                    return self.get(job_id)
+        return job
+
+    def now(self) -> float:
+        """The server's time, in seconds since 1970."""
+        seconds, microseconds = self._broker.time()
+        return seconds + microseconds / 1e6

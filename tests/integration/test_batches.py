@@ -1,0 +1,194 @@
+"""A file of requests becomes jobs, and its results lie in storage."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import S3Config
+from tasks import batch_expansion
+from tasks.batch import Batch, BatchStatus, BatchTerms, OnError
+from tasks.batches import advance_batches, plan_batches
+from tasks.errors import StatusConflict
+from tasks.job import Failure, Job, Result, StoredImage, SwapWay, Timings
+from tasks.service import Service
+from tests.support.safetensors_files import write_lora
+from tests.support.services import make_service
+
+IMAGE = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab", seed=1)
+
+
+@pytest.fixture
+def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
+    service = make_service(
+        tmp_path,
+        broker_url=valkey_url,
+        s3_endpoint=bucket.endpoint,
+        s3_bucket=bucket.bucket,
+        s3_access_key=bucket.access_key,
+        s3_secret_key=bucket.secret_key,
+    )
+    for name in "abc":
+        write_lora(tmp_path / "loras", name, sidecar='base_model = "demo"\n')
+    return service
+
+
+def send(service: Service, lines: Sequence[object], terms: BatchTerms = BatchTerms()) -> Batch:  # noqa: B008 (frozen)
+    batch_id = uuid.uuid4().hex
+    body = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
+    service.storage.put(f"batches/{batch_id}/input.jsonl", body.encode(), content_type="application/jsonl")
+    return service.batches.create(batch_id, f"batches/{batch_id}/input.jsonl", terms)
+
+
+def planned(service: Service, lines: Sequence[object], terms: BatchTerms = BatchTerms()) -> Batch:  # noqa: B008
+    batch = send(service, lines, terms)
+    plan_batches(service)
+    return service.batches.get(batch.id)
+
+
+def line(number: int, adapter: str | None = None) -> dict[str, object]:
+    adapters = [] if adapter is None else [{"ref": adapter}]
+    return {"custom_id": f"line {number}", "prompt": f"a red circle {number}", "adapters": adapters}
+
+
+def draw(service: Service, count: int = 10**6, failing: Sequence[int] = ()) -> list[Job]:
+    """A worker draws the next jobs of the backfill lane."""
+    drawn: list[Job] = []
+    while len(drawn) < count and (job := service.backfill.claim("demo", "worker")):
+        assert job.terms.line is not None
+        if job.terms.line.number in failing:
+            service.store.fail(job, Failure(code="drawing_failed", message="It failed."))
+        else:
+            timings = Timings(swap=0.5, draw=1, swap_way=SwapWay.MERGED)
+            service.store.succeed(job, Result(images=(IMAGE,)), timings)
+        drawn.append(job)
+    return drawn
+
+
+def draw_all(service: Service, failing: Sequence[int] = ()) -> list[Job]:
+    """The worker and the light worker go on until nothing is left."""
+    drawn: list[Job] = []
+    while any(batch.status is BatchStatus.RUNNING for batch in service.batches.active()):
+        advance_batches(service)
+        drawn += draw(service, failing=failing)
+    return drawn
+
+
+def results(service: Service, batch: Batch, name: str = "results") -> list[dict[str, Any]]:
+    return [json.loads(text) for text in service.storage.get(f"{batch.folder}{name}.jsonl").splitlines()]
+
+
+def test_every_line_is_drawn_once_and_the_results_are_in_the_order_of_the_lines(service: Service) -> None:
+    batch = planned(service, [line(number) for number in range(1, 8)])
+
+    drawn = draw_all(service)
+
+    batch = service.batches.get(batch.id)
+    assert (batch.status, batch.succeeded, batch.ended) == (BatchStatus.COMPLETED, 7, 7)
+    assert len(drawn) == 7
+    assert [result["line"] for result in results(service, batch)] == list(range(1, 8))
+    assert results(service, batch)[0]["custom_id"] == "line 1"
+    assert results(service, batch, "errors") == []
+
+
+def test_lines_are_drawn_adapter_by_adapter(service: Service) -> None:
+    planned(service, [line(number, "abc"[number % 3]) for number in range(12)])
+
+    drawn = draw_all(service)
+
+    adapters = [job.spec.adapters[0].adapter.ref for job in drawn]
+    assert len(list(groupby(adapters))) == 3
+
+
+def test_no_more_jobs_than_the_window_are_there_at_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_expansion, "WINDOW", 5)
+    batch = planned(service, [line(number) for number in range(20)])
+
+    advance_batches(service)
+    advance_batches(service)
+
+    assert service.store.waiting("demo") == 5
+    draw_all(service)
+    assert service.batches.get(batch.id).succeeded == 20
+
+
+def test_finished_jobs_leave_nothing_but_their_results(service: Service) -> None:
+    batch = planned(service, [line(number) for number in range(3)])
+    draw_all(service)
+
+    left = sorted(key for key in service.broker.keys("stokehold:*"))
+
+    service.batches.forget(service.batches.get(batch.id))
+    assert not [key for key in left if key.startswith("stokehold:job:")]
+    assert not [key for key in service.broker.keys("stokehold:*") if batch.id in key]
+
+
+def test_a_line_that_cannot_be_served_rejects_the_batch(service: Service) -> None:
+    batch = planned(service, [line(1), {"custom_id": "x", "prompt": "a", "width": 7}, "no json", line(1)])
+
+    assert batch.status is BatchStatus.FAILED
+    assert [error.line for error in batch.errors] == [2, 3, 4]
+    assert "width" in batch.errors[0].message
+    assert "custom_id" in batch.errors[2].message
+    assert service.store.waiting("demo") == 0
+
+
+def test_or_is_passed_over(service: Service) -> None:
+    batch = planned(service, [line(1), line(2, "nobody"), line(3)], BatchTerms(on_error=OnError.SKIP))
+
+    draw_all(service)
+
+    batch = service.batches.get(batch.id)
+    assert (batch.status, batch.succeeded, batch.skipped) == (BatchStatus.COMPLETED, 2, 1)
+    assert "nobody" in batch.errors[0].message
+
+
+def test_a_line_that_fails_fails_alone(service: Service) -> None:
+    batch = planned(service, [line(number) for number in range(1, 4)])
+
+    draw_all(service, failing=[2])
+
+    batch = service.batches.get(batch.id)
+    assert (batch.succeeded, batch.failed) == (2, 1)
+    assert [result["line"] for result in results(service, batch, "errors")] == [2]
+    assert results(service, batch)[1]["error"] == {"code": "drawing_failed", "message": "It failed."}
+
+
+def test_a_dry_run_draws_nothing_and_says_what_it_would_take(service: Service) -> None:
+    batch = planned(service, [line(number, "ab"[number % 2]) for number in range(6)], BatchTerms(dry_run=True))
+    advance_batches(service)
+
+    assert batch.status is BatchStatus.PLANNED
+    assert batch.forecast is not None
+    assert (batch.forecast.lines, batch.forecast.swaps, batch.forecast.adapters) == (6, 2, 2)
+    assert service.store.waiting("demo") == 0
+
+
+def test_a_canceled_batch_keeps_the_results_that_it_has(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_expansion, "WINDOW", 5)
+    batch = planned(service, [line(number) for number in range(20)])
+    advance_batches(service)
+    draw(service, 2)
+
+    service.batches.move(batch, BatchStatus.CANCELING)
+    advance_batches(service)
+    advance_batches(service)
+
+    batch = service.batches.get(batch.id)
+    assert (batch.status, batch.succeeded, batch.canceled) == (BatchStatus.CANCELED, 2, 3)
+    assert service.store.waiting("demo") == 0
+    assert len(results(service, batch)) == 5
+
+
+def test_the_end_of_a_batch_is_final(service: Service) -> None:
+    batch = planned(service, [line(1)])
+    draw_all(service)
+
+    with pytest.raises(StatusConflict):
+        service.batches.move(batch, BatchStatus.CANCELING)
