@@ -46,7 +46,7 @@ def light_worker_part(broker_url: str, schedule: Path, environment: Environment)
         name="light-worker",
         command=(
             *(sys.executable, "-m", "celery", "-A", "tasks.celery", "worker", "--queues", "light"),
-            *("--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle"),
+            *("--pool", "threads", "--concurrency", "5", "--without-gossip", "--without-mingle"),
             *("--beat", "--schedule", str(schedule), "--hostname", name, "--loglevel", "INFO"),
         ),
         is_ready=lambda _pid: answers_celery_ping(broker_url, name),

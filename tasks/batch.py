@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pydantic import Field
 
 from tasks.adapters import ResolvedAdapter
-from tasks.job import Failure, Frozen
+from tasks.job import Failure, Frozen, ScaledAdapter
 
 MAX_LINES = 1_000_000
 MAX_BYTES = 1 << 30
@@ -25,7 +25,7 @@ class BatchStatus(StrEnum):
     """Where a batch stands."""
 
     VALIDATING = "validating"
-    """Its lines are read, checked and put into the order in which they will be drawn."""
+    """Its lines are read, checked and put into the order of drawing; in a retry, those that have no pictures yet."""
     PLANNED = "planned"
     """It was only to be planned: nothing is drawn."""
     RUNNING = "running"
@@ -52,12 +52,12 @@ TRANSITIONS: Mapping[BatchStatus, frozenset[BatchStatus]] = MappingProxyType(
         BatchStatus.PLANNED: frozenset(),
         BatchStatus.RUNNING: frozenset({BatchStatus.COMPLETED, BatchStatus.CANCELING}),
         BatchStatus.CANCELING: frozenset({BatchStatus.CANCELED}),
-        BatchStatus.COMPLETED: frozenset({BatchStatus.RUNNING}),
-        BatchStatus.CANCELED: frozenset({BatchStatus.RUNNING}),
+        BatchStatus.COMPLETED: frozenset({BatchStatus.VALIDATING}),
+        BatchStatus.CANCELED: frozenset({BatchStatus.VALIDATING}),
         BatchStatus.FAILED: frozenset(),
     }
 )
-"""From each status, those that may follow it. Back to running leads a retry of the lines that failed."""
+"""From each status, those that may follow it. Back to the beginning leads a retry."""
 
 ENDS = frozenset({BatchStatus.PLANNED, BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.CANCELED})
 
@@ -99,6 +99,8 @@ class Group(Frozen):
         begin: first byte in the plan.
         end: the byte behind the last.
         lines: how many.
+        images: pictures that they ask for.
+        pixel_steps: what they cost: pixels times steps of all these pictures.
         adapters: indexes into the plan's adapters, with their scales.
     """
 
@@ -106,6 +108,8 @@ class Group(Frozen):
     begin: int
     end: int
     lines: int
+    images: int
+    pixel_steps: int
     adapters: tuple[tuple[int, float], ...]
 
 
@@ -114,6 +118,10 @@ class Plan(Frozen):
 
     adapters: tuple[ResolvedAdapter, ...]
     groups: tuple[Group, ...]
+
+    def scaled(self, group: Group) -> tuple[ScaledAdapter, ...]:
+        """The adapters of a group."""
+        return tuple(ScaledAdapter(adapter=self.adapters[place], scale=scale) for place, scale in group.adapters)
 
 
 class Forecast(Frozen):
@@ -125,7 +133,7 @@ class Forecast(Frozen):
     adapters: int = Field(description="different adapter files")
     adapter_bytes: int = Field(description="size of these files, as far as it is known")
     device_s: float | None = Field(description="seconds of drawing and swapping on one device")
-    finish_s: float | None = Field(description="seconds until it is done with the workers that are alive")
+    finish_s: float | None = Field(description="seconds until it is done, with the workers that were alive")
 
 
 class Batch(Frozen):
@@ -137,6 +145,7 @@ class Batch(Frozen):
     input: str = Field(description="key of its file in storage")
     plan: str | None = Field(None, description="where its plan lies in storage, without the ending")
     created_at: datetime
+    started_at: datetime | None = Field(None, description="when its lines began to become jobs")
     finished_at: datetime | None = None
     generation: int = Field(0, description="how often the lines without pictures were begun again")
     lines: int = Field(0, description="lines of the present plan")

@@ -10,7 +10,7 @@ from tasks.batch import Batch, Group, Plan
 from tasks.batch_line import BatchLine, parse_line
 from tasks.batch_place import LinePlace
 from tasks.batch_plan import spec_of
-from tasks.job import Line, ScaledAdapter, Terms
+from tasks.job import Line, Terms
 from tasks.routing import send
 from tasks.service import Service
 
@@ -73,7 +73,7 @@ def expand_group(service: Service, batch: Batch, plan: Plan, open_group: OpenGro
     group, made = open_group.group, 0
     if count <= 0:
         return 0
-    adapters = tuple(ScaledAdapter(adapter=plan.adapters[place], scale=scale) for place, scale in group.adapters)
+    adapters = plan.scaled(group)
     for begin, row in rows(service, batch, open_group.begin, group.end):
         if made >= count:
             break

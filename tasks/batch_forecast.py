@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-from tasks.batch import Forecast, Plan
-from tasks.batch_plan import Planner
+from collections.abc import Iterable
+
+from tasks.batch import Forecast, Group, Plan
+from tasks.job import Measured
 from tasks.service import Service
 
 
-def forecast(service: Service, planner: Planner, plan: Plan) -> Forecast:
+def forecast(service: Service, plan: Plan) -> Forecast:
     """The forecast of a plan."""
-    swaps = len(plan.groups)
-    device_s: float | None = 0.0
-    finish_s: float | None = 0.0
-    for slug in {group.base_model for group in plan.groups}:
-        lines = sum(group.lines for group in plan.groups if group.base_model == slug)
-        pace_s, workers = service.store.pace_s(slug), len(service.workers.alive(slug))
-        device_s = None if device_s is None or pace_s is None else device_s + lines * pace_s
-        if pace_s is None or not workers or finish_s is None:
-            finish_s = None
-        else:
-            finish_s = max(finish_s, lines * pace_s / workers)
+    slugs = sorted({group.base_model for group in plan.groups})
+    groups = {slug: [group for group in plan.groups if group.base_model == slug] for slug in slugs}
+    device_s = {slug: seconds(service.store.measured(slug), groups[slug]) for slug in slugs}
+    workers = {slug: len(service.workers.alive(slug)) for slug in slugs}
+    known = [device_s[slug] is not None and workers[slug] > 0 for slug in slugs]
     return Forecast(
-        lines=planner.lines,
-        images=planner.images,
-        swaps=swaps,
+        lines=sum(group.lines for group in plan.groups),
+        images=sum(group.images for group in plan.groups),
+        swaps=sum(bool(group.adapters) for group in plan.groups),
         adapters=len(plan.adapters),
         adapter_bytes=sum(adapter.size_bytes or 0 for adapter in plan.adapters),
-        device_s=device_s,
-        finish_s=finish_s,
+        device_s=total(device_s.values()),
+        finish_s=max((device_s[slug] or 0) / workers[slug] for slug in slugs) if all(known) else None,
     )
+
+
+def seconds(measured: Measured, groups: Iterable[Group]) -> float | None:
+    """Seconds of drawing and swapping on one device; None where drawing was never measured."""
+    if measured.pixel_step is None:
+        return None
+    return sum(group.pixel_steps * measured.pixel_step + (measured.swap or 0) for group in groups)
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """The sum, if all of it is known."""
+    known = list(values)
+    return None if None in known else round(sum(value or 0 for value in known), 3)

@@ -28,6 +28,11 @@ class LineIndex:
         """Add a line in the place of one of the same number."""
         self._database.execute("INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?)", (number, custom_id, part, body))
 
+    def has(self, number: int, part: int) -> bool:
+        """Whether there is a line of this number, and it belongs to this part."""
+        statement = "SELECT 1 FROM lines WHERE number = ? AND part = ?"
+        return self._database.execute(statement, (number, part)).fetchone() is not None
+
     def bodies(self) -> Iterator[bytes]:
         """All lines by number."""
         return (body for (body,) in self._database.execute("SELECT body FROM lines ORDER BY number"))

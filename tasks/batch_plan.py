@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -22,14 +22,34 @@ Adapters = tuple[tuple[int, float], ...]
 
 
 @dataclass
+class GroupLines:
+    """Lines that want the same adapters, and their sums.
+
+    Attributes:
+        number: of the group.
+    """
+
+    number: int
+    base_model: str
+    adapters: Adapters
+    lines: int = 0
+    images: int = 0
+    pixel_steps: int = 0
+
+    def count(self, spec: JobSpec) -> None:
+        """Count a line."""
+        self.lines += 1
+        self.images += spec.image_count
+        self.pixel_steps += spec.pixel_steps
+
+
+@dataclass
 class Planner:
     """Reads the lines of one batch.
 
     Attributes:
         resolve: pins the adapter that a reference names.
         lines: how many can be served.
-        pixel_steps: what they cost together.
-        images: how many pictures they ask for.
         skipped: how many cannot be served.
         errors: why, of the first ones.
     """
@@ -39,13 +59,11 @@ class Planner:
     image_format: ImageFormat
     index: LineIndex
     lines: int = 0
-    images: int = 0
-    pixel_steps: int = 0
     skipped: int = 0
     errors: list[LineError] = field(default_factory=list)
     _adapters: list[ResolvedAdapter] = field(default_factory=list)
     _numbers: dict[str, int | InvalidRequest] = field(default_factory=dict)
-    _groups: dict[tuple[str, Adapters], int] = field(default_factory=dict)
+    _groups: dict[tuple[str, Adapters], GroupLines] = field(default_factory=dict)
 
     def read(self, file: IO[bytes]) -> None:
         """Read every line; empty ones are passed over.
@@ -64,10 +82,15 @@ class Planner:
             except InvalidRequest as error:
                 self._skip(number, error)
 
-    def groups(self) -> Iterator[tuple[str, Adapters, Iterator[tuple[int, bytes]]]]:
-        """In the order of drawing: base model, adapters with scales, and the lines with their numbers."""
-        for (slug, adapters), part in sorted(self._groups.items()):
-            yield slug, adapters, self.index.part(part)
+    def groups(self) -> Iterator[tuple[GroupLines, Iterator[tuple[int, bytes]]]]:
+        """In the order of drawing: each group, and the numbers and texts of its lines."""
+        for _, group in sorted(self._groups.items()):
+            yield group, self.index.part(group.number)
+
+    @property
+    def pixel_steps(self) -> int:
+        """What the lines cost together: pixels times steps."""
+        return sum(group.pixel_steps for group in self._groups.values())
 
     @property
     def adapters(self) -> tuple[ResolvedAdapter, ...]:
@@ -78,16 +101,19 @@ class Planner:
         numbers = [self._number(wanted.ref) for wanted in line.adapters]
         adapters = tuple((place, scale_of(wanted)) for place, wanted in zip(numbers, line.adapters, strict=True))
         spec = spec_of(line, self._scaled(adapters), self.base_models, self.image_format, lambda _: 0)
-        if not self.index.add(number, line.custom_id, self._group(spec.base_model, adapters), text):
+        group = self._group(spec.base_model, adapters)
+        if not self.index.add(number, line.custom_id, group.number, text):
             raise InvalidRequest(f"custom_id: {line.custom_id!r} is the id of a line before. Each line needs its own.")
+        group.count(spec)
         self.lines += 1
-        self.images += spec.image_count
-        self.pixel_steps += spec.width * spec.height * spec.steps * spec.image_count
 
-    def _group(self, slug: str, adapters: Adapters) -> int:
-        if (slug, adapters) not in self._groups and len(self._groups) >= MAX_GROUPS:
-            raise InvalidRequest(f"The file has more than {MAX_GROUPS} different sets of adapters. Send it in parts.")
-        return self._groups.setdefault((slug, adapters), len(self._groups))
+    def _group(self, slug: str, adapters: Adapters) -> GroupLines:
+        found = self._groups.get((slug, adapters))
+        if found is None:
+            if len(self._groups) >= MAX_GROUPS:
+                raise InvalidRequest(f"The file has more than {MAX_GROUPS} sets of adapters. Send it in parts.")
+            found = self._groups[slug, adapters] = GroupLines(len(self._groups), slug, adapters)
+        return found
 
     def _number(self, ref: str) -> int:
         """The place of an adapter; a reference is resolved once, also one that cannot be."""
@@ -130,20 +156,35 @@ def spec_of(
     return complete(line, model, adapters, lot, image_format)
 
 
-def write_plan(planner: Planner, write: Callable[[bytes], object]) -> Plan:
-    """Write the lines in the order of drawing; where each group lies.
+def write_plan(
+    adapters: tuple[ResolvedAdapter, ...],
+    groups: Iterable[tuple[GroupLines, Iterable[tuple[int, bytes]]]],
+    write: Callable[[bytes], object],
+) -> Plan:
+    """Write lines in the order of drawing; where each group lies.
 
     Args:
+        groups: their sums are read when their lines have been.
         write: takes the next bytes of the plan.
     """
-    groups, begin = [], 0
-    for slug, adapters, lines in planner.groups():
-        end, count = begin, 0
+    written, begin = [], 0
+    for group, lines in groups:
+        end = begin
         for number, text in lines:
             row = b"%d %b\n" % (number, text)
             write(row)
-            end, count = end + len(row), count + 1
-        if count:  # the lines of a group may all have had the ids of others
-            groups.append(Group(base_model=slug, begin=begin, end=end, lines=count, adapters=adapters))
+            end += len(row)
+        if end > begin:  # every line of a group may have had the id of another
+            written.append(
+                Group(
+                    base_model=group.base_model,
+                    begin=begin,
+                    end=end,
+                    lines=group.lines,
+                    images=group.images,
+                    pixel_steps=group.pixel_steps,
+                    adapters=group.adapters,
+                )
+            )
         begin = end
-    return Plan(adapters=planner.adapters, groups=tuple(groups))
+    return Plan(adapters=adapters, groups=tuple(written))

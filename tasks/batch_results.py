@@ -13,8 +13,11 @@ from tasks.batch import Batch
 from tasks.batch_index import LineIndex
 from tasks.job import Failure, Frozen, Job, Status, StoredImage, SwapWay
 from tasks.service import Service
+from tasks.uploads import keep_upload
 
 MOST_A_PART = 1000
+FORGET_AFTER_S = 120
+"""For which the worker that drew a job may look whether its images are the job's."""
 PART_TYPE = "application/jsonl"
 
 
@@ -45,7 +48,9 @@ def harvest(service: Service, batch: Batch) -> bool:
     service.storage.put(part, body, content_type=PART_TYPE)
     if service.batches.settle(batch, part, ids, counts_of(jobs)):
         for job in jobs:
-            service.store.forget(job)
+            if job.status is Status.SUCCEEDED:
+                keep_upload(service, job.lease)  # before the record is gone, which says whose the images are
+            service.store.forget(job, after_s=FORGET_AFTER_S)
     return True
 
 

@@ -34,7 +34,7 @@ JSON_FIELDS: Mapping[str, TypeAdapter[object]] = {
     "forecast": TypeAdapter(Forecast),
     "error": TypeAdapter(Failure),
 }
-TIMES = ("created_at", "finished_at")
+TIMES = ("created_at", "started_at", "finished_at")
 
 
 class BatchStore:
@@ -53,7 +53,7 @@ class BatchStore:
         status = BatchStatus.VALIDATING.value
         fields = ["status", status, "input", input_key, "terms", terms.model_dump_json(), "created_at", created]
         with self._broker.pipeline() as pipeline:
-            pipeline.hset(_batch(batch_id), items=fields)
+            pipeline.hset(batch_key(batch_id), items=fields)
             pipeline.sadd(ACTIVE, batch_id)
             pipeline.zadd(owner_key(terms.owner), {batch_id: float(created)})
             pipeline.execute()
@@ -65,7 +65,7 @@ class BatchStore:
         Raises:
             BatchNotFound: there is none, or it has expired.
         """
-        fields = cast(dict[str, str], self._broker.hgetall(_batch(batch_id)))
+        fields = cast(dict[str, str], self._broker.hgetall(batch_key(batch_id)))
         if not fields:
             raise BatchNotFound(f"There is no batch {batch_id!r}. It may have expired; send its file again.")
         return batch_of(batch_id, fields)
@@ -87,7 +87,7 @@ class BatchStore:
         """
         changes = {name: stored(value) for name, value in (fields or {}).items()}
         answer = self._move(
-            keys=[_batch(batch.id), ACTIVE, FINISHED, cursors_key(batch.id, batch.generation)],
+            keys=[batch_key(batch.id), ACTIVE, FINISHED, cursors_key(batch.id, batch.generation)],
             args=[
                 batch.id,
                 " ".join(sorted(sources(target))),
@@ -103,7 +103,7 @@ class BatchStore:
 
     def settle(self, batch: Batch, part: str, ids: Sequence[str], counts: Mapping[str, float]) -> bool:
         """Count jobs whose results are in a part in storage; whether nobody else has done so."""
-        keys = [_batch(batch.id), ended_key(batch.id), jobs_key(batch.id), _parts(batch.id)]
+        keys = [batch_key(batch.id), ended_key(batch.id), jobs_key(batch.id), _parts(batch.id)]
         numbers = {name: str(number) for name, number in counts.items()}
         return bool(self._settle(keys=keys, args=[part, len(ids), len(numbers), *flat(numbers), *ids]))
 
@@ -142,7 +142,7 @@ class BatchStore:
         cursors = [cursors_key(batch.id, generation) for generation in range(batch.generation + 1)]
         with self._broker.pipeline() as pipeline:
             pipeline.zrem(owner_key(batch.terms.owner), batch.id)
-            pipeline.delete(_batch(batch.id), jobs_key(batch.id), ended_key(batch.id), _parts(batch.id), *cursors)
+            pipeline.delete(batch_key(batch.id), jobs_key(batch.id), ended_key(batch.id), _parts(batch.id), *cursors)
             pipeline.zrem(FINISHED, batch.id)
             pipeline.execute()
 
@@ -173,7 +173,8 @@ def owner_key(owner: str | None) -> str:
     return f"stokehold:batches:{owner or ''}"
 
 
-def _batch(batch_id: str) -> str:
+def batch_key(batch_id: str) -> str:
+    """A batch."""
     return f"stokehold:batch:{batch_id}"
 
 

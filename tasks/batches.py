@@ -13,10 +13,12 @@ from storage import StorageError
 from tasks.batch import Batch, BatchStatus, OnError, Plan
 from tasks.batch_expansion import expand
 from tasks.batch_forecast import forecast
-from tasks.batch_index import line_index
+from tasks.batch_index import LineIndex, line_index
 from tasks.batch_plan import Planner, write_plan
 from tasks.batch_results import PART_TYPE, gather, harvest, write_results
-from tasks.errors import InvalidRequest, ServiceUnavailable, StatusConflict, StokeholdError
+from tasks.batch_retry import Remainder
+from tasks.batch_store import batch_key
+from tasks.errors import InvalidRequest, LimitExceeded, ServiceUnavailable, StatusConflict
 from tasks.job import Failure
 from tasks.service import Service
 
@@ -62,51 +64,72 @@ def undisturbed(step: Callable[[Service, Batch], None], service: Service, batch:
 
 
 def plan_batch(service: Service, batch: Batch) -> None:
-    """Check every line of a batch and put them into the order of drawing.
+    """Put the lines of a batch into the order of drawing: all of them, or in a retry those without pictures.
 
     Raises:
         StorageError, ServiceUnavailable: a server is away.
     """
     with tempfile.TemporaryDirectory(prefix="stokehold-") as name, line_index(Path(name)) as index:
-        folder = Path(name)
-        planner = Planner(service.resolver.resolve, service.base_models, service.settings.image_format, index)
-        service.storage.download(batch.input, folder / "input.jsonl")
-        try:
-            with (folder / "input.jsonl").open("rb") as file:
-                planner.read(file)
-        except InvalidRequest as error:
-            refuse(service, batch, planner, error)
-            return
-        if not planner.lines or (planner.skipped and batch.terms.on_error is OnError.REJECT):
-            count = planner.skipped
-            reason = f"{count} lines cannot be served; errors has the first." if count else "The file has no lines."
-            refuse(service, batch, planner, InvalidRequest(reason))
-            return
-        key = f"{batch.folder}plan-{uuid.uuid4().hex}"
-        plan = store_plan(service, planner, key, folder)
-    target = BatchStatus.PLANNED if batch.terms.dry_run else BatchStatus.RUNNING
-    fields = {"plan": key, "lines": planner.lines, "skipped": planner.skipped, "errors": tuple(planner.errors)}
-    service.batches.move(batch, target, {**fields, "forecast": forecast(service, planner, plan)})
+        if batch.plan:
+            plan_again(service, batch, index, Path(name))
+        else:
+            plan_new(service, batch, index, Path(name))
 
 
-def store_plan(service: Service, planner: Planner, key: str, folder: Path) -> Plan:
-    """Put a plan into storage: its lines in order, and where each group lies.
+def plan_new(service: Service, batch: Batch, index: LineIndex, folder: Path) -> None:
+    """Check every line of a batch, and plan those that can be served."""
+    planner = Planner(service.resolver.resolve, service.base_models, service.settings.image_format, index)
+    service.storage.download(batch.input, folder / "input.jsonl")
+    try:
+        with (folder / "input.jsonl").open("rb") as file:
+            planner.read(file)
+        require_lines(planner, batch.terms.on_error)
+        if not batch.terms.dry_run:
+            service.quotas.charge_batch(batch.terms.owner, batch_key(batch.id), planner.pixel_steps)
+    except (InvalidRequest, LimitExceeded) as error:
+        failure = Failure(code=error.code, message=str(error))
+        fields = {"error": failure, "skipped": planner.skipped, "errors": tuple(planner.errors)}
+        service.batches.move(batch, BatchStatus.FAILED, fields)
+        return
+    with (folder / "plan.jsonl").open("wb") as file:
+        plan = write_plan(planner.adapters, planner.groups(), file.write)
+    begin(service, batch, plan, folder / "plan.jsonl", skipped=planner.skipped, errors=tuple(planner.errors))
+
+
+def require_lines(planner: Planner, on_error: OnError) -> None:
+    """Refuse a batch that cannot be run.
 
     Raises:
-        StorageError: storage is away.
+        InvalidRequest: it has no lines, or some that cannot be served and must not be passed over.
     """
+    if planner.skipped and (on_error is OnError.REJECT or not planner.lines):
+        raise InvalidRequest(f"{planner.skipped} lines cannot be served; errors has the first. Correct them.")
+    if not planner.lines:
+        raise InvalidRequest("The file has no lines. Send one request a line.")
+
+
+def plan_again(service: Service, batch: Batch, index: LineIndex, folder: Path) -> None:
+    """Plan the lines of a batch that have no pictures yet."""
+    gather(service, batch, index)
+    remainder = Remainder(service, batch, read_plan(service, batch), index)
     with (folder / "plan.jsonl").open("wb") as file:
-        plan = write_plan(planner, file.write)
-    service.storage.upload(f"{key}.jsonl", folder / "plan.jsonl", content_type=PART_TYPE)
+        plan = write_plan(remainder.plan.adapters, remainder.groups(), file.write)
+    begin(service, batch, plan, folder / "plan.jsonl", ended=0, failed=0, canceled=0)
+
+
+def begin(service: Service, batch: Batch, plan: Plan, lines: Path, **fields: object) -> None:
+    """Put a plan into storage, where nobody else writes, and let the batch run."""
+    key = f"{batch.folder}plan-{uuid.uuid4().hex}"
+    service.storage.upload(f"{key}.jsonl", lines, content_type=PART_TYPE)
     service.storage.put(f"{key}.json", plan.model_dump_json().encode(), content_type="application/json")
-    return plan
+    count = sum(group.lines for group in plan.groups)
+    target = BatchStatus.PLANNED if batch.terms.dry_run else BatchStatus.RUNNING
+    service.batches.move(batch, target, {"plan": key, "lines": count, "forecast": forecast(service, plan), **fields})
 
 
-def refuse(service: Service, batch: Batch, planner: Planner, error: StokeholdError) -> None:
-    """End a batch that cannot be run."""
-    failure = Failure(code=error.code, message=str(error))
-    fields = {"error": failure, "skipped": planner.skipped, "errors": tuple(planner.errors)}
-    service.batches.move(batch, BatchStatus.FAILED, fields)
+def read_plan(service: Service, batch: Batch) -> Plan:
+    """The present plan of a batch."""
+    return Plan.model_validate_json(service.storage.get(f"{batch.plan}.json"))
 
 
 def advance(service: Service, batch: Batch) -> None:
@@ -118,8 +141,7 @@ def advance(service: Service, batch: Batch) -> None:
     if batch.status is BatchStatus.CANCELING:
         withdraw(service, batch)
     else:
-        plan = Plan.model_validate_json(service.storage.get(f"{batch.plan}.json"))
-        expand(service, batch, plan)
+        expand(service, batch, read_plan(service, batch))
     for _ in range(MOST_HARVESTS):
         if not harvest(service, batch):
             break
@@ -151,3 +173,24 @@ def finish(service: Service, batch: Batch, target: BatchStatus) -> None:
         for path in write_results(index, Path(name)):
             service.storage.upload(f"{batch.folder}{path.name}", path, content_type=PART_TYPE)
     service.batches.move(batch, target)
+
+
+def cancel(service: Service, batch: Batch) -> Batch:
+    """Withdraw a batch: at once where nothing of it is under way, else with the next round.
+
+    Raises:
+        StatusConflict: it has ended.
+    """
+    target = BatchStatus.CANCELED if batch.status is BatchStatus.VALIDATING else BatchStatus.CANCELING
+    return service.batches.move(batch, target)
+
+
+def retry(service: Service, batch: Batch) -> Batch:
+    """Begin again with the lines of a batch that have no pictures.
+
+    Raises:
+        StatusConflict: it is under way, or all lines have pictures.
+    """
+    if batch.lines and batch.lines == batch.ended and not batch.failed + batch.canceled:
+        raise StatusConflict(f"Every line of batch {batch.id!r} has its pictures. There is nothing to try again.")
+    return service.batches.move(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1})

@@ -12,7 +12,7 @@ from typing import Protocol
 from celery import Celery
 from celery.signals import after_setup_logger, celeryd_init
 
-from tasks import housekeeping, retention, routing, webhooks
+from tasks import batches, housekeeping, retention, routing, webhooks
 from tasks.errors import DeliveryFailed
 from tasks.logs import keep_secrets_out
 from tasks.service import Service, build_service
@@ -73,7 +73,7 @@ def celery_options(configuration: Settings) -> dict[str, object]:
                 "schedule": configuration.housekeeping_s,
                 "options": {"expires": configuration.housekeeping_s, "queue": routing.LIGHT_QUEUE},
             }
-            for task in (routing.HOUSEKEEPING, routing.RETENTION)
+            for task in (routing.HOUSEKEEPING, routing.RETENTION, routing.PLAN_BATCHES, routing.ADVANCE_BATCHES)
         },
     }
 
@@ -128,6 +128,18 @@ def housekeep() -> None:
 def remove_expired() -> None:
     """Remove what has been kept long enough."""
     retention.remove_expired(app.service)
+
+
+@app.task(name=routing.PLAN_BATCHES)
+def plan_batches() -> None:
+    """Check the lines of new batches and put them into the order of drawing."""
+    batches.plan_batches(app.service)
+
+
+@app.task(name=routing.ADVANCE_BATCHES)
+def advance_batches() -> None:
+    """Let lines of batches become jobs, and collect their results."""
+    batches.advance_batches(app.service)
 
 
 @app.task(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -90,6 +90,11 @@ class JobSpec(Frozen):
     image_count: int
     image_format: ImageFormat
 
+    @property
+    def pixel_steps(self) -> int:
+        """What it costs: pixels times steps of all its pictures."""
+        return self.width * self.height * self.steps * self.image_count
+
 
 class Line(Frozen):
     """The line of a batch that a job comes from."""
@@ -141,6 +146,25 @@ class Timings(Frozen):
     draw: Seconds | None = Field(None, description="run the pipeline")
     publish: Seconds | None = Field(None, description="encode and upload the images")
     swap_way: SwapWay | None = Field(None, description="how the adapters came into the base model")
+
+
+class Measured(Frozen):
+    """Seconds, on average of the latest jobs of a base model; None before the first."""
+
+    job: float | None = Field(None, description="for which a job held the device")
+    swap: float | None = Field(None, description="that a swap took")
+    pixel_step: float | None = Field(None, description="that drawing took, by pixels times steps")
+
+    @classmethod
+    def of(cls, spec: JobSpec, timings: Timings) -> Self:
+        """What one job adds to the averages."""
+        if timings.draw is None:
+            return cls()
+        return cls(
+            job=(timings.swap or 0) + timings.draw,
+            swap=None if timings.swap_way in (None, SwapWay.KEPT) else timings.swap,
+            pixel_step=timings.draw / spec.pixel_steps,
+        )
 
 
 class AdapterReceipt(Frozen):

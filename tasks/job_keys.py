@@ -54,5 +54,5 @@ def group_key(slug: str, owner: str | None, adapters: str) -> str:
 
 
 def pace_key(slug: str) -> str:
-    """The measured seconds of a job of a base model."""
+    """The measured seconds of a base model."""
     return f"stokehold:pace:{slug}"

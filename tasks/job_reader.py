@@ -10,7 +10,7 @@ from typing import cast
 
 from tasks.broker import Broker, broker_errors
 from tasks.errors import JobNotFound
-from tasks.job import Job
+from tasks.job import Job, Measured
 from tasks.job_hash import job_of
 from tasks.job_keys import DEADLINES, FINISHED, LEASES, UNSENT, channel_of, job_key, pace_key, waiting_key
 
@@ -79,10 +79,11 @@ class JobReader:
         """How many jobs of a base model are queued."""
         return self._broker.zcard(waiting_key(slug))
 
-    def pace_s(self, slug: str) -> float | None:
-        """Seconds that a job of a base model holds the device, on average of the latest; None before the first."""
-        seconds = cast(str | None, self._broker.get(pace_key(slug)))
-        return None if seconds is None else float(seconds)
+    def measured(self, slug: str) -> Measured:
+        """What the latest jobs of a base model took, on average."""
+        names = tuple(Measured.model_fields)
+        seconds = cast(list[str | None], self._broker.hmget(pace_key(slug), names))
+        return Measured.model_validate(dict(zip(names, seconds, strict=True)))
 
     def wait(self, job_id: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
         """The job, as soon as its status is another than now or the time is over.

@@ -12,7 +12,7 @@ theirs.
     stokehold:finished           sorted  ids of jobs that have ended, by the time at which they did
     stokehold:jobs:<owner>       sorted  `<created>:<id>` of an owner's jobs, so that their names sort by age;
                                          the same with `:<status>` behind it for those of one status
-    stokehold:pace:<slug>        string  seconds that a job of a base model holds the device: a moving average
+    stokehold:pace:<slug>        hash    seconds that jobs of a base model take: moving averages
     stokehold:webhooks           sorted  ids of ended jobs, by the time at which their webhook is to be sent (again)
     stokehold:backfill:<slug>    sorted  groups of queued backfill jobs; ``tasks/backfill_lane.py`` has more
     stokehold:idempotency:<key>  hash    the first job of an idempotency key, for a day
@@ -33,7 +33,20 @@ from tasks.batch_place import LinePlace
 from tasks.broker import Broker
 from tasks.errors import DeadlineExceeded, IdempotencyConflict, JobNotFound, LeaseLost, StatusConflict
 from tasks.idempotency import KEEP_S, Idempotency
-from tasks.job import Failure, Job, JobSpec, Lane, Lease, Progress, Result, Status, Terms, Timings, sources
+from tasks.job import (
+    Failure,
+    Job,
+    JobSpec,
+    Lane,
+    Lease,
+    Measured,
+    Progress,
+    Result,
+    Status,
+    Terms,
+    Timings,
+    sources,
+)
 from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import (
     CANCELED,
@@ -197,8 +210,7 @@ class JobStore(JobReader):
             LeaseLost: another attempt owns the job.
         """
         fields = {"result": result.model_dump_json(), "timings": timings.model_dump_json()}
-        held_device_s = None if timings.draw is None else (timings.swap or 0) + timings.draw
-        self._step(job, Status.SUCCEEDED, fields, fenced=True, held_device_s=held_device_s)
+        self._step(job, Status.SUCCEEDED, fields, fenced=True, measured=Measured.of(job.spec, timings))
 
     def fail(self, job: Job, failure: Failure, timings: Timings = Timings()) -> None:  # noqa: B008  (frozen)
         """End the job without images.
@@ -241,9 +253,13 @@ class JobStore(JobReader):
         except (JobNotFound, LeaseLost) as error:
             logger.info("job %s is not late any more: %s", job.id, error)
 
-    def forget(self, job: Job) -> None:
-        """Remove a finished job's record and everything that indexes it. Its images must be gone before."""
-        self._forget(keys=[job_key(job.id), FINISHED, list_key(job.terms.owner)], args=[job.id])
+    def forget(self, job: Job, *, after_s: int = 0) -> None:
+        """Remove a finished job's record and everything that indexes it.
+
+        Args:
+            after_s: seconds for which the record itself can still be read, by whoever had begun something with it.
+        """
+        self._forget(keys=[job_key(job.id), FINISHED, list_key(job.terms.owner)], args=[job.id, after_s])
 
     def _step(
         self,
@@ -252,7 +268,7 @@ class JobStore(JobReader):
         fields: Mapping[str, str],
         *,
         fenced: bool = False,
-        held_device_s: float | None = None,
+        measured: Measured = Measured(),  # noqa: B008  (frozen)
     ) -> None:
         slug = job.spec.base_model
         indexes = [waiting_key(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
@@ -265,7 +281,7 @@ class JobStore(JobReader):
                 target,
                 job.attempt if fenced else "",
                 self._lease_s,
-                _or_empty(held_device_s),
+                measured.model_dump_json(exclude_none=True),
                 LANE_OFFSET_S[job.lane] + job.created_at.timestamp(),
                 channel_of(job.id),
                 uuid.uuid4().hex,

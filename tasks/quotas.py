@@ -34,6 +34,7 @@ class Quotas:
     def __init__(self, broker: Broker, keys: ApiKeys, broker_url: str) -> None:
         self._keys = keys
         self._reserve = broker.register_script((LUA / "reserve.lua").read_text("utf-8"))
+        self._spend = broker.register_script((LUA / "spend.lua").read_text("utf-8"))
         self._release = broker.register_script((LUA / "release.lua").read_text("utf-8"))
         storage = RedisStorage(broker_url, connection_pool=broker.connection_pool, key_prefix="stokehold:requests")
         self._requests = MovingWindowRateLimiter(storage)
@@ -75,14 +76,34 @@ class Quotas:
     def give_back(self, owner: str | None, job_id: str, spec: JobSpec) -> None:
         """Take back what was counted for a job that was not recorded after all; nothing happens if it was."""
         if owner is not None:
-            self._release(keys=[*_keys(owner), JOB + job_id], args=[job_id, pixel_steps(spec)])
+            self._release(keys=[*_keys(owner), JOB + job_id], args=[job_id, spec.pixel_steps])
+
+    def charge_batch(self, owner: str | None, batch: str, pixel_steps: int) -> None:
+        """Count what a batch costs, once.
+
+        Args:
+            batch: key of its record.
+
+        Raises:
+            LimitExceeded: the owner has spent what may be spent in a day.
+        """
+        if owner is None:
+            return
+        most = self._keys.get(owner).limits.pixel_steps_per_day
+        answer = self._spend(keys=[_keys(owner)[1], batch], args=[pixel_steps, most])
+        if answer != "ok":
+            raise LimitExceeded(
+                f"This key may submit {most} pixels times steps a day (pixel_steps_per_day), and this batch's "
+                f"{pixel_steps} are more than is left. Send fewer lines, or wait for the next day in UTC.",
+                retry_after_s=int(answer),
+            )
 
     def _count(self, key: ApiKey, job_id: str, spec: JobSpec) -> None:
         limits = key.limits
         answer = self._reserve(
             keys=_keys(key.id),
             args=[
-                *(job_id, limits.queued_jobs, pixel_steps(spec), limits.pixel_steps_per_day),
+                *(job_id, limits.queued_jobs, spec.pixel_steps, limits.pixel_steps_per_day),
                 *(JOB, RECORDED_WITHIN_S),
             ],
         )
@@ -94,14 +115,9 @@ class Quotas:
         if answer != "ok":
             raise LimitExceeded(
                 f"This key may submit {limits.pixel_steps_per_day} pixels times steps a day (pixel_steps_per_day), and "
-                f"this job's {pixel_steps(spec)} are more than is left. Ask for less, or wait for the next day in UTC.",
+                f"this job's {spec.pixel_steps} are more than is left. Ask for less, or wait for the next day in UTC.",
                 retry_after_s=int(answer),
             )
-
-
-def pixel_steps(spec: JobSpec) -> int:
-    """What a job costs: pixels times steps of all its pictures."""
-    return spec.width * spec.height * spec.steps * spec.image_count
 
 
 def _keys(owner: str) -> list[str]:

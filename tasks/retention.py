@@ -1,4 +1,4 @@
-"""Jobs that have been kept long enough: their images go, then their records with everything that indexes them."""
+"""Jobs and batches that have been kept long enough: what they have in storage goes, then their records."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ def remove_expired(service: Service) -> None:
     if not one_at_a_time.acquire(blocking=False):
         return
     try:
+        for batch in service.batches.expired(MOST_A_ROUND):
+            service.storage.delete(batch.folder)
+            service.storage.delete(batch.images)
+            service.batches.forget(batch)
         for job in service.store.expired(MOST_A_ROUND):
             if job.attempt:
                 service.storage.delete(f"images/{job.id}/")

@@ -20,9 +20,11 @@ GENERATE = "generate"
 BACKFILL = "backfill"
 HOUSEKEEPING = "housekeeping"
 RETENTION = "retention"
+PLAN_BATCHES = "plan_batches"
+ADVANCE_BATCHES = "advance_batches"
 DELIVER = "deliver"
 LIGHT_QUEUE = "light"
-"""Work without a device: housekeeping, retention and webhooks."""
+"""Work without a device: housekeeping, retention, batches and webhooks."""
 
 PRIORITIES: Mapping[Lane, int] = MappingProxyType({Lane.INTERACTIVE: 0, Lane.BACKFILL: 9})
 """Celery's message priorities; on Valkey and Redis 0 goes first."""

@@ -35,6 +35,15 @@ def note_upload(service: Service, lease: Lease) -> None:
     service.broker.sadd(UPLOADS, f"{lease.job_id}/{lease.attempt}")
 
 
+def keep_upload(service: Service, lease: Lease) -> None:
+    """Note that an attempt is over whose images are its job's.
+
+    Raises:
+        BrokerUnavailable: it is not noted.
+    """
+    service.broker.srem(UPLOADS, f"{lease.job_id}/{lease.attempt}")
+
+
 def settle_upload(service: Service, lease: Lease) -> bool:
     """Remove the images of an attempt that is over, unless they are what its job succeeded with.
 
@@ -57,7 +66,7 @@ def settle_upload(service: Service, lease: Lease) -> bool:
             logger.warning("images of job %s, attempt %d, are not removed yet: %s", lease.job_id, lease.attempt, error)
             note_upload(service, lease)  # housekeeping may have settled it already, while its worker was frozen
             return False
-    service.broker.srem(UPLOADS, f"{lease.job_id}/{lease.attempt}")
+    keep_upload(service, lease)
     return True
 
 

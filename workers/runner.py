@@ -12,10 +12,10 @@ from functools import partial
 from kombu.exceptions import OperationalError
 
 from tasks.errors import BrokerUnavailable, JobFailed, JobNotFound, LeaseLost, WorkerStopping
-from tasks.job import Failure, Job, Lane, Progress, Result, Status
+from tasks.job import Failure, Job, Lane, Lease, Progress, Result, Status
 from tasks.routing import announce_backfill, send
 from tasks.service import Service
-from tasks.uploads import note_upload, settle_upload
+from tasks.uploads import keep_upload, note_upload, settle_upload
 from workers.adapter_cache import AdapterCache
 from workers.cancellations import Cancellations
 from workers.draw import draw
@@ -71,11 +71,12 @@ class JobRunner:
 
     def run(self, job: Job) -> None:
         """Take a claimed job through its stages and settle it."""
-        stopwatch = Stopwatch(queued_s=queued_seconds(job))
+        stopwatch, succeeded = Stopwatch(queued_s=queued_seconds(job)), False
         with self.heartbeat.keeping(job.lease):
             try:
                 result = self.work(job, stopwatch)
                 self.insist(partial(self.service.store.succeed, job, result, stopwatch.timings))
+                succeeded = True
                 logger.info("job %s succeeded: %s", job.id, stopwatch.timings)
             except WorkerStopping:
                 self.give_back(job)
@@ -90,7 +91,7 @@ class JobRunner:
                 logger.exception("job %s failed", job.id)
                 message = "The worker met an error that it does not know. Its log says more under this job's id."
                 self.settle_failure(job, Failure(code=JobFailed.code, message=message), stopwatch)
-        self.clean_up(job)
+        self.clean_up(job, keep_upload if succeeded else settle_upload)
 
     def work(self, job: Job, stopwatch: Stopwatch) -> Result:
         """The three stages.
@@ -237,10 +238,10 @@ class JobRunner:
         except (BrokerUnavailable, LeaseLost) as error:
             logger.warning("%s", error)
 
-    def clean_up(self, job: Job) -> None:
+    def clean_up(self, job: Job, settle: Callable[[Service, Lease], object]) -> None:
         """Leave no image behind that is not the job's."""
         try:
-            settle_upload(self.service, job.lease)
+            settle(self.service, job.lease)
         except BrokerUnavailable as error:
             logger.warning("images of job %s are left to housekeeping: %s", job.id, error)
 

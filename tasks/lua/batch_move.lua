@@ -20,9 +20,12 @@ redis.call('HSET', KEYS[1], 'status', ARGV[3], 'step', ARGV[4])
 for i = 6, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
 end
+local time = redis.call('TIME')
+local now = string.format('%.6f', time[1] + time[2] / 1e6)
+if ARGV[3] == 'running' then
+  redis.call('HSET', KEYS[1], 'started_at', now)
+end
 if ARGV[5] == '1' then
-  local time = redis.call('TIME')
-  local now = string.format('%.6f', time[1] + time[2] / 1e6)
   redis.call('HSET', KEYS[1], 'finished_at', now)
   redis.call('SREM', KEYS[2], ARGV[1])
   redis.call('ZADD', KEYS[3], now, ARGV[1])

@@ -5,7 +5,7 @@
 --       groups of its base model's backfill lane
 -- ARGV: 1 job id            2 statuses it may come from, space-separated     3 status it goes to
 --       4 fencing token ('' when the step is not a worker's)
---       5 lease in seconds  6 seconds that it held the device, or ''          7 score in the waiting set
+--       5 lease in seconds  6 seconds that were measured, a JSON object by what  7 score in the waiting set
 --       8 channel to announce the change on                                  9 id of this step
 --       10 channel to announce the id of a canceled job on                    11... further fields and values
 -- Returns the job's attempt, or 'missing', 'refused' (not from this status), 'fenced' (another attempt owns it) or
@@ -83,9 +83,9 @@ else
     redis.call('ZADD', webhooks, string.format('%.6f', now), id)
   end
 end
-if ARGV[6] ~= '' then
-  local average = tonumber(redis.call('GET', pace) or ARGV[6])
-  redis.call('SET', pace, string.format('%.6f', average + WEIGHT * (ARGV[6] - average)))
+for what, seconds in pairs(cjson.decode(ARGV[6])) do
+  local average = tonumber(redis.call('HGET', pace, what) or seconds)
+  redis.call('HSET', pace, what, string.format('%.9g', average + WEIGHT * (seconds - average)))
 end
 redis.call('PUBLISH', ARGV[8], to)
 if to == 'canceled' then

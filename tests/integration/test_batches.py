@@ -14,10 +14,12 @@ import pytest
 from storage import S3Config
 from tasks import batch_expansion
 from tasks.batch import Batch, BatchStatus, BatchTerms, OnError
-from tasks.batches import advance_batches, plan_batches
+from tasks.batch_place import LinePlace
+from tasks.batches import advance_batches, cancel, plan_batches, retry
 from tasks.errors import StatusConflict
-from tasks.job import Failure, Job, Result, StoredImage, SwapWay, Timings
+from tasks.job import Failure, Job, Result, StoredImage, SwapWay, Terms, Timings
 from tasks.service import Service
+from tests.support.jobs import SPEC
 from tests.support.safetensors_files import write_lora
 from tests.support.services import make_service
 
@@ -122,11 +124,12 @@ def test_finished_jobs_leave_nothing_but_their_results(service: Service) -> None
     batch = planned(service, [line(number) for number in range(3)])
     draw_all(service)
 
-    left = sorted(key for key in service.broker.keys("stokehold:*"))
-
+    jobs = service.broker.keys("stokehold:job:*")
+    assert all(service.broker.ttl(key) > 0 for key in jobs)
+    service.broker.delete(*jobs)
     service.batches.forget(service.batches.get(batch.id))
-    assert not [key for key in left if key.startswith("stokehold:job:")]
     assert not [key for key in service.broker.keys("stokehold:*") if batch.id in key]
+    assert not service.broker.zcard("stokehold:jobs:")
 
 
 def test_a_line_that_cannot_be_served_rejects_the_batch(service: Service) -> None:
@@ -176,7 +179,7 @@ def test_a_canceled_batch_keeps_the_results_that_it_has(service: Service, monkey
     advance_batches(service)
     draw(service, 2)
 
-    service.batches.move(batch, BatchStatus.CANCELING)
+    cancel(service, batch)
     advance_batches(service)
     advance_batches(service)
 
@@ -184,6 +187,61 @@ def test_a_canceled_batch_keeps_the_results_that_it_has(service: Service, monkey
     assert (batch.status, batch.succeeded, batch.canceled) == (BatchStatus.CANCELED, 2, 3)
     assert service.store.waiting("demo") == 0
     assert len(results(service, batch)) == 5
+
+
+def test_a_retry_draws_what_has_no_pictures(service: Service) -> None:
+    batch = planned(service, [line(number, "ab"[number % 2]) for number in range(1, 7)])
+    draw_all(service, failing=[2, 5])
+
+    retry(service, service.batches.get(batch.id))
+    plan_batches(service)
+    again = draw_all(service)
+
+    batch = service.batches.get(batch.id)
+    assert sorted(job.terms.line.number for job in again if job.terms.line) == [2, 5]
+    assert (batch.status, batch.succeeded, batch.failed) == (BatchStatus.COMPLETED, 6, 0)
+    assert [result["status"] for result in results(service, batch)] == ["succeeded"] * 6
+
+
+def test_a_retry_goes_on_with_a_canceled_batch(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_expansion, "WINDOW", 5)
+    batch = planned(service, [line(number) for number in range(1, 13)])
+    advance_batches(service)
+    draw(service, 2)
+    cancel(service, batch)
+    advance_batches(service)
+    advance_batches(service)
+
+    retry(service, service.batches.get(batch.id))
+    plan_batches(service)
+    draw_all(service)
+
+    batch = service.batches.get(batch.id)
+    assert (batch.status, batch.succeeded) == (BatchStatus.COMPLETED, 12)
+    assert [result["line"] for result in results(service, batch)] == list(range(1, 13))
+
+
+def test_there_is_nothing_to_try_again_where_all_succeeded(service: Service) -> None:
+    batch = planned(service, [line(1)])
+    draw_all(service)
+
+    with pytest.raises(StatusConflict, match="nothing to try again"):
+        retry(service, service.batches.get(batch.id))
+
+
+def test_a_line_that_was_a_job_already_never_becomes_another(service: Service) -> None:
+    batch = planned(service, [line(1)])
+    advance_batches(service)
+    draw(service)
+    advance_batches(service)
+
+    service.broker.delete(f"stokehold:job:{batch.job_id(1)}")
+
+    place = LinePlace(batch.id, 0, group=0, begin=0, end=10)
+    again = service.store.create_line(batch.job_id(1), SPEC, Terms(), place)
+
+    assert again is None
+    assert service.store.waiting("demo") == 0
 
 
 def test_the_end_of_a_batch_is_final(service: Service) -> None:

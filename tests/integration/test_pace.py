@@ -57,12 +57,12 @@ def test_the_wait_grows_with_the_queue_and_shrinks_with_the_workers(service: Ser
 def test_the_measure_follows_a_change_and_forgives_one_slow_job(service: Service) -> None:
     drawn_in(service, 1)
     drawn_in(service, 11)
-    assert service.store.pace_s("demo") == pytest.approx(3)
+    assert service.store.measured("demo").job == pytest.approx(3)
 
     for _ in range(30):
         drawn_in(service, 5)
 
-    assert service.store.pace_s("demo") == pytest.approx(5, rel=0.01)
+    assert service.store.measured("demo").job == pytest.approx(5, rel=0.01)
 
 
 def test_what_is_no_longer_queued_has_no_eta(service: Service) -> None:

@@ -12,12 +12,11 @@ from werkzeug.test import TestResponse
 from tasks.api_keys import KEYS, ApiKey, default_limits
 from tasks.errors import BrokerUnavailable
 from tasks.job import Job
-from tasks.quotas import pixel_steps
 from tasks.service import Service
 from tests.support.jobs import SPEC
 
 REQUEST = {"prompt": "a red circle"}
-COST = pixel_steps(SPEC)
+COST = SPEC.pixel_steps
 """Of ``REQUEST`` with the defaults of the demo model, which are those of ``SPEC``."""
 
 
