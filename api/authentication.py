@@ -9,7 +9,8 @@ from flask_openapi3.types import SecuritySchemesDict
 
 from api.context import current_service
 from tasks.api_keys import ApiKey, ApiKeys
-from tasks.errors import ApiKeyRequired, JobNotFound
+from tasks.batch import Batch
+from tasks.errors import ApiKeyRequired, BatchNotFound, JobNotFound
 from tasks.job import Job
 
 SCHEME = "api_key"
@@ -62,6 +63,18 @@ def current_owner() -> str | None:
     """Id of the key of the present request; None where no key is configured."""
     key: ApiKey | None = g.api_key
     return None if key is None else key.id
+
+
+def own_batch(batch_id: str) -> Batch:
+    """A batch of whoever sends the present request.
+
+    Raises:
+        BatchNotFound: there is none, or it is another's, which is not told.
+    """
+    batch = current_service().batches.get(batch_id)
+    if batch.terms.owner != current_owner():
+        raise BatchNotFound(f"There is no batch {batch_id!r}. It may have expired; send its file again.")
+    return batch
 
 
 def own_job(job_id: str) -> Job:

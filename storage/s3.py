@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from storage.client import PATIENT, PROMPT, connect
@@ -133,6 +133,38 @@ class S3Storage:
         """
         with translated(self._config):
             self._client.upload_file(str(path), self._config.bucket, key, ExtraArgs={"ContentType": content_type})
+
+    def upload_stream(self, key: str, stream: IO[bytes], *, content_type: str) -> None:
+        """Store what a stream gives as an object, a part at a time. What the stream raises leaves no object behind.
+
+        Raises:
+            StorageError: the object was not stored.
+        """
+        with translated(self._config):
+            self._client.upload_fileobj(stream, self._config.bucket, key, ExtraArgs={"ContentType": content_type})
+
+    def size(self, key: str) -> int | None:
+        """Size of an object in bytes; None if there is none.
+
+        Raises:
+            StorageError: nobody can say.
+        """
+        with translated(self._config):
+            listed = self._client.list_objects_v2(Bucket=self._config.bucket, Prefix=key, MaxKeys=1)
+        return next((item["Size"] for item in listed.get("Contents", ()) if item["Key"] == key), None)
+
+    def upload_url(self, key: str, *, content_type: str) -> str:
+        """A presigned URL that takes an object by PUT. Asks no server.
+
+        Raises:
+            StorageMisconfigured: there are no credentials to sign with.
+        """
+        with translated(self._config):
+            return self._signing_client.generate_presigned_url(
+                "put_object",
+                {"Bucket": self._config.bucket, "Key": key, "ContentType": content_type},
+                ExpiresIn=self._config.url_ttl_s,
+            )
 
     def url(self, key: str) -> str:
         """A URL that opens the object in a browser: below the public base URL, or presigned afresh. Asks no server.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,15 +11,16 @@ from pathlib import Path
 from pydantic import Field
 
 from tasks.batch import Batch
-from tasks.batch_index import LineIndex
+from tasks.batch_index import LineIndex, line_index
 from tasks.job import Failure, Frozen, Job, Status, StoredImage, SwapWay
+from tasks.records import ImageRecord, image_record
 from tasks.service import Service
 from tasks.uploads import keep_upload
 
 MOST_A_PART = 1000
 FORGET_AFTER_S = 120
 """For which the worker that drew a job may look whether its images are the job's."""
-PART_TYPE = "application/jsonl"
+LINES_TYPE = "application/jsonl"
 
 
 class LineResult(Frozen):
@@ -29,6 +31,16 @@ class LineResult(Frozen):
     status: Status
     images: tuple[StoredImage, ...] = ()
     error: Failure | None = None
+
+
+class LineRecord(Frozen):
+    """What came of a line, as a client sees it."""
+
+    line: int
+    custom_id: str
+    status: Status
+    images: tuple[ImageRecord, ...]
+    error: Failure | None
 
 
 def harvest(service: Service, batch: Batch) -> bool:
@@ -45,7 +57,7 @@ def harvest(service: Service, batch: Batch) -> bool:
     jobs = service.store.existing(ids)
     part = f"{batch.folder}parts/{uuid.uuid4().hex}.jsonl"
     body = b"".join(result_of(job).model_dump_json().encode() + b"\n" for job in jobs)
-    service.storage.put(part, body, content_type=PART_TYPE)
+    service.storage.put(part, body, content_type=LINES_TYPE)
     if service.batches.settle(batch, part, ids, counts_of(jobs)):
         for job in jobs:
             if job.status is Status.SUCCEEDED:
@@ -88,6 +100,24 @@ def gather(service: Service, batch: Batch, index: LineIndex) -> None:
         for body in service.storage.get(part).splitlines():
             result = LineResult.model_validate_json(body)
             index.replace(result.line, result.custom_id, int(result.status is Status.SUCCEEDED), body)
+
+
+def results_so_far(service: Service, batch: Batch) -> Iterator[bytes]:
+    """The results that are in storage, in the order of the lines, each picture with a fresh URL.
+
+    Raises:
+        StorageError: a part cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="stokehold-") as name, line_index(Path(name)) as index:
+        gather(service, batch, index)
+        for body in index.bodies():
+            yield with_urls(service, LineResult.model_validate_json(body)).model_dump_json().encode() + b"\n"
+
+
+def with_urls(service: Service, result: LineResult) -> LineRecord:
+    """A result as a client sees it."""
+    images = tuple(image_record(service, image) for image in result.images)
+    return LineRecord(**result.model_dump(exclude={"images"}), images=images)
 
 
 def write_results(index: LineIndex, folder: Path) -> tuple[Path, Path]:

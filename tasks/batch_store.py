@@ -19,10 +19,11 @@ from pydantic import BaseModel, TypeAdapter
 
 from tasks.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
 from tasks.batch_place import cursors_key, ended_key, jobs_key
-from tasks.broker import Broker
+from tasks.broker import Broker, broker_errors
 from tasks.errors import BatchNotFound, StatusConflict
-from tasks.job import Failure
+from tasks.job import Failure, Status
 from tasks.job_hash import datetime_of, flat
+from tasks.job_keys import job_key
 from tasks.job_store import LUA
 
 ACTIVE = "stokehold:batches"
@@ -70,10 +71,18 @@ class BatchStore:
             raise BatchNotFound(f"There is no batch {batch_id!r}. It may have expired; send its file again.")
         return batch_of(batch_id, fields)
 
+    def existing(self, ids: Sequence[str]) -> list[Batch]:
+        """The batches of these ids, in their order, without those that are gone."""
+        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
+            for batch_id in ids:
+                pipeline.hgetall(batch_key(batch_id))
+            hashes = pipeline.execute()
+        return [batch_of(batch_id, fields) for batch_id, fields in zip(ids, hashes, strict=True) if fields]
+
     def active(self) -> list[Batch]:
         """The batches that are not at an end, the oldest first."""
         ids = cast(set[str], self._broker.smembers(ACTIVE))
-        return sorted((self.get(batch_id) for batch_id in ids), key=lambda batch: batch.created_at)
+        return sorted(self.existing(sorted(ids)), key=lambda batch: batch.created_at)
 
     def move(self, batch: Batch, target: BatchStatus, fields: Mapping[str, object] | None = None) -> Batch:
         """Take a batch to another status; the batch there.
@@ -115,6 +124,13 @@ class BatchStore:
         """Ids of its jobs that are not settled."""
         return cast(set[str], self._broker.smembers(jobs_key(batch.id)))
 
+    def statuses(self, batch: Batch) -> list[Status]:
+        """Where its jobs stand that are not settled."""
+        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
+            for job_id in self.jobs(batch):
+                pipeline.hget(job_key(job_id), "status")
+            return [Status(status) for status in pipeline.execute() if status]
+
     def parts(self, batch: Batch) -> list[str]:
         """Keys of the parts of its results, in the order of writing."""
         return cast(list[str], self._broker.lrange(_parts(batch.id), 0, -1))
@@ -135,7 +151,7 @@ class BatchStore:
         """Of the batches that have been finished for longer than they are kept, the ``count`` oldest."""
         seconds, _ = self._broker.time()
         ids = self._broker.zrangebyscore(FINISHED, "-inf", seconds - self._retention_s, start=0, num=count)
-        return [self.get(batch_id) for batch_id in cast(list[str], ids)]
+        return self.existing(cast(list[str], ids))
 
     def forget(self, batch: Batch) -> None:
         """Remove a finished batch's record. Its objects must be gone before."""

@@ -15,7 +15,7 @@ from tasks.batch_expansion import expand
 from tasks.batch_forecast import forecast
 from tasks.batch_index import LineIndex, line_index
 from tasks.batch_plan import Planner, write_plan
-from tasks.batch_results import PART_TYPE, gather, harvest, write_results
+from tasks.batch_results import LINES_TYPE, gather, harvest, write_results
 from tasks.batch_retry import Remainder
 from tasks.batch_store import batch_key
 from tasks.errors import InvalidRequest, LimitExceeded, ServiceUnavailable, StatusConflict
@@ -120,7 +120,7 @@ def plan_again(service: Service, batch: Batch, index: LineIndex, folder: Path) -
 def begin(service: Service, batch: Batch, plan: Plan, lines: Path, **fields: object) -> None:
     """Put a plan into storage, where nobody else writes, and let the batch run."""
     key = f"{batch.folder}plan-{uuid.uuid4().hex}"
-    service.storage.upload(f"{key}.jsonl", lines, content_type=PART_TYPE)
+    service.storage.upload(f"{key}.jsonl", lines, content_type=LINES_TYPE)
     service.storage.put(f"{key}.json", plan.model_dump_json().encode(), content_type="application/json")
     count = sum(group.lines for group in plan.groups)
     target = BatchStatus.PLANNED if batch.terms.dry_run else BatchStatus.RUNNING
@@ -171,7 +171,7 @@ def finish(service: Service, batch: Batch, target: BatchStatus) -> None:
     with tempfile.TemporaryDirectory(prefix="stokehold-") as name, line_index(Path(name)) as index:
         gather(service, batch, index)
         for path in write_results(index, Path(name)):
-            service.storage.upload(f"{batch.folder}{path.name}", path, content_type=PART_TYPE)
+            service.storage.upload(f"{batch.folder}{path.name}", path, content_type=LINES_TYPE)
     service.batches.move(batch, target)
 
 

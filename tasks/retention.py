@@ -6,6 +6,7 @@ import logging
 from threading import Lock
 
 from storage import StorageError
+from tasks.batch_submission import remove_unclaimed
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ def remove_expired(service: Service) -> None:
     if not one_at_a_time.acquire(blocking=False):
         return
     try:
+        remove_unclaimed(service)
         for batch in service.batches.expired(MOST_A_ROUND):
             service.storage.delete(batch.folder)
             service.storage.delete(batch.images)

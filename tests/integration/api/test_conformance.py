@@ -32,6 +32,12 @@ CHECKS = [
 ]
 
 
+@schemathesis.serializer("application/jsonl")
+def lines(_: object, value: object) -> bytes:
+    """Whatever schemathesis thinks of, as the body of a batch."""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 @pytest.fixture
 def document(app: OpenAPI) -> schemathesis.BaseSchema:
     """The application, as its document describes it."""
@@ -48,6 +54,13 @@ REQUESTS = [
     ("POST", "/v1/jobs/{job_id}/cancel", GenerationMode.POSITIVE),
     ("GET", "/v1/models", GenerationMode.POSITIVE),
     ("GET", "/v1/adapters", GenerationMode.POSITIVE),
+    ("POST", "/v1/batches", GenerationMode.POSITIVE),
+    ("POST", "/v1/batches/uploads", GenerationMode.POSITIVE),
+    ("GET", "/v1/batches", GenerationMode.POSITIVE),
+    ("GET", "/v1/batches/{batch_id}", GenerationMode.POSITIVE),
+    ("POST", "/v1/batches/{batch_id}/cancel", GenerationMode.POSITIVE),
+    ("POST", "/v1/batches/{batch_id}/retry", GenerationMode.POSITIVE),
+    ("GET", "/v1/batches/{batch_id}/results", GenerationMode.POSITIVE),
     ("GET", "/healthz", GenerationMode.POSITIVE),
     ("GET", "/readyz", GenerationMode.POSITIVE),
 ]

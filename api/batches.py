@@ -1,0 +1,207 @@
+"""``/v1/batches``: files of many requests, drawn behind all others."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Response, request, stream_with_context, url_for
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models import RawModel
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from api.answers import answer
+from api.authentication import current_owner, own_batch
+from api.context import current_service
+from api.jobs import LOCATION, SubmissionHeader
+from api.parameters import Parameters
+from api.problems import RETRY_AFTER_HEADER, documented
+from tasks.batch import MAX_BYTES, Batch, BatchTerms, OnError
+from tasks.batch_list import BatchPage, list_batches
+from tasks.batch_records import BatchRecord, record_of
+from tasks.batch_results import LINES_TYPE, results_so_far
+from tasks.batch_submission import BatchUpload, begin_upload, submit_batch, submit_uploaded
+from tasks.batches import cancel, retry
+
+POLL_AGAIN_S = 5
+
+RECORD = {"application/json": {"schema": {"$ref": f"#/components/schemas/{BatchRecord.__name__}"}}}
+ACCEPTED = {
+    "description": "The file is there, and will be planned.",
+    "headers": {"Location": LOCATION, "Retry-After": RETRY_AFTER_HEADER},
+    "content": RECORD,
+}
+RESULTS = {"description": "One result a line.", "content": {LINES_TYPE: {"schema": {"type": "string"}}}}
+
+blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags=[Tag(name="batches")])
+
+
+class BatchPath(BaseModel):
+    """Which batch."""
+
+    batch_id: str = Field(max_length=64, description="as the submission answered it")
+
+
+class Lines(RawModel):
+    """A file of requests, one a line."""
+
+    mimetypes = [LINES_TYPE]  # noqa: RUF012  (flask-openapi3 has it so)
+
+
+class SubmissionQuery(Parameters):
+    """What becomes of the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    on_error: OnError = Field(OnError.REJECT, description="what lines that cannot be served do to the others")
+    dry_run: bool = Field(False, description="only say what it would take")
+    webhook_url: str | None = Field(None, max_length=2000, description="told when the batch has ended")
+    upload: str | None = Field(
+        None, min_length=1, max_length=64, description="a file that is in storage already; the body is then not read"
+    )
+
+
+class BatchListQuery(Parameters):
+    """Which batches."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(20, ge=1, le=100, description="how many at most")
+    before: str | None = Field(None, max_length=64, description="`next_before` of the page before")
+
+
+@blueprint.post(
+    "",
+    operation_id="submit_batch",
+    description="A file of up to 1,000,000 lines and 1 GiB. Each line is an object with `custom_id` and the fields of "
+    "`POST /v1/jobs`, or a line of an OpenAI batch file for `/v1/images/generations`.",
+    responses={
+        HTTPStatus.ACCEPTED: ACCEPTED,
+        **documented(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> Response:  # noqa: ARG001 (documented)
+    """Submit a batch."""
+    service = current_service()
+    terms = BatchTerms(owner=current_owner(), **query.model_dump(exclude={"upload"}))
+    if query.upload is None:
+        batch = received(terms, header.idempotency_key)
+    else:
+        batch = submit_uploaded(service, terms, query.upload)
+    response = batch_answer(batch, HTTPStatus.ACCEPTED)
+    response.location = url_for(".get_batch", batch_id=batch.id)
+    return response
+
+
+@blueprint.post(
+    "/uploads",
+    operation_id="begin_batch_upload",
+    description="Takes no body. For files that should go to storage directly.",
+    responses={HTTPStatus.CREATED: BatchUpload, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
+)
+def post_upload() -> Response:
+    """Begin the upload of a file."""
+    return answer(begin_upload(current_service(), current_owner()), HTTPStatus.CREATED)
+
+
+@blueprint.get(
+    "",
+    operation_id="list_batches",
+    description="Newest first.",
+    responses={
+        HTTPStatus.OK: BatchPage,
+        **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
+)
+def get_batches(query: BatchListQuery) -> Response:
+    """List batches."""
+    return answer(list_batches(current_service(), current_owner(), limit=query.limit, before=query.before))
+
+
+@blueprint.get(
+    "/<batch_id>",
+    operation_id="get_batch",
+    description="The URLs of its results are made afresh for each answer.",
+    responses={
+        HTTPStatus.OK: BatchRecord,
+        **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
+)
+def get_batch(path: BatchPath) -> Response:
+    """Poll a batch."""
+    return batch_answer(own_batch(path.batch_id))
+
+
+STEPS = documented(
+    HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+)
+
+
+@blueprint.post(
+    "/<batch_id>/cancel",
+    operation_id="cancel_batch",
+    description="Takes no body. The results of lines that were drawn are kept.",
+    responses={HTTPStatus.OK: BatchRecord, **STEPS},
+)
+def cancel_batch(path: BatchPath) -> Response:
+    """Cancel a batch."""
+    return batch_answer(cancel(current_service(), own_batch(path.batch_id)))
+
+
+@blueprint.post(
+    "/<batch_id>/retry",
+    operation_id="retry_batch",
+    description="Takes no body. Draws the lines that have no pictures: that failed, were canceled or never begun.",
+    responses={HTTPStatus.OK: BatchRecord, **STEPS},
+)
+def retry_batch(path: BatchPath) -> Response:
+    """Try again what has no pictures."""
+    return batch_answer(retry(current_service(), own_batch(path.batch_id)))
+
+
+@blueprint.get(
+    "/<batch_id>/results",
+    operation_id="get_batch_results",
+    description="In the order of the lines, those that have ended so far; each picture with a fresh URL.",
+    responses={
+        HTTPStatus.OK: RESULTS,
+        **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
+)
+def get_results(path: BatchPath) -> Response:
+    """Read the results so far."""
+    lines = results_so_far(current_service(), own_batch(path.batch_id))
+    response = Response(stream_with_context(lines), content_type=LINES_TYPE)
+    response.cache_control.no_store = True
+    return response
+
+
+def received(terms: BatchTerms, idempotency_key: str | None) -> Batch:
+    """A batch of the lines in the body, which go on to storage as they come.
+
+    Raises:
+        UnsupportedMediaType: the content type is another one (415).
+        RequestEntityTooLarge: the body is too long (413).
+    """
+    if request.mimetype != LINES_TYPE:
+        raise UnsupportedMediaType(f"Send one request a line, with the header Content-Type: {LINES_TYPE}.")
+    request.max_content_length = MAX_BYTES
+    try:
+        return submit_batch(current_service(), terms, request.stream, idempotency_key=idempotency_key)
+    except RequestEntityTooLarge:
+        raise RequestEntityTooLarge(f"The file may have at most {MAX_BYTES} bytes. Send it in parts.") from None
+
+
+def batch_answer(batch: Batch, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """A batch's record, and when to ask again."""
+    response = answer(record_of(current_service(), batch), status)
+    if not batch.status.is_terminal:
+        response.headers["Retry-After"] = str(POLL_AGAIN_S)
+    return response

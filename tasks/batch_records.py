@@ -1,0 +1,107 @@
+"""What a client sees of a batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.batch import Batch, BatchStatus, Forecast, LineError, OnError
+from tasks.job import Failure, Status
+from tasks.service import Service
+
+
+class BatchCounts(BaseModel):
+    """How many lines stand where."""
+
+    model_config = ConfigDict(frozen=True)
+
+    lines: int = Field(description="that can be served")
+    skipped: int = Field(description="that cannot")
+    waiting: int = Field(description="that are no job yet")
+    queued: int
+    running: int
+    succeeded: int
+    failed: int
+    canceled: int
+
+
+class BatchOutcome(BaseModel):
+    """What a batch took so far, to be held against its forecast."""
+
+    model_config = ConfigDict(frozen=True)
+
+    swaps: int
+    device_s: float = Field(description="seconds for which its jobs held a device")
+    elapsed_s: float | None = Field(description="seconds since its lines began to become jobs")
+
+
+class BatchRecord(BaseModel):
+    """A batch as `GET /v1/batches/{id}` answers it. Times are in UTC."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    status: BatchStatus
+    on_error: OnError
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    counts: BatchCounts
+    lines_per_s: float | None = Field(description="that ended, since it began")
+    eta_s: float | None = Field(description="seconds until it is done at this rate")
+    forecast: Forecast | None = Field(description="of its plan, once it is planned")
+    outcome: BatchOutcome
+    results_url: str | None = Field(description="its results in the order of its lines, once it has ended")
+    errors_url: str | None = Field(description="those of them without pictures")
+    errors: tuple[LineError, ...] = Field(description="lines that cannot be served, the first 1000")
+    error: Failure | None
+
+
+def record_of(service: Service, batch: Batch, now: datetime | None = None) -> BatchRecord:
+    """The record of a batch, with fresh URLs."""
+    statuses = Counter(service.batches.statuses(batch))
+    ended = batch.ended + sum(count for status, count in statuses.items() if status.is_terminal)
+    elapsed_s = elapsed(batch, now or datetime.now(UTC))
+    rate = ended / elapsed_s if elapsed_s and ended else None
+    is_under_way = batch.status is BatchStatus.RUNNING
+    has_results = batch.status in (BatchStatus.COMPLETED, BatchStatus.CANCELED) and batch.plan is not None
+    return BatchRecord(
+        **batch.model_dump(include={"id", "status", "created_at", "started_at", "finished_at"}),
+        on_error=batch.terms.on_error,
+        counts=counts_of(batch, statuses),
+        lines_per_s=None if rate is None else round(rate, 3),
+        eta_s=round((batch.lines - ended) / rate, 1) if rate and is_under_way else None,
+        forecast=batch.forecast,
+        outcome=BatchOutcome(swaps=batch.swaps, device_s=batch.device_s, elapsed_s=elapsed_s),
+        results_url=service.storage.url(f"{batch.folder}results.jsonl") if has_results else None,
+        errors_url=service.storage.url(f"{batch.folder}errors.jsonl") if has_results else None,
+        errors=batch.errors,
+        error=batch.error,
+    )
+
+
+def elapsed(batch: Batch, now: datetime) -> float | None:
+    """Seconds since the lines of a batch began to become jobs, until its end."""
+    if batch.started_at is None:
+        return None
+    return round(max(0.0, ((batch.finished_at or now) - batch.started_at).total_seconds()), 3)
+
+
+def counts_of(batch: Batch, statuses: Counter[Status]) -> BatchCounts:
+    """How many lines stand where.
+
+    Args:
+        statuses: of the jobs whose results are not in storage yet.
+    """
+    return BatchCounts(
+        lines=batch.lines,
+        skipped=batch.skipped,
+        waiting=max(0, batch.lines - batch.ended - statuses.total()) if batch.started_at else batch.lines,
+        queued=statuses[Status.QUEUED],
+        running=statuses[Status.RUNNING],
+        succeeded=batch.succeeded + statuses[Status.SUCCEEDED],
+        failed=batch.failed + statuses[Status.FAILED],
+        canceled=batch.canceled + statuses[Status.CANCELED],
+    )
