@@ -1,0 +1,214 @@
+"""Draw many prompts, and fetch the pictures: ``python -m tasks.backfill run prompts.jsonl --out results/``."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO
+
+from tasks.backfill.client import BatchClient
+from tasks.backfill.downloads import download
+from tasks.backfill.progress import watch
+from tasks.backfill.sources import Line, completed, read_lines
+from tasks.backfill.state import BackfillState, read_state, write_state
+from tasks.batch import BatchStatus, OnError
+from tasks.batch_records import BatchRecord
+from tasks.errors import InvalidRequest, StokeholdError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+FIELDS: Mapping[str, type] = MappingProxyType(
+    {
+        "base-model": str,
+        "negative-prompt": str,
+        "width": int,
+        "height": int,
+        "steps": int,
+        "guidance-scale": float,
+        "scheduler": str,
+        "seed": int,
+        "images": int,
+    }
+)
+"""Fields of a request that may be given for all lines."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says.
+
+    Raises:
+        SystemExit: with a message, it cannot be done; with 1, some lines have no pictures.
+    """
+    options = parser().parse_args(arguments)
+    client = BatchClient(options.url, options.key)
+    command: Callable[[BatchClient, argparse.Namespace], BatchRecord] = options.command
+    try:
+        record = command(client, options)
+    except StokeholdError as error:
+        sys.exit(f"stokehold: {error}")
+    except KeyboardInterrupt:
+        sys.exit("\nThe batch goes on without this window. The same command finds it again.")
+    say(summary(record))
+    if record.status is not BatchStatus.PLANNED and (record.counts.failed or record.error):
+        sys.exit(1)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m tasks.backfill", description=__doc__)
+    top.add_argument("--url", default=DEFAULT_URL, help=f"of the API; by default {DEFAULT_URL}")
+    top.add_argument("--key", help="API key, where one is needed")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    runs = commands.add_parser("run", help="send a file, wait for its pictures and fetch them; may be run again")
+    runs.add_argument("source", help=".jsonl, .csv, .txt, a product of lists in .toml, or - for JSON lines")
+    runs.add_argument("--out", type=Path, required=True, help="folder of the pictures")
+    runs.add_argument("--adapter", action="append", metavar="REF[=SCALE]", help="for all lines; may be repeated")
+    for name, kind in FIELDS.items():
+        runs.add_argument(f"--{name}", type=kind, help="for all lines that do not say other")
+    runs.add_argument("--on-error", choices=list(OnError), default=OnError.REJECT, help="what a wrong line does")
+    runs.add_argument("--dry-run", action="store_true", help="say what it would take, and draw nothing")
+    runs.set_defaults(command=run)
+    for name, command, what in (
+        ("status", status, "how far it is"),
+        ("cancel", cancel, "withdraw what is not drawn"),
+        ("retry-failed", retry_failed, "draw what has no pictures, and fetch it"),
+        ("download", fetch, "fetch what is drawn"),
+    ):
+        one = commands.add_parser(name, help=what)
+        one.add_argument("--out", type=Path, required=True, help="folder of the pictures, as run was given it")
+        one.set_defaults(command=command)
+    return top
+
+
+def run(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+    """Send a file and fetch its pictures, or go on with what was sent before."""
+    with tempfile.TemporaryFile(prefix="stokehold-") as file:
+        digest = write_lines(file, options)
+        if options.dry_run:
+            record = client.submit(file, idempotency_key=f"{digest}-plan", on_error=options.on_error, dry_run=True)
+            return watch(client, record.id)
+        state = read_state(options.out)
+        if state is not None and state.digest != digest:
+            raise InvalidRequest(f"{options.out} belongs to other lines. Choose another folder, or remove it.")
+        if state is None:
+            record = client.submit(file, idempotency_key=digest, on_error=options.on_error, dry_run=False)
+            state = BackfillState(batch_id=record.id, digest=digest)
+            write_state(options.out, state)
+    return finish(client, state.batch_id, options.out)
+
+
+def write_lines(file: IO[bytes], options: argparse.Namespace) -> str:
+    """Write the lines as they are sent; their SHA-256."""
+    digest = hashlib.sha256()
+    for line in completed(read_lines(options.source), defaults(options)):
+        row = json.dumps(line, ensure_ascii=False).encode() + b"\n"
+        digest.update(row)
+        file.write(row)
+    file.seek(0)
+    return digest.hexdigest()
+
+
+def defaults(options: argparse.Namespace) -> Line:
+    """The fields that the command line gives to all lines."""
+    names = [name.replace("-", "_") for name in FIELDS]
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    return given | ({"adapters": [adapter(text) for text in options.adapter]} if options.adapter else {})
+
+
+def adapter(text: str) -> Line:
+    """An adapter as the command line has it: a reference, and perhaps a scale."""
+    ref, equals, scale = text.partition("=")
+    try:
+        return {"ref": ref, "scale": float(scale)} if equals else {"ref": ref}
+    except ValueError as error:
+        raise InvalidRequest(f"{text!r} has no number behind '='. Write REF or REF=SCALE.") from error
+
+
+def finish(client: BatchClient, batch_id: str, folder: Path) -> BatchRecord:
+    """Wait for the end of a batch, and fetch its pictures."""
+    record = watch(client, batch_id)
+    if record.error is None:
+        fetch_all(client, batch_id, folder)
+    return record
+
+
+def fetch_all(client: BatchClient, batch_id: str, folder: Path) -> None:
+    """Fetch what is drawn and not here yet."""
+    done = download(client.results(batch_id), folder, client.download)
+    say(f"{done.fetched} pictures fetched, {done.kept} were here already: {folder}")
+
+
+def known(folder: Path) -> BackfillState:
+    """The state of a folder.
+
+    Raises:
+        InvalidRequest: it has none.
+    """
+    state = read_state(folder)
+    if state is None:
+        raise InvalidRequest(f"{folder} belongs to no batch. Begin with: run FILE --out {folder}")
+    return state
+
+
+def status(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+    """How far a batch is."""
+    return client.get(known(options.out).batch_id)
+
+
+def cancel(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+    """Withdraw a batch."""
+    return client.cancel(known(options.out).batch_id)
+
+
+def retry_failed(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+    """Draw what has no pictures, and fetch it."""
+    batch_id = known(options.out).batch_id
+    client.retry(batch_id)
+    return finish(client, batch_id, options.out)
+
+
+def fetch(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+    """Fetch what is drawn."""
+    batch_id = known(options.out).batch_id
+    fetch_all(client, batch_id, options.out)
+    return client.get(batch_id)
+
+
+def summary(record: BatchRecord) -> str:
+    """What became of a batch, beside what was forecast."""
+    counts, forecast = record.counts, record.forecast
+    lines = [f"{record.status}: {counts.succeeded} succeeded, {counts.failed} failed, {counts.canceled} canceled"]
+    lines += [f"  line {error.line}: {error.message}" for error in record.errors[:20]]
+    if counts.skipped > 20:
+        lines.append(f"  and {counts.skipped - 20} more")
+    if record.error is not None:
+        lines.append(f"  {record.error.message}")
+    if forecast is not None:
+        took = record.outcome
+        lines += [
+            f"  {'':<18}{'forecast':>10}{'so far':>10}",
+            f"  {'swaps':<18}{forecast.swaps:>10}{took.swaps:>10}",
+            f"  {'device seconds':<18}{number(forecast.device_s):>10}{number(took.device_s):>10}",
+            f"  {'seconds in all':<18}{number(forecast.finish_s):>10}{number(took.elapsed_s):>10}",
+            f"  {forecast.images} pictures, {forecast.adapters} adapters of {forecast.adapter_bytes} bytes together",
+        ]
+    return "\n".join(lines)
+
+
+def number(value: float | None) -> str:
+    """A number for the table."""
+    return "?" if value is None else f"{value:.1f}"
+
+
+def say(text: str) -> None:
+    """Print."""
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The conversation with the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import httpx2
+
+from tasks.batch_records import BatchRecord
+from tasks.batch_results import LINES_TYPE
+from tasks.errors import ServiceUnavailable, StokeholdError
+
+TIMEOUT_S = 60
+
+
+class Refused(StokeholdError):
+    """The API does not do what it is asked; the message is the API's own."""
+
+
+class BatchClient:
+    """A client of the API at ``url``, with an API key where one is needed."""
+
+    def __init__(self, url: str, key: str | None, transport: httpx2.BaseTransport | None = None) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        # A server may close an idle connection at any moment; a new one costs nothing beside the pause of a poll.
+        limits = httpx2.Limits(keepalive_expiry=1)
+        self._http = httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport, limits=limits)
+
+    def submit(self, file: IO[bytes], *, idempotency_key: str, on_error: str, dry_run: bool) -> BatchRecord:
+        """Send a file of lines.
+
+        Raises:
+            Refused, ServiceUnavailable: it is not accepted, or nobody answers.
+        """
+        headers = {"Content-Type": LINES_TYPE, "Idempotency-Key": idempotency_key}
+        parameters = {"on_error": on_error, "dry_run": str(dry_run).lower()}
+        return self._record("POST", "/v1/batches", content=file, headers=headers, params=parameters)
+
+    def get(self, batch_id: str) -> BatchRecord:
+        """The batch as it stands now."""
+        return self._record("GET", f"/v1/batches/{batch_id}")
+
+    def cancel(self, batch_id: str) -> BatchRecord:
+        """Withdraw a batch."""
+        return self._record("POST", f"/v1/batches/{batch_id}/cancel")
+
+    def retry(self, batch_id: str) -> BatchRecord:
+        """Try again what has no pictures."""
+        return self._record("POST", f"/v1/batches/{batch_id}/retry")
+
+    def results(self, batch_id: str) -> Iterator[str]:
+        """The results so far, one a line, in the order of the lines."""
+        with translated(), self._http.stream("GET", f"/v1/batches/{batch_id}/results") as answer:
+            require_success(answer)
+            yield from answer.iter_lines()
+
+    def download(self, url: str) -> bytes:
+        """A picture."""
+        with translated():
+            answer = self._http.get(url, headers={"Authorization": ""})  # a presigned URL bears no other credentials
+            require_success(answer)
+        return answer.content
+
+    def _record(self, method: str, path: str, **options: Any) -> BatchRecord:
+        with translated():
+            answer = self._http.request(method, path, **options)
+            require_success(answer)
+        return BatchRecord.model_validate_json(answer.content)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Translate what the HTTP client raises.
+
+    Raises:
+        ServiceUnavailable: nobody answers.
+    """
+    try:
+        yield
+    except httpx2.HTTPError as error:
+        raise ServiceUnavailable(f"The API does not answer: {error!r}. Run this again.") from error
+
+
+def require_success(answer: httpx2.Response) -> None:
+    """See that the API did what it was asked.
+
+    Raises:
+        Refused: it did not, and says why.
+        ServiceUnavailable: it may do so later.
+    """
+    if answer.is_success:
+        return
+    answer.read()
+    try:
+        detail = str(answer.json()["detail"])
+    except (ValueError, LookupError, TypeError):
+        detail = answer.text[:300]
+    if answer.status_code in (429, 502, 503, 504):
+        raise ServiceUnavailable(detail)
+    raise Refused(detail)

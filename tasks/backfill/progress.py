@@ -1,0 +1,49 @@
+"""How far a batch is, on the terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+
+from tasks.backfill.client import BatchClient
+from tasks.batch import BatchStatus
+from tasks.batch_records import BatchRecord
+from tasks.errors import ServiceUnavailable
+
+POLL_S = 2.0
+
+
+def watch(client: BatchClient, batch_id: str, sleep: Callable[[float], None] = time.sleep) -> BatchRecord:
+    """Show how far a batch is until it has ended. An API that is away is asked again.
+
+    Raises:
+        Refused: the API refuses to tell.
+    """
+    with tqdm[Any](unit="line", dynamic_ncols=True, smoothing=0) as bar:
+        while True:
+            try:
+                record = client.get(batch_id)
+            except ServiceUnavailable as error:
+                bar.set_postfix_str(str(error)[:60])
+            else:
+                show(bar, record)
+                if record.status.is_terminal:
+                    return record
+            sleep(POLL_S)
+
+
+def show(bar: tqdm[Any], record: BatchRecord) -> None:
+    """Move the bar to where the batch is."""
+    counts = record.counts
+    bar.total = counts.lines or None
+    bar.n = counts.succeeded + counts.failed + counts.canceled
+    if record.status is BatchStatus.VALIDATING:
+        bar.set_description_str("reading the lines")
+    else:
+        bar.set_description_str(record.status)
+    left = "?" if record.eta_s is None else f"{record.eta_s:.0f} s"
+    bar.set_postfix_str(f"{counts.failed} failed, {left} left")
+    bar.refresh()

@@ -1,0 +1,123 @@
+"""Where the lines of a backfill come from: JSON lines, a table, a list of prompts, or a product of lists."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from tasks.errors import InvalidRequest
+
+Line = dict[str, Any]
+
+NUMBERS: Mapping[str, Callable[[str], float]] = {
+    "width": int,
+    "height": int,
+    "steps": int,
+    "seed": int,
+    "images": int,
+    "guidance_scale": float,
+    "deadline_s": float,
+}
+"""Columns of a table that are no text."""
+
+
+class Product(BaseModel):
+    """Every prompt with every adapter at every scale from every seed, and fields that are the same for all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompts: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(min_length=1)
+    adapters: tuple[str, ...] = ()
+    scales: tuple[float, ...] = (1.0,)
+    seeds: tuple[int, ...] = ()
+    defaults: dict[str, Any] = Field(default_factory=dict)
+
+
+def read_lines(source: str) -> Iterator[Line]:
+    """The lines of a source, one after another: ``.jsonl``, ``.csv``, ``.txt``, ``.toml``, or ``-`` for JSON lines.
+
+    Raises:
+        InvalidRequest: it is none of these, cannot be read, or is not what its name says.
+    """
+    if source == "-":
+        yield from json_lines(sys.stdin)
+        return
+    path = Path(source)
+    read = {".jsonl": json_lines, ".csv": table_rows, ".txt": prompts, ".toml": product_lines}.get(path.suffix)
+    if read is None:
+        raise InvalidRequest(f"{source} is no .jsonl, .csv, .txt or .toml file. Rename it, or send JSON lines to '-'.")
+    try:
+        with path.open(encoding="utf-8", newline="" if read is table_rows else None) as file:
+            yield from read(file)
+    except OSError as error:
+        raise InvalidRequest(f"{source} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{source} is not in UTF-8: {error}.") from error
+
+
+def json_lines(file: TextIO) -> Iterator[Line]:
+    """JSON objects, one a line."""
+    for number, text in enumerate(file, start=1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            raise InvalidRequest(f"Line {number} is no JSON: {error}.") from error
+        if not isinstance(line, dict):
+            raise InvalidRequest(f"Line {number} is no JSON object.")
+        yield line
+
+
+def table_rows(file: TextIO) -> Iterator[Line]:
+    """The rows of a table whose first row names the fields; an empty cell leaves its field out."""
+    for row in csv.DictReader(file, strict=True):
+        if None in row:
+            raise InvalidRequest("A row of the table has more cells than the first row has names.")
+        yield {name: cell_value(name, cell) for name, cell in row.items() if cell}
+
+
+def cell_value(name: str, cell: str) -> object:
+    """A cell as the field of this name; ``adapters`` are references, separated by spaces."""
+    if name == "adapters":
+        return [{"ref": ref} for ref in cell.split()]
+    try:
+        return NUMBERS[name](cell) if name in NUMBERS else cell
+    except ValueError as error:
+        raise InvalidRequest(f"The cell {cell!r} in the column {name} is no number.") from error
+
+
+def prompts(file: TextIO) -> Iterator[Line]:
+    """A prompt a line."""
+    return ({"prompt": text.strip()} for text in file if text.strip())
+
+
+def product_lines(file: TextIO) -> Iterator[Line]:
+    """The lines of a product of lists."""
+    try:
+        product = Product.model_validate(tomllib.loads(file.read()))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise InvalidRequest(f"The product is wrong: {error}") from error
+    adapters: Iterable[list[Line]] = (
+        [{"ref": ref, "scale": scale}] for ref, scale in itertools.product(product.adapters, product.scales)
+    )
+    for wanted, prompt, seed in itertools.product(list(adapters) or [[]], product.prompts, product.seeds or (None,)):
+        seeded = {} if seed is None else {"seed": seed}
+        yield {**product.defaults, "prompt": prompt, "adapters": wanted, **seeded}
+
+
+def completed(lines: Iterable[Line], defaults: Line) -> Iterator[Line]:
+    """Lines with what they leave out: the defaults, and their number as ``custom_id``.
+
+    A line of an OpenAI batch file has its own fields in ``body`` and stays as it is.
+    """
+    for number, line in enumerate(lines, start=1):
+        yield line if "body" in line else {"custom_id": str(number), **defaults, **line}
