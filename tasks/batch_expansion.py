@@ -95,7 +95,6 @@ def terms_of(batch: Batch, number: int, line: BatchLine) -> Terms:
     return Terms(
         owner=batch.terms.owner,
         deadline_s=line.deadline_s,
-        webhook_url=line.webhook_url,
         line=Line(batch=batch.id, number=number, custom_id=line.custom_id),
     )
 

@@ -16,6 +16,7 @@ class BatchLine(JobRequest):
     """A line: the body of ``POST /v1/jobs``, and what its result is called."""
 
     custom_id: str = Field(min_length=1, max_length=200, description="one's own name for the line; no two are the same")
+    webhook_url: None = Field(None, description="a batch has one of its own")
 
 
 def parse_line(text: bytes) -> BatchLine:

@@ -23,7 +23,7 @@ from tasks.broker import Broker, broker_errors
 from tasks.errors import BatchNotFound, StatusConflict
 from tasks.job import Failure, Status
 from tasks.job_hash import datetime_of, flat
-from tasks.job_keys import job_key
+from tasks.job_keys import BATCH, WEBHOOKS, job_key
 from tasks.job_store import LUA
 
 ACTIVE = "stokehold:batches"
@@ -96,13 +96,14 @@ class BatchStore:
         """
         changes = {name: stored(value) for name, value in (fields or {}).items()}
         answer = self._move(
-            keys=[batch_key(batch.id), ACTIVE, FINISHED, cursors_key(batch.id, batch.generation)],
+            keys=[batch_key(batch.id), ACTIVE, FINISHED, cursors_key(batch.id, batch.generation), WEBHOOKS],
             args=[
                 batch.id,
                 " ".join(sorted(sources(target))),
                 target,
                 uuid.uuid4().hex,
                 int(target.is_terminal),
+                BATCH + batch.id,
                 *flat(changes),
             ],
         )

@@ -11,6 +11,8 @@ LEASES = "stokehold:leases"
 DEADLINES = "stokehold:deadlines"
 FINISHED = "stokehold:finished"
 WEBHOOKS = "stokehold:webhooks"
+BATCH = "batch:"
+"""Before the ids of batches among the webhooks that are due."""
 CANCELED = "stokehold:canceled"
 
 

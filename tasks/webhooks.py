@@ -1,6 +1,6 @@
-"""Tell a submitter's server that a job has ended, signed as the Standard Webhooks specification says.
+"""Tell a submitter's server that a job or a batch has ended, signed as the Standard Webhooks specification says.
 
-The step that ends a job notes in the same moment that a delivery is due (``tasks/lua/move.lua``); housekeeping sends
+The step that ends it notes in the same moment that a delivery is due (``tasks/lua``); housekeeping sends
 what is due to the light worker, and only a delivery that is over is taken off the list. So none is lost with a process;
 one may come twice, and then has the same ``webhook-id``.
 """
@@ -11,9 +11,10 @@ import ipaddress
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from kombu.exceptions import OperationalError
@@ -21,9 +22,11 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from tasks import routing, safe_http
-from tasks.errors import AddressRefused, ConfigurationError, DeliveryFailed, InvalidRequest, JobNotFound
+from tasks.batch import Batch
+from tasks.batch_records import record_of as batch_record_of
+from tasks.errors import AddressRefused, BatchNotFound, ConfigurationError, DeliveryFailed, InvalidRequest, JobNotFound
 from tasks.job import Job
-from tasks.job_keys import WEBHOOKS
+from tasks.job_keys import BATCH, WEBHOOKS
 from tasks.records import record_of
 from tasks.service import Service
 from tasks.settings import Settings
@@ -85,42 +88,68 @@ def signer(settings: Settings) -> Webhook:
 def send_due(service: Service) -> None:
     """Send the deliveries that are due to the light worker."""
     now = service.store.now()
-    for job_id in cast(list[str], service.broker.zrangebyscore(WEBHOOKS, "-inf", now)):
+    for ended in cast(list[str], service.broker.zrangebyscore(WEBHOOKS, "-inf", now)):
         try:
-            service.celery.send_task(routing.DELIVER, args=(job_id,), queue=routing.LIGHT_QUEUE, ignore_result=True)
+            service.celery.send_task(routing.DELIVER, args=(ended,), queue=routing.LIGHT_QUEUE, ignore_result=True)
         except OperationalError as error:
-            logger.warning("the webhook of job %s is due and not sent yet: %s", job_id, error)
+            logger.warning("the webhook of %s is due and not sent yet: %s", ended, error)
             return
-        postpone(service, job_id)
+        postpone(service, ended)
 
 
-def postpone(service: Service, job_id: str) -> None:
+def postpone(service: Service, ended: str) -> None:
     """Leave a delivery to the message that is under way; nothing happens if it is over."""
-    service.broker.zadd(WEBHOOKS, {job_id: service.store.now() + SEND_AGAIN_AFTER_S}, xx=True)
+    service.broker.zadd(WEBHOOKS, {ended: service.store.now() + SEND_AGAIN_AFTER_S}, xx=True)
 
 
-def deliver(service: Service, job_id: str, resolve: safe_http.Resolve = safe_http.resolve) -> None:
-    """Tell a job's submitter that it has ended.
+def deliver(service: Service, ended: str, resolve: safe_http.Resolve = safe_http.resolve) -> None:
+    """Tell the submitter of a job or a batch that it has ended.
+
+    Args:
+        ended: id of the job, or of the batch behind ``batch:``.
 
     Raises:
         DeliveryFailed: not this time; try again later.
     """
     try:
-        if service.broker.zscore(WEBHOOKS, job_id) is not None:
-            attempt(service, service.store.get(job_id), resolve)
+        if service.broker.zscore(WEBHOOKS, ended) is not None:
+            attempt(service, notice_of(service, ended), resolve)
     except DeliveryFailed:
-        postpone(service, job_id)
+        postpone(service, ended)
         raise
-    except JobNotFound:
-        logger.warning("job %s expired before its webhook was delivered", job_id)
+    except (BatchNotFound, JobNotFound):
+        logger.warning("%s expired before its webhook was delivered", ended)
     except AddressRefused as error:
-        logger.warning("the webhook of job %s is not sent: %s", job_id, error)
-    service.broker.zrem(WEBHOOKS, job_id)
+        logger.warning("the webhook of %s is not sent: %s", ended, error)
+    service.broker.zrem(WEBHOOKS, ended)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What is told, and to whom.
+
+    Attributes:
+        id: the same whenever the same end is told.
+        kind: ``job.succeeded``, ``batch.completed`` and so on.
+        data: the record, without URLs.
+    """
+
+    id: str
+    url: str
+    kind: str
+    ended_at: datetime
+    data: dict[str, Any]
+
+    @property
+    def body(self) -> str:
+        """What is sent."""
+        message = {"type": self.kind, "timestamp": self.ended_at.isoformat(), "data": self.data}
+        return json.dumps(message, separators=(",", ":"))
 
 
 def attempt(
     service: Service,
-    job: Job,
+    notice: Notice,
     resolve: safe_http.Resolve,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
@@ -131,7 +160,7 @@ def attempt(
         AddressRefused: nothing may be sent there.
     """
     now = clock()
-    body, message_id = payload(service, job), f"msg_{job.id}"
+    body, message_id = notice.body, f"msg_{notice.id}"
     headers = {
         "content-type": "application/json",
         "user-agent": "Stokehold",
@@ -141,31 +170,49 @@ def attempt(
     }
     try:
         status = safe_http.post(
-            job.terms.webhook_url or "",
+            notice.url,
             body.encode(),
             headers,
             allow_loopback=service.settings.webhook_allow_loopback,
             resolve=resolve,
         )
         if status == HTTPStatus.GONE:
-            logger.warning("the receiver of the webhook of job %s is gone", job.id)
+            logger.warning("the receiver of the webhook of %s is gone", notice.id)
         elif not HTTPStatus(200) <= status < HTTPStatus.MULTIPLE_CHOICES:
             raise DeliveryFailed(f"the receiver answered {status}")
     except DeliveryFailed as error:
-        logger.warning("the webhook of job %s is not delivered: %s", job.id, error)
-        if now - (job.finished_at or now) < GIVE_UP_AFTER:
+        logger.warning("the webhook of %s is not delivered: %s", notice.id, error)
+        if now - notice.ended_at < GIVE_UP_AFTER:
             raise
-        logger.error("the webhook of job %s is given up", job.id)
+        logger.error("the webhook of %s is given up", notice.id)
 
 
-def payload(service: Service, job: Job) -> str:
-    """What is sent: the record without the images' URLs.
+def notice_of(service: Service, ended: str) -> Notice:
+    """What is told of a job or a batch.
+
+    Raises:
+        BatchNotFound, JobNotFound: its record has expired.
+    """
+    if ended.startswith(BATCH):
+        return batch_notice(service, service.batches.get(ended.removeprefix(BATCH)))
+    return job_notice(service, service.store.get(ended))
+
+
+def job_notice(service: Service, job: Job) -> Notice:
+    """The record of a job without the images' URLs.
 
     A URL lets anyone in who has it, and may be stale when a late delivery comes; the receiver polls for fresh ones.
     """
-    finished_at = (job.finished_at or job.created_at).isoformat()
     # Without their keys no URL is signed: the light worker may have no credentials for the storage.
     images = tuple(image.model_copy(update={"key": None}) for image in job.result.images)
     unsigned = job.model_copy(update={"result": job.result.model_copy(update={"images": images})})
-    record = record_of(service, unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
-    return json.dumps({"type": f"job.{job.status}", "timestamp": finished_at, "data": record}, separators=(",", ":"))
+    data = record_of(service, unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
+    return Notice(job.id, job.terms.webhook_url or "", f"job.{job.status}", job.finished_at or job.created_at, data)
+
+
+def batch_notice(service: Service, batch: Batch) -> Notice:
+    """The record of a batch without URLs."""
+    data = batch_record_of(service, batch).model_dump(mode="json", exclude={"results_url", "errors_url"})
+    ended_at = batch.finished_at or batch.created_at
+    notice_id = f"{batch.id}-{batch.generation}"  # a batch that is tried again ends once more
+    return Notice(notice_id, batch.terms.webhook_url or "", f"batch.{batch.status}", ended_at, data)

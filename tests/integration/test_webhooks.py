@@ -12,6 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tasks import webhooks
+from tasks.batch import BatchStatus, BatchTerms
 from tasks.broker import Broker
 from tasks.errors import DeliveryFailed, InvalidRequest
 from tasks.housekeeping import housekeeping
@@ -81,6 +82,21 @@ def test_a_job_without_webhook_is_not_on_the_list(service: Service) -> None:
 
     service.store.succeed(job, DONE, job.timings)
 
+    assert due(service) == []
+
+
+def test_the_end_of_a_batch_is_told_each_time_it_comes(service: Service) -> None:
+    with receiving(200) as receiver:
+        batch = service.batches.create("b", "batches/b/input.jsonl", BatchTerms(webhook_url=receiver.url))
+        for _ in range(2):
+            batch = service.batches.move(batch, BatchStatus.CANCELED)
+            webhooks.deliver(service, due(service)[0])
+            batch = service.batches.move(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1})
+
+    messages = [Webhook(SECRET).verify(body, headers) for _, headers, body in receiver.received]
+    assert [message["type"] for message in messages] == ["batch.canceled"] * 2
+    assert messages[0]["data"]["id"] == batch.id
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 2
     assert due(service) == []
 
 
