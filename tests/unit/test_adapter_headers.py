@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.adapter_description import read_header
 from tasks.errors import AdapterLoadFailed, AdapterNotUsable
+from tasks.safetensors_header import read_header
 from tests.support.pipelines import build
 from workers.adapter_parser import parse_adapter
 from workers.loader_shell import LoaderShell
