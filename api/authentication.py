@@ -64,6 +64,12 @@ def current_owner() -> str | None:
     return None if key is None else key.id
 
 
+def may_use_private() -> bool:
+    """Whether the key of the present request may use private and gated adapters."""
+    key: ApiKey | None = g.api_key
+    return key is not None and key.allow_private
+
+
 def own_job(job_id: str) -> Job:
     """A job of whoever sends the present request.
 

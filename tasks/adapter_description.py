@@ -41,7 +41,7 @@ class AdapterDescription:
     """An adapter in its author's words.
 
     Attributes:
-        base_models: names of the base model it was made for; one of them may be served here.
+        base_models: names of the base model it was made for; one of them may be served here. Often there is none.
     """
 
     base_models: tuple[str, ...]
@@ -54,18 +54,14 @@ def describe(path: Path) -> AdapterDescription:
     """Read the sidecar and the header of a local adapter.
 
     Raises:
-        AdapterNotUsable: the file is a pickle, no whole safetensors file or without a base model, or its sidecar is
-            wrong; the message says what to do.
+        AdapterNotUsable: the file is a pickle or no whole safetensors file, or its sidecar is wrong; the message says
+            what to do.
     """
     if path.suffix in PICKLE_SUFFIXES:
         raise AdapterNotUsable(f"{path.name} is a pickle, which may run code when loaded. Convert it to safetensors.")
     header = read_header(path)
     sidecar = read_sidecar(path.with_suffix(".toml"))
     base_models = (sidecar.base_model,) if sidecar.base_model else named_base_models(header.metadata)
-    if not base_models:
-        raise AdapterNotUsable(
-            f'{path.name} does not name its base model. Write base_model = "..." into {path.stem}.toml beside it.'
-        )
     return AdapterDescription(
         base_models=base_models,
         rank=sidecar.rank or largest_rank(header.shapes),

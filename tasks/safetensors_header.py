@@ -65,12 +65,12 @@ class SafetensorsHeader:
 
     Attributes:
         shapes: of each tensor, by name.
-        size_bytes: of the whole file.
+        size_bytes: of the whole file; None where nobody has said it.
     """
 
     shapes: Mapping[str, Shape]
     metadata: Mapping[str, str]
-    size_bytes: int
+    size_bytes: int | None
 
 
 def read_header(path: Path) -> SafetensorsHeader:
@@ -132,7 +132,7 @@ def parse_header(start: bytes, *, name: str, size_bytes: int) -> SafetensorsHead
     return header_of({key: tensor.shape for key, tensor in tensors.items()}, metadata, name, size_bytes)
 
 
-def header_of_hub(found: SafetensorsFileMetadata, *, name: str, size_bytes: int) -> SafetensorsHeader:
+def header_of_hub(found: SafetensorsFileMetadata, *, name: str, size_bytes: int | None) -> SafetensorsHeader:
     """The header of a file on the Hub, as ``HfApi.parse_safetensors_file_metadata`` has read it.
 
     Raises:
@@ -149,14 +149,14 @@ def header_of_hub(found: SafetensorsFileMetadata, *, name: str, size_bytes: int)
     except ValidationError as error:
         raise broken(name, f"its header has {error.errors()[0]['msg'].lower()}") from error
     values = max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
-    if values + LENGTH_BYTES > size_bytes:
+    if size_bytes is not None and values + LENGTH_BYTES > size_bytes:
         raise broken(name, "it is cut off")
     require_whole(tensors, name, values)
     return header_of({key: tensor.shape for key, tensor in tensors.items()}, metadata, name, size_bytes)
 
 
 def header_of(
-    shapes: Mapping[str, Shape], metadata: Mapping[str, str], name: str, size_bytes: int
+    shapes: Mapping[str, Shape], metadata: Mapping[str, str], name: str, size_bytes: int | None
 ) -> SafetensorsHeader:
     """A header of a bounded number of tensors.
 

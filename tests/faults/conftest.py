@@ -85,8 +85,8 @@ def service(values: Mapping[str, Any], hub: HubServer) -> Service:
     """The service as this process sees it, with the Hub of these tests."""
     given = {**values, "adapter_folders": str(values["adapter_folders"])}
     service = Application(Settings.model_validate(given)).service
-    adapter_hub = AdapterHub(service.base_models, api=HfApi(endpoint=hub.url, token=False))
-    return replace(service, resolver=AdapterResolver(service.adapter_folders, adapter_hub, ttl_s=0))
+    adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=False))
+    return replace(service, resolver=AdapterResolver(service.adapter_folders, adapter_hub, service.judge, ttl_s=0))
 
 
 @pytest.fixture(scope="session")

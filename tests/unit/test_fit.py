@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.adapter_layers import Format, Part, layers_of
+from tasks.adapter_layers import layers_of
 from tasks.base_shapes import BaseShapes
 from tasks.errors import AdapterLoadFailed
 from tasks.fit import Fit, Verdict, fit
 from tasks.safetensors_header import read_header
 from tests.support.base_models import served_model
-from tests.support.loras import FORMATS, State, as_attention_processors, as_kohya, random_lora, write
+from tests.support.loras import FORMATS, State, as_kohya, random_lora, write
 from tests.support.pipelines import ARCHITECTURES, build
 from workers.adapter_parser import parse_adapter
 from workers.loader_shell import LoaderShell

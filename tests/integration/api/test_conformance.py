@@ -48,6 +48,7 @@ REQUESTS = [
     ("POST", "/v1/jobs/{job_id}/cancel", GenerationMode.POSITIVE),
     ("GET", "/v1/models", GenerationMode.POSITIVE),
     ("GET", "/v1/adapters", GenerationMode.POSITIVE),
+    ("POST", "/v1/adapters/inspect", GenerationMode.NEGATIVE),
     ("GET", "/healthz", GenerationMode.POSITIVE),
     ("GET", "/readyz", GenerationMode.POSITIVE),
 ]
