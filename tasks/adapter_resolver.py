@@ -110,7 +110,7 @@ class AdapterResolver:
             found = self._look_up(ref, allow_private=allow_private)
             passport = self._passport(found, preferred)
             if passport.base_model is None or passport.verdict is Verdict.REJECTED:
-                raise AdapterNotUsable(f"{ref} cannot be used: {passport.reason}")
+                raise AdapterNotUsable(f"{ref} cannot be used here. {passport.reason}")
         except InvalidRequest as error:
             raise type(error)(str(error), field=field) from error
         return Admitted(found.resolved(passport.base_model), tuple(f"{ref}: {text}" for text in passport.warnings))
