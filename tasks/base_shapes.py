@@ -7,6 +7,7 @@ A worker tells it when it has loaded its base model, and sees to it that it stay
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from functools import cached_property
@@ -62,6 +63,11 @@ class BaseShapes(BaseModel):
         """The modules by every name that a file may give them."""
         named = {name: module for module in self.modules for name in module.other_names}
         return named | {module.name: module for module in self.modules}
+
+    @cached_property
+    def digest(self) -> str:
+        """The same as long as nothing in it changes."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     @cached_property
     def family(self) -> Family | None:

@@ -17,7 +17,9 @@ from tasks.families import Family, family_of
 
 SHOWN = 200
 """Characters of a key that a reason shows."""
-HARMLESS = frozenset({Kind.ALPHA, Kind.MAGNITUDE, Kind.BIAS})
+ASIDE = frozenset({Kind.ALPHA, Kind.MAGNITUDE})
+"""What stands beside a low-rank product."""
+PRODUCT = frozenset({Kind.DOWN, Kind.UP, Kind.BIAS})
 
 
 class Verdict(StrEnum):
@@ -133,8 +135,8 @@ def first_misfit(pairs: Iterable[tuple[Layer, ModuleShape]]) -> str | None:
 
 def misfit_of(layer: Layer, module: ModuleShape) -> str | None:
     """Why a layer does not fit its module; None where it does, or where it is no plain low-rank product."""
-    kinds = layer.shapes.keys() - HARMLESS
-    if not kinds or kinds - {Kind.DOWN, Kind.UP}:
+    kinds = layer.shapes.keys() - ASIDE
+    if not kinds or kinds - PRODUCT:
         return None
     down, up = layer.shapes.get(Kind.DOWN), layer.shapes.get(Kind.UP)
     name = f"`{module.name}`"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
+
+from cachetools import LRUCache
 
 from tasks.adapter_facts import AdapterFacts, FactsCache
 from tasks.adapter_layers import layers_of
@@ -14,6 +17,8 @@ from tasks.found_adapter import FoundAdapter
 from tasks.passport import Passport, passport_of
 from tasks.route import Route, choose_route
 from tasks.safetensors_header import SafetensorsHeader
+
+MAX_REMEMBERED = 1024
 
 NOTHING = AdapterFacts(layers_of({}), {})
 
@@ -27,6 +32,8 @@ class Judge:
         self._shapes = shapes
         self._facts = facts
         self._max_bytes = max_bytes
+        self._passports: LRUCache[object, Passport] = LRUCache(MAX_REMEMBERED)
+        self._lock = Lock()
 
     def passport(
         self,
@@ -34,7 +41,7 @@ class Judge:
         read_header: Callable[[FoundAdapter], SafetensorsHeader],
         preferred: str | None = None,
     ) -> Passport:
-        """The passport of an adapter as things stand; only its header is remembered.
+        """The passport of an adapter as things stand: it is made anew when a base model has changed.
 
         Args:
             read_header: fetches the header, where nobody remembers it.
@@ -47,14 +54,22 @@ class Judge:
         if found.size_bytes is not None and found.size_bytes > self._max_bytes:
             size = f"its file has {found.size_bytes} bytes, and this service takes at most {self._max_bytes}"
             return rejected(found, size)
+        shapes = {model.slug: self._shapes.of(model) for model in self._base_models}
+        wanted = None if preferred is None else self._base_models.find(preferred)
+        slug = None if wanted is None else wanted.slug
+        question = found, slug, tuple(None if shape is None else shape.digest for shape in shapes.values())
+        with self._lock:
+            known = self._passports.get(question)
+        if known is not None:
+            return known
         try:
             facts = self._facts.of(found, read_header)
         except AdapterNotUsable as error:
             return rejected(found, str(error))
-        wanted = None if preferred is None else self._base_models.find(preferred)
-        slug = None if wanted is None else wanted.slug
-        route = choose_route(found, facts.layers, self._base_models, self._shapes.of, slug)
-        return passport_of(found, facts, route)
+        passport = passport_of(found, facts, choose_route(found, facts.layers, self._base_models, shapes, slug))
+        with self._lock:
+            self._passports[question] = passport
+        return passport
 
 
 def rejected(found: FoundAdapter, reason: str) -> Passport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.adapter_layers import AdapterLayers
@@ -40,17 +40,17 @@ def choose_route(
     found: FoundAdapter,
     layers: AdapterLayers,
     base_models: BaseModels,
-    shapes_of: Callable[[ServedModel], BaseShapes | None],
+    shapes: Mapping[str, BaseShapes | None],
     preferred: str | None = None,
 ) -> Route:
     """The base model for an adapter.
 
     Args:
+        shapes: of each base model, by slug; None where nobody has told them.
         preferred: slug of the one that a request asks for; it is taken where the adapter is sure to fit it.
     """
     if not layers.has_factors:
         return Route(None, NO_LORA)
-    shapes = {model.slug: shapes_of(model) for model in base_models}
     card = base_models.find(*found.base_names)
     return Candidates(
         card=None if card is None else card.slug,

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
-from huggingface_hub import HfApi
 from safetensors.numpy import save
 
 from api import create_app
-from tasks.adapter_facts import FactsCache
-from tasks.adapter_hub import AdapterHub
-from tasks.adapter_resolver import AdapterResolver
 from tasks.api_keys import default_limits
-from tasks.base_shapes import ShapeStore
-from tasks.judge import Judge
 from tasks.service import Service
 from tests.support.hub import HubServer
 from tests.support.safetensors_files import write_lora
+from tests.support.services import MAX_BYTES, with_hub
 from tests.support.unet_shapes import SD15, SDXL, unet_lora, unet_shapes
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -34,14 +28,6 @@ Json = dict[str, Any]
 def hub() -> Iterator[HubServer]:
     with HubServer() as server:
         yield server
-
-
-def with_hub(service: Service, hub: HubServer, *, ttl_s: float = 300) -> Service:
-    """As another process of the service would be: it remembers nothing yet; its token opens private repositories."""
-    shapes = ShapeStore(service.broker)
-    judge = Judge(service.base_models, shapes, FactsCache(service.broker), max_bytes=10**7)
-    adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=hub.TOKEN))
-    return replace(service, resolver=AdapterResolver(service.adapter_folders, adapter_hub, judge, ttl_s=ttl_s))
 
 
 @pytest.fixture
@@ -143,6 +129,12 @@ class TestTheVerdict:
 
             assert passport["verdict"] == "rejected"
             assert "no whole safetensors file" in passport["reason"]
+
+    def test_a_file_that_is_too_large_is_rejected_unread(self, client: FlaskClient, hub: HubServer) -> None:
+        hub.add_repository("ada/huge", {WEIGHTS: bytes(MAX_BYTES + 1)}, base_model="demo/base")
+
+        assert f"takes at most {MAX_BYTES}" in inspect(client, "ada/huge")["reason"]
+        assert hub.count("GET", "/resolve/") == 0
 
     def test_a_missing_tag_is_a_warning_where_the_file_is_plainly_a_lora(
         self, client: FlaskClient, hub: HubServer
