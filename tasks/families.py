@@ -20,6 +20,7 @@ class Family(StrEnum):
 
 BY_CROSS_ATTENTION = {768: Family.SD15, 1024: Family.SD2, 2048: Family.SDXL}
 """By the width of the text that a UNet's cross-attention takes."""
+OF_UNETS = frozenset(BY_CROSS_ATTENTION.values())
 FLUX_WIDTH = 3072
 
 

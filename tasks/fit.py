@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from tasks.adapter_layers import AdapterLayers, Format, Kind, Layer
 from tasks.base_shapes import BaseShapes, ModuleShape
-from tasks.families import Family, family_of
+from tasks.families import OF_UNETS, Family, family_of
 
 SHOWN = 200
 """Characters of a key that a reason shows."""
@@ -64,9 +64,9 @@ def fit(adapter: AdapterLayers, base: BaseShapes | None) -> Fit:
     matched = [(layer, module) for layer, module in pairs if module is not None]
     unmatched = [key for layer, module in pairs if module is None for key in layer.factor_keys]
     family = family_of_adapter(adapter)
-    misfit = first_misfit(matched)
+    misfit = first_misfit(matched, made_for(family, base))
     if misfit is not None:
-        return Fit(Verdict.REJECTED, f"{made_for(family, base)}: {misfit}", 0, tuple(unmatched))
+        return Fit(Verdict.REJECTED, misfit, 0, tuple(unmatched))
     found = Fit(Verdict.ACCEPTED, "", len(matched), (*unmatched, *adapter.other_keys))
     if len(unmatched) > len(matched):
         return beyond(found, family, base)
@@ -99,7 +99,7 @@ def beyond(found: Fit, family: Family | None, base: BaseShapes) -> Fit:
     A UNet's names are all known. Of the newer models each has several namings, which diffusers translates: there only a
     file of another family is sure to fail, and one of which a part is named as it should be.
     """
-    other_family = family is not None and base.family is not None and family is not base.family
+    other_family = family is not None and is_other(family, base)
     if base.has_unet or found.matched or other_family:
         why = f"made for {family}" if other_family else "its layers are named for another base model or another tool"
         reason = (
@@ -126,37 +126,48 @@ def refused_by_unet_loaders(adapter: AdapterLayers) -> str | None:
     return None
 
 
-def first_misfit(pairs: Iterable[tuple[Layer, ModuleShape]]) -> str | None:
+def first_misfit(pairs: Iterable[tuple[Layer, ModuleShape]], origin: str) -> str | None:
     """What is wrong with the first layer that does not fit its module; cross-attention first, which tells families."""
-    found = [(module.name, reason) for layer, module in pairs if (reason := misfit_of(layer, module)) is not None]
+    found = [(module.name, reason) for layer, module in pairs if (reason := misfit_of(layer, module, origin))]
     telling = [reason for name, reason in found if "attn2" in name]
     return next(iter((*telling, *(reason for _, reason in found))), None)
 
 
-def misfit_of(layer: Layer, module: ModuleShape) -> str | None:
-    """Why a layer does not fit its module; None where it does, or where it is no plain low-rank product."""
+def misfit_of(layer: Layer, module: ModuleShape, origin: str) -> str | None:
+    """Why a layer does not fit its module; None where it does, or where it is no plain low-rank product.
+
+    Args:
+        origin: what the adapter was made for, if it was for another base model.
+    """
     kinds = layer.shapes.keys() - ASIDE
     if not kinds or kinds - PRODUCT:
         return None
     down, up = layer.shapes.get(Kind.DOWN), layer.shapes.get(Kind.UP)
     name = f"`{module.name}`"
     if down is None or up is None:
-        return f"one of the two factors of {name} is missing"
+        return f"its file is incomplete: one of the two factors of {name} is missing"
     if min(len(down), len(up)) < 2 or not math.prod(down) or not math.prod(up) or down[0] != up[1]:
-        return f"the factors of {name} are no low-rank product: {list(down)} and {list(up)}"
+        return f"its file is broken: the factors of {name} are no low-rank product: {list(down)} and {list(up)}"
     compared = (
         (down[1], module.inputs, "takes {} inputs"),
         (up[0], module.outputs, "gives {} outputs"),
         (math.prod(down[2:]), math.prod(module.shape[2:]), "has a window of {}"),
     )
-    wrong = (f"its {name} {said.format(its)}, this base has {ours}" for its, ours, said in compared if its != ours)
-    return next(wrong, None)
+    wrong = ((said.format(its), ours) for its, ours, said in compared if its != ours)
+    return next((f"{origin}: its {name} {said}, this base has {ours}" for said, ours in wrong), None)
 
 
 def family_of_adapter(adapter: AdapterLayers) -> Family | None:
     """The family that a file was made for, where its layers tell."""
     downs = ((layer.name, layer.shapes.get(Kind.DOWN, ())) for layer in adapter.layers.values())
     return family_of((name, down[1] if len(down) > 1 else 0) for name, down in downs)
+
+
+def is_other(family: Family, base: BaseShapes) -> bool:
+    """Whether a base model is surely of another family."""
+    if base.family is not None:
+        return family is not base.family
+    return base.has_unet is not (family in OF_UNETS)
 
 
 def made_for(family: Family | None, base: BaseShapes) -> str:

@@ -162,6 +162,53 @@ def test_what_the_worker_would_refuse_is_rejected_with_the_reason(
     assert matched_by_worker(sdxl, state, tmp_path) is None
 
 
+FLUX_KOHYA = {
+    "lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": torch.zeros(4, 3072),
+    "lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight": torch.zeros(9216, 4),
+}
+XL_LAYER = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+XL_KOHYA = {
+    f"{XL_LAYER}.lora_down.weight": torch.zeros(4, 2048),
+    f"{XL_LAYER}.lora_up.weight": torch.zeros(640, 4),
+}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "state", "verdict", "reason"),
+    [
+        ("sdxl", FLUX_KOHYA, Verdict.REJECTED, "made for FLUX: 0 of its layers fit"),
+        ("flux", XL_KOHYA, Verdict.REJECTED, "made for SDXL: 0 of its layers fit"),
+        ("flux", FLUX_KOHYA, Verdict.UNKNOWN, "only diffusers' own loader can match"),
+    ],
+)
+def test_a_family_is_named_where_its_layers_tell_and_a_naming_of_the_same_one_is_left_open(
+    architecture: str, state: State, verdict: Verdict, reason: str, tmp_path: Path
+) -> None:
+    found = foreseen(Base(architecture), state, tmp_path)
+
+    assert found.verdict is verdict
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    ("key", "warning"),
+    [
+        ("{name}.lora_magnitude_vector", "merged by diffusers' own loader, which is slower"),
+        ("{kohya}.dora_scale", "is ignored"),
+    ],
+)
+def test_dora_is_accepted_with_what_becomes_of_it(sdxl: Base, key: str, warning: str, tmp_path: Path) -> None:
+    name = next(iter(sdxl.lora)).removesuffix(DOWN)
+    layer = {f"{name}{end}": sdxl.lora[f"{name}{end}"] for end in (DOWN, UP)}
+    written = as_kohya(layer) if "kohya" in key else layer
+    magnitude = key.format(name=name, kohya=next(iter(written)).partition(".")[0])
+
+    found = foreseen(sdxl, {**written, magnitude: torch.ones(len(layer[f"{name}{UP}"]))}, tmp_path)
+
+    assert found.verdict is Verdict.ACCEPTED
+    assert warning in found.warnings[0]
+
+
 def test_a_few_keys_that_have_no_place_are_a_warning(sdxl: Base, tmp_path: Path) -> None:
     lost = {"unet.lost.lora_A.weight": torch.zeros(4, 8), "unet.lost.lora_B.weight": torch.zeros(8, 4)}
     state = {**sdxl.lora, **lost}
