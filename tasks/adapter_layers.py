@@ -69,7 +69,7 @@ _OF_A_MODULE = re.compile(
     )(?:\.weight)?""",
     re.VERBOSE,
 )
-_KOHYA = re.compile(r"lora_(unet|te[123]?)_")
+_KOHYA = re.compile(r"lora_(unet|te[12]?)_")
 _TEXT_ENCODER = re.compile(r"(base_model\.model\.)?(text_encoder|text_model|lora_te)")
 
 
@@ -94,6 +94,10 @@ class Layer:
         """The rank of its low-rank product, where it is one."""
         down = self.shapes.get(Kind.DOWN)
         return down[0] if down else None
+
+    @property
+    def is_kohya_named(self) -> bool:
+        return _KOHYA.match(self.name) is not None
 
     @property
     def part(self) -> Part:

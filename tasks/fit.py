@@ -61,6 +61,9 @@ def fit(adapter: AdapterLayers, base: BaseShapes | None) -> Fit:
     if unreadable is not None:
         return Fit(Verdict.REJECTED, unreadable)
     pairs = [(layer, base.by_name.get(name)) for name, layer in adapter.layers.items()]
+    if base.has_unet and not adapter.is_kohya_named:
+        # diffusers translates kohya's names only where all are kohya's.
+        pairs = [(layer, None if layer.is_kohya_named else module) for layer, module in pairs]
     matched = [(layer, module) for layer, module in pairs if module is not None]
     unmatched = [key for layer, module in pairs if module is None for key in layer.factor_keys]
     family = family_of_adapter(adapter)
@@ -140,7 +143,7 @@ def misfit_of(layer: Layer, module: ModuleShape, origin: str) -> str | None:
         origin: what the adapter was made for, if it was for another base model.
     """
     kinds = layer.shapes.keys() - ASIDE
-    if not kinds or kinds - PRODUCT:
+    if kinds - PRODUCT:
         return None
     down, up = layer.shapes.get(Kind.DOWN), layer.shapes.get(Kind.UP)
     name = f"`{module.name}`"
@@ -148,11 +151,13 @@ def misfit_of(layer: Layer, module: ModuleShape, origin: str) -> str | None:
         return f"its file is incomplete: one of the two factors of {name} is missing"
     if min(len(down), len(up)) < 2 or not math.prod(down) or not math.prod(up) or down[0] != up[1]:
         return f"its file is broken: the factors of {name} are no low-rank product: {list(down)} and {list(up)}"
-    compared = (
+    inputs = (
         (down[1], module.inputs, "takes {} inputs"),
-        (up[0], module.outputs, "gives {} outputs"),
         (math.prod(down[2:]), math.prod(module.shape[2:]), "has a window of {}"),
     )
+    # A convolution's inputs and window may be written as one.
+    are_as_many = math.prod(down[1:]) == math.prod(module.shape[1:])
+    compared = (*(() if are_as_many else inputs), (up[0], module.outputs, "gives {} outputs"))
     wrong = ((said.format(its), ours) for its, ours, said in compared if its != ours)
     return next((f"{origin}: its {name} {said}, this base has {ours}" for said, ours in wrong), None)
 

@@ -127,6 +127,14 @@ def wider(state: State) -> State:
     return {key: torch.zeros(4, 96) if key.endswith(f"attn2.to_k{DOWN}") else value for key, value in state.items()}
 
 
+def mixed(state: State) -> State:
+    return {
+        **as_kohya(state),
+        "unet.lost.lora_A.weight": torch.zeros(4, 8),
+        "unet.lost.lora_B.weight": torch.zeros(8, 4),
+    }
+
+
 def loha(state: State) -> State:
     name = next(iter(as_kohya(state))).partition(".")[0]
     return {f"{name}.hada_w{factor}_{side}": torch.zeros(4, 4) for factor in (1, 2) for side in "ab"}
@@ -146,6 +154,7 @@ def lokr(state: State) -> State:
         (renamed("base_model.model."), "named for another base model or another tool"),
         (with_more(unet__norm__weight=torch.zeros(2)), "it holds unet.norm.weight, which is no low-rank factor"),
         (kohya(with_more(lora_unet_norm__diff=torch.zeros(2))), "it holds lora_unet_norm.diff"),
+        (mixed, "named for another base model or another tool: 0 of its layers fit"),
         (loha, "its layers are LOHA"),
         (lokr, "its layers are LOKR"),
     ],
