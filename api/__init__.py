@@ -11,7 +11,19 @@ import sys
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from api import adapters, authentication, batches, cancel, documentation, health, jobs, models, page, problems
+from api import (
+    adapters,
+    authentication,
+    batches,
+    cancel,
+    documentation,
+    health,
+    inspect,
+    jobs,
+    models,
+    page,
+    problems,
+)
 from api.context import install_service
 from storage import StorageError, StorageNotReachable
 from tasks.celery import app as celery_app
@@ -61,6 +73,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
         batches.blueprint,
         models.blueprint,
         adapters.blueprint,
+        inspect.blueprint,
         health.blueprint,
     ):
         app.register_api(blueprint)

@@ -77,6 +77,12 @@ def own_batch(batch_id: str) -> Batch:
     return batch
 
 
+def may_use_private() -> bool:
+    """Whether the key of the present request may use private and gated adapters."""
+    key: ApiKey | None = g.api_key
+    return key is not None and key.allow_private
+
+
 def own_job(job_id: str) -> Job:
     """A job of whoever sends the present request.
 

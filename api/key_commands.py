@@ -44,12 +44,13 @@ def stored_keys() -> Iterator[ApiKeys]:
 @click.option("--requests-per-minute", type=click.IntRange(min=1))
 @click.option("--queued-jobs", type=click.IntRange(min=1))
 @click.option("--pixel-steps-per-day", type=click.IntRange(min=1))
-def create(name: str, **chosen: int | None) -> None:
+@click.option("--allow-private", is_flag=True, help="Let it use private and gated adapters that HF_TOKEN may read.")
+def create(name: str, *, allow_private: bool, **chosen: int | None) -> None:
     """Make a key and show its secret, this once."""
     own = {limit: value for limit, value in chosen.items() if value is not None}
     limits = KeyLimits.model_validate(default_limits(settings()).model_dump() | own)
     with stored_keys() as stored:
-        key, secret = stored.create(name, limits)
+        key, secret = stored.create(name, limits, allow_private=allow_private)
     click.echo(f"Key {key.id} for {name}. It is shown only now; send it as Authorization: Bearer", err=True)
     click.echo(secret)
 
@@ -61,7 +62,8 @@ def list_keys() -> None:
         for key in stored.list():
             limits = ", ".join(f"{name} {value}" for name, value in key.limits.model_dump().items())
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "good"
-            click.echo(f"{key.id}  {key.created_at:%Y-%m-%d}  {state}  {key.name}  ({limits})")
+            private = ", private adapters" if key.allow_private else ""
+            click.echo(f"{key.id}  {key.created_at:%Y-%m-%d}  {state}  {key.name}  ({limits}{private})")
 
 
 @keys.command()

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
-from safetensors import SafetensorError, safe_open
 
 from tasks.errors import AdapterNotUsable
+from tasks.safetensors_header import Shape, read_header
 
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pt", ".pth"})
 
@@ -37,30 +37,11 @@ class Sidecar(BaseModel):
 
 
 @dataclass(frozen=True)
-class Header:
-    """What the header of a safetensors file says; the tensors themselves are not read."""
-
-    metadata: Mapping[str, str]
-    rank: int | None
-
-    @property
-    def base_models(self) -> tuple[str, ...]:
-        """Every name that the file gives its base model, without the endings that modelspec and kohya put on it."""
-        names = (self.metadata.get(key, "") for key in BASE_MODEL_KEYS)
-        return tuple(name.removesuffix("/lora").removesuffix(".safetensors") for name in names if name)
-
-    @property
-    def trigger_words(self) -> tuple[str, ...]:
-        words = self.metadata.get(TRIGGER_WORDS_KEY, "").split(",")
-        return tuple(word.strip() for word in words if word.strip())
-
-
-@dataclass(frozen=True)
 class AdapterDescription:
     """An adapter in its author's words.
 
     Attributes:
-        base_models: names of the base model it was made for; one of them may be served here.
+        base_models: names of the base model it was made for; one of them may be served here. Often there is none.
     """
 
     base_models: tuple[str, ...]
@@ -73,47 +54,38 @@ def describe(path: Path) -> AdapterDescription:
     """Read the sidecar and the header of a local adapter.
 
     Raises:
-        AdapterNotUsable: the file is a pickle, no whole safetensors file or without a base model, or its sidecar is
-            wrong; the message says what to do.
+        AdapterNotUsable: the file is a pickle or no whole safetensors file, or its sidecar is wrong; the message says
+            what to do.
     """
     if path.suffix in PICKLE_SUFFIXES:
         raise AdapterNotUsable(f"{path.name} is a pickle, which may run code when loaded. Convert it to safetensors.")
     header = read_header(path)
     sidecar = read_sidecar(path.with_suffix(".toml"))
-    base_models = (sidecar.base_model,) if sidecar.base_model else header.base_models
-    if not base_models:
-        raise AdapterNotUsable(
-            f'{path.name} does not name its base model. Write base_model = "..." into {path.stem}.toml beside it.'
-        )
+    base_models = (sidecar.base_model,) if sidecar.base_model else named_base_models(header.metadata)
     return AdapterDescription(
         base_models=base_models,
-        rank=sidecar.rank or header.rank,
-        trigger_words=header.trigger_words if sidecar.trigger_words is None else sidecar.trigger_words,
+        rank=sidecar.rank or largest_rank(header.shapes),
+        trigger_words=trigger_words(header.metadata) if sidecar.trigger_words is None else sidecar.trigger_words,
         description=header.metadata.get(DESCRIPTION_KEY, "") if sidecar.description is None else sidecar.description,
     )
 
 
-def read_header(path: Path) -> Header:
-    """Read the header of a safetensors file and check that the file is whole.
+def named_base_models(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """Every name that a file gives its base model, without the endings that modelspec and kohya put on it."""
+    names = (metadata.get(key, "") for key in BASE_MODEL_KEYS)
+    return tuple(name.removesuffix("/lora").removesuffix(".safetensors") for name in names if name)
 
-    Raises:
-        AdapterNotUsable: it cannot be read, or is no whole safetensors file.
-    """
-    try:
-        # "numpy" only because a framework must be named: nothing is imported before a tensor is read.
-        with safe_open(path, framework="numpy") as file:
-            shapes = {key: file.get_slice(key).get_shape() for key in file.keys()}  # noqa: SIM118 (no mapping)
-            metadata = file.metadata() or {}
-    except SafetensorError as error:
-        raise AdapterNotUsable(
-            f"{path.name} is no whole safetensors file ({error}). Copy or convert it again."
-        ) from error
-    except OSError as error:
-        raise AdapterNotUsable(
-            f"{path.name} cannot be read ({error}). Check that it exists and its permissions."
-        ) from error
+
+def trigger_words(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The words that a file says a prompt needs."""
+    words = metadata.get(TRIGGER_WORDS_KEY, "").split(",")
+    return tuple(word.strip() for word in words if word.strip())
+
+
+def largest_rank(shapes: Mapping[str, Shape]) -> int | None:
+    """The rank of a file's largest low-rank product; None where it has none."""
     ranks = (shape[0] for key, shape in shapes.items() if shape and _DOWN_FACTOR.search(key))
-    return Header(metadata, max(ranks, default=None))
+    return max(ranks, default=None)
 
 
 def read_sidecar(path: Path) -> Sidecar:

@@ -15,11 +15,13 @@ from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 
-from tasks.adapter_description import PICKLE_SUFFIXES, describe
+from tasks.adapter_description import PICKLE_SUFFIXES, AdapterDescription, describe
 from tasks.adapter_reference import LOCAL_NAME, AdapterReference
-from tasks.adapters import AdapterSource, LocalAdapter, ResolvedAdapter
+from tasks.adapters import AdapterSource, LocalAdapter
 from tasks.base_models import BaseModels
 from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
+from tasks.found_adapter import FoundAdapter
+from tasks.safetensors_header import SafetensorsHeader, read_header
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +32,55 @@ Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
+class _Described:
+    """A whole file, and what it and its sidecar say.
+
+    Attributes:
+        base_model: slug of the served base model that these name; None where they name none.
+    """
+
+    name: str
+    description: AdapterDescription
+    base_model: str | None
+    size_bytes: int
+    sha256: str
+
+    @property
+    def listed(self) -> LocalAdapter | None:
+        """Its entry in the catalogue; None where it is left out."""
+        if self.base_model is None:
+            return None
+        return LocalAdapter(
+            name=self.name,
+            base_model=self.base_model,
+            rank=self.description.rank,
+            trigger_words=self.description.trigger_words,
+            description=self.description.description,
+            size_bytes=self.size_bytes,
+            sha256=self.sha256,
+        )
+
+    def found(self, ref: str, weight_name: str) -> FoundAdapter:
+        """The adapter, for a reference to it."""
+        return FoundAdapter(
+            ref=ref,
+            source=AdapterSource.FOLDER,
+            repository=self.name,
+            commit=self.sha256,
+            weight_name=weight_name,
+            sha256=self.sha256,
+            size_bytes=self.size_bytes,
+            base_names=self.description.base_models,
+            trigger_words=self.description.trigger_words,
+        )
+
+
+@dataclass(frozen=True)
 class _Entry:
     """What a file was found to be, as long as its and its sidecar's stamps stay the same."""
 
     stamps: tuple[Stamp | None, Stamp | None]
-    outcome: LocalAdapter | AdapterNotUsable
+    outcome: _Described | AdapterNotUsable
 
 
 class AdapterFolders:
@@ -56,21 +102,21 @@ class AdapterFolders:
         self.adapters()
 
     def adapters(self) -> tuple[LocalAdapter, ...]:
-        """Every adapter that can be used, by name. New, changed and removed files are noticed."""
+        """Every adapter whose base model is known, by name. New, changed and removed files are noticed."""
         paths = {path.name: path for path in reversed(tuple(self._files()))}
         outcomes = [self._outcome(path) for path in paths.values()]
         with self._lock:
             for gone in self._entries.keys() - set(paths.values()):
                 del self._entries[gone]
-        usable = [outcome for outcome in outcomes if isinstance(outcome, LocalAdapter)]
-        return tuple(sorted(usable, key=attrgetter("name")))
+        listed = [outcome.listed for outcome in outcomes if isinstance(outcome, _Described)]
+        return tuple(sorted((adapter for adapter in listed if adapter is not None), key=attrgetter("name")))
 
-    def resolve(self, reference: AdapterReference) -> ResolvedAdapter:
-        """Pin a local adapter to the present content of its file.
+    def look_up(self, reference: AdapterReference) -> FoundAdapter:
+        """Pin a local adapter to the present content of its file, whether or not its base model is served.
 
         Raises:
             AdapterNotFound: no folder holds it.
-            AdapterNotUsable: its file, its sidecar or its base model stands in the way; the message says which.
+            AdapterNotUsable: its file or its sidecar stands in the way; the message says which.
         """
         path = self.find(reference.repository)
         if path is None:
@@ -78,19 +124,22 @@ class AdapterFolders:
                 f"There is no adapter {reference.repository!r} in the catalogue; GET /v1/adapters lists them. "
                 "An adapter on the Hub is written owner/name."
             )
-        found = self._outcome(path)
-        if isinstance(found, AdapterNotUsable):
-            raise AdapterNotUsable(str(found))
-        return ResolvedAdapter(
-            ref=str(reference),
-            source=AdapterSource.FOLDER,
-            repository=found.name,
-            commit=found.sha256,
-            sha256=found.sha256,
-            size_bytes=found.size_bytes,
-            weight_name=path.name,
-            base_model=found.base_model,
-        )
+        outcome = self._outcome(path)
+        if isinstance(outcome, AdapterNotUsable):
+            raise AdapterNotUsable(str(outcome))
+        return outcome.found(str(reference), path.name)
+
+    def read_header(self, found: FoundAdapter) -> SafetensorsHeader:
+        """The header of a local adapter's file.
+
+        Raises:
+            AdapterNotFound: the file is gone.
+            AdapterNotUsable: it is no whole safetensors file any more.
+        """
+        path = self.find(found.repository)
+        if path is None:
+            raise AdapterNotFound(f"The file of adapter {found.repository!r} was just removed from its folder.")
+        return read_header(path)
 
     def find(self, name: str) -> Path | None:
         """The file that a local adapter has now, in the first folder that holds one."""
@@ -106,7 +155,7 @@ class AdapterFolders:
                 continue
             yield from (path for path in paths if path.suffix in {SUFFIX, *PICKLE_SUFFIXES})
 
-    def _outcome(self, path: Path) -> LocalAdapter | AdapterNotUsable:
+    def _outcome(self, path: Path) -> _Described | AdapterNotUsable:
         stamps = _stamp_if_there(path), _stamp_if_there(path.with_suffix(".toml"))
         with self._lock:
             known = self._entries.get(path)
@@ -114,7 +163,7 @@ class AdapterFolders:
                 known = self._entries[path] = _Entry(stamps, self._read(path))
             return known.outcome
 
-    def _read(self, path: Path) -> LocalAdapter | AdapterNotUsable:
+    def _read(self, path: Path) -> _Described | AdapterNotUsable:
         try:
             return self._describe(path)
         except OSError as error:
@@ -124,7 +173,7 @@ class AdapterFolders:
         logger.warning("adapter %s is left out: %s", path, reason)
         return reason
 
-    def _describe(self, path: Path) -> LocalAdapter:
+    def _describe(self, path: Path) -> _Described:
         if not LOCAL_NAME.fullmatch(path.stem):
             raise AdapterNotUsable(
                 f"{path.name} cannot be asked for by its name. Rename it: lower-case letters, digits, '.', '_' and '-'."
@@ -132,15 +181,19 @@ class AdapterFolders:
         description = describe(path)
         base_model = self._base_models.find(*description.base_models)
         if base_model is None:
-            raise AdapterNotUsable(
-                f"{path.name} was made for {' or '.join(description.base_models)}, which is not served here."
+            named = f"was made for {' or '.join(description.base_models)}, which is not served here"
+            reason = named if description.base_models else "does not name its base model"
+            logger.warning(
+                'adapter %s is left out: it %s. Write base_model = "..." into %s.toml beside it; until then, whoever '
+                "knows its name can use it with a base model that its layers fit.",
+                path,
+                reason,
+                path.stem,
             )
-        return LocalAdapter(
+        return _Described(
             name=path.stem,
-            base_model=base_model.slug,
-            rank=description.rank,
-            trigger_words=description.trigger_words,
-            description=description.description,
+            description=description,
+            base_model=None if base_model is None else base_model.slug,
             size_bytes=path.stat().st_size,
             sha256=file_sha256(path),
         )

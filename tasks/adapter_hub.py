@@ -1,12 +1,13 @@
-"""Adapters on the model hub: what a repository says of itself, and which of its files is the adapter.
+"""Adapters on the model hub: what a repository says of itself, which of its files is the adapter, and its header.
 
-Resolved as "Goodbye cold boot - how we made LoRA Inference 300% faster" (Hugging Face, December 2023) does it: the
-repository must be tagged ``lora`` and name its ``base_model``, and that base model must be served.
+The card's ``base_model`` and the tag ``lora`` are asked for as "Goodbye cold boot - how we made LoRA Inference 300%
+faster" (Hugging Face, December 2023) does it; unlike there, the shapes in the file have the last word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 import httpx2
@@ -17,14 +18,17 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    SafetensorsParsingError,
 )
 
 from tasks.adapter_description import PICKLE_SUFFIXES
 from tasks.adapter_reference import AdapterReference
-from tasks.adapters import AdapterSource, ResolvedAdapter
-from tasks.base_models import BaseModels, ServedModel
+from tasks.adapters import AdapterSource
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, StokeholdError
+from tasks.found_adapter import FoundAdapter
+from tasks.safetensors_header import LENGTH_BYTES, SafetensorsHeader, broken, header_of_hub
 
+MAX_TRIGGER_CHARACTERS = 200
 LORA_TAG = "lora"
 BASE_MODEL_TAG = "base_model:adapter:"
 DEFAULT_WEIGHT_NAME = "pytorch_lora_weights.safetensors"
@@ -34,75 +38,110 @@ DEFAULT_WEIGHT_NAME = "pytorch_lora_weights.safetensors"
 class AdapterHub:
     """Resolves references to adapters on the Hub. Thread-safe: it keeps nothing."""
 
-    def __init__(self, base_models: BaseModels, *, api: HfApi | None = None, timeout_s: float = 5.0) -> None:
+    def __init__(self, *, api: HfApi | None = None, timeout_s: float = 5.0) -> None:
         """Ask the Hub that ``api`` talks to; None means ``HF_ENDPOINT`` with ``HF_TOKEN``, as its client reads them.
 
         Args:
             timeout_s: seconds to wait for a connection, and for each part of the answer. The client does not try again.
         """
-        self._base_models = base_models
         self._api = api or HfApi()
         self._timeout_s = timeout_s
 
-    def resolve(self, reference: AdapterReference) -> ResolvedAdapter:
+    def look_up(self, reference: AdapterReference, *, allow_private: bool = False) -> FoundAdapter:
         """Pin an adapter on the Hub to the commit that its revision stands for now.
 
+        Args:
+            allow_private: whoever asks may use private and gated repositories that the service's token may read.
+
         Raises:
-            AdapterNotFound: there is no such public repository, revision or file.
-            AdapterNotUsable: it is gated, no LoRA, without safetensors, or for a base model not served.
+            AdapterNotFound: there is no such repository, revision or file, or it is private and not allowed.
+            AdapterNotUsable: it is gated and not allowed, or has no safetensors file.
             HubUnavailable: the Hub does not answer, or not as a Hub does.
         """
-        info = self._model_info(reference)
-        if info.private:
-            # As the Hub itself: who may not read a private repository does not learn that it exists.
-            raise no_such_repository(reference)
-        require_open_lora(info)
+        info = self._model_info(reference, allow_private=allow_private)
+        if not allow_private:
+            require_open(info, reference)
         if info.sha is None:
             raise HubUnavailable(f"The Hub names no commit for {reference}. The operator should check HF_ENDPOINT.")
-        return ResolvedAdapter(
+        weight_name = choose_weight_file(info.id, files_of(info), reference.weight_name)
+        size_bytes, sha256 = file_facts(info, weight_name)
+        return FoundAdapter(
             ref=str(reference),
             source=AdapterSource.HUB,
             repository=info.id,
             commit=info.sha,
-            weight_name=choose_weight_file(info.id, files_of(info), reference.weight_name),
-            base_model=self._base_model(info).slug,
+            weight_name=weight_name,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            base_names=base_models_of(info),
+            is_tagged=LORA_TAG in (info.tags or ()),
+            trigger_words=trigger_words_of(info),
         )
 
-    def _model_info(self, reference: AdapterReference) -> ModelInfo:
+    def read_header(self, found: FoundAdapter) -> SafetensorsHeader:
+        """The header of an adapter's file; of the rest of it, next to nothing is fetched.
+
+        Raises:
+            AdapterNotFound: the file is gone.
+            AdapterNotUsable: it is no whole safetensors file, or the service's token may not read it.
+            HubUnavailable: the Hub does not answer.
+        """
+        name, size = found.weight_name, found.size_bytes
+        if size is not None and size < LENGTH_BYTES:
+            raise broken(name, "it is too short")
+        reference = AdapterReference(found.repository)
+        with self._errors(reference):
+            try:
+                header = self._api.parse_safetensors_file_metadata(
+                    found.repository, name, revision=found.commit, timeout=self._timeout_s
+                )
+            except (SafetensorsParsingError, RecursionError, AttributeError, KeyError, TypeError, ValueError) as error:
+                raise broken(name, "its header cannot be read") from error
+        return header_of_hub(header, name=name, size_bytes=size)
+
+    def _model_info(self, reference: AdapterReference, *, allow_private: bool) -> ModelInfo:
+        with self._errors(reference):
+            try:
+                return self._ask(reference.repository, reference.revision)
+            except RevisionNotFoundError:
+                # The Hub says so of a private repository too, to the service's token.
+                if not allow_private and self._ask(reference.repository).private:
+                    raise no_such_repository(reference) from None
+                raise
+
+    def _ask(self, repository: str, revision: str | None = None) -> ModelInfo:
+        return self._api.model_info(repository, revision=revision, timeout=self._timeout_s, files_metadata=True)
+
+    @contextmanager
+    def _errors(self, reference: AdapterReference) -> Iterator[None]:
+        """Translate what the Hub and its client raise.
+
+        Raises:
+            AdapterNotFound, AdapterNotUsable, HubUnavailable: in its place.
+        """
         try:
-            return self._api.model_info(reference.repository, revision=reference.revision, timeout=self._timeout_s)
+            yield
         except HfHubHTTPError as error:
             raise translate(error, reference) from error
         except (httpx2.HTTPError, OSError) as error:
             raise HubUnavailable(f"The Hub cannot be reached for {reference}: {error}. Try again later.") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise HubUnavailable(
                 f"What answers about {reference} is no Hub. The operator should check HF_ENDPOINT."
             ) from error
 
-    def _base_model(self, info: ModelInfo) -> ServedModel:
-        names = base_models_of(info)
-        if not names:
-            raise AdapterNotUsable(f"The card of {info.id} names no base_model. Its author has to add one.")
-        model = self._base_models.find(*names)
-        if model is None:
-            served = ", ".join(model.slug for model in self._base_models)
-            raise AdapterNotUsable(
-                f"{info.id} was made for {' or '.join(names)}, which is not served here; these are: {served}."
-            )
-        return model
 
-
-def require_open_lora(info: ModelInfo) -> None:
-    """Refuse a gated repository, even one that the service's own token opens, and one that is no LoRA.
+def require_open(info: ModelInfo, reference: AdapterReference) -> None:
+    """Refuse a private or gated repository, even one that the service's own token opens.
 
     Raises:
-        AdapterNotUsable: it is one of these.
+        AdapterNotFound: it is private: as on the Hub itself, who may not read it does not learn that it exists.
+        AdapterNotUsable: it is gated.
     """
+    if info.private:
+        raise no_such_repository(reference)
     if info.gated:
         raise AdapterNotUsable(f"{info.id} is gated: its author decides who may use it. Use an open adapter.")
-    if LORA_TAG not in (info.tags or ()):
-        raise AdapterNotUsable(f"{info.id} is no LoRA: it lacks the tag {LORA_TAG!r}.")
 
 
 def base_models_of(info: ModelInfo) -> tuple[str, ...]:
@@ -111,6 +150,20 @@ def base_models_of(info: ModelInfo) -> tuple[str, ...]:
     if named:
         return (named,) if isinstance(named, str) else tuple(named)
     return tuple(tag.removeprefix(BASE_MODEL_TAG) for tag in info.tags or () if tag.startswith(BASE_MODEL_TAG))
+
+
+def trigger_words_of(info: ModelInfo) -> tuple[str, ...]:
+    """The prompt that the adapter was trained with, as trainers for single subjects write it into the card."""
+    prompt = info.card_data.get("instance_prompt") if info.card_data else None
+    return (prompt[:MAX_TRIGGER_CHARACTERS],) if isinstance(prompt, str) and prompt.strip() else ()
+
+
+def file_facts(info: ModelInfo, path: str) -> tuple[int | None, str | None]:
+    """Size and SHA-256 of a file, as far as the Hub names them: it knows the checksum of large files alone."""
+    sibling = next((sibling for sibling in info.siblings or () if sibling.rfilename == path), None)
+    if sibling is None:
+        return None, None
+    return sibling.size, sibling.lfs.sha256 if sibling.lfs else None
 
 
 def files_of(info: ModelInfo) -> tuple[str, ...]:

@@ -12,13 +12,29 @@ from cachetools import TLRUCache
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_reference import AdapterReference
-from tasks.adapters import ResolvedAdapter
+from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.base_models import BaseModels, ServedModel
 from tasks.errors import AdapterNotFound, AdapterNotUsable, InvalidRequest
+from tasks.fit import Verdict
+from tasks.found_adapter import FoundAdapter
+from tasks.judge import Judge
+from tasks.passport import Passport
 
 MAX_REMEMBERED = 4096
 REFUSAL_TTL_S = 10.0
 """Seconds that a refusal is remembered: it spares the Hub a client's retries, and its author sees the next fix soon."""
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """An adapter that a job may use.
+
+    Attributes:
+        warnings: what the submitter should know.
+    """
+
+    adapter: ResolvedAdapter
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -29,59 +45,111 @@ class _Refusal:
     message: str
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What the Hub was asked. Who may use private repositories gets answers of their own, which no other one sees."""
+
+    reference: AdapterReference
+    allow_private: bool
+
+
 class AdapterResolver:
-    """Resolves every reference; remembers what the Hub answered. Thread-safe.
+    """Resolves every reference and judges what it finds; remembers what the Hub answered. Thread-safe.
 
     Local adapters are looked up each time: their folders notice changes by themselves, and a job must not be pinned to
-    the content that a file had minutes ago. A Hub that does not answer is asked again each time.
+    the content that a file had minutes ago. A Hub that does not answer is asked again each time. Verdicts are not
+    remembered: base models change.
     """
 
     def __init__(
-        self, folders: AdapterFolders, hub: AdapterHub, *, ttl_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        folders: AdapterFolders,
+        hub: AdapterHub,
+        judge: Judge,
+        *,
+        ttl_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Remember the Hub's answers for ``ttl_s`` seconds of ``clock``, refusals for at most ``REFUSAL_TTL_S``."""
         self._folders = folders
         self._hub = hub
-        self._answers: TLRUCache[AdapterReference, ResolvedAdapter | _Refusal, float] = TLRUCache(
+        self._judge = judge
+        self._answers: TLRUCache[_Question, FoundAdapter | _Refusal, float] = TLRUCache(
             MAX_REMEMBERED,
             lambda _, answer, now: now + (min(ttl_s, REFUSAL_TTL_S) if isinstance(answer, _Refusal) else ttl_s),
             clock,
         )
         self._lock = Lock()
 
-    def resolve(self, ref: str, *, field: str | None = None) -> ResolvedAdapter:
+    def resolve(self, ref: str, *, field: str | None = None, allow_private: bool = False) -> ResolvedAdapter:
         """Pin the adapter that ``ref`` names.
+
+        Raises:
+            InvalidRequest, HubUnavailable, BrokerUnavailable: as ``admit`` does.
+        """
+        return self.admit(ref, field=field, allow_private=allow_private).adapter
+
+    def admit(
+        self, ref: str, *, field: str | None = None, allow_private: bool = False, preferred: str | None = None
+    ) -> Admitted:
+        """Pin the adapter that ``ref`` names, for a job.
 
         Args:
             field: path of the field in the request that holds ``ref``; the errors carry it.
+            allow_private: whoever asks may use private and gated repositories.
+            preferred: the base model that the request asks for, which an adapter goes to where it fits.
 
         Raises:
             InvalidRequest: ``ref`` is no reference.
             AdapterNotFound: no adapter has this reference.
             AdapterNotUsable: the adapter cannot be used here; the message says why.
             HubUnavailable: the Hub does not answer.
+            BrokerUnavailable: Valkey does not answer.
         """
         try:
-            reference = AdapterReference.parse(ref)
-            return self._folders.resolve(reference) if reference.is_local else self._from_hub(reference)
+            found = self._look_up(ref, allow_private=allow_private)
+            passport = self._passport(found, preferred)
+            if passport.base_model is None or passport.verdict is Verdict.REJECTED:
+                raise AdapterNotUsable(f"{ref} cannot be used here. {passport.reason}")
+        except InvalidRequest as error:
+            raise type(error)(str(error), field=field) from error
+        return Admitted(found.resolved(passport.base_model), tuple(f"{ref}: {text}" for text in passport.warnings))
+
+    def inspect(self, ref: str, *, field: str | None = None, allow_private: bool = False) -> Passport:
+        """The passport of the adapter that ``ref`` names, whatever its verdict.
+
+        Raises:
+            InvalidRequest, HubUnavailable, BrokerUnavailable: as ``admit`` does, where there is no file to judge.
+        """
+        try:
+            return self._passport(self._look_up(ref, allow_private=allow_private))
         except InvalidRequest as error:
             raise type(error)(str(error), field=field) from error
 
-    def _from_hub(self, reference: AdapterReference) -> ResolvedAdapter:
+    def _passport(self, found: FoundAdapter, preferred: str | None = None) -> Passport:
+        shelf = self._folders if found.source is AdapterSource.FOLDER else self._hub
+        return self._judge.passport(found, shelf.read_header, preferred)
+
+    def _look_up(self, ref: str, *, allow_private: bool) -> FoundAdapter:
+        reference = AdapterReference.parse(ref)
+        return self._folders.look_up(reference) if reference.is_local else self._from_hub(reference, allow_private)
+
+    def _from_hub(self, reference: AdapterReference, allow_private: bool) -> FoundAdapter:
+        question = _Question(reference, allow_private)
         with self._lock:
-            answer = self._answers.get(reference)
+            answer = self._answers.get(question)
         if answer is None:
             # Not under the lock: a slow answer must not hold up the other requests.
-            answer = self._ask(reference)
+            answer = self._ask(question)
             with self._lock:
-                self._answers[reference] = answer
+                self._answers[question] = answer
         if isinstance(answer, _Refusal):
             raise answer.kind(answer.message)
         return answer
 
-    def _ask(self, reference: AdapterReference) -> ResolvedAdapter | _Refusal:
+    def _ask(self, question: _Question) -> FoundAdapter | _Refusal:
         try:
-            return self._hub.resolve(reference)
+            return self._hub.look_up(question.reference, allow_private=question.allow_private)
         except (AdapterNotFound, AdapterNotUsable) as error:
             return _Refusal(type(error), str(error))
 

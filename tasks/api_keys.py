@@ -45,6 +45,7 @@ class ApiKey(BaseModel):
     created_at: datetime
     revoked_at: datetime | None = None
     limits: KeyLimits
+    allow_private: bool = Field(False, description="may use private and gated adapters that the service's token reads")
     digest: str = Field(repr=False, description="SHA-256 of the secret")
 
 
@@ -63,11 +64,18 @@ class ApiKeys:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    def create(self, name: str, limits: KeyLimits) -> tuple[ApiKey, str]:
+    def create(self, name: str, limits: KeyLimits, *, allow_private: bool = False) -> tuple[ApiKey, str]:
         """A new key and its secret, which is kept nowhere."""
         key_id = secrets.token_hex(6)
         secret = f"{PREFIX}_{key_id}_{secrets.token_urlsafe(32)}"
-        key = ApiKey(id=key_id, name=name, created_at=datetime.now(UTC), limits=limits, digest=digest_of(secret))
+        key = ApiKey(
+            id=key_id,
+            name=name,
+            created_at=datetime.now(UTC),
+            limits=limits,
+            allow_private=allow_private,
+            digest=digest_of(secret),
+        )
         self._put(key)
         return key, secret
 
@@ -105,6 +113,16 @@ class ApiKeys:
         except ApiKeyNotFound:
             return None
         return key if hmac.compare_digest(key.digest, digest_of(secret)) and key.revoked_at is None else None
+
+    def allow_private(self, key_id: str | None) -> bool:
+        """Whether the key of this id may use private and gated adapters now; without a key nobody may."""
+        if key_id is None:
+            return False
+        try:
+            key = self.get(key_id)
+        except ApiKeyNotFound:
+            return False
+        return key.allow_private and key.revoked_at is None
 
     def are_needed(self) -> bool:
         """Whether there ever was a key."""

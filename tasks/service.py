@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from celery import Celery
 
 from storage import S3Config, S3Storage
+from tasks.adapter_facts import FactsCache
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.api_keys import ApiKeys
 from tasks.backfill_lane import BackfillLane
 from tasks.base_models import BaseModels, read_base_models
+from tasks.base_shapes import ShapeStore
 from tasks.batch_store import BatchStore
 from tasks.broker import Broker, connect
 from tasks.job_store import JobStore
+from tasks.judge import Judge
 from tasks.pace import Pace
 from tasks.quotas import Quotas
 from tasks.settings import Settings
@@ -33,6 +36,8 @@ class Service:
     base_models: BaseModels
     adapter_folders: AdapterFolders
     resolver: AdapterResolver
+    shapes: ShapeStore
+    judge: Judge
     store: JobStore
     backfill: BackfillLane
     batches: BatchStore
@@ -53,6 +58,8 @@ def build_service(settings: Settings, celery: Celery) -> Service:
     keys = ApiKeys(broker)
     base_models = read_base_models(settings.models_file)
     adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
+    shapes = ShapeStore(broker)
+    judge = Judge(base_models, shapes, FactsCache(broker), max_bytes=settings.adapter_max_bytes)
     store = JobStore(
         broker, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
     )
@@ -63,7 +70,9 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         broker=broker,
         base_models=base_models,
         adapter_folders=adapter_folders,
-        resolver=AdapterResolver(adapter_folders, AdapterHub(base_models), ttl_s=settings.resolution_ttl_s),
+        resolver=AdapterResolver(adapter_folders, AdapterHub(), judge, ttl_s=settings.resolution_ttl_s),
+        shapes=shapes,
+        judge=judge,
         store=store,
         backfill=BackfillLane(broker, store),
         batches=BatchStore(broker, retention_s=settings.retention_s),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from tasks.adapter_resolver import choose_base_model
+from tasks.adapter_resolver import Admitted, choose_base_model
 from tasks.base_models import Limits, ServedModel
 from tasks.errors import InvalidRequest
 from tasks.idempotency import idempotency_of
@@ -46,11 +46,12 @@ def submit(
     # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
     if idempotency is not None and (first := service.store.created_before(idempotency)):
         return first
+    admitted = admit_adapters(service, request, owner)
+    warnings = tuple(warning for one in admitted for warning in one.warnings)
+    terms = terms.model_copy(update={"warnings": (*terms.warnings, *warnings)})
     adapters = tuple(
-        ScaledAdapter(
-            adapter=service.resolver.resolve(adapter.ref, field=f"adapters.{index}.ref"), scale=scale_of(adapter)
-        )
-        for index, adapter in enumerate(request.adapters)
+        ScaledAdapter(adapter=one.adapter, scale=scale_of(wanted))
+        for one, wanted in zip(admitted, request.adapters, strict=True)
     )
     model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
     spec = complete(request, model, adapters, lot, service.settings.image_format)
@@ -62,6 +63,24 @@ def submit(
     else:
         service.quotas.give_back(terms.owner, job_id, spec)
     return job
+
+
+def admit_adapters(service: Service, request: JobRequest, owner: str | None) -> list[Admitted]:
+    """The adapters of a request, as far as the submitter may use them and they fit.
+
+    Raises:
+        InvalidRequest: one of them cannot be used; the error names its field.
+        ServiceUnavailable: Valkey or the Hub does not answer.
+    """
+    if not request.adapters:
+        return []
+    allow_private = service.keys.allow_private(owner)
+    return [
+        service.resolver.admit(
+            adapter.ref, field=f"adapters.{index}.ref", allow_private=allow_private, preferred=request.base_model
+        )
+        for index, adapter in enumerate(request.adapters)
+    ]
 
 
 def complete(

@@ -21,15 +21,23 @@ class Heartbeat:
     Args:
         note: says what the worker is at the moment; sent with each beat.
         period_s: seconds between two beats; a few must fit into a lease.
+        remind: called with each beat, for what must not be forgotten while the worker lives.
     """
 
     def __init__(
-        self, store: JobStore, registry: WorkerRegistry, note: Callable[[], WorkerNote], *, period_s: float
+        self,
+        store: JobStore,
+        registry: WorkerRegistry,
+        note: Callable[[], WorkerNote],
+        *,
+        period_s: float,
+        remind: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._registry = registry
         self._note = note
         self._period_s = period_s
+        self._remind = remind
         self._leases: set[Lease] = set()
         self._guard = threading.Lock()
         self._stopped = threading.Event()
@@ -60,6 +68,7 @@ class Heartbeat:
     def beat(self) -> None:
         """One sign of life. A lost lease is let go: its job notices at its own next step."""
         self._registry.note(self._note())
+        self._remind()
         with self._guard:
             leases = tuple(self._leases)
         for lease in leases:

@@ -17,6 +17,7 @@ from workers.adapter_cache import AdapterCache
 from workers.cancellations import Cancellations
 from workers.disk_cache import DiskCache
 from workers.heartbeat import Heartbeat
+from workers.module_shapes import shapes_of
 from workers.prepare import load_adapter
 from workers.runner import JobRunner
 from workers.warm_pipeline import WarmPipeline
@@ -31,9 +32,12 @@ def warm_up(
 
     Raises:
         ConfigurationError: as ``load`` does.
+        BrokerUnavailable: Valkey does not answer.
     """
     pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
     warm = WarmPipeline(load, pristine_device=pristine_device, check_every=service.settings.check_every_swaps)
+    shapes = shapes_of(model, warm.shell)
+    service.shapes.publish(model.slug, shapes)
     disk = DiskCache(Path(HF_HUB_CACHE), service.settings.adapter_disk_bytes)
     load_one = partial(load_adapter, service.adapter_folders, disk, warm, service.settings.adapter_max_bytes)
     adapters = AdapterCache(load_one, max_bytes=service.settings.adapter_memory_bytes)
@@ -48,5 +52,11 @@ def warm_up(
             merged=tuple(MergedAdapter(ref=item.adapter.ref, scale=item.scale) for item in warm.merged),
         )
 
-    heartbeat = Heartbeat(service.store, service.workers, note, period_s=service.settings.lease_s / BEATS_PER_LEASE)
+    heartbeat = Heartbeat(
+        service.store,
+        service.workers,
+        note,
+        period_s=service.settings.lease_s / BEATS_PER_LEASE,
+        remind=partial(service.shapes.keep, model.slug, shapes),
+    )
     return JobRunner(service, warm, adapters, heartbeat, Cancellations(service.broker), model.slug, worker)

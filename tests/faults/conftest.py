@@ -17,6 +17,7 @@ from stack.ports import Ports
 from stack.seaweedfs import s3_url, seaweedfs_part
 from stack.services import api_part, api_url, light_worker_part
 from stack.valkey import valkey_part, valkey_url
+from tasks.adapter_facts import FactsCache
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.celery import Application
@@ -27,6 +28,7 @@ from tasks.settings import PREFIX, Settings
 from tasks.submission import submit as submit_job
 from tasks.uploads import UPLOADS
 from tests.support.hub import HubServer
+from tests.support.unjudged import Unjudged
 from tests.support.up import ROOT
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Nursery, WorkerProcess
@@ -82,11 +84,12 @@ def environment(values: Mapping[str, Any], folder: Path, hub: HubServer) -> Mapp
 
 @pytest.fixture(scope="session")
 def service(values: Mapping[str, Any], hub: HubServer) -> Service:
-    """The service as this process sees it, with the Hub of these tests."""
+    """The service as this process sees it, with the Hub of these tests; bad adapters get as far as the workers."""
     given = {**values, "adapter_folders": str(values["adapter_folders"])}
     service = Application(Settings.model_validate(given)).service
-    adapter_hub = AdapterHub(service.base_models, api=HfApi(endpoint=hub.url, token=False))
-    return replace(service, resolver=AdapterResolver(service.adapter_folders, adapter_hub, ttl_s=0))
+    adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=False))
+    judge = Unjudged(service.base_models, service.shapes, FactsCache(service.broker), max_bytes=ADAPTER_MAX_BYTES)
+    return replace(service, resolver=AdapterResolver(service.adapter_folders, adapter_hub, judge, ttl_s=0))
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tasks.adapter_hub import AdapterHub
 from tasks.adapter_reference import AdapterReference
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed, AdapterNotFound, AdapterNotUsable, HubUnavailable
+from tasks.found_adapter import FoundAdapter
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.safetensors_files import lora_bytes
@@ -34,9 +36,15 @@ def hub() -> Iterator[HubServer]:
         yield server
 
 
-def resolve(hub: HubServer, ref: str, *, token: str | bool = False, timeout_s: float = 5.0) -> ResolvedAdapter:
+def look_up(
+    hub: HubServer, ref: str, *, token: str | bool = False, timeout_s: float = 5.0, allow_private: bool = False
+) -> FoundAdapter:
     api = HfApi(endpoint=hub.url, token=token)
-    return AdapterHub(DEMO_AND_SDXL, api=api, timeout_s=timeout_s).resolve(AdapterReference.parse(ref))
+    return AdapterHub(api=api, timeout_s=timeout_s).look_up(AdapterReference.parse(ref), allow_private=allow_private)
+
+
+def resolve(hub: HubServer, ref: str) -> ResolvedAdapter:
+    return look_up(hub, ref).resolved("demo")
 
 
 @pytest.fixture
@@ -48,19 +56,21 @@ def fetch_from(hub: HubServer, adapter: ResolvedAdapter, cache: Path) -> Path:
     return fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), api=HfApi(endpoint=hub.url, token=False), cache_dir=cache)
 
 
-class TestResolving:
-    def test_a_reference_is_pinned_to_a_commit_a_file_and_a_served_base_model(self, hub: HubServer) -> None:
+class TestLookingUp:
+    def test_a_reference_is_pinned_to_a_commit_and_a_file(self, hub: HubServer) -> None:
         commit = hub.add_repository("ada/pixel", {WEIGHTS: LORA, "README.md": b""}, base_model=DEMO)
 
-        resolved = resolve(hub, "ada/pixel")
+        found = look_up(hub, "ada/pixel")
 
-        assert resolved == ResolvedAdapter(
+        assert found == FoundAdapter(
             ref="ada/pixel",
             source=AdapterSource.HUB,
             repository="ada/pixel",
             commit=commit,
             weight_name=WEIGHTS,
-            base_model="demo",
+            sha256=hashlib.sha256(LORA).hexdigest(),
+            size_bytes=len(LORA),
+            base_names=(DEMO,),
         )
 
     def test_a_revision_is_a_branch_or_a_commit(self, hub: HubServer) -> None:
@@ -68,23 +78,24 @@ class TestResolving:
         hub.push("ada/pixel", {WEIGHTS: OTHER_LORA})
         draft = hub.push("ada/pixel", {WEIGHTS: OTHER_LORA}, branch="refs/pr/1")
 
-        assert resolve(hub, f"ada/pixel@{first}").commit == first
-        assert resolve(hub, "ada/pixel@refs/pr/1").commit == draft
+        assert look_up(hub, f"ada/pixel@{first}").commit == first
+        assert look_up(hub, "ada/pixel@refs/pr/1").commit == draft
 
     @pytest.mark.parametrize(
-        ("base_model", "tags"),
+        ("base_model", "tags", "expected"),
         [
-            ("Stokehold/Demo", ["lora"]),
-            (["somebody/mix", DEMO], ["lora"]),
-            (None, ["lora", f"base_model:adapter:{DEMO}"]),
+            ("Stokehold/Demo", ["lora"], ("Stokehold/Demo",)),
+            (["somebody/mix", DEMO], ["lora"], ("somebody/mix", DEMO)),
+            (None, ["lora", f"base_model:adapter:{DEMO}"], (DEMO,)),
+            (None, ["lora"], ()),
         ],
     )
     def test_the_base_model_is_named_by_the_card_once_or_in_a_list_or_by_a_tag(
-        self, hub: HubServer, base_model: str | list[str] | None, tags: list[str]
+        self, hub: HubServer, base_model: str | list[str] | None, tags: list[str], expected: tuple[str, ...]
     ) -> None:
         hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=base_model, tags=tags)
 
-        assert resolve(hub, "ada/pixel").base_model == "demo"
+        assert look_up(hub, "ada/pixel").base_names == expected
 
     @pytest.mark.parametrize(
         ("files", "ref", "expected"),
@@ -99,7 +110,7 @@ class TestResolving:
     ) -> None:
         hub.add_repository("ada/pixel", dict.fromkeys(files, LORA), base_model=DEMO)
 
-        assert resolve(hub, ref).weight_name == expected
+        assert look_up(hub, ref).weight_name == expected
 
     @pytest.mark.parametrize(
         ("files", "ref", "error", "message"),
@@ -116,31 +127,18 @@ class TestResolving:
         hub.add_repository("ada/pixel", dict.fromkeys(files, LORA), base_model=DEMO)
 
         with pytest.raises(error, match=message):
-            resolve(hub, ref)
+            look_up(hub, ref)
 
-    def test_a_repository_that_is_no_lora_is_refused(self, hub: HubServer) -> None:
+    def test_the_tag_tells_what_the_author_calls_it(self, hub: HubServer) -> None:
         hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO, tags=["diffusers"])
 
-        with pytest.raises(AdapterNotUsable, match="is no LoRA"):
-            resolve(hub, "ada/pixel")
-
-    def test_a_card_without_a_base_model_is_refused(self, hub: HubServer) -> None:
-        hub.add_repository("ada/pixel", {WEIGHTS: LORA})
-
-        with pytest.raises(AdapterNotUsable, match="names no base_model"):
-            resolve(hub, "ada/pixel")
-
-    def test_a_base_model_that_is_not_served_is_refused_with_those_that_are(self, hub: HubServer) -> None:
-        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model="black-forest-labs/FLUX.1-dev")
-
-        with pytest.raises(AdapterNotUsable, match=r"made for black-forest-labs/FLUX.1-dev.* these are: demo, sdxl"):
-            resolve(hub, "ada/pixel")
+        assert not look_up(hub, "ada/pixel").is_tagged
 
     def test_a_gated_repository_is_refused_even_if_the_token_of_the_service_opens_it(self, hub: HubServer) -> None:
         hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO, gated="manual")
 
         with pytest.raises(AdapterNotUsable, match="ada/pixel is gated"):
-            resolve(hub, "ada/pixel", token=hub.TOKEN)
+            look_up(hub, "ada/pixel", token=hub.TOKEN)
 
     @pytest.mark.parametrize("with_token", [False, True])
     def test_a_private_repository_looks_like_one_that_does_not_exist(self, hub: HubServer, with_token: bool) -> None:
@@ -148,23 +146,37 @@ class TestResolving:
         token = hub.TOKEN if with_token else False
 
         with pytest.raises(AdapterNotFound) as private:
-            resolve(hub, "ada/secret", token=token)
+            look_up(hub, "ada/secret", token=token)
         with pytest.raises(AdapterNotFound) as missing:
-            resolve(hub, "ada/missing", token=token)
+            look_up(hub, "ada/missing", token=token)
 
         assert str(private.value) == str(missing.value).replace("missing", "secret")
+
+    @pytest.mark.parametrize("ref", ["ada/secret@v9", "ada/secret:no.safetensors"])
+    def test_nor_does_a_part_of_it_that_is_missing_betray_it(self, hub: HubServer, ref: str) -> None:
+        hub.add_repository("ada/secret", {WEIGHTS: LORA}, base_model=DEMO, private=True)
+
+        with pytest.raises(AdapterNotFound, match="The Hub has no public repository ada/secret"):
+            look_up(hub, ref, token=hub.TOKEN)
+
+    def test_who_is_allowed_to_sees_a_private_repository_that_the_token_opens(self, hub: HubServer) -> None:
+        commit = hub.add_repository("ada/secret", {WEIGHTS: LORA}, base_model=DEMO, private=True)
+
+        assert look_up(hub, "ada/secret", token=hub.TOKEN, allow_private=True).commit == commit
+        with pytest.raises(AdapterNotFound, match="no public repository"):
+            look_up(hub, "ada/secret", allow_private=True)
 
     def test_a_revision_that_does_not_exist_is_not_found(self, hub: HubServer) -> None:
         hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO)
 
         with pytest.raises(AdapterNotFound, match="no revision 'v9'"):
-            resolve(hub, "ada/pixel@v9")
+            look_up(hub, "ada/pixel@v9")
 
     def test_a_token_that_the_hub_refuses_is_the_operators_affair(self, hub: HubServer) -> None:
         hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=DEMO)
 
         with pytest.raises(HubUnavailable, match="should renew HF_TOKEN"):
-            resolve(hub, "ada/pixel", token="hf_expired")
+            look_up(hub, "ada/pixel", token="hf_expired")
 
     @pytest.mark.parametrize(
         ("status", "error"),
@@ -181,7 +193,7 @@ class TestResolving:
         hub.fail(status)
 
         with pytest.raises(error):
-            resolve(hub, "ada/pixel")
+            look_up(hub, "ada/pixel")
 
         assert hub.count("GET", "/api/models/ada/pixel") == 1
 
@@ -189,18 +201,18 @@ class TestResolving:
         hub.fail(200)
 
         with pytest.raises(HubUnavailable, match="should check HF_ENDPOINT"):
-            resolve(hub, "ada/pixel")
+            look_up(hub, "ada/pixel")
 
     def test_a_hub_that_is_down_is_unavailable(self) -> None:
         with HubServer() as hub:
             pass
 
         with pytest.raises(HubUnavailable, match="Try again later"):
-            resolve(hub, "ada/pixel")
+            look_up(hub, "ada/pixel")
 
     def test_a_hub_that_accepts_and_says_nothing_is_given_up_on(self, hub: HubServer) -> None:
         with hub.silent(), pytest.raises(HubUnavailable, match="timed out"):
-            resolve(hub, "ada/pixel", timeout_s=0.2)
+            look_up(hub, "ada/pixel", timeout_s=0.2)
 
 
 class TestFetching:
@@ -302,7 +314,7 @@ from tasks.adapter_reference import AdapterReference
 from tests.support.base_models import DEMO_AND_SDXL
 from workers.adapter_files import fetch
 
-adapter = AdapterHub(DEMO_AND_SDXL).resolve(AdapterReference.parse("ada/pixel"))
+adapter = AdapterHub().look_up(AdapterReference.parse("ada/pixel")).resolved("demo")
 print(fetch(adapter, AdapterFolders((), DEMO_AND_SDXL)))
 """
 

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
+from tasks.adapter_facts import FactsCache
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import REFUSAL_TTL_S, AdapterResolver
+from tasks.base_shapes import ShapeStore
+from tasks.broker import Broker
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, InvalidRequest
+from tasks.judge import Judge
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.safetensors_files import lora_bytes, write_lora
@@ -45,10 +49,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def resolver(hub: HubServer, clock: Clock, tmp_path: Path) -> AdapterResolver:
-    api = HfApi(endpoint=hub.url, token=False)
+def resolver(hub: HubServer, broker: Broker, clock: Clock, tmp_path: Path) -> AdapterResolver:
+    hub_reader = AdapterHub(api=HfApi(endpoint=hub.url, token=False))
     folders = AdapterFolders([tmp_path], DEMO_AND_SDXL)
-    return AdapterResolver(folders, AdapterHub(DEMO_AND_SDXL, api=api), ttl_s=TTL_S, clock=clock)
+    judge = Judge(DEMO_AND_SDXL, ShapeStore(broker), FactsCache(broker), max_bytes=10**6)
+    return AdapterResolver(folders, hub_reader, judge, ttl_s=TTL_S, clock=clock)
 
 
 def test_the_hub_is_asked_once_within_the_time_to_live_and_again_after_it(
@@ -59,11 +64,11 @@ def test_the_hub_is_asked_once_within_the_time_to_live_and_again_after_it(
 
     clock.now = TTL_S - 1
     assert resolver.resolve("ada/pixel") == first
-    assert len(hub.requests) == 1
+    assert hub.count("GET", "/api/models/") == 1
 
     clock.now = TTL_S
     assert resolver.resolve("ada/pixel").commit == moved
-    assert len(hub.requests) == 2
+    assert hub.count("GET", "/api/models/") == 2
 
 
 def test_a_refusal_is_remembered_for_a_much_shorter_time(

@@ -49,7 +49,7 @@ def disk(tmp_path: Path, clock: Clock) -> DiskCache:
 
 def use(hub: HubServer, disk: DiskCache, name: str) -> None:
     api = HfApi(endpoint=hub.url, token=False)
-    adapter = AdapterHub(DEMO_AND_SDXL, api=api).resolve(AdapterReference.parse(name))
+    adapter = AdapterHub(api=api).look_up(AdapterReference.parse(name)).resolved("demo")
     path = fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), api=api, cache_dir=disk.folder)
     disk.note_use(name, path)
     disk.make_room()

@@ -29,14 +29,16 @@ def keys(valkey_url: str, *arguments: str) -> str:
 
 
 def test_a_key_is_made_listed_and_revoked(broker: Broker, valkey_url: str) -> None:
-    secret = keys(valkey_url, "create", "ada", "--queued-jobs", "7").strip()
+    secret = keys(valkey_url, "create", "ada", "--queued-jobs", "7", "--allow-private").strip()
     made = ApiKeys(broker).find(secret)
     assert made is not None
     listed = keys(valkey_url, "list")
     keys(valkey_url, "revoke", made.id)
 
     assert (made.name, made.limits.queued_jobs, made.limits.requests_per_minute) == ("ada", 7, 600)
+    assert made.allow_private
     assert made.id in listed
+    assert "private adapters" in listed
     assert secret not in listed
     assert ApiKeys(broker).find(secret) is None
 

@@ -65,12 +65,12 @@ def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> S
 
 def test_no_line_holds_a_prompt_a_token_or_a_presigned_url(service: Service, collector: Collector) -> None:
     client = create_app(service).test_client()
-    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
     headers = {"Authorization": "Bearer token-of-a-client"}
     request = {"prompt": LONG_PROMPT, "negative_prompt": MARK, "steps": 1, "adapters": [{"ref": "pixel"}]}
 
     drawn = client.post("/v1/jobs", json={**request, "adapters": []}, headers=headers).get_json()["id"]
-    failed = client.post("/v1/jobs", json=request, headers=headers).get_json()["id"]
+    failed = client.post("/v1/jobs", json=request, headers=headers).get_json()["id"]  # before its base model is known
+    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
     runner(drawn)
     runner(failed)
     record = client.get(f"/v1/jobs/{drawn}", headers=headers).get_json()

@@ -23,6 +23,7 @@ class Request(NamedTuple):
 
     method: str
     path: str
+    byte_range: str = ""
 
 
 class HubServer:
@@ -137,13 +138,14 @@ class HubServer:
         return body
 
     def _answer(self, path: str, headers: Mapping[str, str]) -> Answer:
+        path, _, query = path.partition("?")
         match = MODEL_INFO.fullmatch(path) or DOWNLOAD.fullmatch(path)
         if match is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "Not found")
         repository = self._find(match["repository"], headers.get("authorization"))
         sha = repository.find(unquote(match["revision"] or "main"))
         if match.re is MODEL_INFO:
-            return repository.model_info(sha)
+            return repository.model_info(sha, with_files="blobs=true" in query)
         return repository.download(sha, unquote(match["path"]), headers.get("range", ""))
 
     def _find(self, name: str, authorization: str | None) -> Repository:
@@ -175,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     @property
     def _request(self) -> Request:
-        return Request(self.command, self.path)
+        return Request(self.command, self.path, self.headers.get("Range", ""))
 
     def _answer(self) -> Answer:
         return self._hub.answer(self._request, {name.lower(): value for name, value in self.headers.items()})

@@ -63,7 +63,7 @@ class Repository:
             raise Refusal(HTTPStatus.NOT_FOUND, f"Invalid rev id: {revision}", code="RevisionNotFound")
         return sha
 
-    def model_info(self, sha: str) -> Answer:
+    def model_info(self, sha: str, *, with_files: bool = False) -> Answer:
         """What ``GET /api/models/...`` answers; a gated repository is described to everybody."""
         info = {
             "id": self.name,
@@ -72,21 +72,30 @@ class Repository:
             "gated": self.gated,
             "tags": list(self.tags),
             "cardData": {} if self.base_model is None else {"base_model": self.base_model},
-            "siblings": [{"rfilename": path} for path in self.commits[sha]],
+            "siblings": [
+                {"rfilename": path, **(file_facts(content) if with_files else {})}
+                for path, content in self.commits[sha].items()
+            ],
         }
         return Answer(HTTPStatus.OK, json.dumps(info).encode(), {"Content-Type": "application/json"})
 
     def download(self, sha: str, path: str, byte_range: str) -> Answer:
-        """What ``HEAD`` and ``GET /.../resolve/...`` answer: the file, or its rest from where ``byte_range`` begins."""
+        """What ``HEAD`` and ``GET /.../resolve/...`` answer: the file, or the part of it that ``byte_range`` names."""
         if self.gated:
             raise Refusal(HTTPStatus.UNAUTHORIZED, f"Access to model {self.name} is restricted.", code="GatedRepo")
         content = self.commits[sha].get(path)
         if content is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "Entry not found", code="EntryNotFound", commit=sha)
         headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
-        begin = re.fullmatch(r"bytes=(\d+)-", byte_range)
-        if begin is None:
+        part = re.fullmatch(r"bytes=(\d+)-(\d*)", byte_range)
+        if part is None:
             return Answer(HTTPStatus.OK, content, headers)
-        first = int(begin[1])
-        headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-        return Answer(HTTPStatus.PARTIAL_CONTENT, content[first:], headers)
+        first, last = int(part[1]), min(int(part[2] or len(content)), len(content) - 1)
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+        return Answer(HTTPStatus.PARTIAL_CONTENT, content[first : last + 1], headers)
+
+
+def file_facts(content: bytes) -> dict[str, object]:
+    """What the Hub says of a file, if it is asked; here every one is kept as a large one."""
+    lfs = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+    return {"blobId": hashlib.sha1(content).hexdigest(), "size": len(content), "lfs": lfs}

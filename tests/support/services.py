@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from huggingface_hub import HfApi
+
+from tasks.adapter_facts import FactsCache
+from tasks.adapter_hub import AdapterHub
+from tasks.adapter_resolver import AdapterResolver
+from tasks.base_shapes import ShapeStore
 from tasks.celery import Application
+from tasks.judge import Judge
 from tasks.service import Service
 from tasks.settings import Settings
+from tests.support.hub import HubServer
 from tests.support.safetensors_files import write_lora
 
 MODELS_TOML = """
@@ -24,6 +33,8 @@ defaults = { width = 1024, height = 1024, steps = 25, guidance_scale = 5.0 }
 limits = { min_side = 512, max_side = 2048, multiple_of = 8 }
 """
 
+MAX_BYTES = 10**7
+"""The largest adapter of a service with a Hub of its own."""
 NOBODY = "127.0.0.1:1"
 """An address at which nobody listens."""
 
@@ -40,3 +51,10 @@ def make_service(folder: Path, *, broker_url: str = f"redis://{NOBODY}/0", **set
     s3 = {"s3_endpoint": f"http://{NOBODY}", "s3_access_key": "key", "s3_secret_key": "secret"}
     values = {"broker_url": broker_url, "models_file": models_file, "adapter_folders": (loras,), **s3, **settings}
     return Application(Settings.model_validate(values)).service
+
+
+def with_hub(service: Service, hub: HubServer, *, ttl_s: float = 300) -> Service:
+    """The service as another process of it would be, which remembers nothing; its token opens private repositories."""
+    judge = Judge(service.base_models, ShapeStore(service.broker), FactsCache(service.broker), max_bytes=MAX_BYTES)
+    adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=hub.TOKEN))
+    return replace(service, resolver=AdapterResolver(service.adapter_folders, adapter_hub, judge, ttl_s=ttl_s))

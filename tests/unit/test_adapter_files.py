@@ -27,13 +27,13 @@ def folders(pixel: Path) -> AdapterFolders:
 
 
 def test_the_file_is_used_where_it_lies(folders: AdapterFolders, pixel: Path) -> None:
-    resolved = folders.resolve(AdapterReference("pixel"))
+    resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
 
     assert fetch(resolved, folders) == pixel
 
 
 def test_a_file_that_has_changed_since_fails_the_job(folders: AdapterFolders, pixel: Path) -> None:
-    resolved = folders.resolve(AdapterReference("pixel"))
+    resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
     write_lora(pixel.parent, "pixel", rank=8)
 
     with pytest.raises(AdapterFetchFailed, match=r"has changed since the job was submitted. Submit the job again"):
@@ -41,14 +41,14 @@ def test_a_file_that_has_changed_since_fails_the_job(folders: AdapterFolders, pi
 
 
 def test_a_file_that_was_only_touched_is_still_the_same(folders: AdapterFolders, pixel: Path) -> None:
-    resolved = folders.resolve(AdapterReference("pixel"))
+    resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
     pixel.touch()
 
     assert fetch(resolved, folders) == pixel
 
 
 def test_a_file_that_was_removed_since_fails_the_job(folders: AdapterFolders, pixel: Path) -> None:
-    resolved = folders.resolve(AdapterReference("pixel"))
+    resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
     pixel.unlink()
 
     with pytest.raises(AdapterFetchFailed, match="'pixel' is not in this worker's folders"):

@@ -103,7 +103,7 @@ def test_an_adapter_without_low_rank_factors_has_no_rank(tmp_path: Path) -> None
 def test_a_name_is_resolved_to_the_content_of_its_file(tmp_path: Path) -> None:
     path = write_lora(tmp_path, "pixel", sidecar=FOR_DEMO)
 
-    resolved = folders(tmp_path).resolve(AdapterReference("pixel"))
+    resolved = folders(tmp_path).look_up(AdapterReference("pixel")).resolved("demo")
 
     assert resolved == ResolvedAdapter(
         ref="pixel",
@@ -123,18 +123,18 @@ def test_adapters_that_come_change_and_go_are_noticed_without_a_restart(tmp_path
     assert names(catalogue) == []
 
     path = write_lora(tmp_path, "pixel", sidecar=FOR_DEMO)
-    before = catalogue.resolve(AdapterReference("pixel"))
+    before = catalogue.look_up(AdapterReference("pixel"))
     assert names(catalogue) == ["pixel"]
 
     write_lora(tmp_path, "pixel", sidecar='base_model = "sdxl"', rank=8)
-    after = catalogue.resolve(AdapterReference("pixel"))
-    assert (before.base_model, after.base_model) == ("demo", "sdxl")
+    after = catalogue.look_up(AdapterReference("pixel"))
+    assert (before.base_names, after.base_names) == (("stokehold/demo",), ("sdxl",))
     assert before.commit != after.commit
 
     path.unlink()
     assert names(catalogue) == []
     with pytest.raises(AdapterNotFound):
-        catalogue.resolve(AdapterReference("pixel"))
+        catalogue.look_up(AdapterReference("pixel"))
 
 
 def test_of_two_adapters_with_one_name_the_earlier_folder_s_counts(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_of_two_adapters_with_one_name_the_earlier_folder_s_counts(tmp_path: Pat
     catalogue = folders(first, second)
 
     assert [adapter.rank for adapter in catalogue.adapters()] == [4]
-    assert catalogue.resolve(AdapterReference("pixel")).commit == catalogue.adapters()[0].sha256
+    assert catalogue.look_up(AdapterReference("pixel")).commit == catalogue.adapters()[0].sha256
 
 
 def test_a_bad_file_in_an_earlier_folder_does_not_silently_give_way_to_a_later_one(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_bad_file_in_an_earlier_folder_does_not_silently_give_way_to_a_later_o
 
     assert names(catalogue) == []
     with pytest.raises(AdapterNotUsable):
-        catalogue.resolve(AdapterReference("pixel"))
+        catalogue.look_up(AdapterReference("pixel"))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_who_asks_for_a_bad_file_by_name_is_told_why_it_cannot_be_used(tmp_path:
     (tmp_path / "bad.safetensors").write_bytes(b"not a header")
 
     with pytest.raises(AdapterNotUsable, match=r"bad\.safetensors is no whole safetensors file") as refused:
-        folders(tmp_path).resolve(AdapterReference("bad"))
+        folders(tmp_path).look_up(AdapterReference("bad"))
 
     assert str(tmp_path) not in str(refused.value)
 
@@ -217,7 +217,7 @@ def test_a_file_that_was_still_being_copied_is_usable_once_it_is_whole(tmp_path:
 
 def test_an_unknown_name_is_told_where_the_names_are(tmp_path: Path) -> None:
     with pytest.raises(AdapterNotFound, match="GET /v1/adapters"):
-        folders(tmp_path).resolve(AdapterReference("nothing"))
+        folders(tmp_path).look_up(AdapterReference("nothing"))
 
 
 def test_a_folder_that_does_not_exist_is_an_error_at_start(tmp_path: Path) -> None:

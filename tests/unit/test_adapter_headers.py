@@ -13,11 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.adapter_description import read_header
+from tasks.adapter_layers import layers_of
+from tasks.base_shapes import BaseShapes
 from tasks.errors import AdapterLoadFailed, AdapterNotUsable
+from tasks.fit import Verdict, fit
+from tasks.safetensors_header import read_header
+from tests.support.base_models import served_model
 from tests.support.pipelines import build
 from workers.adapter_parser import parse_adapter
 from workers.loader_shell import LoaderShell
+from workers.module_shapes import shapes_of
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -86,6 +91,11 @@ def shell() -> LoaderShell:
     return LoaderShell(build("sd15"))
 
 
+@pytest.fixture(scope="module")
+def shapes(shell: LoaderShell) -> BaseShapes:
+    return shapes_of(served_model("sd15", "some/model"), shell)
+
+
 def on_disk(content: bytes, use: Callable[[Path], object]) -> None:
     """Give ``use`` a file with this content."""
     with tempfile.TemporaryDirectory() as folder:
@@ -112,3 +122,19 @@ def test_an_adapter_is_parsed_or_refused(shell: LoaderShell, content: bytes) -> 
             parse_adapter(shell, path, "noise")
 
     on_disk(content, parse)
+
+
+@BOUNDED
+@given(content=FILES)
+def test_no_adapter_is_rejected_unseen_that_a_worker_would_take(
+    shell: LoaderShell, shapes: BaseShapes, content: bytes
+) -> None:
+    def judge(path: Path) -> None:
+        with suppress(AdapterNotUsable):
+            layers = layers_of(read_header(path).shapes)
+            if not layers.has_factors or fit(layers, shapes).verdict is Verdict.REJECTED:
+                with suppress(AdapterLoadFailed):
+                    # What diffusers' own loader makes of it is not known before it is merged.
+                    assert parse_adapter(shell, path, "noise").beyond
+
+    on_disk(content, judge)

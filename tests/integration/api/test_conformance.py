@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,8 +19,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from api import create_app
 from tasks.job import AdapterReceipt, BaseReceipt, Failure, Job, Progress, Result, StoredImage, SwapWay, Timings
 from tasks.service import Service
+from tests.support.hub import HubServer
+from tests.support.services import with_hub
 
 CHECKS = [
     not_a_server_error,
@@ -36,6 +39,13 @@ CHECKS = [
 def lines(_: object, value: object) -> bytes:
     """Whatever schemathesis thinks of, as the body of a batch."""
     return value if isinstance(value, bytes) else str(value).encode()
+
+
+@pytest.fixture
+def app(service: Service) -> Iterator[OpenAPI]:
+    """The application with a Hub that is there, since whatever is asked must not depend on another one."""
+    with HubServer() as hub:
+        yield create_app(with_hub(service, hub))
 
 
 @pytest.fixture
@@ -61,6 +71,8 @@ REQUESTS = [
     ("POST", "/v1/batches/{batch_id}/cancel", GenerationMode.POSITIVE),
     ("POST", "/v1/batches/{batch_id}/retry", GenerationMode.POSITIVE),
     ("GET", "/v1/batches/{batch_id}/results", GenerationMode.POSITIVE),
+    ("POST", "/v1/adapters/inspect", GenerationMode.POSITIVE),
+    ("POST", "/v1/adapters/inspect", GenerationMode.NEGATIVE),
     ("GET", "/healthz", GenerationMode.POSITIVE),
     ("GET", "/readyz", GenerationMode.POSITIVE),
 ]
@@ -84,6 +96,12 @@ def test_every_answer_is_as_the_document_says(
         case.call_and_validate(checks=CHECKS)
 
     conforms()
+
+
+def test_a_passport_is_as_the_document_says(document: schemathesis.BaseSchema) -> None:
+    case = document["/v1/adapters/inspect"]["POST"].Case(body={"ref": "pixel"}, media_type="application/json")
+
+    assert case.call_and_validate(checks=CHECKS).status_code == 200
 
 
 def run(service: Service, job: Job) -> None:

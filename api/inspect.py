@@ -1,0 +1,55 @@
+"""``/v1/adapters/inspect``: an adapter's passport, before any job."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.answers import answer
+from api.authentication import may_use_private
+from api.bodies import require_json_object
+from api.context import current_service
+from api.problems import documented
+from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
+from tasks.passport import Passport
+
+blueprint = APIBlueprint("inspect", __name__, url_prefix="/v1/adapters/inspect", abp_tags=[Tag(name="adapters")])
+blueprint.before_request(require_json_object)
+
+
+class InspectionRequest(BaseModel):
+    """Which adapter to judge."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ref: str = Field(
+        min_length=1,
+        max_length=MAX_REFERENCE_CHARACTERS,
+        description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the local catalogue",
+        examples=["pixel"],
+    )
+
+
+@blueprint.post(
+    "",
+    operation_id="inspect_adapter",
+    description="Only the header of its file is read. The answer is 200 whatever the verdict; a reference to nothing, "
+    "or to nothing that can be read, is a 422.",
+    responses={
+        HTTPStatus.OK: Passport,
+        **documented(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def inspect_adapter(body: InspectionRequest) -> Response:
+    """Say whether an adapter will work."""
+    return answer(current_service().resolver.inspect(body.ref, field="ref", allow_private=may_use_private()))

@@ -1,0 +1,143 @@
+"""What the file of an adapter says of itself, remembered for as long as it cannot change.
+
+stokehold:header:<digest>   string  names and shapes of a file's tensors, compressed; expires
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+from typing import cast
+
+from cachetools import LRUCache
+from pydantic import BaseModel, ConfigDict
+
+from tasks.adapter_description import BASE_MODEL_KEYS, TRIGGER_WORDS_KEY, trigger_words
+from tasks.adapter_layers import AdapterLayers, bounded, layers_of
+from tasks.adapters import AdapterSource
+from tasks.broker import Broker
+from tasks.found_adapter import FoundAdapter
+from tasks.safetensors_header import SafetensorsHeader, Shape
+
+KEEP_S = 86_400
+MAX_SHARED_CHARACTERS = 500_000
+"""Of one file's facts, compressed. A header of some thousand tensors takes a twentieth of that."""
+MAX_REMEMBERED = 64
+
+KOHYA_ALPHA_KEY = "ss_network_alpha"
+DIFFUSERS_CONFIG_KEY = "lora_adapter_metadata"
+KEPT_KEYS = (*BASE_MODEL_KEYS, TRIGGER_WORDS_KEY, KOHYA_ALPHA_KEY, DIFFUSERS_CONFIG_KEY)
+MAX_VALUE_CHARACTERS = 100_000
+MAX_TRIGGER_WORDS = 20
+MAX_ALPHAS = 20
+
+
+class StoredFacts(BaseModel):
+    """A header without what nobody asks for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    shapes: dict[str, Shape]
+    metadata: dict[str, str]
+
+
+@dataclass(frozen=True)
+class AdapterFacts:
+    """What a file says of itself."""
+
+    layers: AdapterLayers
+    metadata: Mapping[str, str]
+
+    @property
+    def trigger_words(self) -> tuple[str, ...]:
+        return bounded(trigger_words(self.metadata), MAX_TRIGGER_WORDS)
+
+    @cached_property
+    def alphas(self) -> tuple[float, ...]:
+        """The alphas that its metadata names; those that stand in tensors are not read."""
+        return tuple(sorted(alphas_of(self.metadata)))[:MAX_ALPHAS]
+
+
+class FactsCache:
+    """Reads a file's header once for each version of it, for every process of the service. Thread-safe."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._remembered: LRUCache[str, AdapterFacts] = LRUCache(MAX_REMEMBERED)
+        self._lock = Lock()
+
+    def of(self, found: FoundAdapter, read: Callable[[FoundAdapter], SafetensorsHeader]) -> AdapterFacts:
+        """What the file says; ``read`` is asked where nobody remembers.
+
+        Raises:
+            BrokerUnavailable: Valkey does not answer.
+            Exception: as ``read`` does.
+        """
+        key = _key(found)
+        with self._lock:
+            known = self._remembered.get(key)
+        if known is not None:
+            return known
+        # A local file is read faster than it is asked for.
+        stored = None if found.source is AdapterSource.FOLDER else self._shared(key)
+        if stored is None:
+            stored = stored_facts(read(found))
+            if found.source is not AdapterSource.FOLDER:
+                self._share(key, stored)
+        facts = AdapterFacts(layers_of(stored.shapes), stored.metadata)
+        with self._lock:
+            self._remembered[key] = facts
+        return facts
+
+    def _shared(self, key: str) -> StoredFacts | None:
+        text = cast(str | None, self._broker.get(key))
+        return None if text is None else StoredFacts.model_validate_json(zlib.decompress(base64.b64decode(text)))
+
+    def _share(self, key: str, facts: StoredFacts) -> None:
+        text = base64.b64encode(zlib.compress(facts.model_dump_json().encode())).decode()
+        if len(text) <= MAX_SHARED_CHARACTERS:
+            self._broker.set(key, text, ex=KEEP_S)
+
+
+def stored_facts(header: SafetensorsHeader) -> StoredFacts:
+    """What is kept of a header."""
+    kept = {key: header.metadata[key] for key in KEPT_KEYS if key in header.metadata}
+    short = {key: value for key, value in kept.items() if len(value) <= MAX_VALUE_CHARACTERS}
+    return StoredFacts(shapes=dict(header.shapes), metadata=short)
+
+
+def alphas_of(metadata: Mapping[str, str]) -> set[float]:
+    """Every alpha in the metadata that kohya or diffusers writes."""
+    values: list[object] = [metadata.get(KOHYA_ALPHA_KEY)]
+    try:
+        config = json.loads(metadata.get(DIFFUSERS_CONFIG_KEY, "{}"))
+    except (ValueError, RecursionError):
+        config = {}
+    for key, value in config.items() if isinstance(config, dict) else ():
+        if key.endswith("lora_alpha"):
+            values.append(value)
+        elif key.endswith("alpha_pattern") and isinstance(value, dict):
+            values += value.values()
+    return {number for value in values if (number := as_number(value)) is not None}
+
+
+def as_number(value: object) -> float | None:
+    """A finite number, or text that spells one."""
+    if not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if abs(number) < 1e9 else None
+
+
+def _key(found: FoundAdapter) -> str:
+    version = json.dumps([found.source, found.repository, found.commit, found.weight_name])
+    return f"stokehold:header:{hashlib.sha256(version.encode()).hexdigest()}"

@@ -1,0 +1,180 @@
+"""Whether an adapter's layers fit a base model.
+
+It foresees what a worker does with the file: what ``workers.adapter_parser`` and diffusers' loaders refuse is rejected
+here, and what they might take is not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from tasks.adapter_layers import AdapterLayers, Format, Kind, Layer
+from tasks.base_shapes import BaseShapes, ModuleShape
+from tasks.families import OF_UNETS, Family, family_of
+
+SHOWN = 200
+"""Characters of a key that a reason shows."""
+ASIDE = frozenset({Kind.ALPHA, Kind.MAGNITUDE})
+"""What stands beside a low-rank product."""
+PRODUCT = frozenset({Kind.DOWN, Kind.UP, Kind.BIAS})
+
+
+class Verdict(StrEnum):
+    """What is to be expected of an adapter on a base model."""
+
+    ACCEPTED = "accepted"
+    """It fits."""
+    UNKNOWN = "unknown"
+    """Nothing speaks against it, and nothing proves that it fits: it is tried, with a warning."""
+    REJECTED = "rejected"
+    """It cannot work."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How an adapter fits one base model.
+
+    Attributes:
+        reason: a sentence's end, for the one who asks.
+        matched: layers for which the base model has a module of their shape.
+        unmatched: keys for which it has none.
+    """
+
+    verdict: Verdict
+    reason: str
+    matched: int = 0
+    unmatched: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+NO_SHAPES = Fit(Verdict.UNKNOWN, "no worker has told yet what this base model looks like")
+
+
+def fit(adapter: AdapterLayers, base: BaseShapes | None) -> Fit:
+    """Judge a file that holds low-rank factors; None stands for a base model whose shapes nobody has told."""
+    if base is None:
+        return NO_SHAPES
+    unreadable = refused_by_unet_loaders(adapter) if base.has_unet else None
+    if unreadable is not None:
+        return Fit(Verdict.REJECTED, unreadable)
+    pairs = [(layer, base.by_name.get(name)) for name, layer in adapter.layers.items()]
+    if base.has_unet and not adapter.is_kohya_named:
+        # diffusers translates kohya's names only where all are kohya's.
+        pairs = [(layer, None if layer.is_kohya_named else module) for layer, module in pairs]
+    matched = [(layer, module) for layer, module in pairs if module is not None]
+    unmatched = [key for layer, module in pairs if module is None for key in layer.factor_keys]
+    family = family_of_adapter(adapter)
+    misfit = first_misfit(matched, made_for(family, base))
+    if misfit is not None:
+        return Fit(Verdict.REJECTED, misfit, 0, tuple(unmatched))
+    found = Fit(Verdict.ACCEPTED, "", len(matched), (*unmatched, *adapter.other_keys))
+    if len(unmatched) > len(matched):
+        return beyond(found, family, base)
+    return accepted(found, adapter)
+
+
+def accepted(found: Fit, adapter: AdapterLayers) -> Fit:
+    """A file most of whose layers fit, with what its submitter should know."""
+    warnings = []
+    if found.unmatched:
+        warnings.append(f"{len(found.unmatched)} of its keys have no place here, such as {found.unmatched[0][:SHOWN]}")
+    if adapter.holds(Kind.MAGNITUDE):
+        ignored = "is ignored: it was written by another trainer than diffusers reads it from"
+        slow = "is merged by diffusers' own loader, which is slower"
+        written = any(key.endswith(".dora_scale") for layer in adapter.layers.values() for key in layer.keys)
+        warnings.append(f"its DoRA {ignored if written else slow}")
+    verdict, reason = Verdict.ACCEPTED, f"{found.matched} of its layers fit"
+    if adapter.format in {Format.LOHA, Format.LOKR}:
+        verdict = Verdict.UNKNOWN
+        reason = f"its layers are {adapter.format.name}, which diffusers reads for some base models only"
+    elif adapter.other_keys:
+        verdict = Verdict.UNKNOWN
+        reason = f"it holds other things than low-rank factors, such as {adapter.other_keys[0][:SHOWN]}"
+    return replace(found, verdict=verdict, reason=reason, warnings=tuple(warnings))
+
+
+def beyond(found: Fit, family: Family | None, base: BaseShapes) -> Fit:
+    """A file most of whose layers have no module of their name.
+
+    A UNet's names are all known. Of the newer models each has several namings, which diffusers translates: there only a
+    file of another family is sure to fail, and one of which a part is named as it should be.
+    """
+    other_family = family is not None and is_other(family, base)
+    if base.has_unet or found.matched or other_family:
+        why = f"made for {family}" if other_family else "its layers are named for another base model or another tool"
+        reason = (
+            f"{why}: {found.matched} of its layers fit, and {len(found.unmatched)} of its keys do not, such as "
+            f"{found.unmatched[0][:SHOWN]}"
+        )
+        return Fit(Verdict.REJECTED, reason, found.matched, found.unmatched)
+    reason = "its layers are named in a way that only diffusers' own loader can match"
+    return Fit(Verdict.UNKNOWN, reason, 0, found.unmatched)
+
+
+def refused_by_unet_loaders(adapter: AdapterLayers) -> str | None:
+    """Why diffusers refuses the file for every UNet, whatever its layers are; None where it does not."""
+    if adapter.format in {Format.LOHA, Format.LOKR}:
+        return f"its layers are {adapter.format.name}, which diffusers does not read for this base; export it as a LoRA"
+    if adapter.is_kohya_named:
+        foreign = list(adapter.other_keys)
+    else:
+        alphas = (key for layer in adapter.layers.values() for key in layer.keys if key.endswith(".alpha"))
+        foreign = [key for key in (*adapter.other_keys, *alphas) if "lora" not in key]
+    if foreign:
+        name = foreign[0][:SHOWN]
+        return f"it holds {name}, which is no low-rank factor, and diffusers refuses such a file for this base"
+    return None
+
+
+def first_misfit(pairs: Iterable[tuple[Layer, ModuleShape]], origin: str) -> str | None:
+    """What is wrong with the first layer that does not fit its module; cross-attention first, which tells families."""
+    found = [(module.name, reason) for layer, module in pairs if (reason := misfit_of(layer, module, origin))]
+    telling = [reason for name, reason in found if "attn2" in name]
+    return next(iter((*telling, *(reason for _, reason in found))), None)
+
+
+def misfit_of(layer: Layer, module: ModuleShape, origin: str) -> str | None:
+    """Why a layer does not fit its module; None where it does, or where it is no plain low-rank product.
+
+    Args:
+        origin: what the adapter was made for, if it was for another base model.
+    """
+    kinds = layer.shapes.keys() - ASIDE
+    if kinds - PRODUCT:
+        return None
+    down, up = layer.shapes.get(Kind.DOWN), layer.shapes.get(Kind.UP)
+    name = f"`{module.name}`"
+    if down is None or up is None:
+        return f"its file is incomplete: one of the two factors of {name} is missing"
+    if min(len(down), len(up)) < 2 or not math.prod(down) or not math.prod(up) or down[0] != up[1]:
+        return f"its file is broken: the factors of {name} are no low-rank product: {list(down)} and {list(up)}"
+    inputs = (
+        (down[1], module.inputs, "takes {} inputs"),
+        (math.prod(down[2:]), math.prod(module.shape[2:]), "has a window of {}"),
+    )
+    # A convolution's inputs and window may be written as one.
+    are_as_many = math.prod(down[1:]) == math.prod(module.shape[1:])
+    compared = (*(() if are_as_many else inputs), (up[0], module.outputs, "gives {} outputs"))
+    wrong = ((said.format(its), ours) for its, ours, said in compared if its != ours)
+    return next((f"{origin}: its {name} {said}, this base has {ours}" for said, ours in wrong), None)
+
+
+def family_of_adapter(adapter: AdapterLayers) -> Family | None:
+    """The family that a file was made for, where its layers tell."""
+    downs = ((layer.name, layer.shapes.get(Kind.DOWN, ())) for layer in adapter.layers.values())
+    return family_of((name, down[1] if len(down) > 1 else 0) for name, down in downs)
+
+
+def is_other(family: Family, base: BaseShapes) -> bool:
+    """Whether a base model is surely of another family."""
+    if base.family is not None:
+        return family is not base.family
+    return base.has_unet is not (family in OF_UNETS)
+
+
+def made_for(family: Family | None, base: BaseShapes) -> str:
+    """How a rejection begins."""
+    return "made for another base model" if family is None or family is base.family else f"made for {family}"

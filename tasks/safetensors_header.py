@@ -1,0 +1,191 @@
+"""The header of a safetensors file: names, types and shapes of its tensors, and its metadata.
+
+It stands at the beginning, so that a file is judged by its first bytes, wherever it is:
+
+    8 bytes    length of the header, little-endian
+    header     JSON: tensor -> dtype, shape and where its values are; ``__metadata__`` -> strings
+    the rest   values, without gaps
+
+For a file in storage: fetch ``FIRST_BYTES``, ask ``header_end`` how many of them count, fetch the rest if that is more,
+and give all of it to ``parse_header``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from huggingface_hub.utils import SafetensorsFileMetadata  # type: ignore[attr-defined]
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from tasks.errors import AdapterNotUsable
+
+LENGTH_BYTES = 8
+FIRST_BYTES = 100_000
+"""Enough for the whole header of nearly every file; what ``huggingface_hub`` asks for first, too."""
+MAX_HEADER_BYTES = 10_000_000
+MAX_TENSORS = 50_000
+METADATA = "__metadata__"
+
+BITS = {
+    **dict.fromkeys(("F4",), 4),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 16),
+    **dict.fromkeys(("U32", "I32", "F32"), 32),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 64),
+}
+"""Of one value of each type that safetensors knows."""
+
+Shape = tuple[int, ...]
+Size = Annotated[int, Field(ge=0, le=2**63, strict=True)]
+
+
+class TensorEntry(BaseModel):
+    """A tensor, as the header has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    dtype: str
+    shape: Annotated[tuple[Size, ...], Field(max_length=8)]
+    data_offsets: tuple[Size, Size]
+
+
+_TENSORS = TypeAdapter(dict[str, TensorEntry])
+_STRINGS = TypeAdapter(dict[str, str])
+
+
+@dataclass(frozen=True)
+class SafetensorsHeader:
+    """What a safetensors file says of itself; its values are not read.
+
+    Attributes:
+        shapes: of each tensor, by name.
+        size_bytes: of the whole file; None where nobody has said it.
+    """
+
+    shapes: Mapping[str, Shape]
+    metadata: Mapping[str, str]
+    size_bytes: int | None
+
+
+def read_header(path: Path) -> SafetensorsHeader:
+    """Read the header of a local file and check that the file is whole.
+
+    Raises:
+        AdapterNotUsable: it cannot be read, or is no whole safetensors file.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(LENGTH_BYTES)
+            start += file.read(header_end(start, name=path.name) - LENGTH_BYTES)
+            size = path.stat().st_size
+    except OSError as error:
+        raise AdapterNotUsable(
+            f"{path.name} cannot be read ({error}). Check that it exists and its permissions."
+        ) from error
+    return parse_header(start, name=path.name, size_bytes=size)
+
+
+def header_end(start: bytes, *, name: str) -> int:
+    """How many bytes from the beginning of a file its header ends, from the first eight of them.
+
+    Raises:
+        AdapterNotUsable: this is no beginning of a safetensors file, or its header is longer than any adapter's.
+    """
+    if len(start) < LENGTH_BYTES:
+        raise broken(name, "it is too short")
+    length = int.from_bytes(start[:LENGTH_BYTES], "little")
+    if length > MAX_HEADER_BYTES:
+        raise broken(name, f"its header would have {length} bytes, and at most {MAX_HEADER_BYTES} are read")
+    return LENGTH_BYTES + length
+
+
+def parse_header(start: bytes, *, name: str, size_bytes: int) -> SafetensorsHeader:
+    """The header, from the beginning of a file. What follows the header in ``start`` is not looked at.
+
+    Args:
+        name: of the file, for the errors.
+        size_bytes: of the whole file.
+
+    Raises:
+        AdapterNotUsable: it is no whole safetensors file.
+    """
+    end = header_end(start, name=name)
+    if len(start) < end:
+        raise broken(name, "its header is cut off")
+    try:
+        content = from_json(start[LENGTH_BYTES:end], allow_inf_nan=False)
+        if not isinstance(content, dict):
+            raise broken(name, "its header is no JSON object")
+        metadata = _STRINGS.validate_python(content.pop(METADATA, None) or {}, strict=True)
+        tensors = _TENSORS.validate_python(content)
+    except ValidationError as error:
+        raise broken(name, f"its header has {error.errors()[0]['msg'].lower()}") from error
+    except ValueError as error:
+        raise broken(name, "its header is no JSON") from error
+    require_whole(tensors, name, size_bytes - end)
+    return header_of({key: tensor.shape for key, tensor in tensors.items()}, metadata, name, size_bytes)
+
+
+def header_of_hub(found: SafetensorsFileMetadata, *, name: str, size_bytes: int | None) -> SafetensorsHeader:
+    """The header of a file on the Hub, as ``HfApi.parse_safetensors_file_metadata`` has read it.
+
+    Raises:
+        AdapterNotUsable: it is no whole safetensors file.
+    """
+    try:
+        metadata = _STRINGS.validate_python(found.metadata or {}, strict=True)
+        tensors = _TENSORS.validate_python(
+            {
+                key: {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": tensor.data_offsets}
+                for key, tensor in found.tensors.items()
+            }
+        )
+    except ValidationError as error:
+        raise broken(name, f"its header has {error.errors()[0]['msg'].lower()}") from error
+    values = max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
+    if size_bytes is not None and values + LENGTH_BYTES > size_bytes:
+        raise broken(name, "it is cut off")
+    require_whole(tensors, name, values)
+    return header_of({key: tensor.shape for key, tensor in tensors.items()}, metadata, name, size_bytes)
+
+
+def header_of(
+    shapes: Mapping[str, Shape], metadata: Mapping[str, str], name: str, size_bytes: int | None
+) -> SafetensorsHeader:
+    """A header of a bounded number of tensors.
+
+    Raises:
+        AdapterNotUsable: there are more.
+    """
+    if len(shapes) > MAX_TENSORS:
+        raise AdapterNotUsable(f"{name} has {len(shapes)} tensors; an adapter may have {MAX_TENSORS}.")
+    return SafetensorsHeader(shapes, metadata, size_bytes)
+
+
+def require_whole(tensors: Mapping[str, TensorEntry], name: str, value_bytes: int) -> None:
+    """Check that the values of all tensors fill these many bytes, without gaps and as their shapes say.
+
+    Raises:
+        AdapterNotUsable: they do not.
+    """
+    position = 0
+    for tensor in sorted(tensors.values(), key=lambda tensor: tensor.data_offsets):
+        begin, end = tensor.data_offsets
+        if tensor.dtype not in BITS:
+            raise broken(name, f"it has values of the unknown type {tensor.dtype[:20]!r}")
+        if begin != position or (end - begin) * 8 != math.prod(tensor.shape) * BITS[tensor.dtype]:
+            raise broken(name, "its header contradicts itself")
+        position = end
+    if position != value_bytes:
+        raise broken(name, "it is cut off, or has bytes that belong to no tensor")
+
+
+def broken(name: str, reason: str) -> AdapterNotUsable:
+    """The error for a file that is no whole safetensors file."""
+    return AdapterNotUsable(f"{name} is no whole safetensors file: {reason}. Copy or convert it again.")

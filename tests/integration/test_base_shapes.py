@@ -1,0 +1,83 @@
+"""What workers tell of their base models, and how long it is believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tasks.adapter_layers import layers_of
+from tasks.base_models import read_base_models
+from tasks.base_shapes import CACHED_S, ShapeStore
+from tasks.broker import Broker
+from tasks.fit import Verdict, fit
+from tasks.safetensors_header import read_header
+from tests.support.base_models import DEMO_AND_SDXL
+from tests.support.pipelines import drawable
+from tests.support.services import make_service
+from tests.support.unet_shapes import SD15, SDXL, unet_shapes
+from tests.support.up import ROOT
+from workers.loader_shell import LoaderShell
+from workers.module_shapes import shapes_of
+from workers.pipeline import load_pipeline
+from workers.warm_up import warm_up
+
+pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+
+DEMO = DEMO_AND_SDXL.default
+FIRST, SECOND = unet_shapes(SD15, "demo/base"), unet_shapes(SDXL, "demo/base")
+KEY = "stokehold:shapes:demo"
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_is_told_replaces_what_was_told_before_and_is_noticed_within_seconds(broker: Broker) -> None:
+    clock = Clock()
+    worker, api = ShapeStore(broker), ShapeStore(broker, clock=clock)
+    assert api.of(DEMO) is None
+
+    worker.publish("demo", FIRST)
+    assert api.of(DEMO) is None
+    clock.now = CACHED_S
+    assert api.of(DEMO) == FIRST
+
+    worker.publish("demo", SECOND)
+    clock.now = 2 * CACHED_S
+    assert api.of(DEMO) == SECOND
+
+
+def test_a_worker_tells_it_when_it_has_loaded_and_again_when_it_was_lost(
+    broker: Broker, valkey_url: str, tmp_path: Path
+) -> None:
+    service = make_service(tmp_path, broker_url=valkey_url)
+    with service.broker, service.celery:
+        runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+        told = ShapeStore(broker).of(DEMO)
+        assert told is not None
+        assert told.components == ("unet", "text_encoder")
+
+        broker.flushall()
+        runner.heartbeat.beat()
+
+        assert ShapeStore(broker).of(DEMO) == told
+        assert broker.ttl(KEY) > 0
+
+
+def test_every_lora_of_the_demo_is_accepted_for_the_demo() -> None:
+    model = read_base_models(ROOT / "models.toml").default
+    shapes = shapes_of(model, LoaderShell(load_pipeline(model, torch.device("cpu"))))
+
+    files = sorted((ROOT / "demo" / "loras").glob("*.safetensors"))
+    found = {path.stem: fit(layers_of(read_header(path).shapes), shapes) for path in files}
+
+    assert len(found) > 3
+    assert {one.verdict for one in found.values()} == {Verdict.ACCEPTED}
+    assert {(one.unmatched, one.warnings) for one in found.values()} == {((), ())}

@@ -1,0 +1,24 @@
+"""Lets every adapter through, as if its header told nothing: for tests of what workers do with bad ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tasks.fit import Fit, Verdict
+from tasks.found_adapter import FoundAdapter
+from tasks.judge import NOTHING, Judge
+from tasks.passport import Passport, passport_of
+from tasks.route import Route
+from tasks.safetensors_header import SafetensorsHeader
+
+
+class Unjudged(Judge):
+    """Gives every adapter to the demo base, unread."""
+
+    def passport(
+        self,
+        found: FoundAdapter,
+        read_header: Callable[[FoundAdapter], SafetensorsHeader],  # noqa: ARG002
+        preferred: str | None = None,  # noqa: ARG002
+    ) -> Passport:
+        return passport_of(found, NOTHING, Route("demo", Fit(Verdict.UNKNOWN, "it was not judged")))
