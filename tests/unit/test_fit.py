@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,14 +43,20 @@ class Base:
         return {key: value for key, value in self.lora.items() if key.startswith(f"{self.denoiser}.")}
 
 
-@pytest.fixture(scope="module", params=list(ARCHITECTURES))
+@cache
+def base_of(architecture: str) -> Base:
+    """One for all tests."""
+    return Base(architecture)
+
+
+@pytest.fixture(params=list(ARCHITECTURES))
 def base(request: pytest.FixtureRequest) -> Base:
-    return Base(request.param)
+    return base_of(request.param)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sdxl() -> Base:
-    return Base("sdxl")
+    return base_of("sdxl")
 
 
 def foreseen(base: Base, state: State, folder: Path) -> Fit:
@@ -88,7 +95,7 @@ def test_what_is_written_for_the_base_is_accepted_as_the_worker_finds_it(base: B
 @pytest.mark.parametrize("architecture", ["sd15", "sdxl"])
 @pytest.mark.parametrize("name", list(FORMATS))
 def test_every_format_of_a_unet_is_accepted(architecture: str, name: str, tmp_path: Path) -> None:
-    base = Base(architecture)
+    base = base_of(architecture)
     state = FORMATS[name](base.lora)
 
     found = foreseen(base, state, tmp_path)
@@ -193,7 +200,7 @@ XL_KOHYA = {
 def test_a_family_is_named_where_its_layers_tell_and_a_naming_of_the_same_one_is_left_open(
     architecture: str, state: State, verdict: Verdict, reason: str, tmp_path: Path
 ) -> None:
-    found = foreseen(Base(architecture), state, tmp_path)
+    found = foreseen(base_of(architecture), state, tmp_path)
 
     assert found.verdict is verdict
     assert reason in found.reason
