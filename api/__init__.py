@@ -23,6 +23,7 @@ from api import (
     models,
     page,
     problems,
+    replay,
 )
 from api.context import install_service
 from storage import StorageError, StorageNotReachable
@@ -70,6 +71,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
     for blueprint in (
         jobs.blueprint,
         cancel.blueprint,
+        replay.blueprint,
         batches.blueprint,
         models.blueprint,
         adapters.blueprint,

@@ -71,7 +71,7 @@ class Bench:
             weight_name=path.name,
             base_model="bench",
         )
-        return (PreparedAdapter(adapter, 1.0, path, parse_adapter(self.shell, path, path.stem)),)
+        return (PreparedAdapter(adapter, 1.0, path, adapter.commit, parse_adapter(self.shell, path, path.stem)),)
 
     def ours(self, rounds: int) -> None:
         """Swap with the tensors in memory, with the file in the page cache, and back to nothing; copy; digest."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from tasks.errors import JobNotFound
 from tasks.job import Job, Status
 from tasks.service import Service
+from tasks.uploads import manifest_key
 
 SUCCEEDED = re.compile(r"job (\w+) succeeded: ")
 CHANGED = "weights of the base have changed"
@@ -94,5 +95,6 @@ def is_named(service: Service, key: str) -> bool:
 
 
 def keys_of(job: Job) -> set[str]:
-    """The objects that a job's record names."""
-    return {image.key for image in job.result.images if image.key}
+    """The objects of a job that has succeeded: its images, and its manifest."""
+    images = {image.key for image in job.result.images if image.key}
+    return images | {manifest_key(job.lease)} if images and job.result.surroundings else images

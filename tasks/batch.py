@@ -10,7 +10,8 @@ from types import MappingProxyType
 from pydantic import Field
 
 from tasks.adapters import ResolvedAdapter
-from tasks.job import Failure, Frozen, ScaledAdapter
+from tasks.frozen import Frozen
+from tasks.job import Failure, ScaledAdapter
 
 MAX_LINES = 1_000_000
 MAX_BYTES = 1 << 30

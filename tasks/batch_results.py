@@ -12,7 +12,8 @@ from pydantic import Field
 
 from tasks.batch import Batch
 from tasks.batch_index import LineIndex, line_index
-from tasks.job import Failure, Frozen, Job, Status, StoredImage, SwapWay
+from tasks.frozen import Frozen
+from tasks.job import Failure, Job, Status, StoredImage, SwapWay
 from tasks.records import ImageRecord, image_record
 from tasks.service import Service
 from tasks.uploads import keep_upload

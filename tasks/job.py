@@ -8,11 +8,14 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from tasks.adapters import ResolvedAdapter
 from tasks.base_models import Scheduler
+from tasks.frozen import Frozen
 from tasks.image_format import ImageFormat
+from tasks.replay_report import ReplayReport
+from tasks.surroundings import Surroundings
 
 
 class Status(StrEnum):
@@ -58,13 +61,6 @@ class Lane(StrEnum):
     """Somebody waits for it."""
     BACKFILL = "backfill"
     """A line of a batch: behind every interactive job."""
-
-
-class Frozen(BaseModel):
-    """Base of the parts of a job."""
-
-    # A prompt must not reach a log by way of an error message.
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ScaledAdapter(Frozen):
@@ -113,6 +109,7 @@ class Terms(Frozen):
     deadline_s: float | None = Field(None, description="seconds from accepted until it must have begun")
     webhook_url: str | None = Field(None, description="told when the job has ended")
     line: Line | None = Field(None, description="of the batch that it belongs to")
+    replay_of: str | None = Field(None, description="id of the job that it draws again, to be compared")
     warnings: tuple[str, ...] = Field((), description="what was doubtful about the request, and did not stop it")
 
 
@@ -203,6 +200,9 @@ class Result(Frozen):
     images: tuple[StoredImage, ...]
     receipts: tuple[AdapterReceipt, ...] = ()
     base: BaseReceipt | None = None
+    adapter_files: tuple[str, ...] = Field((), description="SHA-256 of each adapter's file, as it was merged")
+    surroundings: Surroundings | None = None
+    replay: ReplayReport | None = Field(None, description="of a job that draws another one again")
 
 
 class Failure(Frozen):

@@ -21,6 +21,8 @@ from tasks.job import (
     StoredImage,
     Timings,
 )
+from tasks.manifest import Manifest, manifest_of
+from tasks.replay_report import ReplayReport
 from tasks.service import Service
 
 
@@ -85,6 +87,8 @@ class JobRecord(BaseModel):
     images: tuple[ImageRecord, ...]
     receipts: tuple[AdapterReceipt, ...] = Field(description="what merging each adapter did to the weights")
     base: BaseReceipt | None = Field(description="which weights the adapters were merged into, once it has succeeded")
+    manifest: Manifest | None = Field(description="what made its pictures, once it has succeeded; also inside them")
+    replay: ReplayReport | None = Field(description="of a job that draws another one again, once it has succeeded")
     error: Failure | None
     warnings: tuple[str, ...] = Field(description="what was doubtful about the request, and did not stop it")
 
@@ -106,6 +110,8 @@ def record_of(service: Service, job: Job) -> JobRecord:
         images=tuple(image_record(service, image) for image in job.result.images),
         receipts=job.result.receipts,
         base=job.result.base,
+        manifest=manifest_of(job),
+        replay=job.result.replay,
         error=job.error,
         warnings=job.terms.warnings,
     )

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from tasks.adapter_resolver import Admitted, choose_base_model
 from tasks.base_models import Limits, ServedModel
-from tasks.errors import InvalidRequest
-from tasks.idempotency import idempotency_of
+from tasks.errors import InvalidRequest, StatusConflict
+from tasks.idempotency import Idempotency, idempotency_of
 from tasks.image_format import ImageFormat
-from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Terms
+from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Status, Terms
 from tasks.requests import MAX_SEED, AdapterRequest, JobRequest
 from tasks.routing import send
 from tasks.service import Service
@@ -55,6 +55,21 @@ def submit(
     )
     model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
     spec = complete(request, model, adapters, lot, service.settings.image_format)
+    return enqueue(service, spec, terms, lane, idempotency)
+
+
+def enqueue(
+    service: Service,
+    spec: JobSpec,
+    terms: Terms,
+    lane: Lane = Lane.INTERACTIVE,
+    idempotency: Idempotency | None = None,
+) -> Job:
+    """Record a job of a complete specification and send its message; a known idempotency key gives its first job.
+
+    Raises:
+        IdempotencyConflict, LimitExceeded, ServiceUnavailable: as ``submit`` does.
+    """
     job_id = service.store.new_id()
     with service.quotas.reserved(terms.owner, job_id, spec):
         job, is_new = service.store.create_once(job_id, spec, lane, terms, idempotency)
@@ -63,6 +78,20 @@ def submit(
     else:
         service.quotas.give_back(terms.owner, job_id, spec)
     return job
+
+
+def replay(service: Service, job: Job) -> Job:
+    """Queue a job with exactly the specification of one that succeeded; its adapters are not resolved again.
+
+    Raises:
+        BaseModelNotServed: nobody draws with its base model any more.
+        LimitExceeded: its owner has used as much as it may.
+        StatusConflict: it has not succeeded.
+    """
+    if job.status is not Status.SUCCEEDED:
+        raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has succeeded can be held against itself.")
+    service.base_models.named(job.spec.base_model)
+    return enqueue(service, job.spec, Terms(owner=job.terms.owner, replay_of=job.id))
 
 
 def admit_adapters(service: Service, request: JobRequest, owner: str | None) -> list[Admitted]:

@@ -26,6 +26,11 @@ def attempt_prefix(lease: Lease) -> str:
     return f"images/{lease.job_id}/{lease.attempt}/"
 
 
+def manifest_key(lease: Lease) -> str:
+    """Where the manifest of one attempt's images lies, beside them."""
+    return f"{attempt_prefix(lease)}manifest.json"
+
+
 def note_upload(service: Service, lease: Lease) -> None:
     """Note that this attempt is about to put images into storage.
 

@@ -21,6 +21,7 @@ class LoadedAdapter:
     """An adapter's file on this machine, and what it says."""
 
     path: Path
+    sha256: str
     parsed: ParsedAdapter
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any
 
-from PIL.Image import Image
+from PIL.ExifTags import Base
+from PIL.Image import Exif, Image
 from PIL.PngImagePlugin import PngInfo
 
 from tasks.image_format import ImageFormat
-from tasks.job import JobSpec
-
-METADATA_KEY = "stokehold"
-"""The PNG text chunk that holds the ``JobSpec`` of the one picture as JSON."""
+from tasks.manifest import METADATA_KEY, Manifest
 
 
 @dataclass(frozen=True)
@@ -36,19 +35,28 @@ ENCODINGS: Mapping[ImageFormat, Encoding] = MappingProxyType(
 )
 
 
-def encode(image: Image, spec: JobSpec, seed: int) -> bytes:
-    """Encode a picture. A PNG carries the specification of a job that draws just this picture again."""
-    options = dict(ENCODINGS[spec.image_format].options)
-    if spec.image_format is ImageFormat.PNG:
-        options["pnginfo"] = png_metadata(spec, seed)
+def encode(image: Image, manifest: Manifest) -> bytes:
+    """Encode a picture in the format that its manifest asks for, with this manifest inside."""
+    image_format = manifest.spec.image_format
+    options = dict(ENCODINGS[image_format].options)
+    if image_format is ImageFormat.PNG:
+        options["pnginfo"] = png_metadata(manifest)
+    else:
+        options["exif"] = exif(manifest)
     buffer = BytesIO()
-    image.save(buffer, format=spec.image_format.name, **options)
+    image.save(buffer, format=image_format.name, **options)
     return buffer.getvalue()
 
 
-def png_metadata(spec: JobSpec, seed: int) -> PngInfo:
-    """The text chunk of one picture of a job."""
-    alone = spec.model_copy(update={"seed": seed, "image_count": 1})
+def png_metadata(manifest: Manifest) -> PngInfo:
+    """The text chunk of a PNG."""
     info = PngInfo()
-    info.add_itxt(METADATA_KEY, alone.model_dump_json())
+    info.add_itxt(METADATA_KEY, manifest.model_dump_json())
     return info
+
+
+def exif(manifest: Manifest) -> Exif:
+    """The description of a JPEG or WebP, which is ASCII."""
+    found = Exif()
+    found[Base.ImageDescription] = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=True)
+    return found

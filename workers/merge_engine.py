@@ -32,6 +32,7 @@ class PreparedAdapter:
     adapter: ResolvedAdapter
     scale: float
     path: Path
+    sha256: str
     parsed: ParsedAdapter = field(compare=False, repr=False)
 
 

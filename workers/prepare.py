@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.adapter_folder import AdapterFolders
+from tasks.adapter_folder import AdapterFolders, file_sha256
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.job import JobSpec
 from workers.adapter_cache import AdapterCache, LoadedAdapter
@@ -23,7 +23,7 @@ def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
     prepared = []
     for scaled in spec.adapters:
         loaded = cache.get(scaled.adapter)
-        prepared.append(PreparedAdapter(scaled.adapter, scaled.scale, loaded.path, loaded.parsed))
+        prepared.append(PreparedAdapter(scaled.adapter, scaled.scale, loaded.path, loaded.sha256, loaded.parsed))
     return tuple(prepared)
 
 
@@ -39,4 +39,4 @@ def load_adapter(
     if adapter.source is AdapterSource.HUB:
         disk.note_use(adapter.repository, path)
         disk.make_room()
-    return LoadedAdapter(path, parse_adapter(warm.shell, path, adapter.ref))
+    return LoadedAdapter(path, file_sha256(path.resolve()), parse_adapter(warm.shell, path, adapter.ref))

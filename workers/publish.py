@@ -8,7 +8,8 @@ from functools import partial
 from storage import S3Storage, StorageError, StoredObject
 from tasks.errors import PublishFailed
 from tasks.job import Job, StoredImage
-from tasks.uploads import attempt_prefix
+from tasks.manifest import Manifest
+from tasks.uploads import attempt_prefix, manifest_key
 from workers.draw import Picture
 from workers.encode import ENCODINGS, encode
 from workers.patience import Patience
@@ -17,8 +18,10 @@ Put = Callable[[str, bytes, str], StoredObject]
 """Stores a body of a content type under a key."""
 
 
-def publish(storage: S3Storage, job: Job, pictures: tuple[Picture, ...], patience: Patience) -> tuple[StoredImage, ...]:
-    """Put the pictures of a job into storage; a flagged one is reported and not stored.
+def publish(
+    storage: S3Storage, job: Job, pictures: tuple[Picture, ...], manifest: Manifest, patience: Patience
+) -> tuple[StoredImage, ...]:
+    """Put the pictures of a job and its manifest into storage; a flagged picture is reported and not stored.
 
     Raises:
         PublishFailed: storage did not take an image, or was away for too long.
@@ -28,18 +31,20 @@ def publish(storage: S3Storage, job: Job, pictures: tuple[Picture, ...], patienc
         return patience.insist(partial(storage.put, key, body, content_type=content_type))
 
     try:
-        return tuple(publish_one(put, job, number, picture) for number, picture in enumerate(pictures))
+        if not all(picture.flagged for picture in pictures):
+            put(manifest_key(job.lease), manifest.model_dump_json(indent=2).encode(), "application/json")
+        return tuple(publish_one(put, job, number, picture, manifest) for number, picture in enumerate(pictures))
     except StorageError as error:
         raise PublishFailed(f"The images could not be stored: {error} Submit the job again later.") from error
 
 
-def publish_one(put: Put, job: Job, number: int, picture: Picture) -> StoredImage:
+def publish_one(put: Put, job: Job, number: int, picture: Picture, manifest: Manifest) -> StoredImage:
     """Encode and store one picture."""
     width, height = picture.image.size
     if picture.flagged:
         return StoredImage(key=None, width=width, height=height, bytes=0, sha256=None, seed=picture.seed, flagged=True)
     encoding = ENCODINGS[job.spec.image_format]
-    body = encode(picture.image, job.spec, picture.seed)
+    body = encode(picture.image, manifest.of_picture(picture.seed))
     key = f"{attempt_prefix(job.lease)}{number}.{encoding.suffix}"
     stored = put(key, body, encoding.content_type)
     return StoredImage(

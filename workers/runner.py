@@ -13,8 +13,10 @@ from kombu.exceptions import OperationalError
 
 from tasks.errors import BrokerUnavailable, JobFailed, JobNotFound, LeaseLost, WorkerStopping
 from tasks.job import Failure, Job, Lane, Lease, Progress, Result, Status
+from tasks.manifest import Manifest
 from tasks.routing import announce_backfill, send
 from tasks.service import Service
+from tasks.surroundings import Surroundings
 from tasks.uploads import keep_upload, note_upload, settle_upload
 from workers.adapter_cache import AdapterCache
 from workers.cancellations import Cancellations
@@ -23,6 +25,7 @@ from workers.heartbeat import Heartbeat
 from workers.patience import Patience
 from workers.prepare import prepare
 from workers.publish import publish
+from workers.replay import report_of
 from workers.stopwatch import Stage, Stopwatch
 from workers.warm_pipeline import WarmPipeline
 
@@ -48,6 +51,7 @@ class JobRunner:
     cancellations: Cancellations
     slug: str
     worker: str
+    surroundings: Surroundings
     stopping: threading.Event = field(default_factory=threading.Event)
     urgent: threading.Event = field(default_factory=threading.Event)
 
@@ -118,8 +122,23 @@ class JobRunner:
         with stopwatch.measure(Stage.PUBLISH):
             self.insist(partial(note_upload, self.service, job.lease))
             patience = Patience(self.service.settings.storage_patience_s, partial(self.pause, job))
-            images = publish(self.service.storage, job, drawing.pictures, patience)
-        return Result(images=images, receipts=drawing.receipts, base=drawing.base)
+            manifest = Manifest(
+                job=job.id,
+                spec=job.spec,
+                adapter_files=tuple(adapter.sha256 for adapter in adapters),
+                base=drawing.base.fingerprint,
+                surroundings=self.surroundings,
+            )
+            images = publish(self.service.storage, job, drawing.pictures, manifest, patience)
+        first = job.terms.replay_of
+        return Result(
+            images=images,
+            receipts=drawing.receipts,
+            base=drawing.base,
+            adapter_files=manifest.adapter_files,
+            surroundings=manifest.surroundings,
+            replay=None if first is None else report_of(self.service, first, images, manifest),
+        )
 
     def note_waiting(self, job: Job, waits: bool) -> None:
         """Let the store know whether the job that is drawn now is another: which one to blame if the worker dies.

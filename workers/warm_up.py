@@ -20,6 +20,7 @@ from workers.heartbeat import Heartbeat
 from workers.module_shapes import shapes_of
 from workers.prepare import load_adapter
 from workers.runner import JobRunner
+from workers.surroundings import surroundings_of
 from workers.warm_pipeline import WarmPipeline
 
 BEATS_PER_LEASE = 4
@@ -59,4 +60,13 @@ def warm_up(
         period_s=service.settings.lease_s / BEATS_PER_LEASE,
         remind=partial(service.shapes.keep, model.slug, shapes),
     )
-    return JobRunner(service, warm, adapters, heartbeat, Cancellations(service.broker), model.slug, worker)
+    return JobRunner(
+        service,
+        warm,
+        adapters,
+        heartbeat,
+        Cancellations(service.broker),
+        slug=model.slug,
+        worker=worker,
+        surroundings=surroundings_of(model, device),
+    )

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from storage import S3Config
-from tasks.job import Job, JobSpec, Status, SwapWay
+from tasks.job import Job, Status, SwapWay
+from tasks.replay import read_manifest
 from tasks.requests import JobRequest
 from tasks.routing import queue_of
 from tasks.service import Service
@@ -23,7 +24,6 @@ from tests.support.loras import random_lora, write
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.steps import on_step
-from workers.encode import METADATA_KEY
 from workers.runner import JobRunner
 from workers.warm_up import warm_up
 
@@ -84,8 +84,8 @@ def test_each_picture_carries_the_job_that_draws_it_again(service: Service, runn
     runner(job.id)
     _, second = pictures(service, job)
 
-    again = JobSpec.model_validate_json(second.text[METADATA_KEY])  # type: ignore[attr-defined]
-    replayed = service.store.create(again)
+    spec = read_manifest(service.storage.get(service.store.get(job.id).result.images[1].key or "")).spec
+    replayed = service.store.create(spec)
     runner(replayed.id)
 
     assert pictures(service, replayed)[0].tobytes() == second.tobytes()

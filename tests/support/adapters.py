@@ -26,4 +26,4 @@ def prepared_with(shell: LoaderShell, path: Path, scale: float = 1.0) -> Prepare
         weight_name=path.name,
         base_model="tiny",
     )
-    return PreparedAdapter(adapter, scale, path, parse_adapter(shell, path, path.stem))
+    return PreparedAdapter(adapter, scale, path, adapter.commit, parse_adapter(shell, path, path.stem))

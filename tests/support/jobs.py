@@ -1,9 +1,11 @@
-"""A job's specification for tests that need one and do not care which."""
+"""A job's specification and its manifest for tests that need one and do not care which."""
 
 from __future__ import annotations
 
 from tasks.image_format import ImageFormat
 from tasks.job import JobSpec
+from tasks.manifest import Manifest
+from tasks.surroundings import Surroundings
 
 SPEC = JobSpec(
     base_model="demo",
@@ -19,3 +21,11 @@ SPEC = JobSpec(
     image_count=1,
     image_format=ImageFormat.PNG,
 )
+
+VERSIONS = {"torch": "2.13.0", "stokehold": "0.1.0"}
+SURROUNDINGS = Surroundings(device="cpu x86_64 AVX2", dtype="float32", versions=VERSIONS)
+
+
+def manifest(spec: JobSpec = SPEC, base: str = "0123456789abcdef") -> Manifest:
+    """What made a picture of this specification."""
+    return Manifest(job="job", spec=spec, adapter_files=(), base=base, surroundings=SURROUNDINGS)

@@ -112,7 +112,7 @@ class Swaps(RuleBasedStateMachine):
             assert [name for name in self.loaded if not torch.equal(unmerged[name], self.loaded[name])] == []
 
     def with_scale(self, adapter: PreparedAdapter, scale: float) -> PreparedAdapter:
-        return PreparedAdapter(adapter.adapter, scale, adapter.path, adapter.parsed)
+        return PreparedAdapter(adapter.adapter, scale, adapter.path, adapter.sha256, adapter.parsed)
 
     def assert_pristine(self) -> None:
         now = mergeable_weights(self.pipeline)

@@ -62,6 +62,7 @@ REQUESTS = [
     ("GET", "/v1/jobs", GenerationMode.POSITIVE),
     ("GET", "/v1/jobs", GenerationMode.NEGATIVE),
     ("POST", "/v1/jobs/{job_id}/cancel", GenerationMode.POSITIVE),
+    ("POST", "/v1/jobs/{job_id}/replay", GenerationMode.POSITIVE),
     ("GET", "/v1/models", GenerationMode.POSITIVE),
     ("GET", "/v1/adapters", GenerationMode.POSITIVE),
     ("POST", "/v1/batches", GenerationMode.POSITIVE),

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO
 
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.job import JobSpec
+from tasks.replay import read_manifest
 from tasks.requests import MAX_PROMPT_CHARACTERS
 from tasks.service import Service
-from workers.encode import METADATA_KEY, encode
+from tests.support.jobs import manifest
+from workers.encode import encode
 
 PROMPTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_PROMPT_CHARACTERS)
 """Any Unicode, control characters among it; lone surrogates are no text."""
@@ -33,8 +33,7 @@ def test_any_prompt_comes_back(
     accepted = client.post("/v1/jobs", data=body, content_type="application/json")
     record = client.get(accepted.headers["Location"]).get_json()
     job = service.store.get(record["id"])
-    picture = Image.open(BytesIO(encode(Image.new("RGB", (8, 8)), job.spec, seed=1)))
-    written = JobSpec.model_validate_json(picture.text[METADATA_KEY])  # type: ignore[attr-defined]
+    written = read_manifest(encode(Image.new("RGB", (8, 8)), manifest(job.spec))).spec
 
     assert accepted.status_code == 202
     assert (record["prompt"], record["negative_prompt"]) == (prompt, negative_prompt)

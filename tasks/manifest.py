@@ -1,0 +1,69 @@
+"""What made a picture: everything that it depends on, as far as it can be named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import Field
+
+from tasks.frozen import Frozen
+from tasks.job import Job, JobSpec
+from tasks.replay_report import FactDifference
+from tasks.surroundings import Surroundings
+
+METADATA_KEY = "stokehold"
+"""The PNG text chunk that holds the manifest of the one picture as JSON; JPEG and WebP have it as ImageDescription."""
+
+
+class Manifest(Frozen):
+    """What made a picture. The same manifest draws the same picture.
+
+    Inside a picture it names no job, so that the same picture has the same bytes.
+    """
+
+    job: str | None = Field(None, description="id of the job that drew it; null inside the picture")
+    spec: JobSpec = Field(description="the request, complete, with its adapters pinned to commits")
+    adapter_files: tuple[str, ...] = Field(description="SHA-256 of each adapter's file, as it was merged")
+    base: str = Field(description="fingerprint of all weights of the base model as they were loaded")
+    surroundings: Surroundings
+
+    def of_picture(self, seed: int) -> Manifest:
+        """The manifest inside one picture of the job: of a job that draws just this one."""
+        alone = self.spec.model_copy(update={"seed": seed, "image_count": 1})
+        return self.model_copy(update={"job": None, "spec": alone})
+
+
+def manifest_of(job: Job) -> Manifest | None:
+    """The manifest of a job, once it has succeeded."""
+    result = job.result
+    if result.base is None or result.surroundings is None:
+        return None
+    return Manifest(
+        job=job.id,
+        spec=job.spec,
+        adapter_files=result.adapter_files,
+        base=result.base.fingerprint,
+        surroundings=result.surroundings,
+    )
+
+
+def differences(then: Manifest, now: Manifest) -> tuple[FactDifference, ...]:
+    """The facts, beside the job's id, in which two manifests differ."""
+    before, after = dict(facts(then)), dict(facts(now))
+    names = sorted(before.keys() | after.keys())
+    return tuple(
+        FactDifference(name=name, then=before.get(name, "none"), now=after.get(name, "none"))
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
+def facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """The facts of a manifest by name."""
+    yield "base", manifest.base
+    yield "spec", manifest.spec.model_dump_json()
+    yield "adapter_files", " ".join(manifest.adapter_files)
+    yield "device", manifest.surroundings.device
+    yield "dtype", manifest.surroundings.dtype
+    for name, version in manifest.surroundings.versions.items():
+        yield f"versions.{name}", version

@@ -1,0 +1,87 @@
+"""Print the request that draws a picture again, from the picture alone: ``python -m tasks.replay image.png``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
+from pydantic import ValidationError
+
+from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.errors import InvalidRequest, StokeholdError
+from tasks.job import JobSpec
+from tasks.manifest import METADATA_KEY, Manifest
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the body of a ``POST /v1/jobs``.
+
+    Raises:
+        SystemExit: the picture does not say what made it.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tasks.replay", description=__doc__)
+    parser.add_argument("picture", help="a file, or - for the standard input")
+    parser.add_argument("--manifest", action="store_true", help="print everything that the picture says instead")
+    options = parser.parse_args(arguments)
+    try:
+        manifest = read_manifest(read(options.picture))
+    except StokeholdError as error:
+        sys.exit(f"stokehold: {error}")
+    shown = manifest.model_dump(mode="json") if options.manifest else request_of(manifest.spec)
+    sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
+
+
+def read(name: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        InvalidRequest: it cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{name} cannot be read: {error.strerror}.") from error
+
+
+def read_manifest(body: bytes) -> Manifest:
+    """What a picture says of itself.
+
+    Raises:
+        InvalidRequest: it is no picture, or none of Stokehold's.
+    """
+    try:
+        with Image.open(BytesIO(body)) as image:
+            text = image.info.get(METADATA_KEY) or image.getexif().get(Base.ImageDescription)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise InvalidRequest("This is no picture that can be read. Give a PNG, JPEG or WebP file.") from error
+    try:
+        return Manifest.model_validate_json(text or "")
+    except ValidationError:
+        raise InvalidRequest(
+            "The picture does not say what made it: it is not of Stokehold, or another program has saved it since."
+        ) from None
+
+
+def request_of(spec: JobSpec) -> dict[str, Any]:
+    """The request that asks for a specification, with nothing left open."""
+    adapters = [{"ref": reference(scaled.adapter), "scale": scaled.scale} for scaled in spec.adapters]
+    fields = spec.model_dump(mode="json", exclude={"adapters", "image_count"}, exclude_none=True)
+    return {**fields, "images": spec.image_count, "adapters": adapters}
+
+
+def reference(adapter: ResolvedAdapter) -> str:
+    """The reference that leads to an adapter's file; on the Hub to the same commit."""
+    if adapter.source is AdapterSource.HUB:
+        return f"{adapter.repository}@{adapter.commit}:{adapter.weight_name}"
+    return adapter.repository
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""What became of pictures that were drawn again."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tasks.frozen import Frozen
+
+
+class PictureDifference(Frozen):
+    """How far two pictures are from one another, in steps of 8-bit RGB: from 0 to 255."""
+
+    largest: int
+    mean: float
+
+
+class FactDifference(Frozen):
+    """A fact of a manifest that is another than it was."""
+
+    name: str
+    then: str
+    now: str
+
+
+class ReplayReport(Frozen):
+    """The pictures of a job against those of the one that it draws again."""
+
+    of: str = Field(description="id of the first job")
+    identical: bool | None = Field(description="whether every pixel is the same; null where they cannot be compared")
+    reason: str | None = Field(None, description="why they cannot be compared")
+    images: tuple[PictureDifference, ...] = ()
+    differs: tuple[FactDifference, ...] = Field((), description="facts of the manifest that are others than they were")

@@ -1,0 +1,144 @@
+"""A job drawn again, on a real pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from storage import S3Config
+from tasks.errors import StatusConflict
+from tasks.job import Job
+from tasks.manifest import Manifest, manifest_of
+from tasks.replay import read_manifest, request_of
+from tasks.replay_report import ReplayReport
+from tasks.requests import JobRequest
+from tasks.service import Service
+from tasks.submission import replay, submit
+from tests.support.loras import random_lora, write
+from tests.support.pipelines import drawable
+from tests.support.services import make_service
+from workers.runner import JobRunner
+from workers.warm_up import warm_up
+
+pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+
+
+@pytest.fixture
+def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
+    service = make_service(
+        tmp_path,
+        broker_url=valkey_url,
+        s3_endpoint=bucket.endpoint,
+        s3_bucket=bucket.bucket,
+        s3_access_key=bucket.access_key,
+        s3_secret_key=bucket.secret_key,
+    )
+    for seed in (1, 2):
+        path = write(random_lora(drawable(), seed=seed), tmp_path / "loras" / f"noise{seed}.safetensors")
+        path.with_suffix(".toml").write_text('base_model = "demo"\n', "utf-8")
+    return service
+
+
+def warm(service: Service, load: Callable[[], Any] = drawable) -> JobRunner:
+    return warm_up(service, service.base_models.default, load, torch.device("cpu"), worker="demo-1@here")
+
+
+def drawn(service: Service, runner: JobRunner, **request: Any) -> Job:
+    job = submit(
+        service, JobRequest.model_validate({"prompt": "a red circle", "steps": 2, "seed": 7, "images": 2, **request})
+    )
+    runner(job.id)
+    return service.store.get(job.id)
+
+
+def report(service: Service, runner: JobRunner, first: Job) -> ReplayReport:
+    again = replay(service, first)
+    runner(again.id)
+    found = service.store.get(again.id).result.replay
+    assert found is not None
+    return found
+
+
+def test_the_same_job_gives_the_same_pictures_whatever_ran_in_between(service: Service) -> None:
+    runner = warm(service)
+    first = drawn(service, runner, adapters=[{"ref": "noise1"}])
+    drawn(service, runner, adapters=[{"ref": "noise2"}], scheduler="euler")
+
+    found = report(service, runner, first)
+
+    assert (found.of, found.identical, found.differs) == (first.id, True, ())
+    assert [image.largest for image in found.images] == [0, 0]
+
+
+def test_another_base_is_seen_in_the_pictures_and_named(service: Service) -> None:
+    first = drawn(service, warm(service))
+
+    def altered() -> Any:
+        pipeline = drawable()
+        with torch.no_grad():
+            next(pipeline.unet.parameters()).mul_(1.5)
+        return pipeline
+
+    found = report(service, warm(service, altered), first)
+
+    assert found.identical is False
+    assert found.images[0].largest > 0
+    assert [fact.name for fact in found.differs] == ["base"]
+
+
+def test_a_first_job_that_is_gone_is_said(service: Service) -> None:
+    runner = warm(service)
+    first = drawn(service, runner)
+    again = replay(service, first)
+    service.store.forget(first)
+    runner(again.id)
+
+    found = service.store.get(again.id).result.replay
+
+    assert found is not None
+    assert (found.identical, found.reason) == (None, "The first job has expired.")
+
+
+def test_pictures_that_are_gone_are_said(service: Service) -> None:
+    runner = warm(service)
+    first = drawn(service, runner)
+    service.storage.delete(f"images/{first.id}/")
+
+    found = report(service, runner, first)
+
+    assert found.identical is None
+    assert found.reason is not None
+
+
+def test_only_what_succeeded_is_drawn_again(service: Service) -> None:
+    queued = submit(service, JobRequest(prompt="a red circle"))
+
+    with pytest.raises(StatusConflict, match="only one that has succeeded"):
+        replay(service, queued)
+
+
+def test_the_manifest_lies_beside_the_pictures_and_in_them(service: Service) -> None:
+    first = drawn(service, warm(service), adapters=[{"ref": "noise1"}])
+    made = manifest_of(first)
+
+    stored = Manifest.model_validate_json(service.storage.get(f"images/{first.id}/1/manifest.json"))
+    inside = read_manifest(service.storage.get(f"images/{first.id}/1/1.png"))
+
+    assert made == stored
+    assert made is not None
+    assert inside == made.of_picture(seed=8)
+    assert stored.adapter_files == (first.spec.adapters[0].adapter.commit,)
+
+
+def test_the_request_of_a_picture_gives_the_same_bytes(service: Service) -> None:
+    runner = warm(service)
+    first = drawn(service, runner, adapters=[{"ref": "noise1", "scale": 0.5}], images=1)
+    body = service.storage.get(first.result.images[0].key or "")
+
+    again = drawn(service, runner, **request_of(read_manifest(body).spec))
+
+    assert service.storage.get(again.result.images[0].key or "") == body

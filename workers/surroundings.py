@@ -1,0 +1,33 @@
+"""The device and the software that pictures are drawn with."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+import torch
+
+from tasks.base_models import ServedModel
+from tasks.surroundings import Surroundings
+from tasks.version import VERSION
+
+PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy")
+
+
+def surroundings_of(model: ServedModel, device: torch.device) -> Surroundings:
+    """What a worker of this base model on this device draws with."""
+    versions = {name: version(name) for name in PACKAGES}
+    return Surroundings(
+        device=device_name(device),
+        dtype=model.dtype,
+        versions={"stokehold": VERSION, "python": platform.python_version(), **versions},
+    )
+
+
+def device_name(device: torch.device) -> str:
+    """What kernels run on: they differ between kinds of GPU, and between the instruction sets of CPUs."""
+    if device.type == "cuda":
+        return f"cuda {torch.cuda.get_device_name(device)}"
+    if device.type == "cpu":
+        return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return device.type
