@@ -11,7 +11,19 @@ import sys
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from api import adapters, authentication, cancel, documentation, health, jobs, models, page, problems
+from api import (
+    adapters,
+    authentication,
+    cancel,
+    documentation,
+    health,
+    inference,
+    jobs,
+    models,
+    openai_images,
+    page,
+    problems,
+)
 from api.context import install_service
 from storage import StorageError, StorageNotReachable
 from tasks.celery import app as celery_app
@@ -60,6 +72,8 @@ def create_app(service: Service | None = None) -> OpenAPI:
         cancel.blueprint,
         models.blueprint,
         adapters.blueprint,
+        inference.blueprint,
+        openai_images.blueprint,
         health.blueprint,
     ):
         app.register_api(blueprint)
