@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from huggingface_hub import HfApi
+
+from tasks.adapter_hub import AdapterHub
+from tasks.adapter_resolver import AdapterResolver
 from tasks.celery import Application
 from tasks.service import Service
 from tasks.settings import Settings
+from tests.support.hub import HubServer
 from tests.support.safetensors_files import write_lora
 
 MODELS_TOML = """
@@ -40,3 +46,12 @@ def make_service(folder: Path, *, broker_url: str = f"redis://{NOBODY}/0", **set
     s3 = {"s3_endpoint": f"http://{NOBODY}", "s3_access_key": "key", "s3_secret_key": "secret"}
     values = {"broker_url": broker_url, "models_file": models_file, "adapter_folders": (loras,), **s3, **settings}
     return Application(Settings.model_validate(values)).service
+
+
+def with_hub(service: Service, hub: HubServer) -> Service:
+    """The same service, which asks this Hub."""
+    api = HfApi(endpoint=hub.url, token=False)
+    resolver = AdapterResolver(
+        service.adapter_folders, AdapterHub(service.base_models, api=api), ttl_s=service.settings.resolution_ttl_s
+    )
+    return replace(service, resolver=resolver)
