@@ -18,9 +18,11 @@ from api import (
     cancel,
     documentation,
     health,
+    inference,
     inspect,
     jobs,
     models,
+    openai_images,
     page,
     problems,
     replay,
@@ -76,6 +78,8 @@ def create_app(service: Service | None = None) -> OpenAPI:
         models.blueprint,
         adapters.blueprint,
         inspect.blueprint,
+        inference.blueprint,
+        openai_images.blueprint,
         health.blueprint,
     ):
         app.register_api(blueprint)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -19,9 +21,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from api import create_app
 from tasks.job import AdapterReceipt, BaseReceipt, Failure, Job, Progress, Result, StoredImage, SwapWay, Timings
 from tasks.service import Service
+from tests.support.drawing_thread import coloured, drawing
 from tests.support.hub import HubServer
 from tests.support.services import with_hub
 
@@ -41,11 +43,16 @@ def lines(_: object, value: object) -> bytes:
     return value if isinstance(value, bytes) else str(value).encode()
 
 
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    with HubServer() as server:
+        yield server
+
+
 @pytest.fixture
-def app(service: Service) -> Iterator[OpenAPI]:
-    """The application with a Hub that is there, since whatever is asked must not depend on another one."""
-    with HubServer() as hub:
-        yield create_app(with_hub(service, hub))
+def service(service: Service, hub: HubServer) -> Service:
+    """As for the other tests of the API, with a Hub on which nothing is."""
+    return with_hub(service, hub)
 
 
 @pytest.fixture
@@ -54,6 +61,7 @@ def document(app: OpenAPI) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
 
+WAIT_FOR_PICTURES = {"/models/{slug}", "/models/{owner}/{name}", "/v1/images/generations"}
 REQUESTS = [
     ("POST", "/v1/jobs", GenerationMode.POSITIVE),
     ("POST", "/v1/jobs", GenerationMode.NEGATIVE),
@@ -63,6 +71,11 @@ REQUESTS = [
     ("GET", "/v1/jobs", GenerationMode.NEGATIVE),
     ("POST", "/v1/jobs/{job_id}/cancel", GenerationMode.POSITIVE),
     ("POST", "/v1/jobs/{job_id}/replay", GenerationMode.POSITIVE),
+    ("POST", "/models/{slug}", GenerationMode.POSITIVE),
+    ("POST", "/models/{slug}", GenerationMode.NEGATIVE),
+    ("POST", "/models/{owner}/{name}", GenerationMode.POSITIVE),
+    ("POST", "/v1/images/generations", GenerationMode.POSITIVE),
+    ("POST", "/v1/images/generations", GenerationMode.NEGATIVE),
     ("GET", "/v1/models", GenerationMode.POSITIVE),
     ("GET", "/v1/adapters", GenerationMode.POSITIVE),
     ("POST", "/v1/batches", GenerationMode.POSITIVE),
@@ -89,14 +102,15 @@ def test_no_operation_is_left_out(app: OpenAPI) -> None:
 
 @pytest.mark.parametrize(("method", "path", "mode"), REQUESTS)
 def test_every_answer_is_as_the_document_says(
-    document: schemathesis.BaseSchema, method: str, path: str, mode: GenerationMode
+    document: schemathesis.BaseSchema, service: Service, method: str, path: str, mode: GenerationMode
 ) -> None:
     @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=document[path][method].as_strategy(generation_mode=mode))
     def conforms(case: Case[Any]) -> None:
         case.call_and_validate(checks=CHECKS)
 
-    conforms()
+    with drawing(service, coloured(service)) if path in WAIT_FOR_PICTURES else nullcontext():
+        conforms()
 
 
 def test_a_passport_is_as_the_document_says(document: schemathesis.BaseSchema) -> None:
@@ -147,3 +161,29 @@ def test_canceling_answers_as_the_document_says(document: schemathesis.BaseSchem
     answers = [case.call_and_validate(checks=CHECKS).status_code for _ in range(2)]
 
     assert answers == [200, 409]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "bodies"),
+    [
+        ("/models/{slug}", {"slug": "demo"}, [{"inputs": "elephant"}]),
+        ("/models/{owner}/{name}", {"owner": "demo", "name": "base"}, [{"inputs": "elephant"}]),
+        (
+            "/v1/images/generations",
+            {},
+            [{"prompt": "elephant"}, {"prompt": "elephant", "n": 2, "response_format": "b64_json"}],
+        ),
+    ],
+)
+def test_pictures_are_answered_as_the_document_says(
+    document: schemathesis.BaseSchema,
+    service: Service,
+    path: str,
+    parameters: dict[str, str],
+    bodies: list[dict[str, Any]],
+) -> None:
+    with drawing(service, coloured(service)):
+        for body in bodies:
+            case = document[path]["POST"].Case(path_parameters=parameters, body=body, media_type="application/json")
+
+            assert case.call_and_validate(checks=CHECKS).status_code == HTTPStatus.OK
