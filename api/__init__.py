@@ -12,6 +12,7 @@ from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
 from api import (
+    adapter_uploads,
     adapters,
     authentication,
     batches,
@@ -77,6 +78,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
         batches.blueprint,
         models.blueprint,
         adapters.blueprint,
+        adapter_uploads.blueprint,
         inspect.blueprint,
         inference.blueprint,
         openai_images.blueprint,

@@ -1,36 +1,173 @@
-"""``/v1/adapters``: the local catalogue."""
+"""``/v1/adapters``: the catalogue."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
-from flask import Response
+from flask import Response, request, url_for
 from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models import RawModel
 from flask_openapi3.models.tag import Tag
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.answers import answer
+from api.authentication import asker, current_owner
+from api.bodies import require_json_object
 from api.context import current_service
-from api.problems import documented
-from tasks.adapters import LocalAdapter
+from api.multipart import read_form
+from api.parameters import Parameters
+from api.problems import documented, of_validation
+from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
+from tasks.catalogue_records import CatalogueDetail, CataloguePage, Search, detail, list_catalogue
+from tasks.errors import StatusConflict
+from tasks.registration import register, register_file
+
+FORM = "multipart/form-data"
+FORM_OVERHEAD_BYTES = 1 << 20
+ENTRY, FILE = "entry", "file"
+
+CREATED = {
+    "description": "It is in the catalogue.",
+    "headers": {"Location": {"description": "the entry", "schema": {"type": "string", "format": "uri-reference"}}},
+    "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{CatalogueDetail.__name__}"}}},
+}
 
 blueprint = APIBlueprint("adapters", __name__, url_prefix="/v1/adapters", abp_tags=[Tag(name="adapters")])
 
 
-class AdapterList(BaseModel):
-    """The adapters of the local catalogue, by name."""
+class AdapterPath(BaseModel):
+    """Which entry."""
 
-    model_config = ConfigDict(frozen=True)
+    name: str = Field(max_length=64, description="as `GET /v1/adapters` lists it")
 
-    adapters: tuple[LocalAdapter, ...]
+
+class EntryBody(RawModel):
+    """An entry as JSON, or a form with `entry` as JSON and then the `file`."""
+
+    mimetypes = ["application/json", FORM]  # noqa: RUF012  (flask-openapi3 has it so)
+
+
+class SearchQuery(Parameters):
+    """Which adapters, and how many."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: str | None = Field(None, max_length=200, description="words in the name, description, trigger words or tags")
+    base: str | None = Field(None, max_length=200, description="slug of a base model")
+    tag: str | None = Field(None, max_length=100)
+    limit: int = Field(100, ge=1, le=500, description="how many at most")
+    after: str = Field("", max_length=64, description="`next_after` of the page before")
 
 
 @blueprint.get(
     "",
     operation_id="list_adapters",
-    description="Those on the Hub need no entry here: a request names them as `owner/name`.",
-    responses={HTTPStatus.OK: AdapterList, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
+    description="One's own, those that are shared, and those of the service's folders, by name. Those on the Hub need "
+    "no entry: a request names them as `owner/name`.",
+    responses={
+        HTTPStatus.OK: CataloguePage,
+        **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
 )
-def list_adapters() -> Response:
-    """List the adapters of the local catalogue."""
-    return answer(AdapterList(adapters=current_service().adapter_folders.adapters()))
+def list_adapters(query: SearchQuery) -> Response:
+    """Search the catalogue."""
+    search = Search(text=query.q, base=query.base, tag=query.tag)
+    return answer(list_catalogue(current_service(), current_owner(), search, limit=query.limit, after=query.after))
+
+
+@blueprint.post(
+    "",
+    operation_id="register_adapter",
+    description="JSON for an adapter on the Hub (`ref`) or a file that is in storage (`upload`); or a form with the "
+    "field `entry`, as JSON, and then the file part `file`. The file's header is judged before anything is stored.",
+    responses={
+        HTTPStatus.CREATED: CREATED,
+        **documented(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def register_adapter(raw: EntryBody) -> Response:  # noqa: ARG001  (documented)
+    """Put an adapter into the catalogue."""
+    try:
+        entry = registered_file() if request.mimetype == FORM else registered()
+    except ValidationError as error:
+        return of_validation(error)
+    response = answer(detail(current_service(), entry.name, current_owner()), HTTPStatus.CREATED)
+    response.location = url_for(".get_adapter", name=entry.name)
+    return response
+
+
+def registered() -> CatalogueAdapter:
+    """An entry of what a JSON body names."""
+    require_json_object()
+    return register(current_service(), Registration.model_validate_json(request.get_data()), asker())
+
+
+def registered_file() -> CatalogueAdapter:
+    """An entry of the file in a form."""
+    service = current_service()
+    request.max_content_length = service.settings.adapter_max_bytes + FORM_OVERHEAD_BYTES
+    entry, file = read_form(ENTRY, FILE)
+    return register_file(service, Entry.model_validate_json(entry), file, current_owner())
+
+
+ONE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+CHANGE = {**ONE, **documented(HTTPStatus.CONFLICT)}
+
+
+@blueprint.get("/<name>", operation_id="get_adapter", responses={HTTPStatus.OK: CatalogueDetail, **ONE})
+def get_adapter(path: AdapterPath) -> Response:
+    """Read an entry of the catalogue."""
+    return answer(detail(current_service(), path.name, current_owner()))
+
+
+@blueprint.delete(
+    "/<name>",
+    operation_id="remove_adapter",
+    description="Jobs that were accepted before find its file for a day.",
+    responses={HTTPStatus.NO_CONTENT: {"description": "It is gone."}, **CHANGE},
+)
+def remove_adapter(path: AdapterPath) -> Response:
+    """Remove one's own entry."""
+    service = current_service()
+    service.catalogue.remove(own_entry(path.name), service.store.now())
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+@blueprint.post(
+    "/<name>/pin",
+    operation_id="pin_adapter",
+    description="Takes no body. Every worker of its base model keeps it in memory.",
+    responses={HTTPStatus.OK: CatalogueDetail, **CHANGE},
+)
+def pin_adapter(path: AdapterPath) -> Response:
+    """Pin one's own entry."""
+    current_service().catalogue.pin(own_entry(path.name))
+    return answer(detail(current_service(), path.name, current_owner()))
+
+
+@blueprint.delete("/<name>/pin", operation_id="unpin_adapter", responses={HTTPStatus.OK: CatalogueDetail, **CHANGE})
+def unpin_adapter(path: AdapterPath) -> Response:
+    """Unpin one's own entry."""
+    current_service().catalogue.unpin(own_entry(path.name))
+    return answer(detail(current_service(), path.name, current_owner()))
+
+
+def own_entry(name: str) -> CatalogueAdapter:
+    """An entry that whoever sends the present request may change.
+
+    Raises:
+        AdapterNotInCatalogue: there is none that they may see.
+        StatusConflict: it is another's, or a file of a folder.
+    """
+    service, owner = current_service(), current_owner()
+    record = detail(service, name, owner)
+    if not record.mine:
+        raise StatusConflict(f"The adapter {name!r} is not yours: only its owner, or the operator, changes it.")
+    return service.catalogue.get(name, owner)

@@ -8,6 +8,7 @@ from flask import Flask, g, request
 from flask_openapi3.types import SecuritySchemesDict
 
 from api.context import current_service
+from tasks.adapter_resolver import Asker
 from tasks.api_keys import ApiKey, ApiKeys
 from tasks.batch import Batch
 from tasks.errors import ApiKeyRequired, BatchNotFound, JobNotFound
@@ -80,10 +81,10 @@ def own_batch(batch_id: str) -> Batch:
     return batch
 
 
-def may_use_private() -> bool:
-    """Whether the key of the present request may use private and gated adapters."""
+def asker() -> Asker:
+    """Which adapters whoever sends the present request may see and use."""
     key: ApiKey | None = g.api_key
-    return key is not None and key.allow_private
+    return Asker() if key is None else Asker(key.id, key.allow_private)
 
 
 def own_job(job_id: str) -> Job:

@@ -21,8 +21,9 @@ from tasks.batch import MAX_BYTES, Batch, BatchTerms, OnError
 from tasks.batch_list import BatchPage, list_batches
 from tasks.batch_records import BatchRecord, record_of
 from tasks.batch_results import LINES_TYPE, results_so_far
-from tasks.batch_submission import BatchUpload, begin_upload, submit_batch, submit_uploaded
+from tasks.batch_submission import begin_upload, submit_batch, submit_uploaded
 from tasks.batches import cancel, retry
+from tasks.direct_uploads import DirectUpload
 
 POLL_AGAIN_S = 5
 
@@ -104,7 +105,7 @@ def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> 
     "/uploads",
     operation_id="begin_batch_upload",
     description="Takes no body. For files that should go to storage directly.",
-    responses={HTTPStatus.CREATED: BatchUpload, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
+    responses={HTTPStatus.CREATED: DirectUpload, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 def post_upload() -> Response:
     """Begin the upload of a file."""

@@ -10,7 +10,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.answers import answer
-from api.authentication import may_use_private
+from api.authentication import asker
 from api.bodies import require_json_object
 from api.context import current_service
 from api.problems import documented
@@ -52,4 +52,4 @@ class InspectionRequest(BaseModel):
 )
 def inspect_adapter(body: InspectionRequest) -> Response:
     """Say whether an adapter will work."""
-    return answer(current_service().resolver.inspect(body.ref, field="ref", allow_private=may_use_private()))
+    return answer(current_service().resolver.inspect(body.ref, field="ref", asker=asker()))

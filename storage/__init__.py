@@ -2,11 +2,12 @@
 
 from storage.config import S3Config
 from storage.errors import BucketMissing, ObjectNotFound, StorageError, StorageMisconfigured, StorageNotReachable
-from storage.s3 import S3Storage, StoredObject
+from storage.s3 import Readable, S3Storage, StoredObject
 
 __all__ = [
     "BucketMissing",
     "ObjectNotFound",
+    "Readable",
     "S3Config",
     "S3Storage",
     "StorageError",

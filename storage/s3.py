@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Protocol, cast
 from urllib.parse import quote
 
 from storage.client import PATIENT, PROMPT, connect
@@ -17,6 +17,13 @@ from storage.translation import translated
 
 if TYPE_CHECKING:
     from types_boto3_s3.literals import BucketLocationConstraintType
+
+
+class Readable(Protocol):
+    """What can be read once, from the beginning to the end."""
+
+    def read(self, count: int = -1, /) -> bytes:
+        """The next bytes, none when it is over."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +141,16 @@ class S3Storage:
         with translated(self._config):
             self._client.upload_file(str(path), self._config.bucket, key, ExtraArgs={"ContentType": content_type})
 
-    def upload_stream(self, key: str, stream: IO[bytes], *, content_type: str) -> None:
+    def upload_stream(self, key: str, stream: Readable, *, content_type: str) -> None:
         """Store what a stream gives as an object, a part at a time. What the stream raises leaves no object behind.
 
         Raises:
             StorageError: the object was not stored.
         """
         with translated(self._config):
-            self._client.upload_fileobj(stream, self._config.bucket, key, ExtraArgs={"ContentType": content_type})
+            self._client.upload_fileobj(
+                cast(IO[bytes], stream), self._config.bucket, key, ExtraArgs={"ContentType": content_type}
+            )
 
     def size(self, key: str) -> int | None:
         """Size of an object in bytes; None if there is none.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Protocol
 
 from cachetools import TLRUCache
 
@@ -14,11 +15,13 @@ from tasks.adapter_hub import AdapterHub
 from tasks.adapter_reference import AdapterReference
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.base_models import BaseModels, ServedModel
+from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, InvalidRequest
 from tasks.fit import Verdict
 from tasks.found_adapter import FoundAdapter
 from tasks.judge import Judge
 from tasks.passport import Passport
+from tasks.safetensors_header import SafetensorsHeader
 
 MAX_REMEMBERED = 4096
 REFUSAL_TTL_S = 10.0
@@ -31,10 +34,12 @@ class Admitted:
 
     Attributes:
         warnings: what the submitter should know.
+        default_scale: of a request that names none.
     """
 
     adapter: ResolvedAdapter
     warnings: tuple[str, ...]
+    default_scale: float
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,29 @@ class _Question:
     allow_private: bool
 
 
+@dataclass(frozen=True)
+class Asker:
+    """Who asks for an adapter.
+
+    Attributes:
+        owner: id of the API key; None where none is configured.
+        allow_private: it may use private and gated repositories.
+    """
+
+    owner: str | None = None
+    allow_private: bool = False
+
+
+NOBODY = Asker()
+
+
+class Shelf(Protocol):
+    """Where files of adapters are."""
+
+    def read_header(self, found: FoundAdapter) -> SafetensorsHeader:
+        """The header of a file that is there."""
+
+
 class AdapterResolver:
     """Resolves every reference and judges what it finds; remembers what the Hub answered. Thread-safe.
 
@@ -65,6 +93,8 @@ class AdapterResolver:
         self,
         folders: AdapterFolders,
         hub: AdapterHub,
+        catalogue: Catalogue,
+        uploads: Shelf,
         judge: Judge,
         *,
         ttl_s: float,
@@ -73,7 +103,13 @@ class AdapterResolver:
         """Remember the Hub's answers for ``ttl_s`` seconds of ``clock``, refusals for at most ``REFUSAL_TTL_S``."""
         self._folders = folders
         self._hub = hub
+        self._catalogue = catalogue
         self._judge = judge
+        self._shelves: Mapping[AdapterSource, Shelf] = {
+            AdapterSource.FOLDER: folders,
+            AdapterSource.HUB: hub,
+            AdapterSource.UPLOAD: uploads,
+        }
         self._answers: TLRUCache[_Question, FoundAdapter | _Refusal, float] = TLRUCache(
             MAX_REMEMBERED,
             lambda _, answer, now: now + (min(ttl_s, REFUSAL_TTL_S) if isinstance(answer, _Refusal) else ttl_s),
@@ -81,22 +117,22 @@ class AdapterResolver:
         )
         self._lock = Lock()
 
-    def resolve(self, ref: str, *, field: str | None = None, allow_private: bool = False) -> ResolvedAdapter:
+    def resolve(self, ref: str, *, field: str | None = None, asker: Asker = NOBODY) -> ResolvedAdapter:
         """Pin the adapter that ``ref`` names.
 
         Raises:
             InvalidRequest, HubUnavailable, BrokerUnavailable: as ``admit`` does.
         """
-        return self.admit(ref, field=field, allow_private=allow_private).adapter
+        return self.admit(ref, field=field, asker=asker).adapter
 
     def admit(
-        self, ref: str, *, field: str | None = None, allow_private: bool = False, preferred: str | None = None
+        self, ref: str, *, field: str | None = None, asker: Asker = NOBODY, preferred: str | None = None
     ) -> Admitted:
         """Pin the adapter that ``ref`` names, for a job.
 
         Args:
             field: path of the field in the request that holds ``ref``; the errors carry it.
-            allow_private: whoever asks may use private and gated repositories.
+            asker: sees its own and shared entries of the catalogue, and private repositories where it may.
             preferred: the base model that the request asks for, which an adapter goes to where it fits.
 
         Raises:
@@ -107,32 +143,41 @@ class AdapterResolver:
             BrokerUnavailable: Valkey does not answer.
         """
         try:
-            found = self._look_up(ref, allow_private=allow_private)
-            passport = self._passport(found, preferred)
+            found = self.look_up(ref, asker)
+            passport = self.judge(found, preferred)
             if passport.base_model is None or passport.verdict is Verdict.REJECTED:
                 raise AdapterNotUsable(f"{ref} cannot be used here. {passport.reason}")
         except InvalidRequest as error:
             raise type(error)(str(error), field=field) from error
-        return Admitted(found.resolved(passport.base_model), tuple(f"{ref}: {text}" for text in passport.warnings))
+        warnings = tuple(f"{ref}: {text}" for text in passport.warnings)
+        return Admitted(found.resolved(passport.base_model), warnings, found.default_scale)
 
-    def inspect(self, ref: str, *, field: str | None = None, allow_private: bool = False) -> Passport:
+    def inspect(self, ref: str, *, field: str | None = None, asker: Asker = NOBODY) -> Passport:
         """The passport of the adapter that ``ref`` names, whatever its verdict.
 
         Raises:
             InvalidRequest, HubUnavailable, BrokerUnavailable: as ``admit`` does, where there is no file to judge.
         """
         try:
-            return self._passport(self._look_up(ref, allow_private=allow_private))
+            return self.judge(self.look_up(ref, asker))
         except InvalidRequest as error:
             raise type(error)(str(error), field=field) from error
 
-    def _passport(self, found: FoundAdapter, preferred: str | None = None) -> Passport:
-        shelf = self._folders if found.source is AdapterSource.FOLDER else self._hub
-        return self._judge.passport(found, shelf.read_header, preferred)
+    def judge(self, found: FoundAdapter, preferred: str | None = None) -> Passport:
+        """The passport of a file that was found."""
+        return self._judge.passport(found, self._shelves[found.source].read_header, preferred)
 
-    def _look_up(self, ref: str, *, allow_private: bool) -> FoundAdapter:
+    def look_up(self, ref: str, asker: Asker) -> FoundAdapter:
+        """The file that ``ref`` names, unjudged.
+
+        Raises:
+            InvalidRequest, HubUnavailable, BrokerUnavailable: as ``admit`` does, where there is no file.
+        """
         reference = AdapterReference.parse(ref)
-        return self._folders.look_up(reference) if reference.is_local else self._from_hub(reference, allow_private)
+        if not reference.is_local:
+            return self._from_hub(reference, asker.allow_private)
+        entry = self._catalogue.find(reference.repository, asker.owner)
+        return self._folders.look_up(reference) if entry is None else replace(entry.found, ref=ref)
 
     def _from_hub(self, reference: AdapterReference, allow_private: bool) -> FoundAdapter:
         question = _Question(reference, allow_private)

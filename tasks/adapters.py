@@ -14,6 +14,8 @@ class AdapterSource(StrEnum):
     """A repository on the model hub."""
     FOLDER = "folder"
     """A folder of this service's own."""
+    UPLOAD = "upload"
+    """A file that a client has put into our storage."""
 
 
 class ResolvedAdapter(BaseModel):
@@ -26,13 +28,13 @@ class ResolvedAdapter(BaseModel):
 
     ref: str = Field(description="as the client wrote it")
     source: AdapterSource
-    repository: str = Field(description="`owner/name` on the Hub, or the name in the local catalogue")
+    repository: str = Field(description="`owner/name` on the Hub, or the name in the catalogue")
     commit: str = Field(
         pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="commit on the Hub; of any other file, its SHA-256"
     )
     sha256: str | None = Field(None, description="of the file; null where the Hub does not name it")
     size_bytes: int | None = Field(None, description="of the file; null where the Hub does not name it")
-    weight_name: str = Field(description="the file, as a path within its repository or folder")
+    weight_name: str = Field(description="the file: its path in the repository or folder, or its key in storage")
     base_model: str = Field(description="slug of the base model that serves it")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
-from tasks.adapter_resolver import choose_base_model
+from tasks.adapter_resolver import Admitted, choose_base_model
 from tasks.adapters import ResolvedAdapter
 from tasks.base_models import BaseModels
 from tasks.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES, Group, LineError, Plan
@@ -17,7 +17,7 @@ from tasks.image_format import ImageFormat
 from tasks.job import JobSpec, ScaledAdapter
 from tasks.submission import complete, scale_of
 
-Resolve = Callable[[str], ResolvedAdapter]
+Admit = Callable[[str], Admitted]
 Adapters = tuple[tuple[int, float], ...]
 
 
@@ -48,13 +48,13 @@ class Planner:
     """Reads the lines of one batch.
 
     Attributes:
-        resolve: pins the adapter that a reference names.
+        admit: pins the adapter that a reference names.
         lines: how many can be served.
         skipped: how many cannot be served.
         errors: why, of the first ones.
     """
 
-    resolve: Resolve
+    admit: Admit
     base_models: BaseModels
     image_format: ImageFormat
     index: LineIndex
@@ -62,6 +62,7 @@ class Planner:
     skipped: int = 0
     errors: list[LineError] = field(default_factory=list)
     _adapters: list[ResolvedAdapter] = field(default_factory=list)
+    _default_scales: list[float] = field(default_factory=list)
     _numbers: dict[str, int | InvalidRequest] = field(default_factory=dict)
     _groups: dict[tuple[str, Adapters], GroupLines] = field(default_factory=dict)
 
@@ -99,7 +100,10 @@ class Planner:
 
     def _add(self, number: int, text: bytes, line: BatchLine) -> None:
         numbers = [self._number(wanted.ref) for wanted in line.adapters]
-        adapters = tuple((place, scale_of(wanted)) for place, wanted in zip(numbers, line.adapters, strict=True))
+        adapters = tuple(
+            (place, scale_of(wanted, self._default_scales[place]))
+            for place, wanted in zip(numbers, line.adapters, strict=True)
+        )
         spec = spec_of(line, self._scaled(adapters), self.base_models, self.image_format, lambda _: 0)
         group = self._group(spec.base_model, adapters)
         if not self.index.add(number, line.custom_id, group.number, text):
@@ -121,7 +125,9 @@ class Planner:
             if len(self._numbers) >= MAX_ADAPTERS:
                 raise InvalidRequest(f"The file names more than {MAX_ADAPTERS} adapters. Send it in parts.")
             try:
-                self._adapters.append(self.resolve(ref))
+                admitted = self.admit(ref)
+                self._adapters.append(admitted.adapter)
+                self._default_scales.append(admitted.default_scale)
                 self._numbers[ref] = len(self._adapters) - 1
             except InvalidRequest as error:
                 self._numbers[ref] = error

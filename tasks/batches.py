@@ -6,10 +6,12 @@ import logging
 import tempfile
 import uuid
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
 from storage import StorageError
+from tasks.adapter_resolver import Asker
 from tasks.batch import Batch, BatchStatus, OnError, Plan
 from tasks.batch_expansion import expand
 from tasks.batch_forecast import forecast
@@ -78,7 +80,11 @@ def plan_batch(service: Service, batch: Batch) -> None:
 
 def plan_new(service: Service, batch: Batch, index: LineIndex, folder: Path) -> None:
     """Check every line of a batch, and plan those that can be served."""
-    planner = Planner(service.resolver.resolve, service.base_models, service.settings.image_format, index)
+    owner = batch.terms.owner
+    asker = Asker(owner, allow_private=service.keys.allow_private(owner))
+    planner = Planner(
+        partial(service.resolver.admit, asker=asker), service.base_models, service.settings.image_format, index
+    )
     service.storage.download(batch.input, folder / "input.jsonl")
     try:
         with (folder / "input.jsonl").open("rb") as file:

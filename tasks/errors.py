@@ -3,6 +3,8 @@
     StokeholdError
     ├── ConfigurationError          the operator must change a setting or models.toml
     ├── RequestError                the submitter must change the request (HTTP 4xx)
+    │   ├── AdapterExists           409
+    │   ├── AdapterNotInCatalogue   404
     │   ├── ApiKeyNotFound          404
     │   ├── ApiKeyRequired          401
     │   ├── BatchNotFound           404
@@ -13,6 +15,7 @@
     │   │   └── IdempotencyConflict
     │   ├── JobNotFound             404
     │   ├── LimitExceeded           429
+    │   ├── PinRefused              409
     │   └── StatusConflict          409
     ├── ServiceUnavailable          a server that we need is away, or there is no room (HTTP 503)
     │   ├── BrokerUnavailable
@@ -69,6 +72,22 @@ class RequestError(StokeholdError):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class AdapterExists(RequestError):
+    """The name of an adapter is taken."""
+
+    code = "adapter_exists"
+    title = "There is such an adapter already"
+    http_status = 409
+
+
+class AdapterNotInCatalogue(RequestError):
+    """The catalogue has no entry of this name, or it is another's."""
+
+    code = "adapter_not_in_catalogue"
+    title = "There is no such adapter in the catalogue"
+    http_status = 404
 
 
 class ApiKeyNotFound(RequestError):
@@ -153,6 +172,14 @@ class LimitExceeded(RequestError):
     def __init__(self, message: str, *, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class PinRefused(RequestError):
+    """The workers' memory has no room for another pinned adapter, or the adapter cannot be pinned."""
+
+    code = "pin_refused"
+    title = "The adapter cannot be pinned"
+    http_status = 409
 
 
 class StatusConflict(RequestError):

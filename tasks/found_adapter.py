@@ -16,6 +16,7 @@ class FoundAdapter:
         base_names: names of the base model that it was made for, by its card or its sidecar.
         is_tagged: its author calls it a LoRA.
         trigger_words: by its card or its sidecar; empty where only the file itself may name some.
+        default_scale: of a request that names none.
     """
 
     ref: str
@@ -28,6 +29,7 @@ class FoundAdapter:
     base_names: tuple[str, ...]
     is_tagged: bool = True
     trigger_words: tuple[str, ...] = ()
+    default_scale: float = 1.0
 
     def resolved(self, base_model: str) -> ResolvedAdapter:
         """The adapter for a job of this base model."""

@@ -132,6 +132,23 @@ def parse_header(start: bytes, *, name: str, size_bytes: int) -> SafetensorsHead
     return header_of({key: tensor.shape for key, tensor in tensors.items()}, metadata, name, size_bytes)
 
 
+def declared_size(start: bytes, *, name: str) -> int:
+    """Bytes of the whole file, as its header has them; whether it says so without contradiction is not checked.
+
+    Raises:
+        AdapterNotUsable: ``start`` is no header.
+    """
+    end = header_end(start, name=name)
+    if len(start) < end:
+        raise broken(name, "its header is cut off")
+    try:
+        content = from_json(start[LENGTH_BYTES:end], allow_inf_nan=False)
+        tensors = _TENSORS.validate_python({key: value for key, value in content.items() if key != METADATA})
+    except (ValueError, AttributeError) as error:
+        raise broken(name, "its header is no JSON object of tensors") from error
+    return end + max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
+
+
 def header_of_hub(found: SafetensorsFileMetadata, *, name: str, size_bytes: int | None) -> SafetensorsHeader:
     """The header of a file on the Hub, as ``HfApi.parse_safetensors_file_metadata`` has read it.
 

@@ -12,12 +12,14 @@ from tasks.adapter_facts import FactsCache
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
+from tasks.adapter_uploads import UploadedAdapters
 from tasks.api_keys import ApiKeys
 from tasks.backfill_lane import BackfillLane
 from tasks.base_models import BaseModels, read_base_models
 from tasks.base_shapes import ShapeStore
 from tasks.batch_store import BatchStore
 from tasks.broker import Broker, connect
+from tasks.catalogue import Catalogue
 from tasks.job_store import JobStore
 from tasks.judge import Judge
 from tasks.pace import Pace
@@ -38,6 +40,7 @@ class Service:
     resolver: AdapterResolver
     shapes: ShapeStore
     judge: Judge
+    catalogue: Catalogue
     store: JobStore
     backfill: BackfillLane
     batches: BatchStore
@@ -64,15 +67,20 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         broker, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
     )
     workers = WorkerRegistry(broker, forget_after_s=settings.lease_s)
+    storage = S3Storage(storage_config(settings))
+    catalogue = Catalogue(broker, pinned_bytes=settings.adapter_memory_bytes // 2)
     return Service(
         settings=settings,
         celery=celery,
         broker=broker,
         base_models=base_models,
         adapter_folders=adapter_folders,
-        resolver=AdapterResolver(adapter_folders, AdapterHub(), judge, ttl_s=settings.resolution_ttl_s),
+        resolver=AdapterResolver(
+            adapter_folders, AdapterHub(), catalogue, UploadedAdapters(storage), judge, ttl_s=settings.resolution_ttl_s
+        ),
         shapes=shapes,
         judge=judge,
+        catalogue=catalogue,
         store=store,
         backfill=BackfillLane(broker, store),
         batches=BatchStore(broker, retention_s=settings.retention_s),
@@ -80,7 +88,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         pace=Pace(store, workers),
         keys=keys,
         quotas=Quotas(broker, keys, settings.broker_url),
-        storage=S3Storage(storage_config(settings)),
+        storage=storage,
     )
 
 

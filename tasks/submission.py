@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from tasks.adapter_resolver import Admitted, choose_base_model
+from tasks.adapter_resolver import Admitted, Asker, choose_base_model
 from tasks.base_models import Limits, ServedModel
 from tasks.errors import InvalidRequest, StatusConflict
 from tasks.idempotency import Idempotency, idempotency_of
@@ -50,7 +50,7 @@ def submit(
     warnings = tuple(warning for one in admitted for warning in one.warnings)
     terms = terms.model_copy(update={"warnings": (*terms.warnings, *warnings)})
     adapters = tuple(
-        ScaledAdapter(adapter=one.adapter, scale=scale_of(wanted))
+        ScaledAdapter(adapter=one.adapter, scale=scale_of(wanted, one.default_scale))
         for one, wanted in zip(admitted, request.adapters, strict=True)
     )
     model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
@@ -74,6 +74,7 @@ def enqueue(
     with service.quotas.reserved(terms.owner, job_id, spec):
         job, is_new = service.store.create_once(job_id, spec, lane, terms, idempotency)
     if is_new:
+        service.catalogue.note_use(tuple(scaled.adapter for scaled in spec.adapters), job.created_at.timestamp())
         send(service.celery, service.store, job)
     else:
         service.quotas.give_back(terms.owner, job_id, spec)
@@ -103,11 +104,9 @@ def admit_adapters(service: Service, request: JobRequest, owner: str | None) -> 
     """
     if not request.adapters:
         return []
-    allow_private = service.keys.allow_private(owner)
+    asker = Asker(owner, allow_private=service.keys.allow_private(owner))
     return [
-        service.resolver.admit(
-            adapter.ref, field=f"adapters.{index}.ref", allow_private=allow_private, preferred=request.base_model
-        )
+        service.resolver.admit(adapter.ref, field=f"adapters.{index}.ref", asker=asker, preferred=request.base_model)
         for index, adapter in enumerate(request.adapters)
     ]
 
@@ -150,9 +149,9 @@ def complete(
     return spec
 
 
-def scale_of(adapter: AdapterRequest) -> float:
+def scale_of(wanted: AdapterRequest, default: float) -> float:
     """How strongly an adapter is merged."""
-    return 1.0 if adapter.scale is None else adapter.scale
+    return default if wanted.scale is None else wanted.scale
 
 
 def check_side(field: str, pixels: int, limits: Limits) -> None:

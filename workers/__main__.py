@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runner = load_runner(app, slug, worker)
         runner.heartbeat.start()
         runner.cancellations.start()
+        runner.readiness.start()
     except (StokeholdError, StorageError) as error:
         sys.exit(f"stokehold: {error}")
     app.runner = runner
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app.worker_main(celery_arguments(app, slug, worker))
     finally:
+        runner.readiness.stop()
         runner.cancellations.stop()
         runner.heartbeat.stop()
 

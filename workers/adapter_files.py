@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx2
 from huggingface_hub import HfApi
+from huggingface_hub.constants import HF_HUB_CACHE
 from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RemoteEntryNotFoundError,
@@ -13,10 +14,12 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from storage import S3Storage
 from tasks.adapter_folder import AdapterFolders, file_sha256
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
 from workers.hub_blob import is_damaged
+from workers.stored_adapters import fetch_from_storage
 
 UNBOUNDED = 2**63
 
@@ -24,6 +27,7 @@ UNBOUNDED = 2**63
 def fetch(
     adapter: ResolvedAdapter,
     folders: AdapterFolders,
+    storage: S3Storage,
     *,
     api: HfApi | None = None,
     cache_dir: Path | None = None,
@@ -44,6 +48,8 @@ def fetch(
             return fetch_from_folder(adapter, folders, max_bytes)
         case AdapterSource.HUB:
             return fetch_from_hub(adapter, api or HfApi(), cache_dir, max_bytes)
+        case AdapterSource.UPLOAD:
+            return fetch_from_storage(adapter, storage, cache_dir or Path(HF_HUB_CACHE), max_bytes)
 
 
 def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders, max_bytes: int) -> Path:

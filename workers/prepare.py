@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from tasks.adapter_folder import AdapterFolders, file_sha256
+from tasks.adapter_folder import file_sha256
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.job import JobSpec
+from tasks.service import Service
 from workers.adapter_cache import AdapterCache, LoadedAdapter
 from workers.adapter_files import fetch
 from workers.adapter_parser import parse_adapter
 from workers.disk_cache import DiskCache
 from workers.merge_engine import AdapterSet, PreparedAdapter
+from workers.stored_adapters import cached_repository
 from workers.warm_pipeline import WarmPipeline
 
 
@@ -27,16 +29,20 @@ def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
     return tuple(prepared)
 
 
-def load_adapter(
-    folders: AdapterFolders, disk: DiskCache, warm: WarmPipeline, max_bytes: int, adapter: ResolvedAdapter
-) -> LoadedAdapter:
-    """Fetch an adapter's file of at most ``max_bytes``, make room for it on disk, and parse it.
+def load_adapter(service: Service, disk: DiskCache, warm: WarmPipeline, adapter: ResolvedAdapter) -> LoadedAdapter:
+    """Fetch an adapter's file, make room for it on disk, and parse it.
 
     Raises:
         AdapterFetchFailed, AdapterLoadFailed: as in ``prepare``.
     """
-    path = fetch(adapter, folders, cache_dir=disk.folder, max_bytes=max_bytes)
-    if adapter.source is AdapterSource.HUB:
-        disk.note_use(adapter.repository, path)
+    path = fetch(
+        adapter,
+        service.adapter_folders,
+        service.storage,
+        cache_dir=disk.folder,
+        max_bytes=service.settings.adapter_max_bytes,
+    )
+    if adapter.source is not AdapterSource.FOLDER:
+        disk.note_use(cached_repository(adapter), path)
         disk.make_room()
     return LoadedAdapter(path, file_sha256(path.resolve()), parse_adapter(warm.shell, path, adapter.ref))

@@ -25,6 +25,7 @@ from workers.heartbeat import Heartbeat
 from workers.patience import Patience
 from workers.prepare import prepare
 from workers.publish import publish
+from workers.readiness import Readiness
 from workers.replay import report_of
 from workers.stopwatch import Stage, Stopwatch
 from workers.warm_pipeline import WarmPipeline
@@ -49,6 +50,7 @@ class JobRunner:
     adapters: AdapterCache
     heartbeat: Heartbeat
     cancellations: Cancellations
+    readiness: Readiness
     slug: str
     worker: str
     surroundings: Surroundings

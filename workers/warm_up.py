@@ -19,6 +19,7 @@ from workers.disk_cache import DiskCache
 from workers.heartbeat import Heartbeat
 from workers.module_shapes import shapes_of
 from workers.prepare import load_adapter
+from workers.readiness import Readiness
 from workers.runner import JobRunner
 from workers.surroundings import surroundings_of
 from workers.warm_pipeline import WarmPipeline
@@ -40,7 +41,7 @@ def warm_up(
     shapes = shapes_of(model, warm.shell)
     service.shapes.publish(model.slug, shapes)
     disk = DiskCache(Path(HF_HUB_CACHE), service.settings.adapter_disk_bytes)
-    load_one = partial(load_adapter, service.adapter_folders, disk, warm, service.settings.adapter_max_bytes)
+    load_one = partial(load_adapter, service, disk, warm)
     adapters = AdapterCache(load_one, max_bytes=service.settings.adapter_memory_bytes)
 
     def note() -> WorkerNote:
@@ -66,6 +67,7 @@ def warm_up(
         adapters,
         heartbeat,
         Cancellations(service.broker),
+        Readiness(service, adapters, model.slug, max_bytes=service.settings.adapter_memory_bytes // 2),
         slug=model.slug,
         worker=worker,
         surroundings=surroundings_of(model, device),

@@ -20,6 +20,7 @@ from stack.valkey import valkey_part, valkey_url
 from tasks.adapter_facts import FactsCache
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
+from tasks.adapter_uploads import UploadedAdapters
 from tasks.celery import Application
 from tasks.job import Job, Status
 from tasks.requests import JobRequest
@@ -89,7 +90,9 @@ def service(values: Mapping[str, Any], hub: HubServer) -> Service:
     service = Application(Settings.model_validate(given)).service
     adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=False))
     judge = Unjudged(service.base_models, service.shapes, FactsCache(service.broker), max_bytes=ADAPTER_MAX_BYTES)
-    return replace(service, resolver=AdapterResolver(service.adapter_folders, adapter_hub, judge, ttl_s=0))
+    uploads = UploadedAdapters(service.storage)
+    resolver = AdapterResolver(service.adapter_folders, adapter_hub, service.catalogue, uploads, judge, ttl_s=0)
+    return replace(service, resolver=resolver)
 
 
 @pytest.fixture(scope="session")

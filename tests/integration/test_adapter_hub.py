@@ -20,6 +20,7 @@ from tasks.errors import AdapterFetchFailed, AdapterNotFound, AdapterNotUsable, 
 from tasks.found_adapter import FoundAdapter
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
+from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
 from workers.adapter_files import fetch
 
@@ -53,7 +54,13 @@ def cache(tmp_path: Path) -> Path:
 
 
 def fetch_from(hub: HubServer, adapter: ResolvedAdapter, cache: Path) -> Path:
-    return fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), api=HfApi(endpoint=hub.url, token=False), cache_dir=cache)
+    return fetch(
+        adapter,
+        AdapterFolders((), DEMO_AND_SDXL),
+        NO_STORAGE,
+        api=HfApi(endpoint=hub.url, token=False),
+        cache_dir=cache,
+    )
 
 
 class TestLookingUp:
@@ -312,10 +319,11 @@ from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_reference import AdapterReference
 from tests.support.base_models import DEMO_AND_SDXL
+from tests.support.no_storage import NO_STORAGE
 from workers.adapter_files import fetch
 
 adapter = AdapterHub().look_up(AdapterReference.parse("ada/pixel")).resolved("demo")
-print(fetch(adapter, AdapterFolders((), DEMO_AND_SDXL)))
+print(fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), NO_STORAGE))
 """
 
     def run(self, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -13,12 +13,15 @@ from tasks.adapter_facts import FactsCache
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import REFUSAL_TTL_S, AdapterResolver
+from tasks.adapter_uploads import UploadedAdapters
 from tasks.base_shapes import ShapeStore
 from tasks.broker import Broker
+from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, InvalidRequest
 from tasks.judge import Judge
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
+from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes, write_lora
 
 TTL_S = 300.0
@@ -53,7 +56,9 @@ def resolver(hub: HubServer, broker: Broker, clock: Clock, tmp_path: Path) -> Ad
     hub_reader = AdapterHub(api=HfApi(endpoint=hub.url, token=False))
     folders = AdapterFolders([tmp_path], DEMO_AND_SDXL)
     judge = Judge(DEMO_AND_SDXL, ShapeStore(broker), FactsCache(broker), max_bytes=10**6)
-    return AdapterResolver(folders, hub_reader, judge, ttl_s=TTL_S, clock=clock)
+    catalogue = Catalogue(broker, pinned_bytes=0)
+    uploads = UploadedAdapters(NO_STORAGE)
+    return AdapterResolver(folders, hub_reader, catalogue, uploads, judge, ttl_s=TTL_S, clock=clock)
 
 
 def test_the_hub_is_asked_once_within_the_time_to_live_and_again_after_it(

@@ -13,6 +13,7 @@ from tasks.adapter_hub import AdapterHub
 from tasks.adapter_reference import AdapterReference
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
+from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
 from workers.adapter_files import fetch
 from workers.disk_cache import IN_USE_S, DiskCache
@@ -50,7 +51,7 @@ def disk(tmp_path: Path, clock: Clock) -> DiskCache:
 def use(hub: HubServer, disk: DiskCache, name: str) -> None:
     api = HfApi(endpoint=hub.url, token=False)
     adapter = AdapterHub(api=api).look_up(AdapterReference.parse(name)).resolved("demo")
-    path = fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), api=api, cache_dir=disk.folder)
+    path = fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), NO_STORAGE, api=api, cache_dir=disk.folder)
     disk.note_use(name, path)
     disk.make_room()
 

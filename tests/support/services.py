@@ -10,6 +10,7 @@ from huggingface_hub import HfApi
 from tasks.adapter_facts import FactsCache
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
+from tasks.adapter_uploads import UploadedAdapters
 from tasks.base_shapes import ShapeStore
 from tasks.celery import Application
 from tasks.judge import Judge
@@ -57,4 +58,6 @@ def with_hub(service: Service, hub: HubServer, *, ttl_s: float = 300) -> Service
     """The service as another process of it would be, which remembers nothing; its token opens private repositories."""
     judge = Judge(service.base_models, ShapeStore(service.broker), FactsCache(service.broker), max_bytes=MAX_BYTES)
     adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=hub.TOKEN))
-    return replace(service, resolver=AdapterResolver(service.adapter_folders, adapter_hub, judge, ttl_s=ttl_s))
+    uploads = UploadedAdapters(service.storage)
+    resolver = AdapterResolver(service.adapter_folders, adapter_hub, service.catalogue, uploads, judge, ttl_s=ttl_s)
+    return replace(service, resolver=resolver)

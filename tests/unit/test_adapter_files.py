@@ -10,6 +10,7 @@ from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_reference import AdapterReference
 from tasks.errors import AdapterFetchFailed
 from tests.support.base_models import DEMO_AND_SDXL
+from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import write_lora
 from workers.adapter_files import fetch
 
@@ -29,7 +30,7 @@ def folders(pixel: Path) -> AdapterFolders:
 def test_the_file_is_used_where_it_lies(folders: AdapterFolders, pixel: Path) -> None:
     resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
 
-    assert fetch(resolved, folders) == pixel
+    assert fetch(resolved, folders, NO_STORAGE) == pixel
 
 
 def test_a_file_that_has_changed_since_fails_the_job(folders: AdapterFolders, pixel: Path) -> None:
@@ -37,14 +38,14 @@ def test_a_file_that_has_changed_since_fails_the_job(folders: AdapterFolders, pi
     write_lora(pixel.parent, "pixel", rank=8)
 
     with pytest.raises(AdapterFetchFailed, match=r"has changed since the job was submitted. Submit the job again"):
-        fetch(resolved, folders)
+        fetch(resolved, folders, NO_STORAGE)
 
 
 def test_a_file_that_was_only_touched_is_still_the_same(folders: AdapterFolders, pixel: Path) -> None:
     resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
     pixel.touch()
 
-    assert fetch(resolved, folders) == pixel
+    assert fetch(resolved, folders, NO_STORAGE) == pixel
 
 
 def test_a_file_that_was_removed_since_fails_the_job(folders: AdapterFolders, pixel: Path) -> None:
@@ -52,4 +53,4 @@ def test_a_file_that_was_removed_since_fails_the_job(folders: AdapterFolders, pi
     pixel.unlink()
 
     with pytest.raises(AdapterFetchFailed, match="'pixel' is not in this worker's folders"):
-        fetch(resolved, folders)
+        fetch(resolved, folders, NO_STORAGE)

@@ -1,0 +1,53 @@
+"""``/v1/adapters/uploads``: a place in storage for an adapter's file."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.answers import answer
+from api.authentication import current_owner
+from api.bodies import require_json_object
+from api.context import current_service
+from api.problems import documented
+from tasks.direct_uploads import DirectUpload
+from tasks.registration import begin_upload
+
+blueprint = APIBlueprint(
+    "adapter_uploads", __name__, url_prefix="/v1/adapters/uploads", abp_tags=[Tag(name="adapters")]
+)
+blueprint.before_request(require_json_object)
+
+
+class UploadRequest(BaseModel):
+    """Which file will be sent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size_bytes: int = Field(gt=0)
+
+
+@blueprint.post(
+    "",
+    operation_id="begin_adapter_upload",
+    description="For files that should go to storage directly; then `POST /v1/adapters` with `upload`.",
+    responses={
+        HTTPStatus.CREATED: DirectUpload,
+        **documented(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def post_upload(body: UploadRequest) -> Response:
+    """Begin the upload of a file."""
+    upload = begin_upload(current_service(), current_owner(), sha256=body.sha256, size_bytes=body.size_bytes)
+    return answer(upload, HTTPStatus.CREATED)

@@ -1,0 +1,96 @@
+"""A form with a JSON part and a file, read as it comes in: nothing of the file is kept, in memory or on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO
+
+from flask import request
+from werkzeug.exceptions import BadRequest, ClientDisconnected
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+CHUNK = 64 * 1024
+MAX_FIELD_BYTES = 64 * 1024
+
+
+class FilePart:
+    """The content of the file of a form."""
+
+    def __init__(self, events: Iterator[Event]) -> None:
+        self._events = events
+        self._rest = b""
+        self._over = False
+
+    def read(self, count: int = -1) -> bytes:
+        """The next bytes, at least one until the file is over."""
+        while not self._rest and not self._over:
+            event = next(self._events, None)
+            if not isinstance(event, Data):
+                raise BadRequest("The file of the form is cut off.")
+            self._rest, self._over = event.data, not event.more_data
+        wanted = len(self._rest) if count < 0 else count
+        chunk, self._rest = self._rest[:wanted], self._rest[wanted:]
+        return chunk
+
+
+def read_form(field: str, file: str) -> tuple[bytes, FilePart]:
+    """The field and then the file of the present request.
+
+    Args:
+        field: name of the part that comes first.
+        file: name of the part with the file.
+
+    Raises:
+        BadRequest: the body is no such form.
+    """
+    boundary = request.mimetype_params.get("boundary")
+    if not boundary:
+        raise BadRequest("The content type of the form names no boundary.")
+    events = read_events(request.stream, boundary.encode("latin-1", "replace"))
+    value = read_field(events, field)
+    part = next(events, None)
+    if not isinstance(part, File) or part.name != file:
+        raise BadRequest(f"Behind {field} the form must have a file part named {file}.")
+    return value, FilePart(events)
+
+
+def read_field(events: Iterator[Event], name: str) -> bytes:
+    """The content of a short field.
+
+    Raises:
+        BadRequest: the next part is another one, or too long.
+    """
+    part = next(events, None)
+    if not isinstance(part, Field) or part.name != name:
+        raise BadRequest(f"The first part of the form must be a field named {name}.")
+    value = b""
+    while isinstance(event := next(events, None), Data):
+        value += event.data
+        if len(value) > MAX_FIELD_BYTES:
+            raise BadRequest(f"The field {name} may have at most {MAX_FIELD_BYTES} bytes.")
+        if not event.more_data:
+            return value
+    raise BadRequest("The form is cut off.")
+
+
+def read_events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
+    """The parts of a form and their content, piece by piece.
+
+    Raises:
+        BadRequest: it is no form.
+        ClientDisconnected: the sender has hung up.
+    """
+    decoder = MultipartDecoder(boundary)
+    while True:
+        chunk = stream.read(CHUNK)
+        try:
+            decoder.receive_data(chunk or None)
+            while not isinstance(event := decoder.next_event(), NeedData):
+                if isinstance(event, Field | File | Data):
+                    yield event
+                if isinstance(event, Epilogue):
+                    return
+        except ValueError as error:
+            raise BadRequest(f"The body is no multipart form: {error}.") from None
+        if not chunk:
+            raise ClientDisconnected("The form is cut off.")

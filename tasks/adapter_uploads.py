@@ -1,0 +1,141 @@
+"""Adapters that clients have put into our storage: their headers, and how a file comes in.
+
+A file goes on to storage as it is read: nothing of it is kept, and nothing of it is stored before its header is judged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from storage import ObjectNotFound, Readable, S3Storage
+from tasks.adapters import AdapterSource
+from tasks.direct_uploads import new_id
+from tasks.errors import AdapterNotFound, AdapterNotUsable
+from tasks.found_adapter import FoundAdapter
+from tasks.safetensors_header import (
+    FIRST_BYTES,
+    LENGTH_BYTES,
+    SafetensorsHeader,
+    broken,
+    declared_size,
+    header_end,
+    parse_header,
+)
+
+CONTENT_TYPE = "application/octet-stream"
+FOLDER = "adapters/"
+
+
+class UploadedAdapters:
+    """The files in storage."""
+
+    def __init__(self, storage: S3Storage) -> None:
+        self._storage = storage
+
+    def read_header(self, found: FoundAdapter) -> SafetensorsHeader:
+        """The header of a file.
+
+        Raises:
+            AdapterNotFound: the file is gone.
+            AdapterNotUsable: it is no whole safetensors file.
+            StorageError: storage is away.
+        """
+        size, name = found.size_bytes or 0, found.ref
+        try:
+            start = self._storage.get_range(found.weight_name, 0, min(size, FIRST_BYTES)) if size else b""
+            end = header_end(start, name=name)
+            if len(start) < end <= size:
+                start += self._storage.get_range(found.weight_name, len(start), end)
+        except ObjectNotFound as error:
+            raise AdapterNotFound(f"The file of {name} is gone. Send it again.") from error
+        return parse_header(start, name=name, size_bytes=size)
+
+
+class IncomingAdapter:
+    """A safetensors file that comes in, to be read once: what it is, is known from its header before it is passed on.
+
+    Args:
+        name: of the adapter.
+        max_bytes: the largest file that is taken.
+
+    Attributes:
+        size_bytes: of the whole file, as its header has it.
+
+    Raises:
+        AdapterNotUsable: it is no safetensors file, or a larger one.
+    """
+
+    def __init__(self, stream: Readable, name: str, *, max_bytes: int) -> None:
+        self._stream = stream
+        self._name = name
+        self._start = read_exactly(stream, LENGTH_BYTES)
+        self._start += read_exactly(stream, header_end(self._start, name=name) - LENGTH_BYTES)
+        self.size_bytes = declared_size(self._start, name=name)
+        if self.size_bytes > max_bytes:
+            raise AdapterNotUsable(f"The file has {self.size_bytes} bytes, and this service takes at most {max_bytes}.")
+        parse_header(self._start, name=name, size_bytes=self.size_bytes)
+        self._left = self.size_bytes
+        self._digest = hashlib.sha256()
+
+    def read(self, count: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            AdapterNotUsable: there are fewer or more than the header says.
+        """
+        wanted = self._left if count < 0 else min(count, self._left)
+        if not wanted:
+            if self._stream.read(1):
+                raise broken(self._name, "it has bytes that belong to no tensor")
+            return b""
+        chunk, self._start = self._start[:wanted], self._start[wanted:]
+        chunk = chunk or self._stream.read(wanted)
+        if not chunk:
+            raise broken(self._name, "it is cut off")
+        self._left -= len(chunk)
+        self._digest.update(chunk)
+        return chunk
+
+    @property
+    def sha256(self) -> str:
+        """Of what was read so far."""
+        return self._digest.hexdigest()
+
+
+def receive(storage: S3Storage, stream: Readable, name: str, *, max_bytes: int) -> FoundAdapter:
+    """Put a file into storage as it comes in; where it is then. What cannot be used leaves nothing behind.
+
+    Raises:
+        AdapterNotUsable: it is no whole safetensors file, or too large.
+        StorageError: storage does not take it.
+    """
+    incoming, key = IncomingAdapter(stream, name, max_bytes=max_bytes), upload_key(new_id())
+    storage.upload_stream(key, incoming, content_type=CONTENT_TYPE)
+    return uploaded(name, key, incoming.sha256, incoming.size_bytes)
+
+
+def uploaded(name: str, key: str, sha256: str, size_bytes: int) -> FoundAdapter:
+    """An adapter whose file lies in storage."""
+    return FoundAdapter(
+        ref=name,
+        source=AdapterSource.UPLOAD,
+        repository=name,
+        commit=sha256,
+        weight_name=key,
+        sha256=sha256,
+        size_bytes=size_bytes,
+        base_names=(),
+    )
+
+
+def upload_key(upload_id: str) -> str:
+    """Where a file lies in storage."""
+    return f"{FOLDER}{upload_id}.safetensors"
+
+
+def read_exactly(stream: Readable, count: int) -> bytes:
+    """The next bytes of a stream, fewer only at its end."""
+    parts = b""
+    while len(parts) < count and (part := stream.read(count - len(parts))):
+        parts += part
+    return parts

@@ -1,0 +1,72 @@
+"""An adapter that somebody has put into the catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, field_validator
+
+from tasks.adapter_reference import LOCAL_NAME, MAX_REFERENCE_CHARACTERS
+from tasks.found_adapter import FoundAdapter
+from tasks.frozen import Frozen
+from tasks.passport import Passport
+
+Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+
+
+class Entry(Frozen):
+    """What its owner says of an adapter."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9]+([._-]+[a-z0-9]+)*$", max_length=64, description="what a request writes as `ref`"
+    )
+    description: str = Field("", max_length=2000)
+    trigger_words: tuple[Word, ...] | None = Field(
+        None, max_length=20, description="words that a prompt needs for the full effect; left out: those of the file"
+    )
+    tags: tuple[Word, ...] = Field((), max_length=20)
+    default_scale: float = Field(1.0, ge=-4, le=4, allow_inf_nan=False, description="of requests that name none")
+    sample_image: str | None = Field(None, max_length=2000, pattern="^https://[!-~]+$", description="URL of a picture")
+    licence: str | None = Field(None, min_length=1, max_length=100)
+    shared: bool = Field(False, description="whether others may use it, too")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_reference(cls, name: str) -> str:
+        if not LOCAL_NAME.fullmatch(name):
+            raise ValueError("must not hold two dots in a row")
+        return name
+
+
+class Registration(Entry):
+    """An entry for an adapter that is somewhere already."""
+
+    ref: str | None = Field(
+        None, min_length=1, max_length=MAX_REFERENCE_CHARACTERS, description="an adapter on the Hub"
+    )
+    upload: str | None = Field(
+        None, min_length=1, max_length=64, description="a file that was put into storage: `POST /v1/adapters/uploads`"
+    )
+
+
+class CatalogueAdapter(Entry):
+    """An entry with the file that it stands for, in one version.
+
+    Attributes:
+        owner: id of the API key that made it; None where none is configured.
+        found: the file.
+        passport: as it was when the entry was made.
+    """
+
+    owner: str | None
+    created_at: datetime
+    base_model: str
+    pinned: bool = False
+    found: FoundAdapter
+    passport: Passport
+
+
+def is_visible(entry: CatalogueAdapter, owner: str | None) -> bool:
+    """Whether someone may see and use an entry."""
+    return entry.shared or entry.owner == owner

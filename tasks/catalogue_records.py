@@ -1,0 +1,130 @@
+"""What a client sees of the catalogue: the entries of clients and the files of the adapter folders, by name."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.adapters import AdapterSource, LocalAdapter
+from tasks.catalogue_entry import CatalogueAdapter, is_visible
+from tasks.errors import AdapterNotInCatalogue
+from tasks.passport import Passport
+from tasks.service import Service
+
+
+class CatalogueRecord(BaseModel):
+    """An adapter of the catalogue."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(description="what a request writes as `ref`")
+    source: AdapterSource
+    base_model: str = Field(description="slug of the base model that serves it")
+    description: str
+    trigger_words: tuple[str, ...] = Field(description="words that a prompt needs for the full effect")
+    tags: tuple[str, ...] = ()
+    default_scale: float = Field(1.0, description="of requests that name none")
+    sample_image: str | None = None
+    licence: str | None = None
+    rank: int | None = Field(description="of its largest low-rank product; null where it has none")
+    size_bytes: int | None
+    sha256: str | None
+    mine: bool = Field(description="whether whoever asks may change and remove it")
+    shared: bool = Field(description="whether others may use it, too")
+    pinned: bool = Field(False, description="whether every worker of its base model keeps it in memory")
+    created_at: datetime | None = Field(None, description="null for a file of a folder")
+
+
+class CatalogueDetail(CatalogueRecord):
+    """An adapter of the catalogue, with its passport."""
+
+    passport: Passport | None = Field(description="as it was when the entry was made; null for a file of a folder")
+
+
+class CataloguePage(BaseModel):
+    """Some adapters of the catalogue, by name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    adapters: tuple[CatalogueRecord, ...]
+    next_after: str | None = Field(description="behind which name the next page begins; null on the last one")
+
+
+class Search(BaseModel):
+    """Which adapters: all that is said must hold."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str | None = None
+    base: str | None = None
+    tag: str | None = None
+
+    def finds(self, record: CatalogueRecord) -> bool:
+        """Whether an adapter is one of them."""
+        said = " ".join((record.name, record.description, *record.trigger_words, *record.tags)).casefold()
+        return (
+            (self.text is None or all(word in said for word in self.text.casefold().split()))
+            and self.base in (None, record.base_model)
+            and (self.tag is None or self.tag in record.tags)
+        )
+
+
+def list_catalogue(service: Service, owner: str | None, search: Search, *, limit: int, after: str) -> CataloguePage:
+    """A page of the adapters that someone may see.
+
+    Args:
+        after: the name behind which it begins; empty for the first page.
+    """
+    found = list(islice(filter(search.finds, records(service, owner, after)), limit + 1))
+    return CataloguePage(
+        adapters=tuple(found[:limit]), next_after=found[limit - 1].name if len(found) > limit else None
+    )
+
+
+def records(service: Service, owner: str | None, after: str) -> Iterator[CatalogueRecord]:
+    """All adapters that someone may see, in the order of their names."""
+    files = (record_of_file(adapter) for adapter in service.adapter_folders.adapters() if adapter.name > after)
+    entries = (record_of(entry, owner) for entry in service.catalogue.behind(after) if is_visible(entry, owner))
+    return heapq.merge(files, entries, key=lambda record: record.name)
+
+
+def detail(service: Service, name: str, owner: str | None) -> CatalogueDetail:
+    """One adapter of the catalogue.
+
+    Raises:
+        AdapterNotInCatalogue: there is none that this owner may see.
+    """
+    entry = service.catalogue.find(name, owner)
+    if entry is not None:
+        return CatalogueDetail(**record_of(entry, owner).model_dump(), passport=entry.passport)
+    for adapter in service.adapter_folders.adapters():
+        if adapter.name == name:
+            return CatalogueDetail(**record_of_file(adapter).model_dump(), passport=None)
+    raise AdapterNotInCatalogue(f"There is no adapter {name[:64]!r} in the catalogue; GET /v1/adapters lists them.")
+
+
+def record_of(entry: CatalogueAdapter, owner: str | None) -> CatalogueRecord:
+    """An entry as someone sees it."""
+    fields = entry.model_dump(
+        include={"name", "base_model", "description", "tags", "default_scale", "sample_image", "licence", "shared"}
+    )
+    return CatalogueRecord(
+        **fields,
+        source=entry.found.source,
+        trigger_words=entry.trigger_words or (),
+        rank=max(entry.passport.ranks, default=None),
+        size_bytes=entry.found.size_bytes,
+        sha256=entry.found.sha256,
+        mine=entry.owner == owner,
+        pinned=entry.pinned,
+        created_at=entry.created_at,
+    )
+
+
+def record_of_file(adapter: LocalAdapter) -> CatalogueRecord:
+    """A file of a folder."""
+    return CatalogueRecord(**adapter.model_dump(), source=AdapterSource.FOLDER, mine=False, shared=True)

@@ -1,0 +1,92 @@
+"""Adapters from our own storage, kept as the Hub's client keeps those of the Hub.
+
+So they share its cache with them: within the same bound, removed in the same order, and named for their content.
+
+    models--stokehold--<first 16 digits of the SHA-256>/blobs/<SHA-256>
+                                                       /snapshots/<first 40 digits>/adapter.safetensors -> the blob
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from huggingface_hub.file_download import repo_folder_name
+
+from storage import ObjectNotFound, S3Storage, StorageError
+from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.errors import AdapterFetchFailed
+from workers.hub_blob import is_damaged
+
+OWNER = "stokehold"
+FILE = "adapter.safetensors"
+
+
+def cached_repository(adapter: ResolvedAdapter) -> str:
+    """Under which repository the Hub's cache has an adapter."""
+    return f"{OWNER}/{adapter.commit[:16]}" if adapter.source is AdapterSource.UPLOAD else adapter.repository
+
+
+def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path, max_bytes: int) -> Path:
+    """The file of an uploaded adapter on this machine, downloaded unless it is there already.
+
+    Raises:
+        AdapterFetchFailed: it is gone, too large or damaged, storage is away, or the cache cannot be written.
+    """
+    folder = cache / repo_folder_name(repo_id=cached_repository(adapter), repo_type="model")
+    path = folder / "snapshots" / adapter.commit[:40] / FILE
+    ref = adapter.ref
+    try:
+        if not path.exists():
+            require_size(storage.size(adapter.weight_name), adapter, max_bytes)
+            download(storage, adapter, folder, path)
+        if not is_damaged(path):
+            return path
+        path.resolve().unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+    except ObjectNotFound as error:
+        raise gone(adapter) from error
+    except StorageError as error:
+        raise AdapterFetchFailed(f"Storage did not deliver adapter {ref!r}: {error} Submit the job later.") from error
+    except OSError as error:
+        raise AdapterFetchFailed(
+            f"The worker cannot store adapter {ref!r}: {error}. Its operator should check the Hub cache (HF_HOME)."
+        ) from error
+    raise AdapterFetchFailed(f"The file of adapter {ref!r} is not the one that was announced. Send it again.")
+
+
+def require_size(size: int | None, adapter: ResolvedAdapter, max_bytes: int) -> None:
+    """Refuse a file before it is downloaded.
+
+    Raises:
+        AdapterFetchFailed: it is gone, or larger than this service takes.
+    """
+    if size is None:
+        raise gone(adapter)
+    if size > max_bytes:
+        raise AdapterFetchFailed(
+            f"The file of adapter {adapter.ref!r} has {size} bytes, and this service takes at most {max_bytes}. Use an "
+            "adapter of a smaller rank, or ask the operator to raise STOKEHOLD_ADAPTER_MAX_BYTES."
+        )
+
+
+def gone(adapter: ResolvedAdapter) -> AdapterFetchFailed:
+    """The error for a file that is not in storage any more."""
+    return AdapterFetchFailed(f"The file of adapter {adapter.ref!r} is gone. Send it to the catalogue again.")
+
+
+def download(storage: S3Storage, adapter: ResolvedAdapter, folder: Path, path: Path) -> None:
+    """Put an object into the cache: as a whole or not at all."""
+    blob = folder / "blobs" / adapter.commit
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = blob.with_name(f"{adapter.commit}.{uuid.uuid4().hex}.incomplete")
+    try:
+        storage.download(adapter.weight_name, beside)
+        beside.replace(blob)
+    finally:
+        beside.unlink(missing_ok=True)
+    with suppress(FileExistsError):  # another thread was faster
+        path.symlink_to(os.path.relpath(blob, path.parent))
