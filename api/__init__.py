@@ -11,7 +11,20 @@ import sys
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from api import adapters, authentication, cancel, documentation, health, inspect, jobs, models, page, problems
+from api import (
+    adapters,
+    authentication,
+    cancel,
+    documentation,
+    health,
+    inference,
+    inspect,
+    jobs,
+    models,
+    openai_images,
+    page,
+    problems,
+)
 from api.context import install_service
 from storage import StorageError, StorageNotReachable
 from tasks.celery import app as celery_app
@@ -61,6 +74,8 @@ def create_app(service: Service | None = None) -> OpenAPI:
         models.blueprint,
         adapters.blueprint,
         inspect.blueprint,
+        inference.blueprint,
+        openai_images.blueprint,
         health.blueprint,
     ):
         app.register_api(blueprint)

@@ -1,4 +1,4 @@
-"""Who sends a request: ``Authorization: Bearer`` with an API key, needed for ``/v1`` as soon as there is one."""
+"""Who sends a request: ``Authorization: Bearer`` with an API key, needed as soon as there is one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ SECURITY_SCHEMES: SecuritySchemesDict = {
 SECURITY: list[dict[str, list[str]]] = [{SCHEME: []}, {}]
 """The second: a service without a key is open."""
 
+GUARDED = ("/v1/", "/models/")
+"""What the paths begin with that take a key."""
+
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 
 
@@ -28,13 +31,13 @@ def register(app: Flask) -> None:
 
 
 def authenticate() -> None:
-    """Find the key of a request below ``/v1``, and count the request.
+    """Find the key of a request to a guarded path, and count the request.
 
     Raises:
         ApiKeyRequired: there is no key with this secret (401).
         LimitExceeded: it was used too often in the last minute (429).
     """
-    if request.url_rule is None or not request.url_rule.rule.startswith("/v1/"):  # nothing is there, or it is open
+    if request.url_rule is None or not request.url_rule.rule.startswith(GUARDED):  # nothing is there, or it is open
         return
     service = current_service()
     g.api_key = key_of_request(service.keys)

@@ -9,7 +9,7 @@ from flask_openapi3.openapi import OpenAPI
 from flask_openapi3_swagger.plugins import RegisterPlugin as SwaggerUi  # type: ignore[import-untyped]
 from werkzeug.wrappers import Response
 
-from api.authentication import REFUSALS, SECURITY
+from api.authentication import GUARDED, REFUSALS, SECURITY
 from api.problems import documented
 
 
@@ -22,11 +22,11 @@ def register(app: OpenAPI) -> None:
 
 
 def document_keys(document: dict[str, Any]) -> None:
-    """Say of every operation below ``/v1`` that it takes a key, and how it answers without a good one."""
+    """Say of every operation that is guarded that it takes a key, and how it answers without a good one."""
     answers = documented(*REFUSALS)
     refusals = {str(int(status)): answers[status] for status in REFUSALS}
     for path, operations in document["paths"].items():
-        if path.startswith("/v1/"):
+        if path.startswith(GUARDED):
             for operation in operations.values():
                 operation["security"] = SECURITY
                 operation["responses"] |= refusals

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 
 from flask import Flask, Response
 from flask_openapi3.types import ResponseDict
@@ -25,6 +26,7 @@ from tasks.errors import (
 logger = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:stokehold:problem:"
 ANY_STATUS = "default"
 """OpenAPI's key for the answer of every status that an operation does not list."""
 
@@ -60,29 +62,42 @@ class Problem(BaseModel):
     detail: str = Field(description="what happened to this request, and what to do")
     errors: tuple[FieldError, ...] = Field((), description="the fields at fault, where there are any")
 
+    @property
+    def code(self) -> str | None:
+        """The code of its type; None when the status says it all."""
+        return self.type.removeprefix(TYPE_PREFIX) if self.type.startswith(TYPE_PREFIX) else None
 
-def documented(*statuses: HTTPStatus) -> ResponseDict:
-    """The errors of an operation, for the OpenAPI document: these statuses, and any other."""
+
+def documented(*statuses: HTTPStatus, headers: Mapping[str, object] = MappingProxyType({})) -> ResponseDict:
+    """The errors of an operation, for the OpenAPI document: these statuses with these headers, and any other."""
     content = {CONTENT_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
     again = {"Retry-After": RETRY_AFTER_HEADER}
-    headers = {
+    own_headers = {
         HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": CHALLENGE_HEADER},
         HTTPStatus.TOO_MANY_REQUESTS: again,
         HTTPStatus.SERVICE_UNAVAILABLE: again,
     }
     return {
         **{
-            status: {"description": status.phrase, "content": content, "headers": headers.get(status, {})}
+            status: {
+                "description": status.phrase,
+                "content": content,
+                "headers": {**own_headers.get(status, {}), **headers},
+            }
             for status in statuses
         },
         ANY_STATUS: {"description": "Any other error", "content": content},
     }
 
 
+def type_of(code: str) -> str:
+    """The type of the problems of one code."""
+    return f"{TYPE_PREFIX}{code}"
+
+
 def of_error(error: StokeholdError, status: HTTPStatus, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
     """The problem that an error of ours is."""
-    kind = f"urn:stokehold:problem:{error.code}"
-    return Problem(type=kind, title=error.title, status=status, detail=detail, errors=tuple(errors))
+    return Problem(type=type_of(error.code), title=error.title, status=status, detail=detail, errors=tuple(errors))
 
 
 def of_request(error: RequestError) -> Response:

@@ -175,7 +175,8 @@ def choose_base_model(
     model = base_models.named(requested)
     if slugs - {model.slug}:
         raise InvalidRequest(
-            f"The adapters were made for base model {slugs.pop()!r}, not for {requested!r}. Leave base_model out.",
+            f"The adapters were made for base model {slugs.pop()!r}, not for {requested!r}. "
+            "Name that base model, or none.",
             field="base_model",
         )
     return model

@@ -13,10 +13,11 @@
     │   ├── JobNotFound             404
     │   ├── LimitExceeded           429
     │   └── StatusConflict          409
-    ├── ServiceUnavailable          a server that we need is away (HTTP 503)
+    ├── ServiceUnavailable          a server that we need is away, or there is no room (HTTP 503)
     │   ├── BrokerUnavailable
     │   ├── HubUnavailable
-    │   └── StorageUnavailable
+    │   ├── StorageUnavailable
+    │   └── TooManyWaiting
     ├── JobFailed                   ends one job; its code and message are the record's ``error``
     │   ├── AdapterFetchFailed
     │   ├── AdapterLoadFailed
@@ -154,7 +155,7 @@ class StatusConflict(RequestError):
 
 
 class ServiceUnavailable(StokeholdError):
-    """A server that we depend on does not answer; the same request may succeed later."""
+    """A server that we depend on does not answer, or all room is taken; the same request may succeed later."""
 
     code = "unavailable"
     title = "The service is unavailable for the moment"
@@ -180,6 +181,13 @@ class StorageUnavailable(ServiceUnavailable):
 
     code = "storage_unavailable"
     title = "The storage is unavailable for the moment"
+
+
+class TooManyWaiting(ServiceUnavailable):
+    """As many requests wait for their pictures as this process can hold; no job was submitted."""
+
+    code = "too_many_waiting"
+    title = "Too many requests wait for their pictures"
 
 
 class JobFailed(StokeholdError):

@@ -12,3 +12,8 @@ class ImageFormat(StrEnum):
     """Without loss, and with what made it inside."""
     JPEG = "jpeg"
     WEBP = "webp"
+
+    @property
+    def content_type(self) -> str:
+        """Its name in HTTP."""
+        return f"image/{self}"

@@ -13,8 +13,15 @@ MAX_PROMPT_CHARACTERS = 2000
 # The largest whole number that JSON carries exactly through every language.
 MAX_SEED = 2**53 - 1
 MAX_DEADLINE_S = 30 * 86_400
+MAX_SIDE = 8192
+MAX_IMAGES = 8
+MAX_ADAPTERS = 8
 
 Prompt = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)]
+Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
+Steps = Annotated[int, Field(gt=0, le=1000)]
+GuidanceScale = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 
 
 class AdapterRequest(BaseModel):
@@ -44,19 +51,17 @@ class JobRequest(BaseModel):
 
     prompt: Prompt = Field(min_length=1, examples=["a red circle on a blue background"])
     negative_prompt: Prompt | None = None
-    adapters: tuple[AdapterRequest, ...] = Field((), max_length=8)
+    adapters: tuple[AdapterRequest, ...] = Field((), max_length=MAX_ADAPTERS)
     base_model: str | None = Field(
         None, min_length=1, max_length=200, description="needed only without adapters; then the first one served"
     )
-    width: int | None = Field(None, gt=0, le=8192, description="pixels")
-    height: int | None = Field(None, gt=0, le=8192, description="pixels")
-    steps: int | None = Field(None, gt=0, le=1000)
-    guidance_scale: float | None = Field(None, ge=0, le=100, allow_inf_nan=False)
+    width: Side | None = Field(None, description="pixels")
+    height: Side | None = Field(None, description="pixels")
+    steps: Steps | None = None
+    guidance_scale: GuidanceScale | None = None
     scheduler: Scheduler | None = None
-    seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="of the first picture; each further one adds 1. Left out: drawn by lot"
-    )
-    images: int = Field(1, ge=1, le=8, description="how many pictures")
+    seed: Seed | None = Field(None, description="of the first picture; each further one adds 1. Left out: drawn by lot")
+    images: int = Field(1, ge=1, le=MAX_IMAGES, description="how many pictures")
     image_format: ImageFormat | None = None
     deadline_s: float | None = Field(
         None,

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     api_listen: str = Field(
         "127.0.0.1:8000", pattern=r"^.+:\d+$", description="where the API listens; beyond loopback only with an API key"
     )
+    answer_wait_s: PositiveFloat = Field(
+        60, le=3600, description="seconds that a client who asks for the picture itself is kept waiting"
+    )
     requests_per_minute: PositiveInt = Field(600, description="requests that an API key may make, unless it says other")
     queued_jobs: PositiveInt = Field(1000, description="queued jobs that an API key may have, unless it says other")
     pixel_steps_per_day: PositiveInt = Field(

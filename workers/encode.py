@@ -29,9 +29,9 @@ class Encoding:
 
 ENCODINGS: Mapping[ImageFormat, Encoding] = MappingProxyType(
     {
-        ImageFormat.PNG: Encoding("png", "image/png", MappingProxyType({"compress_level": 4})),
-        ImageFormat.JPEG: Encoding("jpg", "image/jpeg", MappingProxyType({"quality": 95})),
-        ImageFormat.WEBP: Encoding("webp", "image/webp", MappingProxyType({"quality": 95})),
+        ImageFormat.PNG: Encoding("png", ImageFormat.PNG.content_type, MappingProxyType({"compress_level": 4})),
+        ImageFormat.JPEG: Encoding("jpg", ImageFormat.JPEG.content_type, MappingProxyType({"quality": 95})),
+        ImageFormat.WEBP: Encoding("webp", ImageFormat.WEBP.content_type, MappingProxyType({"quality": 95})),
     }
 )
 

@@ -38,6 +38,9 @@ def test_the_document_is_valid(document: Any) -> None:
 
 def test_every_endpoint_is_in_the_document(document: Any) -> None:
     assert set(operations(document)) == {
+        "post /models/{slug}",
+        "post /models/{owner}/{name}",
+        "post /v1/images/generations",
         "post /v1/jobs",
         "get /v1/jobs",
         "post /v1/jobs/{job_id}/cancel",

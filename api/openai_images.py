@@ -1,0 +1,147 @@
+"""``/v1/images/generations``: OpenAI's way to ask for pictures, which most image clients speak."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from http import HTTPStatus
+
+from flask import Response, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.answers import answer
+from api.bodies import require_json_object
+from api.context import current_service
+from api.error_member import add_error
+from api.jobs import SubmissionHeader
+from api.model_names import MODEL_ADAPTER, NamedModel, named, refused_as
+from api.openai_request import ImagesRequest
+from api.outcomes import refusal
+from api.pictures import unflagged
+from api.problems import Problem
+from api.waiting import JOB_ID, documented_wait, name_job, waited_for
+from tasks.image_format import ImageFormat
+from tasks.job import Job
+from tasks.requests import MAX_ADAPTERS, JobRequest
+from tasks.service import Service
+
+SHOULD_RETRY = "x-should-retry"
+"""What the ``openai`` package looks at before it sends a request again by itself."""
+
+FIELDS = {"base_model": "model", "width": "size", "height": "size", "images": "n"}
+"""The fields of a job request that have another name at this door."""
+
+blueprint = APIBlueprint("openai_images", __name__, url_prefix="/v1/images", abp_tags=[Tag(name="images")])
+blueprint.before_request(require_json_object)
+
+
+class PictureUrl(BaseModel):
+    """A picture to be fetched."""
+
+    model_config = ConfigDict(frozen=True)
+
+    url: str
+    seed: int
+
+
+class PictureBase64(BaseModel):
+    """A picture within the answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    b64_json: str
+    seed: int
+
+
+class ImagesAnswer(BaseModel):
+    """The pictures. Those that the safety checker held back are left out."""
+
+    model_config = ConfigDict(frozen=True)
+
+    created: int = Field(description="seconds since 1970, UTC")
+    data: tuple[PictureUrl | PictureBase64, ...]
+    output_format: ImageFormat
+    size: str = Field(description="`WIDTHxHEIGHT` in pixels")
+
+
+@blueprint.post(
+    "/generations",
+    operation_id="generate_images",
+    description="The body and the answer are those of OpenAI's API; the fields that it lacks go into `extra_body`. "
+    "Waits at most `STOKEHOLD_ANSWER_WAIT_S`; then 503, and `Location` says where to poll the job.",
+    responses={HTTPStatus.OK: ImagesAnswer, **documented_wait()},
+)
+def generate_images(header: SubmissionHeader, body: ImagesRequest) -> Response:
+    """Draw pictures, and answer with them or with their URLs."""
+    service = current_service()
+    model = named(service.base_models, body.model) if body.model is not None else NamedModel()
+    with refused_as(service.base_models, model, fields_of(model)):
+        job = waited_for(job_request(model, body), header.idempotency_key)
+    return refusal(service, job) or answer(images_answer(service, job, in_base64=body.response_format == "b64_json"))
+
+
+def job_request(model: NamedModel, body: ImagesRequest) -> JobRequest:
+    """The job that the request asks for."""
+    width, height = body.sides
+    return JobRequest(
+        prompt=body.prompt,
+        negative_prompt=body.negative_prompt,
+        adapters=(*model.adapters, *(body.adapters or ())),
+        base_model=model.base_model,
+        width=width,
+        height=height,
+        steps=body.steps,
+        guidance_scale=body.guidance_scale,
+        scheduler=body.scheduler,
+        seed=body.seed,
+        images=body.n or 1,
+        image_format=body.output_format,
+    )
+
+
+def fields_of(model: NamedModel) -> dict[str, str]:
+    """As ``FIELDS``, with the numbers of the adapters as the client counts them."""
+    if not model.adapters:
+        return FIELDS
+    moved = {f"adapters.{index + 1}.ref": f"adapters.{index}.ref" for index in range(MAX_ADAPTERS)}
+    return FIELDS | {MODEL_ADAPTER: "model"} | moved
+
+
+def images_answer(service: Service, job: Job, *, in_base64: bool) -> ImagesAnswer:
+    """The pictures of a job that has succeeded."""
+    return ImagesAnswer(
+        created=int(job.created_at.timestamp()),
+        data=tuple(pictures(service, job, in_base64=in_base64)),
+        output_format=job.spec.image_format,
+        size=f"{job.spec.width}x{job.spec.height}",
+    )
+
+
+def pictures(service: Service, job: Job, *, in_base64: bool) -> Iterator[PictureUrl | PictureBase64]:
+    """Each picture, as the client wants it."""
+    for image, key in unflagged(job):
+        if in_base64:
+            yield PictureBase64(b64_json=base64.b64encode(service.storage.get(key)).decode(), seed=image.seed)
+        else:
+            yield PictureUrl(url=service.storage.url(key), seed=image.seed)
+
+
+@blueprint.after_request
+def tell_openai_client(response: Response) -> Response:
+    """Add the error that the ``openai`` package reads, and keep it from drawing the same once more by itself."""
+    name_job(response)
+    if JOB_ID in response.headers and "Idempotency-Key" not in request.headers:
+        response.headers[SHOULD_RETRY] = "false"
+    return add_error(response, openai_error)
+
+
+def openai_error(problem: Problem) -> dict[str, str | None]:
+    """A problem as OpenAI's API tells it."""
+    return {
+        "message": problem.detail,
+        "type": "invalid_request_error" if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error",
+        "param": problem.errors[0].field if problem.errors else None,
+        "code": problem.code,
+    }

@@ -1,0 +1,108 @@
+"""The body of ``POST /v1/images/generations``: OpenAI's fields, and those of ours that go into ``extra_body``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from api.no_counterpart import NoCounterpart
+from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
+from tasks.image_format import ImageFormat
+from tasks.requests import (
+    MAX_ADAPTERS,
+    MAX_IMAGES,
+    MAX_SIDE,
+    AdapterRequest,
+    GuidanceScale,
+    Prompt,
+    Seed,
+    Steps,
+)
+from tasks.scheduler_names import SchedulerName
+
+AUTO_SIZE = "auto"
+
+
+def require_small(size: str) -> str:
+    """Check the sides of a size.
+
+    Raises:
+        PydanticCustomError: one is longer than any that can be asked for.
+    """
+    if size != AUTO_SIZE and max(map(int, size.split("x"))) > MAX_SIDE:
+        raise PydanticCustomError("size", "No side may be over {most} pixels", {"most": MAX_SIDE})
+    return size
+
+
+Size = Annotated[
+    str, StringConstraints(pattern="^(auto|[1-9][0-9]{0,3}x[1-9][0-9]{0,3})$"), AfterValidator(require_small)
+]
+
+
+class OpenAiOnly(BaseModel):
+    """What OpenAI's models can do and ours cannot. Nothing is ignored: what would change a picture is refused."""
+
+    quality: Annotated[
+        Literal["auto", "standard"] | None, NoCounterpart("Say how much work to do with steps, in extra_body.")
+    ] = None
+    background: Annotated[
+        Literal["auto", "opaque"] | None, NoCounterpart("Pictures have no transparency. Send auto or opaque.")
+    ] = None
+    moderation: Annotated[
+        Literal["auto"] | None, NoCounterpart("The operator sets the safety checker of each base model. Send auto.")
+    ] = None
+    stream: Annotated[
+        Literal[False] | None, NoCounterpart("The answer comes whole. POST /v1/jobs and poll it to see its progress.")
+    ] = None
+    partial_images: Annotated[Literal[0] | None, NoCounterpart("There are no partial images. Leave it out.")] = None
+    style: Annotated[None, NoCounterpart("Say the style in the prompt, or use an adapter.")] = None
+    output_compression: Annotated[
+        None, NoCounterpart("The quality of jpeg and webp is fixed. Ask for png for pictures without loss.")
+    ] = None
+    user: Annotated[None, NoCounterpart("End users are not tracked. Make an API key for each who needs one.")] = None
+    safety_identifier: Annotated[
+        None, NoCounterpart("End users are not tracked. Make an API key for each who needs one.")
+    ] = None
+    complexity: Annotated[None, NoCounterpart("Pictures are not planned. Leave it out.")] = None
+    frame_count: Annotated[None, NoCounterpart("There are no moving pictures. Leave it out.")] = None
+    frame_duration_ms: Annotated[None, NoCounterpart("There are no moving pictures. Leave it out.")] = None
+    svg: Annotated[None, NoCounterpart("There are no vector pictures. Leave it out.")] = None
+
+
+class ImagesRequest(OpenAiOnly):
+    """What to draw."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: Prompt = Field(min_length=1, examples=["a red circle on a blue background"])
+    model: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_REFERENCE_CHARACTERS,
+        description="slug, id or alias of a base model, or an adapter, whose base model is found; "
+        "left out: the first base model served, or that of the adapters",
+        examples=["demo", "pixel"],
+    )
+    n: int | None = Field(None, ge=1, le=MAX_IMAGES, description="how many pictures; left out: 1")
+    size: Size | None = Field(None, description="`WIDTHxHEIGHT` in pixels, or `auto`: the base model's own")
+    response_format: Literal["url", "b64_json"] | None = Field(None, description="left out: `url`")
+    output_format: ImageFormat | None = None
+
+    adapters: tuple[AdapterRequest, ...] | None = Field(
+        None, max_length=MAX_ADAPTERS - 1, description="further adapters, in `extra_body`"
+    )
+    negative_prompt: Prompt | None = Field(None, description="in `extra_body`")
+    steps: Steps | None = Field(None, description="in `extra_body`")
+    guidance_scale: GuidanceScale | None = Field(None, description="in `extra_body`")
+    scheduler: SchedulerName | None = Field(None, description="in `extra_body`")
+    seed: Seed | None = Field(None, description="in `extra_body`; of the first picture, each further one adds 1")
+
+    @property
+    def sides(self) -> tuple[int | None, int | None]:
+        """Width and height; None leaves them to the base model."""
+        if self.size is None or self.size == AUTO_SIZE:
+            return None, None
+        width, height = map(int, self.size.split("x"))
+        return width, height

@@ -1,0 +1,99 @@
+"""The answer when a client asked for the picture itself, and its job has none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from types import MappingProxyType
+
+from flask import Response
+
+from api.jobs import poll_again_s
+from api.pictures import unflagged
+from api.problems import Problem, respond, type_of
+from tasks.errors import (
+    AdapterFetchFailed,
+    AdapterLoadFailed,
+    DeadlineExceeded,
+    DrawingFailed,
+    JobFailed,
+    OutOfMemory,
+    PublishFailed,
+    WorkerLost,
+)
+from tasks.job import Failure, Job, Status
+from tasks.service import Service
+
+STATUS_OF_FAILURE: Mapping[str, HTTPStatus] = MappingProxyType(
+    {
+        AdapterFetchFailed.code: HTTPStatus.BAD_GATEWAY,
+        AdapterLoadFailed.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+        DeadlineExceeded.code: HTTPStatus.SERVICE_UNAVAILABLE,
+        DrawingFailed.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+        JobFailed.code: HTTPStatus.INTERNAL_SERVER_ERROR,
+        OutOfMemory.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+        PublishFailed.code: HTTPStatus.SERVICE_UNAVAILABLE,
+        WorkerLost.code: HTTPStatus.SERVICE_UNAVAILABLE,
+    }
+)
+"""The status by the code of a job's failure: 422 where another request would help, 5xx where it would not."""
+
+
+def refusal(service: Service, job: Job) -> Response | None:
+    """The problem of a job that has no picture to answer with; None if it has one."""
+    match job.status:
+        case Status.SUCCEEDED:
+            return of_flagged(job) if next(unflagged(job), None) is None else None
+        case Status.FAILED if job.error is not None:
+            return of_failure(job.error)
+        case Status.CANCELED:
+            return of_canceled(job)
+        case _:
+            return of_unfinished(service, job)
+
+
+def of_failure(failure: Failure) -> Response:
+    """Answer with the job's own code and message."""
+    status = STATUS_OF_FAILURE.get(failure.code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    problem = Problem(type=type_of(failure.code), title=JobFailed.title, status=status, detail=failure.message)
+    return respond(problem)
+
+
+def of_flagged(job: Job) -> Response:
+    """Answer for a job all of whose pictures were held back."""
+    return respond(
+        Problem(
+            type=type_of("image_flagged"),
+            title="The safety checker held the picture back",
+            status=HTTPStatus.UNPROCESSABLE_ENTITY,
+            detail=f"The safety checker of {job.spec.base_model} flagged every picture of this job. Send "
+            "another prompt or seed.",
+        )
+    )
+
+
+def of_canceled(job: Job) -> Response:
+    """Answer for a job that was withdrawn meanwhile."""
+    return respond(
+        Problem(
+            type=type_of("job_canceled"),
+            title="The job was canceled",
+            status=HTTPStatus.CONFLICT,
+            detail=f"Job {job.id} was canceled while this request waited for it. Send the request again.",
+        )
+    )
+
+
+def of_unfinished(service: Service, job: Job) -> Response:
+    """Answer for a job that goes on."""
+    response = respond(
+        Problem(
+            type=type_of("not_finished"),
+            title="The job is not finished yet",
+            status=HTTPStatus.SERVICE_UNAVAILABLE,
+            detail=f"Job {job.id} is {job.status} after {service.settings.answer_wait_s:g} s. It goes on: poll the "
+            "address in Location. The same request without an Idempotency-Key would be another job.",
+        )
+    )
+    response.headers["Retry-After"] = str(poll_again_s(service.store.position(job) or 0))
+    return response

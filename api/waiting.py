@@ -1,0 +1,87 @@
+"""Submit a job and hold the answer until it has ended: for clients who ask for the picture itself.
+
+Whatever the answer is, it names the job: the job goes on when the client is not answered in time, or hangs up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from flask import Response, g, url_for
+from flask_openapi3.types import ResponseDict
+
+from api.authentication import current_owner
+from api.context import MAX_HELD_ANSWERS, Context, current_context
+from api.jobs import LOCATION
+from api.problems import documented
+from tasks.errors import TooManyWaiting
+from tasks.job import Job
+from tasks.requests import JobRequest
+from tasks.service import Service
+from tasks.submission import submit
+
+JOB_ID = "x-job-id"
+JOB_ID_HEADER = {"description": "the job's id", "schema": {"type": "string"}}
+
+SLICE_S = 10
+"""A change whose announcement was lost is seen after so long."""
+
+
+def waited_for(request: JobRequest, idempotency_key: str | None) -> Job:
+    """Submit a job for whoever sends the present request; the job when it has ended, or when the time is over.
+
+    Raises:
+        TooManyWaiting: there is no room for another held answer; nothing was submitted.
+        RequestError, ServiceUnavailable: as ``tasks.submission.submit``.
+    """
+    context = current_context()
+    with holding(context):
+        job = submit(context.service, request, owner=current_owner(), idempotency_key=idempotency_key)
+        g.waited_for = job.id
+        return ended(context.service, job)
+
+
+@contextmanager
+def holding(context: Context) -> Iterator[None]:
+    """Take one of the answers that a process can hold.
+
+    Raises:
+        TooManyWaiting: all are taken.
+    """
+    if not context.held_answers.acquire(blocking=False):
+        raise TooManyWaiting(f"{MAX_HELD_ANSWERS} answers are held by this process.")
+    try:
+        yield
+    finally:
+        context.held_answers.release()
+
+
+def ended(service: Service, job: Job, clock: Callable[[], float] = time.monotonic) -> Job:
+    """The job when it has ended, or as it is after ``answer_wait_s``."""
+    deadline = clock() + service.settings.answer_wait_s
+    while not job.status.is_terminal and (left := deadline - clock()) > 0:
+        job = service.store.wait(job.id, min(left, SLICE_S))
+    return job
+
+
+def name_job(response: Response) -> Response:
+    """Say which job an answer is about, and where to poll it if the answer is no picture."""
+    job_id: str | None = g.get("waited_for")
+    if job_id is not None:
+        response.headers[JOB_ID] = job_id
+        if response.status_code != HTTPStatus.OK:
+            response.location = url_for("jobs.get_job", job_id=job_id)
+    return response
+
+
+def documented_wait(*others: HTTPStatus) -> ResponseDict:
+    """The errors of an operation that waits for a job, for the OpenAPI document: these, and those of every such one."""
+    return documented(
+        *(HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
+        *(HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE),
+        *others,
+        headers={JOB_ID: JOB_ID_HEADER, "Location": LOCATION},
+    )

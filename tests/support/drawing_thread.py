@@ -1,0 +1,68 @@
+"""A worker in a thread of the test: it takes the jobs of a service as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from threading import Event, Thread
+
+from PIL import Image
+
+from tasks.job import Job, Result, StoredImage, Timings
+from tasks.service import Service
+
+WORKER = "drawing-thread"
+LOOK_EVERY_S = 0.005
+
+Work = Callable[[str], None]
+"""Takes a job by its id to its end."""
+
+
+@contextmanager
+def drawing(service: Service, work: Work) -> Iterator[None]:
+    """Do ``work`` on every job of every base model until the end of ``with``."""
+    stopping = Event()
+
+    def run() -> None:
+        while not stopping.is_set():
+            for model in service.base_models:
+                for job_id in service.broker.zrange(f"stokehold:waiting:{model.slug}", 0, -1):
+                    work(str(job_id))
+            time.sleep(LOOK_EVERY_S)
+
+    thread = Thread(target=run, name=WORKER)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
+def coloured(service: Service, *, flagged: frozenset[int] = frozenset()) -> Work:
+    """Draws each picture of a job in one colour, which the seed gives; those with these numbers are held back."""
+
+    def work(job_id: str) -> None:
+        job = service.store.claim(job_id, WORKER)
+        assert job is not None
+        images = tuple(stored(service, job, number, number in flagged) for number in range(job.spec.image_count))
+        service.store.succeed(job, Result(images=images), Timings(queued=0.1, draw=0.25))
+
+    return work
+
+
+def stored(service: Service, job: Job, number: int, flagged: bool) -> StoredImage:
+    """A picture as a worker leaves it behind."""
+    spec = job.spec
+    seed = spec.seed + number
+    shape = {"width": spec.width, "height": spec.height, "seed": seed}
+    if flagged:
+        return StoredImage(key=None, bytes=0, sha256=None, flagged=True, **shape)
+    buffer = BytesIO()
+    Image.new("RGB", (spec.width, spec.height), (seed % 256, 0, 0)).save(buffer, spec.image_format.name)
+    kept = service.storage.put(
+        f"images/{job.id}/1/{number}", buffer.getvalue(), content_type=spec.image_format.content_type
+    )
+    return StoredImage(key=kept.key, bytes=kept.bytes, sha256=kept.sha256, **shape)
