@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 from PIL import Image
 
-from tasks.job import Job, Result, StoredImage, Timings
+from tasks.job import Failure, Job, Result, StoredImage, Timings
 from tasks.service import Service
 
 WORKER = "drawing-thread"
@@ -49,6 +49,26 @@ def coloured(service: Service, *, flagged: frozenset[int] = frozenset()) -> Work
         assert job is not None
         images = tuple(stored(service, job, number, number in flagged) for number in range(job.spec.image_count))
         service.store.succeed(job, Result(images=images), Timings(queued=0.1, draw=0.25))
+
+    return work
+
+
+def failing(service: Service, failure: Failure) -> Work:
+    """Ends each job with this failure."""
+
+    def work(job_id: str) -> None:
+        job = service.store.claim(job_id, WORKER)
+        assert job is not None
+        service.store.fail(job, failure)
+
+    return work
+
+
+def canceling(service: Service) -> Work:
+    """Withdraws each job."""
+
+    def work(job_id: str) -> None:
+        service.store.cancel(job_id)
 
     return work
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from api import create_app
 from tasks.job import AdapterReceipt, BaseReceipt, Failure, Job, Progress, Result, StoredImage, SwapWay, Timings
 from tasks.service import Service
+from tests.support.drawing_thread import coloured, drawing
 from tests.support.hub import HubServer
 from tests.support.services import with_hub
 
@@ -48,6 +50,7 @@ def document(app: OpenAPI) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
 
+WAIT_FOR_PICTURES = {"/models/{slug}", "/models/{owner}/{name}", "/v1/images/generations"}
 REQUESTS = [
     ("POST", "/v1/jobs", GenerationMode.POSITIVE),
     ("POST", "/v1/jobs", GenerationMode.NEGATIVE),
@@ -56,6 +59,11 @@ REQUESTS = [
     ("GET", "/v1/jobs", GenerationMode.POSITIVE),
     ("GET", "/v1/jobs", GenerationMode.NEGATIVE),
     ("POST", "/v1/jobs/{job_id}/cancel", GenerationMode.POSITIVE),
+    ("POST", "/models/{slug}", GenerationMode.POSITIVE),
+    ("POST", "/models/{slug}", GenerationMode.NEGATIVE),
+    ("POST", "/models/{owner}/{name}", GenerationMode.POSITIVE),
+    ("POST", "/v1/images/generations", GenerationMode.POSITIVE),
+    ("POST", "/v1/images/generations", GenerationMode.NEGATIVE),
     ("GET", "/v1/models", GenerationMode.POSITIVE),
     ("GET", "/v1/adapters", GenerationMode.POSITIVE),
     ("POST", "/v1/adapters/inspect", GenerationMode.POSITIVE),
@@ -75,14 +83,15 @@ def test_no_operation_is_left_out(app: OpenAPI) -> None:
 
 @pytest.mark.parametrize(("method", "path", "mode"), REQUESTS)
 def test_every_answer_is_as_the_document_says(
-    document: schemathesis.BaseSchema, method: str, path: str, mode: GenerationMode
+    document: schemathesis.BaseSchema, service: Service, method: str, path: str, mode: GenerationMode
 ) -> None:
     @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=document[path][method].as_strategy(generation_mode=mode))
     def conforms(case: Case[Any]) -> None:
         case.call_and_validate(checks=CHECKS)
 
-    conforms()
+    with drawing(service, coloured(service)) if path in WAIT_FOR_PICTURES else nullcontext():
+        conforms()
 
 
 def test_a_passport_is_as_the_document_says(document: schemathesis.BaseSchema) -> None:

@@ -10,26 +10,38 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from huggingface_hub import HfApi
 from PIL import Image
 from werkzeug.test import TestResponse
 
 from api import create_app
 from api.context import EXTENSION
 from api.outcomes import STATUS_OF_FAILURE
-from tasks.adapter_hub import AdapterHub
-from tasks.adapter_resolver import AdapterResolver
 from tasks.api_keys import default_limits
 from tasks.errors import JobFailed
 from tasks.image_format import ImageFormat
 from tasks.job import Failure, Job
 from tasks.scheduler_names import CLASS_NAMES
 from tasks.service import Service
-from tests.support.drawing_thread import WORKER, Work, coloured, drawing
+from tests.support.drawing_thread import canceling, coloured, drawing, failing
 from tests.support.hub import HubServer
 from tests.support.safetensors_files import lora_bytes
+from tests.support.services import with_hub
 
 ELEPHANT = {"inputs": "elephant"}
+WRONG_BODIES: list[tuple[dict[str, Any], str]] = [
+    ({}, "inputs"),
+    ({"inputs": ""}, "inputs"),
+    ({"inputs": ["one", "two"]}, "inputs"),
+    ({**ELEPHANT, "prompt": "elephant"}, "prompt"),
+    ({**ELEPHANT, "parameters": {"strength": 1}}, "parameters.strength"),
+    ({**ELEPHANT, "parameters": {"num_images_per_prompt": 2}}, "parameters.num_images_per_prompt"),
+    ({**ELEPHANT, "parameters": {"scheduler": "LMSDiscreteScheduler"}}, "parameters.scheduler"),
+    ({**ELEPHANT, "parameters": {"scheduler": "dpm++"}}, "parameters.scheduler"),  # not one of this base
+    ({**ELEPHANT, "parameters": {"width": 65}}, "parameters.width"),
+    ({**ELEPHANT, "parameters": {"height": 4096}}, "parameters.height"),
+    ({**ELEPHANT, "parameters": {"num_inference_steps": 51}}, "parameters.num_inference_steps"),
+    ({**ELEPHANT, "options": {"use_gpu": True}}, "options.use_gpu"),
+]
 LORA = {"pytorch_lora_weights.safetensors": lora_bytes()}
 
 
@@ -45,9 +57,7 @@ def hub() -> Iterator[HubServer]:
 @pytest.fixture
 def service(service: Service, hub: HubServer) -> Service:
     """As for the other tests of the API, with a Hub that answers."""
-    api = HfApi(endpoint=hub.url, token=False)
-    resolver = AdapterResolver(service.adapter_folders, AdapterHub(service.base_models, api=api), ttl_s=60)
-    return replace(service, resolver=resolver)
+    return with_hub(service, hub)
 
 
 @pytest.fixture
@@ -118,56 +128,46 @@ class TestAnswering:
         assert (spec.negative_prompt, spec.steps, spec.guidance_scale) == ("blurry", 3, 1.5)
         assert (spec.scheduler, spec.seed) == ("euler", 9)
 
-    @pytest.mark.parametrize(
-        ("path", "base_model", "adapters"),
-        [
+    def test_the_path_names_a_base_model_or_an_adapter_whose_base_is_found(
+        self, client: FlaskClient, service: Service
+    ) -> None:
+        for path, base_model, adapters in (
             ("/models/demo", "demo", []),
             ("/models/demo/base", "demo", []),
             ("/models/stabilityai/stable-diffusion-xl-base-1.0", "sdxl", []),
             ("/models/pixel", "demo", ["pixel"]),
             ("/models/minimaxir/wrong-lora", "demo", ["minimaxir/wrong-lora"]),
             ("/models/minimaxir/wrong-lora@main", "demo", ["minimaxir/wrong-lora@main"]),
-        ],
-    )
-    def test_the_path_names_a_base_model_or_an_adapter_whose_base_is_found(
-        self, client: FlaskClient, service: Service, path: str, base_model: str, adapters: list[str]
-    ) -> None:
-        job = job_of(service, client.post(path, json=ELEPHANT))
+        ):
+            job = job_of(service, client.post(path, json=ELEPHANT))
 
-        assert (job.spec.base_model, adapters_of(job)) == (base_model, adapters)
+            assert (job.spec.base_model, adapters_of(job)) == (base_model, adapters), path
 
-    @pytest.mark.parametrize(
-        ("path", "adapters"),
-        [("/models/demo", ["minimaxir/wrong-lora"]), ("/models/pixel", ["pixel", "minimaxir/wrong-lora"])],
-    )
-    def test_the_header_lora_adds_an_adapter(
-        self, client: FlaskClient, service: Service, path: str, adapters: list[str]
-    ) -> None:
-        response = client.post(path, json=ELEPHANT, headers={"lora": "minimaxir/wrong-lora"})
+    def test_the_header_lora_adds_an_adapter(self, client: FlaskClient, service: Service) -> None:
+        headers = {"lora": "minimaxir/wrong-lora"}
 
-        assert adapters_of(job_of(service, response)) == adapters
+        to_base, to_adapter = (
+            client.post(f"/models/{name}", json=ELEPHANT, headers=headers) for name in ("demo", "pixel")
+        )
 
-    @pytest.mark.parametrize(
-        ("accept", "content_type"),
-        [
-            (None, "image/webp"),
-            ("*/*", "image/webp"),
-            ("image/*", "image/webp"),
-            ("image/jpeg", "image/jpeg"),
-            ("image/avif, image/png;q=0.8, */*;q=0.1", "image/png"),
-            ("text/html, image/jpeg;q=0.5, image/png;q=0.9", "image/png"),
-        ],
-    )
-    def test_the_format_follows_accept_and_else_the_setting(
-        self, service: Service, accept: str | None, content_type: str
-    ) -> None:
+        assert adapters_of(job_of(service, to_base)) == ["minimaxir/wrong-lora"]
+        assert adapters_of(job_of(service, to_adapter)) == ["pixel", "minimaxir/wrong-lora"]
+
+    def test_the_format_follows_accept_and_else_the_setting(self, service: Service) -> None:
         settings = service.settings.model_copy(update={"image_format": ImageFormat.WEBP})
         client = create_app(replace(service, settings=settings)).test_client()
 
-        response = client.post("/models/demo", json=ELEPHANT, headers={} if accept is None else {"Accept": accept})
+        for accept, wanted in (
+            (None, "webp"),
+            ("*/*", "webp"),
+            ("image/*", "webp"),
+            ("image/jpeg", "jpeg"),
+            ("image/avif, image/png;q=0.8, */*;q=0.1", "png"),
+            ("text/html, image/jpeg;q=0.5, image/png;q=0.9", "png"),
+        ):
+            response = client.post("/models/demo", json=ELEPHANT, headers={} if accept is None else {"Accept": accept})
 
-        assert response.content_type == content_type
-        assert f"image/{(picture(response).format or '').lower()}" == content_type
+            assert (response.content_type, picture(response).format) == (f"image/{wanted}", wanted.upper()), accept
 
     def test_a_request_sent_twice_with_its_key_is_one_job(self, client: FlaskClient) -> None:
         headers = {"Idempotency-Key": "once"}
@@ -179,38 +179,19 @@ class TestAnswering:
 
 
 class TestRefusing:
-    @pytest.mark.parametrize("accept", ["application/json", "image/avif"])
-    def test_a_client_that_takes_no_format_of_ours_gets_406(self, client: FlaskClient, accept: str) -> None:
-        response = client.post("/models/demo", json=ELEPHANT, headers={"Accept": accept})
+    def test_a_client_that_takes_no_format_of_ours_gets_406(self, client: FlaskClient) -> None:
+        response = client.post("/models/demo", json=ELEPHANT, headers={"Accept": "application/json, image/avif"})
 
         assert response.status_code == HTTPStatus.NOT_ACCEPTABLE
         assert "image/png" in problem(response)["detail"]
 
-    @pytest.mark.parametrize(
-        ("body", "field"),
-        [
-            ({}, "inputs"),
-            ({"inputs": ""}, "inputs"),
-            ({"inputs": ["one", "two"]}, "inputs"),
-            ({**ELEPHANT, "prompt": "elephant"}, "prompt"),
-            ({**ELEPHANT, "parameters": {"strength": 1}}, "parameters.strength"),
-            ({**ELEPHANT, "parameters": {"num_images_per_prompt": 2}}, "parameters.num_images_per_prompt"),
-            ({**ELEPHANT, "parameters": {"scheduler": "LMSDiscreteScheduler"}}, "parameters.scheduler"),
-            ({**ELEPHANT, "parameters": {"scheduler": "dpm++"}}, "parameters.scheduler"),  # not one of this base
-            ({**ELEPHANT, "parameters": {"width": 65}}, "parameters.width"),
-            ({**ELEPHANT, "parameters": {"height": 4096}}, "parameters.height"),
-            ({**ELEPHANT, "parameters": {"num_inference_steps": 51}}, "parameters.num_inference_steps"),
-            ({**ELEPHANT, "options": {"use_gpu": True}}, "options.use_gpu"),
-        ],
-    )
-    def test_a_wrong_field_is_named_as_the_client_wrote_it(
-        self, client: FlaskClient, service: Service, body: dict[str, Any], field: str
-    ) -> None:
-        response = client.post("/models/demo", json=body)
+    def test_a_wrong_field_is_named_as_the_client_wrote_it(self, client: FlaskClient, service: Service) -> None:
+        for body, field in WRONG_BODIES:
+            response = client.post("/models/demo", json=body)
 
-        assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-        assert [error["field"] for error in problem(response)["errors"]] == [field]
-        assert problem(response)["error"] == problem(response)["detail"]
+            assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+            assert [error["field"] for error in problem(response)["errors"]] == [field]
+            assert problem(response)["error"] == problem(response)["detail"]
         assert service.store.waiting("demo") == 0
 
     def test_an_unknown_scheduler_hears_of_those_known(self, client: FlaskClient) -> None:
@@ -218,9 +199,8 @@ class TestRefusing:
 
         assert all(name in problem(response)["detail"] for name in (*CLASS_NAMES, *CLASS_NAMES.values()))
 
-    @pytest.mark.parametrize(
-        ("path", "lora", "field"),
-        [
+    def test_a_model_that_cannot_be_used_is_refused(self, client: FlaskClient) -> None:
+        for path, lora, field in (
             ("/models/nothing", None, "model"),
             ("/models/nobody/nothing", None, "model"),
             ("/models/ada/checkpoint", None, "model"),
@@ -228,15 +208,11 @@ class TestRefusing:
             ("/models/demo", "not a reference", "lora"),
             ("/models/demo", "ada/xl-lora", "model"),
             ("/models/pixel", "ada/xl-lora", "lora"),
-        ],
-    )
-    def test_a_model_that_cannot_be_used_is_refused(
-        self, client: FlaskClient, path: str, lora: str | None, field: str
-    ) -> None:
-        response = client.post(path, json=ELEPHANT, headers={} if lora is None else {"lora": lora})
+        ):
+            response = client.post(path, json=ELEPHANT, headers={} if lora is None else {"lora": lora})
 
-        assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-        assert [error["field"] for error in problem(response)["errors"]] == [field]
+            assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+            assert [error["field"] for error in problem(response)["errors"]] == [field], (path, lora)
 
     def test_an_unknown_model_hears_of_the_base_models(self, client: FlaskClient) -> None:
         assert "base models served here: demo, sdxl" in problem(client.post("/models/nothing", json=ELEPHANT))["detail"]
@@ -260,20 +236,6 @@ class TestRefusing:
         assert job_of(service, answers[2]).terms.owner == key.id
 
 
-def ending(service: Service, failure: Failure | None) -> Work:
-    """Ends each job with a failure, or withdraws it."""
-
-    def work(job_id: str) -> None:
-        job = service.store.claim(job_id, WORKER)
-        assert job is not None
-        if failure is None:
-            service.store.cancel(job_id)
-        else:
-            service.store.fail(job, failure)
-
-    return work
-
-
 class TestWithoutPicture:
     def test_a_job_that_takes_too_long_goes_on_and_says_where(self, service: Service) -> None:
         client = impatient(service)
@@ -289,24 +251,23 @@ class TestWithoutPicture:
             record = client.get(f"{response.headers['Location']}?wait=30").get_json()
         assert record["status"] in {"running", "succeeded"}
 
-    @pytest.mark.parametrize("code", [*STATUS_OF_FAILURE, "a code of tomorrow"])
     def test_a_job_that_failed_answers_with_its_own_code_and_message(
-        self, client: FlaskClient, service: Service, code: str
+        self, client: FlaskClient, service: Service
     ) -> None:
-        with drawing(service, ending(service, Failure(code=code, message="Ask for less."))):
-            response = client.post("/models/demo", json=ELEPHANT)
+        for code in (*STATUS_OF_FAILURE, "a code of tomorrow"):
+            with drawing(service, failing(service, Failure(code=code, message="Ask for less."))):
+                response = client.post("/models/demo", json=ELEPHANT)
 
-        told = problem(response)
-        assert response.status_code == STATUS_OF_FAILURE.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
-        assert (told["type"], told["detail"]) == (f"urn:stokehold:problem:{code}", "Ask for less.")
-        assert job_of(service, response).error is not None
-        assert response.headers["Location"].endswith(response.headers["x-job-id"])
+            told = problem(response)
+            assert response.status_code == STATUS_OF_FAILURE.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+            assert (told["type"], told["detail"]) == (f"urn:stokehold:problem:{code}", "Ask for less.")
+            assert response.headers["Location"].endswith(response.headers["x-job-id"])
 
     def test_every_failure_has_a_status(self) -> None:
         assert {JobFailed.code, *(kind.code for kind in JobFailed.__subclasses__())} == STATUS_OF_FAILURE.keys()
 
     def test_a_job_that_was_canceled_is_409(self, client: FlaskClient, service: Service) -> None:
-        with drawing(service, ending(service, None)):
+        with drawing(service, canceling(service)):
             response = client.post("/models/demo", json=ELEPHANT)
 
         assert response.status_code == HTTPStatus.CONFLICT
