@@ -18,7 +18,7 @@ MAX_HELD_ANSWERS = 12
 
 @dataclass(frozen=True)
 class Context:
-    """The service behind the views, and how many more answers may be held by long polls."""
+    """The service behind the views, and how many more answers may be held until a job has moved on or ended."""
 
     service: Service
     held_answers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_HELD_ANSWERS))

@@ -191,10 +191,12 @@ def picture_answer(service: Service, job: Job) -> Response:
     image, key = next(unflagged(job))
     response = Response(service.storage.get(key), content_type=job.spec.image_format.content_type)
     response.cache_control.no_store = True
-    response.headers["x-compute-time"] = str(job.timings.draw)
-    response.headers["x-seed"] = str(image.seed)
-    if (compute_type := compute_type_of(service, job)) is not None:
-        response.headers["x-compute-type"] = compute_type
+    told = {
+        "x-compute-time": job.timings.draw,
+        "x-compute-type": compute_type_of(service, job),
+        "x-seed": image.seed,
+    }
+    response.headers.extend({name: str(value) for name, value in told.items() if value is not None})
     return response
 
 

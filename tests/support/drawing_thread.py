@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from threading import Event, Thread
 
@@ -75,14 +76,12 @@ def canceling(service: Service) -> Work:
 
 def stored(service: Service, job: Job, number: int, flagged: bool) -> StoredImage:
     """A picture as a worker leaves it behind."""
-    spec = job.spec
-    seed = spec.seed + number
-    shape = {"width": spec.width, "height": spec.height, "seed": seed}
+    spec, seed = job.spec, job.spec.seed + number
+    image = partial(StoredImage, width=spec.width, height=spec.height, seed=seed)
     if flagged:
-        return StoredImage(key=None, bytes=0, sha256=None, flagged=True, **shape)
+        return image(key=None, bytes=0, sha256=None, flagged=True)
     buffer = BytesIO()
     Image.new("RGB", (spec.width, spec.height), (seed % 256, 0, 0)).save(buffer, spec.image_format.name)
-    kept = service.storage.put(
-        f"images/{job.id}/1/{number}", buffer.getvalue(), content_type=spec.image_format.content_type
-    )
-    return StoredImage(key=kept.key, bytes=kept.bytes, sha256=kept.sha256, **shape)
+    key, content_type = f"images/{job.id}/1/{number}", spec.image_format.content_type
+    kept = service.storage.put(key, buffer.getvalue(), content_type=content_type)
+    return image(key=kept.key, bytes=kept.bytes, sha256=kept.sha256)

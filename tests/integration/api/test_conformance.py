@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -142,3 +143,29 @@ def test_canceling_answers_as_the_document_says(document: schemathesis.BaseSchem
     answers = [case.call_and_validate(checks=CHECKS).status_code for _ in range(2)]
 
     assert answers == [200, 409]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "bodies"),
+    [
+        ("/models/{slug}", {"slug": "demo"}, [{"inputs": "elephant"}]),
+        ("/models/{owner}/{name}", {"owner": "demo", "name": "base"}, [{"inputs": "elephant"}]),
+        (
+            "/v1/images/generations",
+            {},
+            [{"prompt": "elephant"}, {"prompt": "elephant", "n": 2, "response_format": "b64_json"}],
+        ),
+    ],
+)
+def test_pictures_are_answered_as_the_document_says(
+    document: schemathesis.BaseSchema,
+    service: Service,
+    path: str,
+    parameters: dict[str, str],
+    bodies: list[dict[str, Any]],
+) -> None:
+    with drawing(service, coloured(service)):
+        for body in bodies:
+            case = document[path]["POST"].Case(path_parameters=parameters, body=body, media_type="application/json")
+
+            assert case.call_and_validate(checks=CHECKS).status_code == HTTPStatus.OK
