@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 
 from api.accept import accepted_format
@@ -23,6 +23,7 @@ from api.waiting import JOB_ID, JOB_ID_HEADER, documented_wait, name_job, waited
 from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
 from tasks.image_format import ImageFormat
 from tasks.job import Job
+from tasks.json_numbers import JsonInteger
 from tasks.requests import AdapterRequest, GuidanceScale, JobRequest, Prompt, Seed, Side, Steps
 from tasks.scheduler_names import SchedulerName
 from tasks.service import Service
@@ -61,7 +62,9 @@ class InferenceParameters(BaseModel):
     guidance_scale: GuidanceScale | None = None
     scheduler: SchedulerName | None = Field(None, description="a short name, or a class of diffusers")
     seed: Seed | None = Field(None, description="left out: drawn by lot; the header `x-seed` tells it")
-    num_images_per_prompt: Annotated[int, AfterValidator(require_one)] = Field(1, json_schema_extra={"const": 1})
+    num_images_per_prompt: Annotated[JsonInteger, AfterValidator(require_one)] = Field(
+        1, json_schema_extra={"const": 1}
+    )
 
 
 class InferenceOptions(BaseModel):
@@ -69,8 +72,8 @@ class InferenceOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    use_cache: bool | None = None
-    wait_for_model: bool | None = None
+    use_cache: StrictBool | None = None
+    wait_for_model: StrictBool | None = None
 
 
 class InferenceRequest(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,8 @@ class NoCounterpart:
         Raises:
             PydanticCustomError: the field's type does not allow the value.
         """
-        try:
-            return inner(value)
-        except ValidationError:
-            raise PydanticCustomError("no_counterpart", "{reason}", {"reason": self.reason}) from None
+        with suppress(ValidationError):
+            allowed = inner(value)
+            if type(allowed) is type(value):  # to pydantic 0 is False
+                return allowed
+        raise PydanticCustomError("no_counterpart", "{reason}", {"reason": self.reason})

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tasks.base_models import Scheduler
 from tasks.image_format import ImageFormat
+from tasks.json_numbers import JsonInteger, JsonNumber
 
 MAX_PROMPT_CHARACTERS = 2000
 # The largest whole number that JSON carries exactly through every language.
@@ -18,10 +19,10 @@ MAX_IMAGES = 8
 MAX_ADAPTERS = 8
 
 Prompt = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)]
-Side = Annotated[int, Field(gt=0, le=MAX_SIDE)]
-Steps = Annotated[int, Field(gt=0, le=1000)]
-GuidanceScale = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Side = Annotated[JsonInteger, Field(gt=0, le=MAX_SIDE)]
+Steps = Annotated[JsonInteger, Field(gt=0, le=1000)]
+GuidanceScale = Annotated[JsonNumber, Field(ge=0, le=100, allow_inf_nan=False)]
+Seed = Annotated[JsonInteger, Field(ge=0, le=MAX_SEED)]
 
 
 class AdapterRequest(BaseModel):
@@ -35,7 +36,7 @@ class AdapterRequest(BaseModel):
         description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the local catalogue",
         examples=["pixel"],
     )
-    scale: float | None = Field(
+    scale: JsonNumber | None = Field(
         None,
         ge=-4,
         le=4,
@@ -61,9 +62,9 @@ class JobRequest(BaseModel):
     guidance_scale: GuidanceScale | None = None
     scheduler: Scheduler | None = None
     seed: Seed | None = Field(None, description="of the first picture; each further one adds 1. Left out: drawn by lot")
-    images: int = Field(1, ge=1, le=MAX_IMAGES, description="how many pictures")
+    images: JsonInteger = Field(1, ge=1, le=MAX_IMAGES, description="how many pictures")
     image_format: ImageFormat | None = None
-    deadline_s: float | None = Field(
+    deadline_s: JsonNumber | None = Field(
         None,
         gt=0,
         le=MAX_DEADLINE_S,

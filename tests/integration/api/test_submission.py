@@ -119,6 +119,8 @@ def test_the_base_model_follows_from_the_adapter_and_the_message_goes_to_its_que
         ({"width": 129}, "width", "from 32 to 128 and a multiple of 16; it is 129"),
         ({"height": 40}, "height", "from 32 to 128 and a multiple of 16; it is 40"),
         ({"steps": 51}, "steps", "at most 50 steps"),
+        ({"steps": True}, "steps", "should be a number"),
+        ({"guidance_scale": "3"}, "guidance_scale", "should be a number"),
         ({"scheduler": "unipc"}, "scheduler", "it offers ddim, euler"),
         ({"scheduler": "magic"}, "scheduler", "Input should be 'ddim'"),
         ({"prompt": "x" * (MAX_PROMPT_CHARACTERS + 1)}, "prompt", "at most 2000 characters"),
