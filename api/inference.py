@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -27,6 +28,10 @@ from tasks.json_numbers import JsonInteger
 from tasks.requests import AdapterRequest, GuidanceScale, JobRequest, Prompt, Seed, Side, Steps
 from tasks.scheduler_names import SchedulerName
 from tasks.service import Service
+
+WARNING = "X-HF-Warning"
+"""``huggingface_hub`` writes it to its user's log."""
+MAX_WARNING_CHARACTERS = 1000
 
 blueprint = APIBlueprint("inference", __name__, url_prefix="/models", abp_tags=[Tag(name="inference")])
 blueprint.before_request(require_json_object)
@@ -132,6 +137,7 @@ RESPONSES: dict[Any, Any] = {
                 "schema": {"type": "string"},
             },
             "x-seed": {"description": "seed of the picture", "schema": {"type": "integer"}},
+            WARNING: {"description": "what is doubtful about the adapters", "schema": {"type": "string"}},
         },
         "content": {image_format.content_type: {} for image_format in ImageFormat},
     },
@@ -200,7 +206,16 @@ def picture_answer(service: Service, job: Job) -> Response:
         "x-seed": image.seed,
     }
     response.headers.extend({name: str(value) for name, value in told.items() if value is not None})
+    response.headers.extend((WARNING, text) for text in hub_warnings(job.terms.warnings))
     return response
+
+
+def hub_warnings(warnings: tuple[str, ...]) -> Iterator[str]:
+    """A job's warnings, each as ``topic; message`` in what a header may hold; the client shows a topic once."""
+    for number, warning in enumerate(warnings):
+        line = " ".join(warning.split())[:MAX_WARNING_CHARACTERS]
+        text = "".join(character if " " <= character <= "~" else "?" for character in line)
+        yield f"{text.partition(':')[0].replace(';', ',')} {number}; {text}"
 
 
 def compute_type_of(service: Service, job: Job) -> str | None:

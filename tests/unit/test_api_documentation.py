@@ -47,6 +47,7 @@ def test_every_endpoint_is_in_the_document(document: Any) -> None:
         "get /v1/jobs/{job_id}",
         "get /v1/models",
         "get /v1/adapters",
+        "post /v1/adapters/inspect",
         "get /healthz",
         "get /readyz",
     }
