@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.inference import hub_warnings
+from api.inference_answer import hub_warnings
 
 
 @given(st.lists(st.text()).map(tuple))
