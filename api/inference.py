@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Annotated, Any
-
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, Field
 
 from api.accept import accepted_format
 from api.bodies import require_json_object
 from api.context import current_service
 from api.error_member import add_error
+from api.inference_answer import RESPONSES, picture_answer
+from api.inference_request import InferenceParameters, InferenceRequest
 from api.jobs import SubmissionHeader
 from api.model_names import NamedModel, named, refused_as
 from api.outcomes import refusal
-from api.pictures import unflagged
-from api.waiting import JOB_ID, JOB_ID_HEADER, documented_wait, name_job, waited_for
+from api.waiting import name_job, waited_for
 from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
 from tasks.image_format import ImageFormat
-from tasks.job import Job
-from tasks.json_numbers import JsonInteger
-from tasks.requests import AdapterRequest, GuidanceScale, JobRequest, Prompt, Seed, Side, Steps
-from tasks.scheduler_names import SchedulerName
-from tasks.service import Service
+from tasks.requests import AdapterRequest, JobRequest
 
 blueprint = APIBlueprint("inference", __name__, url_prefix="/models", abp_tags=[Tag(name="inference")])
 blueprint.before_request(require_json_object)
@@ -37,53 +30,6 @@ blueprint.after_request(name_job)
 def tell_hub_client(response: Response) -> Response:
     """Add the sentence that ``huggingface_hub`` shows its user."""
     return add_error(response, lambda problem: problem.detail)
-
-
-def require_one(images: int) -> int:
-    """Check that one picture is asked for.
-
-    Raises:
-        PydanticCustomError: it is another number.
-    """
-    if images != 1:
-        raise PydanticCustomError("images", "The answer is one picture; POST /v1/jobs draws several")
-    return images
-
-
-class InferenceParameters(BaseModel):
-    """How to draw. What is left out comes from the base model's defaults."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    negative_prompt: Prompt | None = None
-    height: Side | None = Field(None, description="pixels")
-    width: Side | None = Field(None, description="pixels")
-    num_inference_steps: Steps | None = None
-    guidance_scale: GuidanceScale | None = None
-    scheduler: SchedulerName | None = Field(None, description="a short name, or a class of diffusers")
-    seed: Seed | None = Field(None, description="left out: drawn by lot; the header `x-seed` tells it")
-    num_images_per_prompt: Annotated[JsonInteger, AfterValidator(require_one)] = Field(
-        1, json_schema_extra={"const": 1}
-    )
-
-
-class InferenceOptions(BaseModel):
-    """Taken because clients send them: every request is drawn afresh, and every one waits for its model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    use_cache: StrictBool | None = None
-    wait_for_model: StrictBool | None = None
-
-
-class InferenceRequest(BaseModel):
-    """What to draw."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    inputs: Prompt = Field(min_length=1, description="the prompt", examples=["a red circle on a blue background"])
-    parameters: InferenceParameters | None = None
-    options: InferenceOptions | None = None
 
 
 class InferenceHeader(SubmissionHeader):
@@ -121,22 +67,6 @@ FIELDS = {
 }
 """The fields of a job request, as this door calls them."""
 
-RESPONSES: dict[Any, Any] = {
-    HTTPStatus.OK: {
-        "description": "The picture.",
-        "headers": {
-            JOB_ID: JOB_ID_HEADER,
-            "x-compute-time": {"description": "seconds that the drawing took", "schema": {"type": "number"}},
-            "x-compute-type": {
-                "description": "`cpu` or `gpu`, if its worker is still known",
-                "schema": {"type": "string"},
-            },
-            "x-seed": {"description": "seed of the picture", "schema": {"type": "integer"}},
-        },
-        "content": {image_format.content_type: {} for image_format in ImageFormat},
-    },
-    **documented_wait(HTTPStatus.NOT_ACCEPTABLE),
-}
 DESCRIPTION = (
     "The body, the answer and the header `lora` are those of the Hub's Inference API. The format follows `Accept`. "
     "Waits at most `STOKEHOLD_ANSWER_WAIT_S` for the picture; then 503, and `Location` says where to poll the job."
@@ -187,25 +117,3 @@ def fields_of(model: NamedModel) -> dict[str, str]:
     """As ``FIELDS``, with the adapters in the order in which the job has them."""
     places = ("model", "lora") if model.adapters else ("lora",)
     return FIELDS | {f"adapters.{index}.ref": place for index, place in enumerate(places)}
-
-
-def picture_answer(service: Service, job: Job) -> Response:
-    """The picture of a job that has succeeded, and in headers what one may want to know of it."""
-    image, key = next(unflagged(job))
-    response = Response(service.storage.get(key), content_type=job.spec.image_format.content_type)
-    response.cache_control.no_store = True
-    told = {
-        "x-compute-time": job.timings.draw,
-        "x-compute-type": compute_type_of(service, job),
-        "x-seed": image.seed,
-    }
-    response.headers.extend({name: str(value) for name, value in told.items() if value is not None})
-    return response
-
-
-def compute_type_of(service: Service, job: Job) -> str | None:
-    """On what a job was drawn, in the Hub's words; None if its worker is gone."""
-    for worker in service.workers.alive(job.spec.base_model):
-        if worker.name == job.worker:
-            return "cpu" if worker.device == "cpu" else "gpu"
-    return None

@@ -16,7 +16,7 @@ MODEL_ADAPTER = "adapters.0.ref"
 
 @dataclass(frozen=True)
 class NamedModel:
-    """A base model by its name, or an adapter; neither leaves the choice to the service."""
+    """A base model by its slug, or an adapter; neither leaves the choice to the service."""
 
     base_model: str | None = None
     adapters: tuple[AdapterRequest, ...] = ()
@@ -24,8 +24,8 @@ class NamedModel:
 
 def named(base_models: BaseModels, name: str) -> NamedModel:
     """The base model of this slug, id or alias; else the adapter of this reference, which may not exist."""
-    if base_models.find(name) is not None:
-        return NamedModel(base_model=name)
+    if (model := base_models.find(name)) is not None:
+        return NamedModel(base_model=model.slug)
     return NamedModel(adapters=(AdapterRequest(ref=name),))
 
 

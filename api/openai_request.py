@@ -10,13 +10,12 @@ from pydantic_core import PydanticCustomError
 from api.no_counterpart import NoCounterpart
 from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
 from tasks.image_format import ImageFormat
-from tasks.json_numbers import JsonInteger
 from tasks.requests import (
     MAX_ADAPTERS,
-    MAX_IMAGES,
     MAX_SIDE,
     AdapterRequest,
     GuidanceScale,
+    ImageCount,
     Prompt,
     Seed,
     Steps,
@@ -86,7 +85,7 @@ class ImagesRequest(OpenAiOnly):
         "left out: the first base model served, or that of the adapters",
         examples=["demo", "pixel"],
     )
-    n: JsonInteger | None = Field(None, ge=1, le=MAX_IMAGES, description="how many pictures; left out: 1")
+    n: ImageCount | None = Field(None, description="how many pictures; left out: 1")
     size: Size | None = Field(None, description="`WIDTHxHEIGHT` in pixels, or `auto`: the base model's own")
     response_format: Literal["url", "b64_json"] | None = Field(None, description="left out: `url`")
     output_format: ImageFormat | None = None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tasks.base_models import Scheduler
 from tasks.image_format import ImageFormat
-from tasks.json_numbers import JsonInteger, JsonNumber
+from tasks.json_numbers import JSON_NUMBER
 
 MAX_PROMPT_CHARACTERS = 2000
 # The largest whole number that JSON carries exactly through every language.
@@ -19,10 +19,13 @@ MAX_IMAGES = 8
 MAX_ADAPTERS = 8
 
 Prompt = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)]
-Side = Annotated[JsonInteger, Field(gt=0, le=MAX_SIDE)]
-Steps = Annotated[JsonInteger, Field(gt=0, le=1000)]
-GuidanceScale = Annotated[JsonNumber, Field(ge=0, le=100, allow_inf_nan=False)]
-Seed = Annotated[JsonInteger, Field(ge=0, le=MAX_SEED)]
+Side = Annotated[int, Field(gt=0, le=MAX_SIDE), JSON_NUMBER]
+Steps = Annotated[int, Field(gt=0, le=1000), JSON_NUMBER]
+GuidanceScale = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), JSON_NUMBER]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED), JSON_NUMBER]
+ImageCount = Annotated[int, Field(ge=1, le=MAX_IMAGES), JSON_NUMBER]
+Scale = Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False), JSON_NUMBER]
+Deadline = Annotated[float, Field(gt=0, le=MAX_DEADLINE_S, allow_inf_nan=False), JSON_NUMBER]
 
 
 class AdapterRequest(BaseModel):
@@ -36,11 +39,8 @@ class AdapterRequest(BaseModel):
         description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the local catalogue",
         examples=["pixel"],
     )
-    scale: JsonNumber | None = Field(
+    scale: Scale | None = Field(
         None,
-        ge=-4,
-        le=4,
-        allow_inf_nan=False,
         description="how strongly the adapter is merged; left out: 1, or what its entry in the catalogue says",
     )
 
@@ -62,13 +62,10 @@ class JobRequest(BaseModel):
     guidance_scale: GuidanceScale | None = None
     scheduler: Scheduler | None = None
     seed: Seed | None = Field(None, description="of the first picture; each further one adds 1. Left out: drawn by lot")
-    images: JsonInteger = Field(1, ge=1, le=MAX_IMAGES, description="how many pictures")
+    images: ImageCount = Field(1, description="how many pictures")
     image_format: ImageFormat | None = None
-    deadline_s: JsonNumber | None = Field(
+    deadline_s: Deadline | None = Field(
         None,
-        gt=0,
-        le=MAX_DEADLINE_S,
-        allow_inf_nan=False,
         description="seconds within which a worker must have begun; else the job fails as `deadline_exceeded`",
     )
     webhook_url: str | None = Field(

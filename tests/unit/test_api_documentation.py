@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import create_app
+from tasks.requests import MAX_SIDE
 from tests.support.services import make_service
 
 
@@ -48,6 +50,13 @@ def test_every_error_is_a_problem_document(document: Any) -> None:
 
 def test_a_request_has_no_unknown_fields(document: Any) -> None:
     assert document["components"]["schemas"]["JobRequest"]["additionalProperties"] is False
+
+
+def test_every_bound_is_written_as_json_schema_has_it(document: Any) -> None:
+    text = json.dumps(document)
+
+    assert not [name for name in ("gt", "ge", "lt", "le", "max_length", "min_length") if f'"{name}":' in text]
+    assert document["components"]["schemas"]["JobRequest"]["properties"]["width"]["anyOf"][0]["maximum"] == MAX_SIDE
 
 
 def test_the_page_shows_the_document_and_asks_no_other_host(client: FlaskClient) -> None:

@@ -50,7 +50,7 @@ def hub() -> Iterator[HubServer]:
     with HubServer() as server:
         server.add_repository("minimaxir/wrong-lora", LORA, base_model="demo/base")
         server.add_repository("ada/xl-lora", LORA, base_model="stabilityai/stable-diffusion-xl-base-1.0")
-        server.add_repository("ada/checkpoint", LORA, tags=(), base_model="demo/base")
+        server.add_repository("ada/checkpoint", {"README.md": b""}, base_model="demo/base")
         yield server
 
 
@@ -168,6 +168,13 @@ class TestAnswering:
             response = client.post("/models/demo", json=ELEPHANT, headers={} if accept is None else {"Accept": accept})
 
             assert (response.content_type, picture(response).format) == (f"image/{wanted}", wanted.upper()), accept
+
+    def test_warnings_about_the_adapter_reach_the_hubs_client(self, client: FlaskClient, service: Service) -> None:
+        response = client.post("/models/pixel", json=ELEPHANT)
+
+        warnings = job_of(service, response).terms.warnings
+        assert warnings, "no worker has told of its shapes, so the adapter cannot be judged"
+        assert [text.split("; ", 1)[1] for text in response.headers.getlist("X-HF-Warning")] == list(warnings)
 
     def test_a_request_sent_twice_with_its_key_is_one_job(self, client: FlaskClient) -> None:
         headers = {"Idempotency-Key": "once"}
