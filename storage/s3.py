@@ -26,6 +26,21 @@ class Readable(Protocol):
         """The next bytes, none when it is over."""
 
 
+class FullReads:
+    """A stream that gives less than it is asked for only at its end: boto3 takes anything else for the end."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+
+    def read(self, count: int = -1, /) -> bytes:
+        """The next bytes, as many as there are."""
+        parts, left = [], count
+        while left and (part := self._stream.read(left)):
+            parts.append(part)
+            left = left if count < 0 else left - len(part)
+        return b"".join(parts)
+
+
 @dataclass(frozen=True)
 class StoredObject:
     """An object as it was stored: its key, its size in bytes, and the sha256 of its content in hex."""
@@ -149,7 +164,7 @@ class S3Storage:
         """
         with translated(self._config):
             self._client.upload_fileobj(
-                cast(IO[bytes], stream), self._config.bucket, key, ExtraArgs={"ContentType": content_type}
+                cast(IO[bytes], FullReads(stream)), self._config.bucket, key, ExtraArgs={"ContentType": content_type}
             )
 
     def size(self, key: str) -> int | None:

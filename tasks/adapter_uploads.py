@@ -9,7 +9,6 @@ import hashlib
 
 from storage import ObjectNotFound, Readable, S3Storage
 from tasks.adapters import AdapterSource
-from tasks.direct_uploads import new_id
 from tasks.errors import AdapterNotFound, AdapterNotUsable
 from tasks.found_adapter import FoundAdapter
 from tasks.safetensors_header import (
@@ -102,14 +101,14 @@ class IncomingAdapter:
         return self._digest.hexdigest()
 
 
-def receive(storage: S3Storage, stream: Readable, name: str, *, max_bytes: int) -> FoundAdapter:
-    """Put a file into storage as it comes in; where it is then. What cannot be used leaves nothing behind.
+def receive(storage: S3Storage, stream: Readable, name: str, key: str, *, max_bytes: int) -> FoundAdapter:
+    """Put a file into storage under ``key`` as it comes in. What cannot be used leaves nothing behind.
 
     Raises:
         AdapterNotUsable: it is no whole safetensors file, or too large.
         StorageError: storage does not take it.
     """
-    incoming, key = IncomingAdapter(stream, name, max_bytes=max_bytes), upload_key(new_id())
+    incoming = IncomingAdapter(stream, name, max_bytes=max_bytes)
     storage.upload_stream(key, incoming, content_type=CONTENT_TYPE)
     return uploaded(name, key, incoming.sha256, incoming.size_bytes)
 

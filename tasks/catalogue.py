@@ -91,7 +91,7 @@ class Catalogue:
             pipeline.delete(_entry(entry.name))
             pipeline.zrem(NAMES, entry.name)
             pipeline.srem(_owned(entry.owner), entry.name)
-            pipeline.srem(_pinned(entry.base_model), entry.name)
+            pipeline.srem(_pinned(entry.slug), entry.name)
             if entry.found.source is AdapterSource.UPLOAD:
                 pipeline.zadd(REMOVED, {entry.found.weight_name: now + REMOVE_AFTER_S})
             pipeline.execute()
@@ -110,11 +110,11 @@ class Catalogue:
         Raises:
             PinRefused: the pinned ones would take too much of it.
         """
-        others = [one for one in self.pinned(entry.base_model) if one.name != entry.name]
+        others = [one for one in self.pinned(entry.slug) if one.name != entry.name]
         total = sum(one.found.size_bytes or 0 for one in (*others, entry))
         if total > self._pinned_bytes:
             raise PinRefused(
-                f"The pinned adapters of {entry.base_model} would have {total} bytes, and may have "
+                f"The pinned adapters of {entry.slug} would have {total} bytes, and may have "
                 f"{self._pinned_bytes}: half of STOKEHOLD_ADAPTER_MEMORY_BYTES. Unpin another one first."
             )
         return self._set_pinned(entry, pinned=True)
@@ -145,7 +145,7 @@ class Catalogue:
         changed = entry.model_copy(update={"pinned": pinned})
         with self._broker.pipeline() as pipeline:
             pipeline.set(_entry(entry.name), changed.model_dump_json(), xx=True)
-            (pipeline.sadd if pinned else pipeline.srem)(_pinned(entry.base_model), entry.name)
+            (pipeline.sadd if pinned else pipeline.srem)(_pinned(entry.slug), entry.name)
             pipeline.execute()
         return changed
 

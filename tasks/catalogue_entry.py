@@ -21,6 +21,9 @@ class Entry(Frozen):
     name: str = Field(
         pattern=r"^[a-z0-9]+([._-]+[a-z0-9]+)*$", max_length=64, description="what a request writes as `ref`"
     )
+    base_model: str | None = Field(
+        None, min_length=1, max_length=200, description="slug, id or alias; left out: as its card or its file says"
+    )
     description: str = Field("", max_length=2000)
     trigger_words: tuple[Word, ...] | None = Field(
         None, max_length=20, description="words that a prompt needs for the full effect; left out: those of the file"
@@ -55,13 +58,14 @@ class CatalogueAdapter(Entry):
 
     Attributes:
         owner: id of the API key that made it; None where none is configured.
+        slug: of the base model that serves it.
         found: the file.
         passport: as it was when the entry was made.
     """
 
     owner: str | None
     created_at: datetime
-    base_model: str
+    slug: str
     pinned: bool = False
     found: FoundAdapter
     passport: Passport

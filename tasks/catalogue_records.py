@@ -110,10 +110,11 @@ def detail(service: Service, name: str, owner: str | None) -> CatalogueDetail:
 def record_of(entry: CatalogueAdapter, owner: str | None) -> CatalogueRecord:
     """An entry as someone sees it."""
     fields = entry.model_dump(
-        include={"name", "base_model", "description", "tags", "default_scale", "sample_image", "licence", "shared"}
+        include={"name", "description", "tags", "default_scale", "sample_image", "licence", "shared"}
     )
     return CatalogueRecord(
         **fields,
+        base_model=entry.slug,
         source=entry.found.source,
         trigger_words=entry.trigger_words or (),
         rank=max(entry.passport.ranks, default=None),

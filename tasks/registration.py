@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from storage import Readable
+from tasks.adapter_description import named_base_models
 from tasks.adapter_reference import AdapterReference
 from tasks.adapter_resolver import Asker
-from tasks.adapter_uploads import CONTENT_TYPE, receive, upload_key, uploaded
+from tasks.adapter_uploads import CONTENT_TYPE, UploadedAdapters, receive, upload_key, uploaded
+from tasks.adapters import AdapterSource
 from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
 from tasks.direct_uploads import DirectUpload, Promise, new_id, promise, promised_upload, take
 from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, StokeholdError
@@ -48,7 +50,8 @@ def register_file(service: Service, wanted: Entry, stream: Readable, owner: str 
         StorageError: storage is away.
     """
     require_free(service, wanted.name)
-    found = receive(service.storage, stream, wanted.name, max_bytes=service.settings.adapter_max_bytes)
+    key, most = upload_key(new_id()), service.settings.adapter_max_bytes
+    found = receive(service.storage, stream, wanted.name, key, max_bytes=most)
     try:
         return add(service, wanted, found, owner)
     except StokeholdError:
@@ -99,6 +102,19 @@ def on_the_hub(service: Service, wanted: Registration, asker: Asker) -> FoundAda
     return found
 
 
+def base_names(service: Service, wanted: Entry, found: FoundAdapter) -> tuple[str, ...]:
+    """The names of the base model that an adapter was made for: by its entry, else by its card, else by its file.
+
+    Raises:
+        AdapterNotUsable: the file is no whole safetensors file.
+    """
+    if wanted.base_model is not None:
+        return (wanted.base_model,)
+    if found.source is AdapterSource.UPLOAD:
+        return named_base_models(UploadedAdapters(service.storage).read_header(found).metadata)
+    return found.base_names
+
+
 def add(service: Service, wanted: Entry, found: FoundAdapter, owner: str | None) -> CatalogueAdapter:
     """Judge a file and make the entry.
 
@@ -107,7 +123,12 @@ def add(service: Service, wanted: Entry, found: FoundAdapter, owner: str | None)
         AdapterNotUsable: it cannot be used here.
         InvalidRequest: the owner has too many.
     """
-    said = replace(found, default_scale=wanted.default_scale, trigger_words=wanted.trigger_words or found.trigger_words)
+    said = replace(
+        found,
+        base_names=base_names(service, wanted, found),
+        default_scale=wanted.default_scale,
+        trigger_words=wanted.trigger_words or found.trigger_words,
+    )
     passport = service.resolver.judge(said)
     if passport.verdict is Verdict.REJECTED or passport.base_model is None:
         raise AdapterNotUsable(f"{wanted.name} cannot be used here. {passport.reason}")
@@ -116,7 +137,7 @@ def add(service: Service, wanted: Entry, found: FoundAdapter, owner: str | None)
         trigger_words=passport.trigger_words,
         owner=owner,
         created_at=datetime.now(UTC),
-        base_model=passport.base_model,
+        slug=passport.base_model,
         found=said,
         passport=passport,
     )

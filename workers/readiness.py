@@ -47,7 +47,7 @@ class Readiness:
 
     def keep_pinned(self) -> None:
         """Keep what is pinned now."""
-        pinned = [entry.found.resolved(entry.base_model) for entry in self._service.catalogue.pinned(self._slug)]
+        pinned = [entry.found.resolved(entry.slug) for entry in self._service.catalogue.pinned(self._slug)]
         if pinned != self._kept:
             self._adapters.keep([adapter for adapter in pinned if self._loads(adapter)])
             self._kept = pinned
