@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from api.inference_answer import hub_warnings
 
 
-@given(st.lists(st.text()).map(tuple))
+@given(st.lists(st.text(max_size=40), max_size=3).map(tuple))
 def test_any_warning_can_be_sent(warnings: tuple[str, ...]) -> None:
     sent = list(hub_warnings(warnings))
 
