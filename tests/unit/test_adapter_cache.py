@@ -72,6 +72,21 @@ def test_one_that_is_larger_than_the_cache_is_loaded_each_time(shelf: Shelf) -> 
     assert (shelf.loads, cache.bytes) == (["a", "a"], 0)
 
 
+def test_those_that_are_kept_make_no_room_until_others_are(shelf: Shelf) -> None:
+    cache = AdapterCache(shelf.load, max_bytes=2 * BYTES)
+
+    cache.keep([adapter("kept")])
+    for name in ("a", "b", "kept"):
+        cache.get(adapter(name))
+    within = cache.bytes
+    cache.keep([])
+    for name in ("c", "d", "kept"):
+        cache.get(adapter(name))
+
+    assert within == cache.bytes == 2 * BYTES
+    assert shelf.loads == ["kept", "a", "b", "c", "d", "kept"]
+
+
 def test_jobs_that_want_the_same_one_at_once_load_it_once(shelf: Shelf) -> None:
     everybody_waits = threading.Event()
 

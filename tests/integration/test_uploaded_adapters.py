@@ -1,0 +1,131 @@
+"""Adapters from our own storage, on a real pipeline."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from huggingface_hub import scan_cache_dir
+from PIL import Image
+
+from storage import S3Config
+from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.catalogue_entry import CatalogueAdapter, Entry
+from tasks.errors import AdapterFetchFailed
+from tasks.job import Job, Status
+from tasks.registration import register_file
+from tasks.requests import JobRequest
+from tasks.service import Service
+from tasks.submission import submit
+from tests.support.loras import random_lora, write
+from tests.support.pipelines import drawable
+from tests.support.services import make_service
+from workers.disk_cache import DiskCache
+from workers.runner import JobRunner
+from workers.stored_adapters import cached_repository, fetch_from_storage
+from workers.warm_up import warm_up
+
+pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+
+
+@pytest.fixture
+def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
+    service = make_service(
+        tmp_path,
+        broker_url=valkey_url,
+        s3_endpoint=bucket.endpoint,
+        s3_bucket=bucket.bucket,
+        s3_access_key=bucket.access_key,
+        s3_secret_key=bucket.secret_key,
+    )
+    path = write(random_lora(drawable(), seed=1), tmp_path / "loras" / "noise.safetensors")
+    path.with_suffix(".toml").write_text('base_model = "demo"\n', "utf-8")
+    return service
+
+
+@pytest.fixture
+def entry(service: Service, tmp_path: Path) -> CatalogueAdapter:
+    """The same file as that of the folder."""
+    body = (tmp_path / "loras" / "noise.safetensors").read_bytes()
+    return register_file(service, Entry(name="sent", base_model="demo"), io.BytesIO(body), None)
+
+
+@pytest.fixture
+def adapter(entry: CatalogueAdapter) -> ResolvedAdapter:
+    return entry.found.resolved(entry.slug)
+
+
+@pytest.fixture
+def runner(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobRunner:
+    monkeypatch.setattr("workers.warm_up.HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+
+
+def drawn(service: Service, runner: JobRunner, ref: str) -> Job:
+    request = {"prompt": "a red circle", "steps": 2, "seed": 7, "adapters": [{"ref": ref}]}
+    job = submit(service, JobRequest.model_validate(request))
+    runner(job.id)
+    return service.store.get(job.id)
+
+
+def test_it_draws_as_the_same_file_in_a_folder(
+    service: Service, runner: JobRunner, entry: CatalogueAdapter, tmp_path: Path
+) -> None:
+    sent, local = drawn(service, runner, entry.name), drawn(service, runner, "noise")
+
+    assert sent.status is Status.SUCCEEDED
+    assert sent.result.adapter_files == local.result.adapter_files == (entry.found.sha256,)
+    first, second = (service.storage.get(job.result.images[0].key or "") for job in (sent, local))
+    assert Image.open(io.BytesIO(first)).tobytes() == Image.open(io.BytesIO(second)).tobytes()
+    (repository,) = scan_cache_dir(tmp_path / "cache").repos
+    assert repository.repo_id.startswith("stokehold/")
+
+
+def test_it_is_downloaded_once_and_goes_with_the_others_when_there_is_no_room(
+    service: Service, adapter: ResolvedAdapter, tmp_path: Path
+) -> None:
+    first = fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10**9)
+    service.storage.delete("adapters/")
+    again = fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10**9)
+    DiskCache(tmp_path / "cache", 10**9).note_use(cached_repository(adapter), first)
+    DiskCache(tmp_path / "cache", 0, clock=lambda: 10**10).make_room()
+
+    assert first == again
+    assert not first.exists()
+
+
+def test_a_file_that_is_gone_or_too_large_is_said(service: Service, adapter: ResolvedAdapter, tmp_path: Path) -> None:
+    with pytest.raises(AdapterFetchFailed, match="takes at most 10"):
+        fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10)
+    service.storage.delete("adapters/")
+    with pytest.raises(AdapterFetchFailed, match="is gone"):
+        fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10**9)
+
+
+def test_a_file_with_another_checksum_is_refused_and_not_kept(
+    service: Service, adapter: ResolvedAdapter, tmp_path: Path
+) -> None:
+    service.storage.put(adapter.weight_name, b"another", content_type="application/octet-stream")
+
+    with pytest.raises(AdapterFetchFailed, match="not the one that was announced"):
+        fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10**9)
+
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_pinned_adapters_and_those_used_last_are_in_memory_before_a_job_asks(
+    service: Service, runner: JobRunner, entry: CatalogueAdapter
+) -> None:
+    submit(service, JobRequest.model_validate({"prompt": "a", "adapters": [{"ref": "noise"}]}))
+    service.catalogue.pin(entry)
+
+    runner.readiness.keep_pinned()
+    with_pinned = runner.adapters.bytes
+    runner.readiness.load_used()
+
+    assert 0 < with_pinned < runner.adapters.bytes
+    assert {key[0] for key in runner.adapters._kept} == {AdapterSource.UPLOAD}
