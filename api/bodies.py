@@ -23,10 +23,22 @@ def require_json_object() -> None:
     if not request.is_json:
         raise UnsupportedMediaType("Send the body as JSON, with the header Content-Type: application/json.")
     try:
-        body = from_json(request.get_data(), allow_inf_nan=False)
+        body = from_json(whole_body(), allow_inf_nan=False)
     except RequestEntityTooLarge:
         raise RequestEntityTooLarge(f"The body may have at most {request.max_content_length} bytes.") from None
     except ValueError as error:
         raise BadRequest(f"The body is not valid JSON: {error}.") from None
     if not isinstance(body, dict):
         raise BadRequest("The body must be a JSON object.")
+
+
+def whole_body() -> bytes:
+    """The body of the request.
+
+    Raises:
+        RequestEntityTooLarge: it is too long. One that comes in chunks tells its length only by not ending.
+    """
+    body = request.get_data()
+    if request.content_length is None and len(body) >= (request.max_content_length or 0):
+        raise RequestEntityTooLarge
+    return body

@@ -29,7 +29,7 @@ from stack.client import Client, Record
 from stack.ports import Ports
 from tasks.base_models import read_base_models
 from tasks.job import SwapWay
-from tasks.settings import Device
+from tasks.settings import Device, settings
 from workers.device import choose_device
 from workers.pipeline import load_pipeline
 
@@ -71,7 +71,7 @@ def service(folder: Path, models: Path, loras: Path) -> Iterator[Client]:
             assert up.stdout is not None
             if not any("Ready:" in line for line in up.stdout):
                 sys.exit("The service did not start; its own message is above.")
-            yield Client(f"http://127.0.0.1:{ports.api}")
+            yield Client(f"http://127.0.0.1:{ports.api}", settings().api_key)
         finally:
             up.send_signal(signal.SIGINT)
             up.communicate()

@@ -9,6 +9,8 @@ from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 
+from pydantic import SecretStr
+
 from stack.errors import RequestRefused, ServerSilent
 from tasks.job import Status
 
@@ -23,10 +25,11 @@ JSON = {"Content-Type": "application/json"}
 
 
 class Client:
-    """A client of the API at ``url``."""
+    """A client of the API at ``url``, with an API key where one is needed."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: SecretStr | None) -> None:
         self._url = url
+        self._headers = JSON if key is None else {**JSON, "Authorization": f"Bearer {key.get_secret_value()}"}
 
     def adapters(self) -> list[Record]:
         """The local catalogue.
@@ -66,7 +69,7 @@ class Client:
             meanwhile()
 
     def _json(self, path: str, body: bytes | None = None) -> Record:
-        return dict(json.loads(fetch(urllib.request.Request(self._url + path, body, JSON))))
+        return dict(json.loads(fetch(urllib.request.Request(self._url + path, body, self._headers))))
 
 
 def fetch(request: str | urllib.request.Request) -> bytes:

@@ -82,7 +82,7 @@ def run(stop: StopRequest) -> list[Outcome]:
         stack = LocalStack(StackFolder(Path(folder)), Ports.free(), settings())
         say_now("Starting:")
         with running(stack, stop) as supervisor:
-            return draw_all(Client(stack.api), supervisor.check)
+            return draw_all(Client(stack.api, stack.given.api_key), supervisor.check)
 
 
 def draw_all(client: Client, meanwhile: Callable[[], None]) -> list[Outcome]:

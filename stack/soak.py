@@ -81,7 +81,7 @@ def soak(seconds: float, choice: random.Random) -> Ledger:
         parts = Parts(stack.folder)
         cleanup.callback(parts.stop)
         service, workers = start(stack, parts, broken)
-        client = Client(stack.api)
+        client = Client(stack.api, stack.given.api_key)
         faults = Faults(parts, service, workers, choice, report)
         with Load(client, service, random.Random(choice.random())) as load:
             faults.run(seconds, load.accepted)

@@ -31,7 +31,7 @@ class Device(StrEnum):
 class Settings(BaseSettings):
     """The settings, frozen. The description of each field is what the README's table says of it."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
     broker_url: str = Field(
         "redis://127.0.0.1:6379/0",
@@ -64,6 +64,9 @@ class Settings(BaseSettings):
 
     adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory of a worker for parsed adapters")
     adapter_disk_bytes: PositiveInt = Field(50 << 30, description="disk for adapters from the Hub, in the Hub's cache")
+    adapter_bytes_per_s: PositiveInt = Field(
+        16 << 10, description="the least rate at which the Hub must send an adapter, after half a minute"
+    )
     adapter_max_bytes: PositiveInt = Field(4 << 30, description="the largest adapter file that a worker reads")
     check_every_swaps: PositiveInt = Field(100, description="swaps between two checks that the base is bit-identical")
 
@@ -89,6 +92,7 @@ class Settings(BaseSettings):
     pixel_steps_per_day: PositiveInt = Field(
         10**12, description="pixels times steps that an API key may submit, unless it says other"
     )
+    api_key: SecretStr | None = Field(None, description="key that `scripts/smoke`, soak and the command line send")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
     log_prompts: bool = Field(False, description="let log lines hold prompts")
 

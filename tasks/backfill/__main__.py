@@ -20,6 +20,7 @@ from tasks.backfill.state import BackfillState, read_state, write_state
 from tasks.batch import BatchStatus, OnError
 from tasks.batch_records import BatchRecord
 from tasks.errors import InvalidRequest, StokeholdError
+from tasks.settings import settings
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 FIELDS: Mapping[str, type] = MappingProxyType(
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with a message, it cannot be done; with 1, some lines have no pictures.
     """
     options = parser().parse_args(arguments)
-    client = BatchClient(options.url, options.key)
+    client = BatchClient(options.url, settings().api_key)
     command: Callable[[BatchClient, argparse.Namespace], BatchRecord] = options.command
     try:
         record = command(client, options)
@@ -62,7 +63,6 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="python -m tasks.backfill", description=__doc__)
     top.add_argument("--url", default=DEFAULT_URL, help=f"of the API; by default {DEFAULT_URL}")
-    top.add_argument("--key", help="API key, where one is needed")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     runs = commands.add_parser("run", help="send a file, wait for its pictures and fetch them; may be run again")
     runs.add_argument("source", help=".jsonl, .csv, .txt, a product of lists in .toml, or - for JSON lines")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 import httpx2
+from pydantic import SecretStr
 
 from tasks.batch_records import BatchRecord
 from tasks.batch_results import LINES_TYPE
@@ -22,8 +23,8 @@ class Refused(StokeholdError):
 class BatchClient:
     """A client of the API at ``url``, with an API key where one is needed."""
 
-    def __init__(self, url: str, key: str | None, transport: httpx2.BaseTransport | None = None) -> None:
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+    def __init__(self, url: str, key: SecretStr | None, transport: httpx2.BaseTransport | None = None) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
         # A server may close an idle connection at any moment; a new one costs nothing beside the pause of a poll.
         limits = httpx2.Limits(keepalive_expiry=1)
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport, limits=limits)

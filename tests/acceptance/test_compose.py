@@ -35,7 +35,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideDocker]
 
 
 def test_a_job_goes_all_the_way_to_a_picture_that_clients_reach(outside: OutsideDocker) -> None:
-    client = Client(api_url(outside.ports.api))
+    client = Client(api_url(outside.ports.api), None)
 
     record = client.finished(client.submit({"prompt": "a red circle on a blue background"}), meanwhile=lambda: None)
 

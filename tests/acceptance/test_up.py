@@ -49,7 +49,7 @@ def ports() -> Ports:
 
 @pytest.fixture(scope="module")
 def client(ports: Ports) -> Client:
-    return Client(api_url(ports.api))
+    return Client(api_url(ports.api), None)
 
 
 @pytest.fixture(scope="module")

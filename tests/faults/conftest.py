@@ -124,7 +124,7 @@ def parts(nursery: Nursery, folder: Path, ports: Ports, environment: Mapping[str
 
 @pytest.fixture
 def client(parts: Parts, ports: Ports) -> Client:
-    return Client(api_url(ports.api))
+    return Client(api_url(ports.api), None)
 
 
 @pytest.fixture

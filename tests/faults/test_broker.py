@@ -109,7 +109,7 @@ def test_a_job_whose_api_died_before_it_sent_the_message_is_drawn(
     before = jobs(service)
 
     with pytest.raises(ServerSilent):
-        Client(api_url(port)).submit(REQUEST)
+        Client(api_url(port), None).submit(REQUEST)
     wait_until(lambda: not answers_200(f"http://{LOOPBACK}:{port}/healthz"))
     parts.kill("dying-api")
 

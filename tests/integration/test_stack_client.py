@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import SecretStr
 
 from stack.client import Client, fetch
 from stack.errors import RequestRefused, ServerSilent
@@ -16,7 +17,13 @@ def test_a_refusal_has_its_status_and_its_reason(s3: S3Config) -> None:
         fetch(f"{s3.endpoint}/never-made/secret")
 
 
-@pytest.mark.parametrize("call", [lambda: fetch(NOBODY), lambda: Client(NOBODY).adapters()])
+def test_an_api_key_is_sent() -> None:
+    client = Client(NOBODY, SecretStr("key"))
+
+    assert client._headers["Authorization"] == "Bearer key"
+
+
+@pytest.mark.parametrize("call", [lambda: fetch(NOBODY), lambda: Client(NOBODY, None).adapters()])
 def test_silence_names_the_address(call: object) -> None:
     with pytest.raises(ServerSilent, match=rf"{NOBODY}.* does not answer"):
         call()  # type: ignore[operator]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
-from typing import Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 from urllib.parse import unquote
 
 from tests.support.hub_repository import Answer, Refusal, Repository
@@ -42,6 +43,7 @@ class HubServer:
         self._failures: list[Answer] = []
         self._cuts: list[int] = []
         self._altered = 0
+        self._pause_s = 0.0
         self._speaking = Event()
         self._speaking.set()
         self._asked = Event()
@@ -99,6 +101,23 @@ class HubServer:
     def alter_downloads(self, times: int) -> None:
         """Send other bytes than the files have in the next downloads, as many as there should be."""
         self._altered += times
+
+    @contextmanager
+    def trickling(self, pause_s: float) -> Iterator[None]:
+        """Send downloads a byte at a time, until the end of ``with``."""
+        self._pause_s = pause_s
+        try:
+            yield
+        finally:
+            self._pause_s = 0.0
+
+    def write(self, file: IO[bytes], body: bytes) -> None:
+        """Send a body."""
+        while self._pause_s and body:
+            file.write(body[:1])
+            body = body[1:]
+            time.sleep(self._pause_s)
+        file.write(body)
 
     @contextmanager
     def silent(self) -> Iterator[Event]:
@@ -188,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(body)
+            self._hub.write(self.wfile, body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from io import BytesIO
 
 import pytest
 from flask.testing import FlaskClient
@@ -64,6 +65,18 @@ def test_a_body_over_the_limit_is_413_and_learns_the_limit(client: FlaskClient) 
 
     assert response.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     assert str(MAX_BODY_BYTES) in response.get_json()["detail"]
+
+
+def test_a_body_that_comes_in_chunks_is_bounded_too(client: FlaskClient) -> None:
+    def send(body: bytes) -> int:
+        chunks = {"wsgi.input_terminated": True}
+        stream = BytesIO(body)
+        return client.post(
+            "/v1/jobs", input_stream=stream, content_type="application/json", environ_overrides=chunks
+        ).status_code
+
+    assert send(b'{"prompt": "a red circle"}') == HTTPStatus.ACCEPTED
+    assert send(b'{"prompt": "' + b" " * MAX_BODY_BYTES) == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 def test_what_is_echoed_of_a_wrong_request_is_bounded(client: FlaskClient) -> None:
