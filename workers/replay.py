@@ -21,7 +21,7 @@ def report_of(service: Service, first_id: str, images: tuple[StoredImage, ...], 
         return comparison(service, first, images, manifest)
     except JobNotFound:
         return ReplayReport(of=first_id, identical=None, reason="The first job has expired.")
-    except StorageError as error:
+    except (StorageError, OSError) as error:  # Pillow's own errors for what is no picture any more are among the latter
         return ReplayReport(of=first_id, identical=None, reason=f"The first pictures cannot be read: {error}")
 
 

@@ -69,11 +69,9 @@ def test_a_body_over_the_limit_is_413_and_learns_the_limit(client: FlaskClient) 
 
 def test_a_body_that_comes_in_chunks_is_bounded_too(client: FlaskClient) -> None:
     def send(body: bytes) -> int:
-        chunks = {"wsgi.input_terminated": True}
-        stream = BytesIO(body)
-        return client.post(
-            "/v1/jobs", input_stream=stream, content_type="application/json", environ_overrides=chunks
-        ).status_code
+        chunks, kind = {"wsgi.input_terminated": True}, "application/json"
+        response = client.post("/v1/jobs", input_stream=BytesIO(body), content_type=kind, environ_overrides=chunks)
+        return response.status_code
 
     assert send(b'{"prompt": "a red circle"}') == HTTPStatus.ACCEPTED
     assert send(b'{"prompt": "' + b" " * MAX_BODY_BYTES) == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
