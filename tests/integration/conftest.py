@@ -64,11 +64,15 @@ def s3(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Con
 
 
 @pytest.fixture
-def bucket(s3: S3Config) -> S3Config:
-    """A bucket of the test's own, which exists."""
+def bucket(s3: S3Config) -> Iterator[S3Config]:
+    """A bucket of the test's own, removed again: each takes volumes, of which the server has not many."""
     config = replace(s3, bucket=f"bucket-{next(bucket_numbers)}")
-    S3Storage(config).ensure_bucket()
-    return config
+    storage = S3Storage(config)
+    storage.ensure_bucket()
+    yield config
+    for key in list(storage.list("")):
+        storage.delete(key)
+    storage._client.delete_bucket(Bucket=config.bucket)
 
 
 @pytest.fixture

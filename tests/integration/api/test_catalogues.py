@@ -72,6 +72,15 @@ def test_the_adapters_of_the_catalogue_are_listed(client: FlaskClient, service: 
         "rank": 4,
         "trigger_words": ["pixelated"],
         "description": "large pixels",
+        "source": "folder",
+        "tags": [],
+        "default_scale": 1.0,
+        "sample_image": None,
+        "licence": None,
+        "mine": False,
+        "shared": True,
+        "pinned": False,
+        "created_at": None,
     }
 
 
