@@ -27,7 +27,7 @@ from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
 from tasks.submission import submit as submit_job
-from tasks.uploads import UPLOADS
+from tasks.uploads import UPLOADS, manifest_key
 from tests.support.hub import HubServer
 from tests.support.unjudged import Unjudged
 from tests.support.up import ROOT
@@ -172,4 +172,5 @@ def assert_drawn_once(service: Service, job: Job) -> None:
     """Storage holds what the record says, and nothing else."""
     record = service.store.get(job.id)
     assert record.status is Status.SUCCEEDED, record.error
-    assert images_of(service, job) == [image.key for image in record.result.images]
+    images = [image.key for image in record.result.images]
+    assert images_of(service, job) == [*images, manifest_key(record.lease)]
