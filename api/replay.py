@@ -10,7 +10,7 @@ from flask_openapi3.models.tag import Tag
 
 from api.authentication import own_job
 from api.context import current_service
-from api.jobs import ACCEPTED, JobPath, job_answer
+from api.jobs import ACCEPTED, JobPath, SubmissionHeader, job_answer
 from api.problems import documented
 from tasks.submission import replay
 
@@ -32,10 +32,10 @@ blueprint = APIBlueprint("replay", __name__, url_prefix="/v1/jobs", abp_tags=[Ta
         ),
     },
 )
-def replay_job(path: JobPath) -> Response:
+def replay_job(path: JobPath, header: SubmissionHeader) -> Response:
     """Draw a job again."""
     service = current_service()
-    job = replay(service, own_job(path.job_id))
+    job = replay(service, own_job(path.job_id), idempotency_key=header.idempotency_key)
     response = job_answer(service, job, HTTPStatus.ACCEPTED)
     response.location = url_for("jobs.get_job", job_id=job.id)
     return response

@@ -27,6 +27,11 @@ def idempotency_of(request: JobRequest, key: str, owner: str | None) -> Idempote
     return Idempotency(key=digest(json.dumps([owner, key])), request=digest(request.model_dump_json()))
 
 
+def idempotency_of_replay(job_id: str, key: str, owner: str | None) -> Idempotency:
+    """The identity of a replay of this job that came with an ``Idempotency-Key``."""
+    return Idempotency(key=digest(json.dumps([owner, key])), request=digest(json.dumps(["replay", job_id])))
+
+
 def digest(text: str) -> str:
     """SHA-256, in hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()

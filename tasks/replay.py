@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.ExifTags import Base
 from pydantic import ValidationError
 
@@ -18,6 +18,7 @@ from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import InvalidRequest, StokeholdError
 from tasks.job import JobSpec
 from tasks.manifest import METADATA_KEY, Manifest
+from tasks.requests import JobRequest
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         manifest = read_manifest(read(options.picture))
+        shown = manifest.model_dump(mode="json") if options.manifest else request_of(manifest.spec)
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
-    shown = manifest.model_dump(mode="json") if options.manifest else request_of(manifest.spec)
     sys.stdout.write(json.dumps(shown, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -57,9 +58,9 @@ def read_manifest(body: bytes) -> Manifest:
         InvalidRequest: it is no picture, or none of Stokehold's.
     """
     try:
-        with Image.open(BytesIO(body)) as image:
+        with Image.open(BytesIO(body), formats=("PNG", "JPEG", "WEBP")) as image:
             text = image.info.get(METADATA_KEY) or image.getexif().get(Base.ImageDescription)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InvalidRequest("This is no picture that can be read. Give a PNG, JPEG or WebP file.") from error
     try:
         return Manifest.model_validate_json(text or "")
@@ -70,10 +71,21 @@ def read_manifest(body: bytes) -> Manifest:
 
 
 def request_of(spec: JobSpec) -> dict[str, Any]:
-    """The request that asks for a specification, with nothing left open."""
+    """The request that asks for a specification, with nothing left open.
+
+    Raises:
+        InvalidRequest: no request may ask for it.
+    """
     adapters = [{"ref": reference(scaled.adapter), "scale": scaled.scale} for scaled in spec.adapters]
     fields = spec.model_dump(mode="json", exclude={"adapters", "image_count"}, exclude_none=True)
-    return {**fields, "images": spec.image_count, "adapters": adapters}
+    request = {**fields, "images": spec.image_count, "adapters": adapters}
+    try:
+        JobRequest.model_validate(request)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise InvalidRequest(f"The picture asks for what no request may: {where}: {problem['msg']}.") from error
+    return request
 
 
 def reference(adapter: ResolvedAdapter) -> str:

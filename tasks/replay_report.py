@@ -28,5 +28,7 @@ class ReplayReport(Frozen):
     of: str = Field(description="id of the first job")
     identical: bool | None = Field(description="whether every pixel is the same; null where they cannot be compared")
     reason: str | None = Field(None, description="why they cannot be compared")
-    images: tuple[PictureDifference, ...] = ()
+    images: tuple[PictureDifference | None, ...] = Field(
+        (), description="one for each picture; null where the safety checker held one of the two back"
+    )
     differs: tuple[FactDifference, ...] = Field((), description="facts of the manifest that are others than they were")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from tasks.adapter_resolver import Admitted, Asker, choose_base_model
 from tasks.base_models import Limits, ServedModel
-from tasks.errors import InvalidRequest, StatusConflict
-from tasks.idempotency import Idempotency, idempotency_of
+from tasks.errors import BaseModelNotServed, InvalidRequest, StatusConflict
+from tasks.idempotency import Idempotency, idempotency_of, idempotency_of_replay
 from tasks.image_format import ImageFormat
 from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Status, Terms
 from tasks.requests import MAX_SEED, AdapterRequest, JobRequest
@@ -81,18 +81,27 @@ def enqueue(
     return job
 
 
-def replay(service: Service, job: Job) -> Job:
+def replay(service: Service, job: Job, *, idempotency_key: str | None = None) -> Job:
     """Queue a job with exactly the specification of one that succeeded; its adapters are not resolved again.
 
     Raises:
         BaseModelNotServed: nobody draws with its base model any more.
+        IdempotencyConflict: the key was used for another request.
+        InvalidRequest: the limits of its base model were lowered since.
         LimitExceeded: its owner has used as much as it may.
         StatusConflict: it has not succeeded.
     """
+    terms = Terms(owner=job.terms.owner, warnings=job.terms.warnings, replay_of=job.id)
+    idempotency = None if idempotency_key is None else idempotency_of_replay(job.id, idempotency_key, terms.owner)
+    if idempotency is not None and (first := service.store.created_before(idempotency)):
+        return first
     if job.status is not Status.SUCCEEDED:
         raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has succeeded can be held against itself.")
-    service.base_models.named(job.spec.base_model)
-    return enqueue(service, job.spec, Terms(owner=job.terms.owner, replay_of=job.id))
+    model = service.base_models.find(job.spec.base_model)
+    if model is None or model.slug != job.spec.base_model:  # another model's alias by now: other weights
+        raise BaseModelNotServed(f"Base model {job.spec.base_model!r} of this job is not served here any more.")
+    check_limits(job.spec, model)
+    return enqueue(service, job.spec, terms, idempotency=idempotency)
 
 
 def admit_adapters(service: Service, request: JobRequest, owner: str | None) -> list[Admitted]:
@@ -137,16 +146,25 @@ def complete(
         image_count=request.images,
         image_format=request.image_format or image_format,
     )
+    check_limits(spec, model)
+    return spec
+
+
+def check_limits(spec: JobSpec, model: ServedModel) -> None:
+    """Check a specification against what its base model can draw.
+
+    Raises:
+        InvalidRequest: a value is outside of it; the error names the field.
+    """
     check_side("width", spec.width, model.limits)
     check_side("height", spec.height, model.limits)
     if spec.steps > model.limits.max_steps:
         raise InvalidRequest(f"{model.slug} draws in at most {model.limits.max_steps} steps.", field="steps")
-    if len(adapters) > model.limits.max_adapters:
+    if len(spec.adapters) > model.limits.max_adapters:
         raise InvalidRequest(f"{model.slug} takes at most {model.limits.max_adapters} adapters.", field="adapters")
     if spec.scheduler and spec.scheduler not in model.schedulers:
         offered = ", ".join(model.schedulers) or "none but its own; leave the field out"
         raise InvalidRequest(f"{model.slug} has no scheduler {spec.scheduler}; it offers {offered}.", field="scheduler")
-    return spec
 
 
 def scale_of(wanted: AdapterRequest, default: float) -> float:

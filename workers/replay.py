@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
-from storage import StorageError
+import logging
+
+from PIL.Image import DecompressionBombError
+
+from storage import ObjectNotFound, S3Storage, StorageError
 from tasks.errors import JobNotFound
 from tasks.job import Job, StoredImage
 from tasks.manifest import Manifest, differences, manifest_of
-from tasks.replay_report import ReplayReport
+from tasks.replay_report import PictureDifference, ReplayReport
 from tasks.service import Service
 from workers.comparison import compare
+
+logger = logging.getLogger(__name__)
+
+EXPIRED = "The first job has expired."
+GONE = "A picture of the first job is gone."
+AWAY = "Storage did not hand out the pictures when they were to be compared. Replay the job again."
+UNREADABLE = "A picture in storage cannot be decoded any more."
+HELD_BACK = "The safety checker held every picture back, so none is stored."
 
 
 def report_of(service: Service, first_id: str, images: tuple[StoredImage, ...], manifest: Manifest) -> ReplayReport:
     """What became of the pictures of the job ``first_id``, drawn again as ``images``.
 
     A first job that is gone is no error: the pictures are drawn, and there is nothing to hold them against.
+
+    Raises:
+        BrokerUnavailable: nobody can say for the moment whether it is gone.
     """
     try:
         first = service.store.get(first_id)
-        return comparison(service, first, images, manifest)
     except JobNotFound:
-        return ReplayReport(of=first_id, identical=None, reason="The first job has expired.")
-    except (StorageError, OSError) as error:  # Pillow's own errors for what is no picture any more are among the latter
-        return ReplayReport(of=first_id, identical=None, reason=f"The first pictures cannot be read: {error}")
+        return ReplayReport(of=first_id, identical=None, reason=EXPIRED)
+    then = manifest_of(first)
+    report = comparison(service.storage, first, images)
+    return report.model_copy(update={"differs": () if then is None else differences(then, manifest)})
 
 
-def comparison(service: Service, first: Job, images: tuple[StoredImage, ...], manifest: Manifest) -> ReplayReport:
-    """The first job's pictures against these.
+def comparison(storage: S3Storage, first: Job, images: tuple[StoredImage, ...]) -> ReplayReport:
+    """The first job's pictures against these."""
+    pairs = [pair for pair in zip(first.result.images, images, strict=True) if not all(one.flagged for one in pair)]
+    if not pairs:
+        return ReplayReport(of=first.id, identical=None, reason=HELD_BACK)
+    try:
+        found = tuple(difference(storage, then, now) for then, now in zip(first.result.images, images, strict=True))
+    except StorageError as error:  # its address and keys are for the operator
+        logger.warning("job %s cannot be compared: %s", first.id, error)
+        return ReplayReport(of=first.id, identical=None, reason=GONE if isinstance(error, ObjectNotFound) else AWAY)
+    except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:
+        logger.warning("a picture like those of job %s is no picture any more: %s", first.id, error)
+        return ReplayReport(of=first.id, identical=None, reason=UNREADABLE)
+    shown_alike = all(then.flagged == now.flagged for then, now in pairs)
+    identical = shown_alike and not any(one.largest for one in found if one is not None)
+    return ReplayReport(of=first.id, identical=identical, images=found)
+
+
+def difference(storage: S3Storage, then: StoredImage, now: StoredImage) -> PictureDifference | None:
+    """How far two pictures are from one another; None where one was held back, and so is not stored.
 
     Raises:
-        StorageError: one cannot be read.
+        StorageError: one cannot be had.
+        OSError, SyntaxError, ValueError, DecompressionBombError: one cannot be decoded.
     """
-    pairs = [
-        (then.key, now.key)
-        for then, now in zip(first.result.images, images, strict=True)
-        if then.key is not None and now.key is not None
-    ]
-    found = tuple(compare(service.storage.get(then), service.storage.get(now)) for then, now in pairs)
-    then = manifest_of(first)
-    return ReplayReport(
-        of=first.id,
-        identical=not any(one.largest for one in found),
-        images=found,
-        differs=() if then is None else differences(then, manifest),
-    )
+    if then.key is None or now.key is None:
+        return None
+    return compare(storage.get(then.key), storage.get(now.key))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 from kombu.exceptions import OperationalError
 
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 PROGRESS_PERIOD_S = 0.25
 STORE_AGAIN_S = 0.5
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class JobRunner:
             base=drawing.base,
             adapter_files=manifest.adapter_files,
             surroundings=manifest.surroundings,
-            replay=None if first is None else report_of(self.service, first, images, manifest),
+            replay=None if first is None else self.insist(partial(report_of, self.service, first, images, manifest)),
         )
 
     def note_waiting(self, job: Job, waits: bool) -> None:
@@ -210,7 +213,7 @@ class JobRunner:
         except BrokerUnavailable as error:
             logger.warning("job %s waits for storage, and the job store is away: %s", job.id, error)
 
-    def insist(self, step: Callable[[], None]) -> None:
+    def insist(self, step: Callable[[], Outcome]) -> Outcome:
         """Take a step in the job store, waiting for a store that is away: the pictures are drawn.
 
         Raises:

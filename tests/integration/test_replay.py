@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from storage import S3Config
-from tasks.errors import StatusConflict
+from tasks.errors import BrokerUnavailable, StatusConflict
 from tasks.job import Job
+from tasks.job_store import JobStore
 from tasks.manifest import Manifest, manifest_of
 from tasks.replay import read_manifest, request_of
 from tasks.replay_report import ReplayReport
@@ -21,6 +22,7 @@ from tasks.submission import replay, submit
 from tests.support.loras import random_lora, write
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
+from workers.replay import AWAY, GONE, HELD_BACK, UNREADABLE, comparison
 from workers.runner import JobRunner
 from workers.warm_up import warm_up
 
@@ -71,7 +73,7 @@ def test_the_same_job_gives_the_same_pictures_whatever_ran_in_between(service: S
     found = report(service, runner, first)
 
     assert (found.of, found.identical, found.differs) == (first.id, True, ())
-    assert [image.largest for image in found.images] == [0, 0]
+    assert [image and image.largest for image in found.images] == [0, 0]
 
 
 def test_another_base_is_seen_in_the_pictures_and_named(service: Service) -> None:
@@ -86,6 +88,7 @@ def test_another_base_is_seen_in_the_pictures_and_named(service: Service) -> Non
     found = report(service, warm(service, altered), first)
 
     assert found.identical is False
+    assert found.images[0] is not None
     assert found.images[0].largest > 0
     assert [fact.name for fact in found.differs] == ["base"]
 
@@ -110,8 +113,63 @@ def test_pictures_that_are_gone_are_said(service: Service) -> None:
 
     found = report(service, runner, first)
 
-    assert found.identical is None
-    assert found.reason is not None
+    assert (found.identical, found.reason) == (None, GONE)
+
+
+def test_a_picture_that_is_spoilt_in_storage_is_said(service: Service) -> None:
+    runner = warm(service)
+    first = drawn(service, runner)
+    service.storage.put(f"images/{first.id}/1/0.png", b"no picture", content_type="image/png")
+
+    found = report(service, runner, first)
+
+    assert (found.identical, found.reason) == (None, UNREADABLE)
+
+
+def test_storage_that_is_away_is_said_without_its_address(service: Service, tmp_path: Path) -> None:
+    first = drawn(service, warm(service))
+    (tmp_path / "away").mkdir()
+    away = make_service(tmp_path / "away").storage
+
+    found = comparison(away, first, first.result.images)
+
+    assert (found.identical, found.reason) == (None, AWAY)
+
+
+def test_pictures_that_were_held_back_are_not_called_identical(service: Service) -> None:
+    runner = warm(service)
+    shown = drawn(service, runner)
+
+    def flag_everything(image: Any, *_: Any) -> tuple[Any, list[bool]]:
+        return image, [True]
+
+    runner.warm.base.pipeline.run_safety_checker = flag_everything
+    hidden = drawn(service, runner)
+
+    one_side, both = report(service, runner, shown), report(service, runner, hidden)
+
+    assert (one_side.identical, one_side.images) == (False, (None, None))
+    assert (both.identical, both.reason) == (None, HELD_BACK)
+
+
+def test_a_job_store_that_is_away_is_waited_for(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = warm(service)
+    first = drawn(service, runner)
+    again = replay(service, first)
+    get = JobStore.get
+    failures = iter([BrokerUnavailable("away")])
+
+    def away_once(store: JobStore, job_id: str) -> Job:
+        if job_id == first.id and (failure := next(failures, None)) is not None:
+            raise failure
+        return get(store, job_id)
+
+    monkeypatch.setattr(JobStore, "get", away_once)
+
+    runner(again.id)
+
+    done = service.store.get(again.id)
+    assert (done.attempt, done.result.replay and done.result.replay.identical) == (1, True)
 
 
 def test_only_what_succeeded_is_drawn_again(service: Service) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -51,6 +54,9 @@ SPECS = st.builds(
 
 def picture(spec: JobSpec = SPEC) -> bytes:
     return encode(Image.new("RGB", (8, 8)), manifest(spec).of_picture(spec.seed))
+
+
+WHOLE = picture()
 
 
 @given(SPECS)
@@ -99,3 +105,23 @@ def test_the_facts_that_differ_are_named() -> None:
 
     assert {fact.name for fact in differences(then, now)} == {"base", "versions.torch", "versions.stokehold"}
     assert differences(then, then.model_copy(update={"job": "other"})) == ()
+
+
+def test_what_no_request_may_ask_for_is_told() -> None:
+    with pytest.raises(InvalidRequest, match="steps"):
+        request_of(SPEC.model_copy(update={"steps": 10**6}))
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=4))
+def test_a_damaged_picture_is_read_or_refused(place: int, other: bytes) -> None:
+    with suppress(InvalidRequest):
+        read_manifest(WHOLE[:place] + other + WHOLE[place + len(other) :])
+
+
+def test_a_picture_that_claims_to_be_enormous_is_refused() -> None:
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 10**6, 10**6, 8, 2, 0, 0, 0)
+    enormous = WHOLE[:12] + header + struct.pack(">I", zlib.crc32(header)) + WHOLE[33:]
+
+    with pytest.raises(InvalidRequest, match="no picture that can be read"):
+        read_manifest(enormous)

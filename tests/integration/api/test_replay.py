@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from flask.testing import FlaskClient
 
+from api import create_app
 from tasks.api_keys import KeyLimits
+from tasks.base_models import BaseModels
 from tasks.job import Job, Result, Timings
 from tasks.service import Service
 
@@ -38,3 +41,40 @@ def test_anothers_job_is_not_there(client: FlaskClient, service: Service, submit
     answered = client.post(f"/v1/jobs/{job_id}/replay", headers={"Authorization": f"Bearer {secret}"})
 
     assert answered.status_code == 404
+
+
+def test_a_replay_counts_and_is_queued_once_for_an_idempotency_key(
+    client: FlaskClient, service: Service, claim: Callable[[str], Job]
+) -> None:
+    _, secret = service.keys.create("studio", LIMITS.model_copy(update={"queued_jobs": 1}))
+    headers = {"Authorization": f"Bearer {secret}"}
+    job_id = client.post("/v1/jobs", json={"prompt": "a red circle"}, headers=headers).get_json()["id"]
+    service.store.succeed(claim(job_id), Result(images=()), Timings())
+    path, once = f"/v1/jobs/{job_id}/replay", {**headers, "Idempotency-Key": "once"}
+
+    first, same, other = (client.post(path, headers=sent) for sent in (once, once, headers))
+    submission = client.post("/v1/jobs", json={"prompt": "a red circle"}, headers=once)
+
+    assert [answered.status_code for answered in (first, same, other)] == [202, 202, 429]
+    assert first.get_json()["id"] == same.get_json()["id"] != job_id
+    assert submission.get_json()["type"] == "urn:stokehold:problem:idempotency_conflict"
+
+
+def test_what_the_base_models_no_longer_allow_is_refused(
+    service: Service, submit: Callable[..., str], claim: Callable[[str], Job]
+) -> None:
+    job = claim(submit(width=128))
+    service.store.succeed(job, Result(images=()), Timings())
+    demo, sdxl = service.base_models
+    small = demo.model_copy(update={"limits": demo.limits.model_copy(update={"max_side": 64})})
+    renamed = sdxl.model_copy(update={"aliases": ("demo",)})
+
+    for model, reason in ((renamed, "not served here any more"), (small, "width must be from 32 to 64")):
+        answered = (
+            create_app(replace(service, base_models=BaseModels((model,))))
+            .test_client()
+            .post(f"/v1/jobs/{job.id}/replay")
+        )
+
+        assert answered.status_code == 422
+        assert reason in answered.get_json()["detail"]
