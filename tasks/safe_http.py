@@ -75,7 +75,7 @@ class BoundedStream(httpcore2.NetworkStream):
     def _left(self, timeout: float | None) -> float:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise httpcore2.ReadTimeout(f"not done within {TOTAL_S:g} s")
+            raise httpcore2.ReadTimeout("not done in time")
         return left if timeout is None else min(left, timeout)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -100,10 +100,11 @@ class BoundedStream(httpcore2.NetworkStream):
 class PublicNetwork(httpcore2.NetworkBackend):
     """Connects to nothing but checked addresses."""
 
-    def __init__(self, *, allow_loopback: bool, resolve: Resolve) -> None:
+    def __init__(self, *, allow_loopback: bool, resolve: Resolve, total_s: float) -> None:
         self._sockets = httpcore2.SyncBackend()
         self._allow_loopback = allow_loopback
         self._resolve = resolve
+        self._total_s = total_s
 
     def connect_tcp(
         self,
@@ -113,7 +114,7 @@ class PublicNetwork(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        deadline = time.monotonic() + TOTAL_S
+        deadline = time.monotonic() + self._total_s
         addresses = self._resolve(host, port)
         for address in addresses:
             check_address(address, allow_loopback=self._allow_loopback)
@@ -135,18 +136,20 @@ def post(
     allow_loopback: bool,
     resolve: Resolve = resolve,
     tls: ssl.SSLContext | None = None,
+    total_s: float = TOTAL_S,
 ) -> int:
     """Send a body and return the HTTP status of the answer.
 
     Args:
         resolve: finds the addresses of a host.
         tls: by default one that trusts what the system trusts.
+        total_s: seconds for the whole exchange.
 
     Raises:
         AddressRefused: the host has an address that is not public.
         DeliveryFailed: no answer came, or none in time.
     """
-    network = PublicNetwork(allow_loopback=allow_loopback, resolve=resolve)
+    network = PublicNetwork(allow_loopback=allow_loopback, resolve=resolve, total_s=total_s)
     timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
     context = tls or ssl.create_default_context()
     with httpcore2.ConnectionPool(ssl_context=context, network_backend=network) as pool:

@@ -65,8 +65,9 @@ class Settings(BaseSettings):
     adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory of a worker for parsed adapters")
     adapter_disk_bytes: PositiveInt = Field(50 << 30, description="disk for adapters from the Hub, in the Hub's cache")
     adapter_bytes_per_s: PositiveInt = Field(
-        16 << 10, description="the least rate at which the Hub must send an adapter, after half a minute"
+        128 << 10, description="the least rate at which the Hub must send an adapter, on average"
     )
+    adapter_patience_s: PositiveFloat = Field(30, description="seconds that the Hub may take besides, silent or slow")
     adapter_max_bytes: PositiveInt = Field(4 << 30, description="the largest adapter file that a worker reads")
     check_every_swaps: PositiveInt = Field(100, description="swaps between two checks that the base is bit-identical")
 

@@ -102,7 +102,17 @@ def postpone(service: Service, ended: str) -> None:
     service.broker.zadd(WEBHOOKS, {ended: service.store.now() + SEND_AGAIN_AFTER_S}, xx=True)
 
 
-def deliver(service: Service, ended: str, resolve: safe_http.Resolve = safe_http.resolve) -> None:
+def utc_now() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+def deliver(
+    service: Service,
+    ended: str,
+    resolve: safe_http.Resolve = safe_http.resolve,
+    clock: Callable[[], datetime] = utc_now,
+) -> None:
     """Tell the submitter of a job or a batch that it has ended.
 
     Args:
@@ -113,7 +123,7 @@ def deliver(service: Service, ended: str, resolve: safe_http.Resolve = safe_http
     """
     try:
         if service.broker.zscore(WEBHOOKS, ended) is not None:
-            attempt(service, notice_of(service, ended), resolve)
+            attempt(service, notice_of(service, ended), resolve, clock())
     except DeliveryFailed:
         postpone(service, ended)
         raise
@@ -147,19 +157,13 @@ class Notice:
         return json.dumps(message, separators=(",", ":"))
 
 
-def attempt(
-    service: Service,
-    notice: Notice,
-    resolve: safe_http.Resolve,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> None:
+def attempt(service: Service, notice: Notice, resolve: safe_http.Resolve, now: datetime) -> None:
     """One try; after two hours of them, or when the receiver says that it is gone, none is left to make.
 
     Raises:
         DeliveryFailed: the receiver did not accept it.
         AddressRefused: nothing may be sent there.
     """
-    now = clock()
     body, message_id = notice.body, f"msg_{notice.id}"
     headers = {
         "content-type": "application/json",

@@ -18,7 +18,6 @@ from tasks.errors import StokeholdError
 from tasks.logs import configure_logging
 from tasks.routing import queue_of
 from workers.device import choose_device
-from workers.hub_downloads import bound_downloads
 from workers.pipeline import load_pipeline
 from workers.runner import JobRunner
 from workers.warm_up import warm_up
@@ -41,7 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     slug = parser.parse_args(arguments).base
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     configure_logging(app.configuration.log_level, prompts=app.configuration.log_prompts)
-    bound_downloads(app.configuration.adapter_bytes_per_s)
     worker = f"{slug}-{os.getpid()}@{socket.gethostname()}"
     try:
         runner = load_runner(app, slug, worker)

@@ -45,7 +45,8 @@ class AdapterCache:
         """The adapter, from memory if it is there.
 
         Raises:
-            AdapterFetchFailed, AdapterLoadFailed: as ``load`` does; every job that waits for it gets the same error.
+            AdapterFetchFailed, AdapterLoadFailed, WorkerStopping: as ``load`` does; every job that
+                waits for it gets the same error.
         """
         key = key_of(adapter)
         with self._lock:

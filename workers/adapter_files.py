@@ -19,6 +19,7 @@ from tasks.adapter_folder import AdapterFolders, file_sha256
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
 from workers.hub_blob import is_damaged
+from workers.hub_downloads import DownloadBounds, DownloadWatch, watched
 from workers.stored_adapters import fetch_from_storage
 
 UNBOUNDED = 2**63
@@ -32,6 +33,7 @@ def fetch(
     api: HfApi | None = None,
     cache_dir: Path | None = None,
     max_bytes: int = UNBOUNDED,
+    bounds: DownloadBounds | None = None,
 ) -> Path:
     """The adapter's file on this machine, downloaded unless it is there already.
 
@@ -39,15 +41,18 @@ def fetch(
         api: the Hub to ask; None means ``HF_ENDPOINT`` with ``HF_TOKEN``, as its client reads them.
         cache_dir: where downloads are kept; None means the Hub client's own cache (``HF_HUB_CACHE``).
         max_bytes: the largest file that is downloaded or read.
+        bounds: how long the Hub may take.
 
     Raises:
         AdapterFetchFailed: the file cannot be had, is too large, or is not the one that the job was submitted with.
+        WorkerStopping: the worker is told to end while it waits for the Hub.
     """
     match adapter.source:
         case AdapterSource.FOLDER:
             return fetch_from_folder(adapter, folders, max_bytes)
         case AdapterSource.HUB:
-            return fetch_from_hub(adapter, api or HfApi(), cache_dir, max_bytes)
+            watch = DownloadWatch(bounds or DownloadBounds())
+            return fetch_from_hub(adapter, api or HfApi(), cache_dir, max_bytes, watch)
         case AdapterSource.UPLOAD:
             return fetch_from_storage(adapter, storage, cache_dir or Path(HF_HUB_CACHE), max_bytes)
 
@@ -75,18 +80,22 @@ def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders, max_byt
     return path
 
 
-def fetch_from_hub(adapter: ResolvedAdapter, api: HfApi, cache_dir: Path | None, max_bytes: int) -> Path:
+def fetch_from_hub(
+    adapter: ResolvedAdapter, api: HfApi, cache_dir: Path | None, max_bytes: int, watch: DownloadWatch
+) -> Path:
     """The file of an adapter on the Hub at its commit; the Hub is not asked about a file that is in the cache.
 
-    The Hub's client resumes a download that breaks off, and tries again for half a minute if the Hub does not answer.
+    The Hub's client goes on with a download that breaks off, and tries again if the Hub does not answer, as long as the
+    watch allows. What a download leaves behind that was given up is removed: the next one begins anew.
 
     Raises:
-        AdapterFetchFailed: the file is gone, too large or damaged, the Hub does not answer, or the cache cannot be
-            written.
+        AdapterFetchFailed: the file is gone, too large or damaged, the Hub does not answer or is too slow, or the cache
+            cannot be written.
+        WorkerStopping: the worker is told to end.
     """
     file = f"{adapter.repository}@{adapter.commit[:8]}:{adapter.weight_name}"
     try:
-        return download(adapter, api, cache_dir, max_bytes)
+        return download(adapter, api, cache_dir, max_bytes, watch)
     except (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError) as error:
         raise AdapterFetchFailed(
             f"{file} can no longer be read on the Hub: it was removed, made private or gated. Submit with another one."
@@ -100,17 +109,22 @@ def fetch_from_hub(adapter: ResolvedAdapter, api: HfApi, cache_dir: Path | None,
         ) from error
 
 
-def download(adapter: ResolvedAdapter, api: HfApi, cache_dir: Path | None, max_bytes: int) -> Path:
+def download(
+    adapter: ResolvedAdapter, api: HfApi, cache_dir: Path | None, max_bytes: int, watch: DownloadWatch
+) -> Path:
     """Ask how large the file is, download it, and see that it is the one that the Hub has at this commit.
 
     Raises:
         AdapterFetchFailed: it is too large, or its content is not the one that the Hub names.
+        WorkerStopping: the worker is told to end.
         OSError, ValueError: whatever the Hub's client raises.
     """
-    name, file = adapter.repository, adapter.weight_name
-    ahead = api.hf_hub_download(name, file, revision=adapter.commit, cache_dir=cache_dir, dry_run=True)
-    require_small(ahead.file_size or 0, max_bytes, adapter.ref)
-    path = Path(api.hf_hub_download(name, file, revision=adapter.commit, cache_dir=cache_dir))
+    name, file, commit = adapter.repository, adapter.weight_name, adapter.commit
+    ahead = watched(watch, lambda: api.hf_hub_download(name, file, revision=commit, cache_dir=cache_dir, dry_run=True))
+    size = ahead.file_size or 0
+    require_small(size, max_bytes, adapter.ref)
+    watch.expect(size)
+    path = Path(watched(watch, lambda: api.hf_hub_download(name, file, revision=commit, cache_dir=cache_dir)))
     if is_damaged(path):
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)

@@ -1,77 +1,148 @@
-"""A bound for a Hub that sends a byte now and then: no timeout of a connection ever notices it.
+"""Bounds for what the Hub sends of an adapter: no timeout of a connection notices a byte now and then.
 
-``huggingface_hub`` waits for each part of an answer for at most ``HF_HUB_DOWNLOAD_TIMEOUT``, and begins again where a
-download broke off, as long as each try brings something.
+``huggingface_hub`` waits for each part of an answer for at most ``HF_HUB_DOWNLOAD_TIMEOUT``, and for minutes begins
+again where a download broke off. So it works in a thread that is left behind when the time is over, and that ends by
+itself at its next request, or the next part of an answer.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import httpx2
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
-from tasks.errors import AdapterFetchFailed
+from tasks.errors import AdapterFetchFailed, WorkerStopping
 
-PATIENCE_S = 30.0
-"""Seconds after which an answer must have come at the least rate, on average."""
+NOTICE_S = 0.1
+"""How soon it is noticed that a download must not go on."""
+
+Result = TypeVar("Result")
 
 
-class LeastRate(httpx2.SyncByteStream):
-    """The content of an answer, as long as it comes fast enough.
+@dataclass(frozen=True)
+class DownloadBounds:
+    """How long an adapter's download may take.
 
-    Args:
-        stream: the content.
+    Attributes:
         bytes_per_s: the least rate, on average since the beginning.
         patience_s: seconds before which the rate does not count.
+        stopping: the worker is told to end, and waits for no download.
     """
 
-    def __init__(
-        self,
-        stream: httpx2.SyncByteStream,
-        bytes_per_s: float,
-        patience_s: float = PATIENCE_S,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._stream = stream
-        self._bytes_per_s = bytes_per_s
-        self._patience_s = patience_s
-        self._clock = clock
+    bytes_per_s: float = 128 << 10
+    patience_s: float = 30.0
+    stopping: threading.Event = field(default_factory=threading.Event)
 
-    def __iter__(self) -> Iterator[bytes]:
-        """The parts, as they come.
+
+class DownloadWatch:
+    """One download within its bounds, its retries included."""
+
+    def __init__(self, bounds: DownloadBounds, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bounds = bounds
+        self._clock = clock
+        self._begin = clock()
+        self._size = 0
+
+    def expect(self, size: int) -> None:
+        """Allow the time for a file of so many bytes."""
+        self._size = size
+
+    def check(self) -> None:
+        """See whether the download may go on.
 
         Raises:
-            AdapterFetchFailed: they come too slowly. The next download goes on from what the Hub's client has written.
+            AdapterFetchFailed: its time is over.
+            WorkerStopping: the worker is told to end.
         """
-        begin, received = self._clock(), 0
-        for part in self._stream:
+        self._require(self._size)
+
+    def pass_on(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        """The parts of an answer, as long as they come fast enough.
+
+        Raises:
+            AdapterFetchFailed, WorkerStopping: as ``check`` does.
+        """
+        received = 0
+        for part in parts:
             received += len(part)
-            seconds = self._clock() - begin
-            if seconds > self._patience_s and received < seconds * self._bytes_per_s:
-                raise AdapterFetchFailed(
-                    f"The Hub sends this adapter too slowly: {received} bytes in {seconds:.0f} s. "
-                    "Submit the job again later."
-                )
+            self._require(received)
             yield part
+
+    def _require(self, received: int) -> None:
+        if self._bounds.stopping.is_set():
+            raise WorkerStopping("The worker is told to end while it fetches an adapter.")
+        seconds = self._clock() - self._begin
+        if seconds > self._bounds.patience_s + received / self._bounds.bytes_per_s:
+            raise AdapterFetchFailed(
+                f"The Hub sends this adapter too slowly: it is not here after {seconds:.0f} s. Submit the job again "
+                "later, or ask the operator to check the network and STOKEHOLD_ADAPTER_BYTES_PER_S."
+            )
+
+
+watching: ContextVar[DownloadWatch | None] = ContextVar("watching", default=None)
+"""The download of this thread."""
+
+
+class WatchedStream(httpx2.SyncByteStream):
+    """The content of an answer to a download that is watched."""
+
+    def __init__(self, stream: httpx2.SyncByteStream, watch: DownloadWatch) -> None:
+        self._stream = stream
+        self._watch = watch
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._watch.pass_on(iter(self._stream))
 
     def close(self) -> None:
         """Close the connection behind it."""
         self._stream.close()
 
 
-def bound_downloads(bytes_per_s: float, patience_s: float = PATIENCE_S) -> None:
-    """Let nothing that the Hub's client downloads in this process come more slowly than this."""
+def watched(watch: DownloadWatch, step: Callable[[], Result]) -> Result:
+    """Let the Hub's client take a step of a download, and wait for it as long as the bounds allow.
 
-    def bound(response: httpx2.Response) -> None:
-        if isinstance(response.stream, httpx2.SyncByteStream):
-            response.stream = LeastRate(response.stream, bytes_per_s, patience_s)
+    Raises:
+        AdapterFetchFailed, WorkerStopping: as ``DownloadWatch.check`` does.
+        Exception: whatever the step raises.
+    """
+    outcome: Future[Result] = Future()
 
-    def client() -> httpx2.Client:
-        made = default_client_factory()
-        made.event_hooks = {**made.event_hooks, "response": [*made.event_hooks["response"], bound]}
-        return made
+    def run() -> None:
+        watching.set(watch)
+        try:
+            outcome.set_result(step())
+        except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
+            outcome.set_exception(error)
 
-    set_client_factory(client)
+    threading.Thread(target=run, name="hub-download", daemon=True).start()
+    while not wait([outcome], NOTICE_S).done:
+        watch.check()
+    return outcome.result()
+
+
+def watched_client() -> httpx2.Client:
+    """The usual client of ``huggingface_hub``, which looks after each request and part whether it may go on."""
+
+    def before(_: httpx2.Request) -> None:
+        if (watch := watching.get()) is not None:
+            watch.check()
+
+    def after(response: httpx2.Response) -> None:
+        if (watch := watching.get()) is not None and isinstance(response.stream, httpx2.SyncByteStream):
+            response.stream = WatchedStream(response.stream, watch)
+
+    client = default_client_factory()
+    hooks = client.event_hooks
+    client.event_hooks = {"request": [before, *hooks["request"]], "response": [*hooks["response"], after]}
+    return client
+
+
+set_client_factory(watched_client)  # for this process once: a second client would close the connections of the first

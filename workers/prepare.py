@@ -10,6 +10,7 @@ from workers.adapter_cache import AdapterCache, LoadedAdapter
 from workers.adapter_files import fetch
 from workers.adapter_parser import parse_adapter
 from workers.disk_cache import DiskCache
+from workers.hub_downloads import DownloadBounds
 from workers.merge_engine import AdapterSet, PreparedAdapter
 from workers.stored_adapters import cached_repository
 from workers.warm_pipeline import WarmPipeline
@@ -21,6 +22,7 @@ def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
     Raises:
         AdapterFetchFailed: a file cannot be had.
         AdapterLoadFailed: a file is broken or was made for another base model.
+        WorkerStopping: the worker is told to end while it waits for the Hub.
     """
     prepared = []
     for scaled in spec.adapters:
@@ -29,11 +31,13 @@ def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
     return tuple(prepared)
 
 
-def load_adapter(service: Service, disk: DiskCache, warm: WarmPipeline, adapter: ResolvedAdapter) -> LoadedAdapter:
+def load_adapter(
+    service: Service, disk: DiskCache, warm: WarmPipeline, bounds: DownloadBounds, adapter: ResolvedAdapter
+) -> LoadedAdapter:
     """Fetch an adapter's file, make room for it on disk, and parse it.
 
     Raises:
-        AdapterFetchFailed, AdapterLoadFailed: as in ``prepare``.
+        AdapterFetchFailed, AdapterLoadFailed, WorkerStopping: as in ``prepare``.
     """
     path = fetch(
         adapter,
@@ -41,6 +45,7 @@ def load_adapter(service: Service, disk: DiskCache, warm: WarmPipeline, adapter:
         service.storage,
         cache_dir=disk.folder,
         max_bytes=service.settings.adapter_max_bytes,
+        bounds=bounds,
     )
     if adapter.source is not AdapterSource.FOLDER:
         disk.note_use(cached_repository(adapter), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from workers.adapter_cache import AdapterCache
 from workers.cancellations import Cancellations
 from workers.disk_cache import DiskCache
 from workers.heartbeat import Heartbeat
+from workers.hub_downloads import DownloadBounds
 from workers.module_shapes import shapes_of
 from workers.prepare import load_adapter
 from workers.readiness import Readiness
@@ -41,7 +43,9 @@ def warm_up(
     shapes = shapes_of(model, warm.shell)
     service.shapes.publish(model.slug, shapes)
     disk = DiskCache(Path(HF_HUB_CACHE), service.settings.adapter_disk_bytes)
-    load_one = partial(load_adapter, service, disk, warm)
+    stopping = threading.Event()
+    bounds = DownloadBounds(service.settings.adapter_bytes_per_s, service.settings.adapter_patience_s, stopping)
+    load_one = partial(load_adapter, service, disk, warm, bounds)
     adapters = AdapterCache(load_one, max_bytes=service.settings.adapter_memory_bytes)
 
     def note() -> WorkerNote:
@@ -71,4 +75,5 @@ def warm_up(
         slug=model.slug,
         worker=worker,
         surroundings=surroundings_of(model, device),
+        stopping=stopping,
     )

@@ -38,6 +38,7 @@ KEY, SECRET = "test-access-key", "test-secret-key"
 LEASE_S = 3.0
 STORAGE_PATIENCE_S = 6.0
 ADAPTER_MAX_BYTES = 1 << 20
+ADAPTER_PATIENCE_S = 3.0
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +65,7 @@ def values(ports: Ports) -> Mapping[str, Any]:
         "housekeeping_s": 0.5,
         "storage_patience_s": STORAGE_PATIENCE_S,
         "adapter_max_bytes": ADAPTER_MAX_BYTES,
+        "adapter_patience_s": ADAPTER_PATIENCE_S,
         "check_every_swaps": 1,
         "device": "cpu",
     }

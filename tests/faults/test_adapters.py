@@ -121,3 +121,19 @@ def test_a_hub_that_hangs_up_is_asked_for_the_rest(
     hub.cut_downloads(HEADER)
 
     assert ended(submit(adapters=[{"ref": "ada/neon"}])).status is Status.SUCCEEDED
+
+
+def test_a_hub_that_trickles_fails_its_job_alone(
+    worker: WorkerProcess, submit: Submit, ended: Ended, hub: HubServer
+) -> None:
+    hub.add_repository("ada/slow", {"lora.safetensors": WHOLE}, base_model="stokehold/demo")
+    with hub.trickling(0.05):
+        slow, other = submit(adapters=[{"ref": "ada/slow"}]), submit(adapters=[{"ref": "neon"}])
+
+        assert ended(other).status is Status.SUCCEEDED
+        failed = ended(slow)
+
+    assert failed.error is not None
+    assert failed.error.code == "adapter_fetch_failed"
+    assert "Submit the job again later" in failed.error.message
+    assert ended(submit(adapters=[{"ref": "ada/slow"}])).status is Status.SUCCEEDED

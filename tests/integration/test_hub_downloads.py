@@ -1,64 +1,115 @@
-"""A Hub that sends a byte now and then."""
+"""A Hub that is silent, or sends a byte now and then, holds no worker."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
-import httpx2
 import pytest
-from huggingface_hub import HfApi, set_client_factory
-from huggingface_hub.utils._http import default_client_factory
+from huggingface_hub import HfApi
 
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_reference import AdapterReference
-from tasks.errors import AdapterFetchFailed
+from tasks.errors import AdapterFetchFailed, WorkerStopping
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
+from tests.support.waiting import wait_until
 from workers.adapter_files import fetch
-from workers.hub_downloads import LeastRate, bound_downloads
+from workers.hub_downloads import DownloadBounds, DownloadWatch
 
+LORA = lora_bytes()
+SHORT = DownloadBounds(bytes_per_s=10**6, patience_s=0.3)
 
-class Parts(httpx2.SyncByteStream):
-    def __init__(self, *parts: bytes) -> None:
-        self._parts = parts
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield from self._parts
+Fetch = Callable[[DownloadBounds], Path]
 
 
 @pytest.fixture
-def usual_client() -> Iterator[None]:
-    yield
-    set_client_factory(default_client_factory)
-
-
-def test_a_download_that_trickles_ends_and_may_begin_again(usual_client: None, tmp_path: Path) -> None:
-    bound_downloads(bytes_per_s=10**6, patience_s=0.1)
-    folders = AdapterFolders((), DEMO_AND_SDXL)
+def hub() -> Iterator[HubServer]:
     with HubServer() as hub:
-        hub.add_repository("ada/slow", {"lora.safetensors": lora_bytes()}, base_model="demo")
-        api = HfApi(endpoint=hub.url, token=False)
-        adapter = AdapterHub(api=api).look_up(AdapterReference.parse("ada/slow")).resolved("demo")
-        with hub.trickling(0.01), pytest.raises(AdapterFetchFailed, match="too slowly"):
-            fetch(adapter, folders, NO_STORAGE, api=api, cache_dir=tmp_path)
+        hub.add_repository("ada/slow", {"lora.safetensors": LORA}, base_model="demo")
+        yield hub
 
-        path = fetch(adapter, folders, NO_STORAGE, api=api, cache_dir=tmp_path)
 
-        assert path.read_bytes() == lora_bytes()
+@pytest.fixture
+def fetch_slow(hub: HubServer, tmp_path: Path) -> Fetch:
+    api = HfApi(endpoint=hub.url, token=False)
+    adapter = AdapterHub(api=api).look_up(AdapterReference.parse("ada/slow")).resolved("demo")
+
+    def fetch_slow(bounds: DownloadBounds) -> Path:
+        folders = AdapterFolders((), DEMO_AND_SDXL)
+        return fetch(adapter, folders, NO_STORAGE, api=api, cache_dir=tmp_path, bounds=bounds)
+
+    return fetch_slow
+
+
+def left_behind() -> bool:
+    return any(thread.name == "hub-download" for thread in threading.enumerate())
+
+
+def test_a_download_that_trickles_is_given_up_and_succeeds_when_the_hub_is_well(
+    hub: HubServer, fetch_slow: Fetch
+) -> None:
+    with hub.trickling(0.01), pytest.raises(AdapterFetchFailed, match=r"too slowly.*Submit the job again later"):
+        fetch_slow(SHORT)
+
+    assert fetch_slow(SHORT).read_bytes() == LORA
+
+
+def test_the_thread_of_a_download_that_trickles_ends_and_leaves_no_file(
+    hub: HubServer, fetch_slow: Fetch, tmp_path: Path
+) -> None:
+    with hub.trickling(0.01):
+        with pytest.raises(AdapterFetchFailed):
+            fetch_slow(SHORT)
+
+        wait_until(lambda: not left_behind())
+
+    assert not list(tmp_path.rglob("*.incomplete"))
+
+
+def test_a_hub_that_says_nothing_is_given_up_without_the_tries_of_its_client(hub: HubServer, fetch_slow: Fetch) -> None:
+    with hub.silent(), pytest.raises(AdapterFetchFailed, match="too slowly"):
+        fetch_slow(SHORT)
+
+    assert hub.count("HEAD", "/resolve/") == 1
+    wait_until(lambda: not left_behind())
+    assert hub.count("HEAD", "/resolve/") == 1
+
+
+@pytest.mark.parametrize("way", ["silent", "trickling"])
+def test_a_worker_that_is_told_to_end_waits_for_no_download(hub: HubServer, fetch_slow: Fetch, way: str) -> None:
+    bounds = DownloadBounds(patience_s=3600)
+    threading.Timer(0.1, bounds.stopping.set).start()
+
+    with hub.silent() if way == "silent" else hub.trickling(0.01), pytest.raises(WorkerStopping):
+        fetch_slow(bounds)
 
 
 @pytest.mark.parametrize(("seconds_a_part", "arrives"), [(1, True), (10, False)])
 def test_the_rate_counts_from_the_beginning(seconds_a_part: int, arrives: bool) -> None:
     clock = count(0, seconds_a_part)
-    stream = LeastRate(Parts(*[b"x" * 10] * 10), 5, patience_s=3, clock=lambda: next(clock))
+    watch = DownloadWatch(DownloadBounds(bytes_per_s=5, patience_s=3), clock=lambda: next(clock))
+    parts = watch.pass_on(iter([b"x" * 10] * 10))
 
     if arrives:
-        assert b"".join(stream) == b"x" * 100
+        assert b"".join(parts) == b"x" * 100
     else:
         with pytest.raises(AdapterFetchFailed):
-            list(stream)
+            list(parts)
+
+
+def test_tries_that_each_bring_a_little_are_bounded_by_the_size_that_the_hub_names() -> None:
+    now = 0.0
+    watch = DownloadWatch(DownloadBounds(bytes_per_s=1, patience_s=30), clock=lambda: now)
+    watch.expect(50)
+
+    now = 80
+    watch.check()
+    now = 81
+    with pytest.raises(AdapterFetchFailed):
+        watch.check()

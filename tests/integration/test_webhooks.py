@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,21 @@ def test_what_was_not_accepted_stays_on_the_list_and_comes_again_with_the_same_i
 
     assert [path for path, _, _ in receiver.received] == ["/hook", "/hook"]
     assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 1
+    assert due(service) == []
+
+
+def test_a_receiver_that_never_accepts_is_given_up_after_two_hours(service: Service) -> None:
+    with receiving(500) as receiver:
+        job = ended(service, receiver)
+        end = service.store.get(job.id).finished_at
+        assert end is not None
+        with pytest.raises(DeliveryFailed):
+            webhooks.deliver(service, job.id, clock=lambda: end + timedelta(hours=1, minutes=59))
+        assert due(service) == [job.id]
+
+        webhooks.deliver(service, job.id, clock=lambda: end + timedelta(hours=2))
+
+    assert len(receiver.received) == 2
     assert due(service) == []
 
 

@@ -111,9 +111,9 @@ class HubServer:
         finally:
             self._pause_s = 0.0
 
-    def write(self, file: IO[bytes], body: bytes) -> None:
+    def write(self, file: IO[bytes], request: Request, body: bytes) -> None:
         """Send a body."""
-        while self._pause_s and body:
+        while self._pause_s and body and DOWNLOAD.fullmatch(request.path):
             file.write(body[:1])
             body = body[1:]
             time.sleep(self._pause_s)
@@ -207,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
             for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self._hub.write(self.wfile, body)
+            self._hub.write(self.wfile, self._request, body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""

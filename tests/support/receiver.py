@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -19,14 +21,26 @@ class Receiver:
 
 
 @contextmanager
-def receiving(*statuses: int) -> Iterator[Receiver]:
-    """A receiver on a free port of this machine."""
+def receiving(*statuses: int, tls: ssl.SSLContext | None = None, pause_s: float = 0) -> Iterator[Receiver]:
+    """A receiver on a free port of this machine.
+
+    Args:
+        tls: its certificate, if it speaks https.
+        pause_s: before each byte of its answer.
+    """
     receiver = Receiver(statuses=list(statuses))
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.received.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            with suppress(OSError):  # the sender may have given up
+                for byte in b"HTTP/1.1 200 OK\r\n" if pause_s else b"":
+                    time.sleep(pause_s)
+                    self.wfile.write(bytes([byte]))
+                self._answer()
+
+        def _answer(self) -> None:
             self.send_response(receiver.statuses.pop(0) if len(receiver.statuses) > 1 else receiver.statuses[0])
             self.send_header("Location", "/elsewhere")
             self.send_header("Content-Length", "0")
@@ -36,9 +50,13 @@ def receiving(*statuses: int) -> Iterator[Receiver]:
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        receiver.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_port}/hook"
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        yield receiver
-        server.shutdown()
-        thread.join()
+        try:
+            yield receiver
+        finally:
+            server.shutdown()
+            thread.join()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 
 import pytest
+import trustme
 
 from tasks import safe_http
-from tasks.errors import AddressRefused
+from tasks.errors import AddressRefused, DeliveryFailed
 from tests.support.receiver import receiving
 
 NOT_PUBLIC = [
@@ -65,3 +67,67 @@ def test_a_redirect_is_not_followed() -> None:
         assert safe_http.post(receiver.url, b"", {}, allow_loopback=True) == 307
 
     assert [path for path, _, _ in receiver.received] == ["/hook"]
+
+
+def test_a_server_that_says_nothing_is_left() -> None:
+    with receiving(200, pause_s=0.5) as receiver, pytest.raises(DeliveryFailed, match="ReadTimeout"):
+        safe_http.post(receiver.url, b"", {}, allow_loopback=True, total_s=0.1)
+
+
+def test_a_server_that_answers_a_byte_now_and_then_is_left() -> None:
+    with (
+        receiving(200, pause_s=0.05) as receiver,
+        pytest.raises(DeliveryFailed, match="ReadTimeout"),
+    ):
+        safe_http.post(receiver.url, b"", {}, allow_loopback=True, total_s=0.2)
+
+
+class TestOverTls:
+    """The certificate is checked against the name in the URL, whatever address that leads to."""
+
+    @pytest.fixture
+    def authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @pytest.fixture
+    def certificate(self, authority: trustme.CA) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("receiver.invalid").configure_cert(context)
+        return context
+
+    @pytest.fixture
+    def trusting(self, authority: trustme.CA) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        authority.configure_trust(context)
+        return context
+
+    @staticmethod
+    def post(url: str, host: str, tls: ssl.SSLContext | None, total_s: float = safe_http.TOTAL_S) -> int:
+        here = [ipaddress.ip_address("127.0.0.1")]
+        named = url.replace("127.0.0.1", host)
+        return safe_http.post(
+            named, b"body", {}, allow_loopback=True, resolve=lambda *_: here, tls=tls, total_s=total_s
+        )
+
+    def test_a_certificate_that_fits_is_accepted(self, certificate: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+        with receiving(200, tls=certificate) as receiver:
+            assert self.post(receiver.url, "receiver.invalid", trusting) == 200
+
+    def test_that_of_another_name_is_not(self, certificate: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+        with receiving(200, tls=certificate) as receiver, pytest.raises(DeliveryFailed, match="CERTIFICATE"):
+            self.post(receiver.url, "other.invalid", trusting)
+
+        assert receiver.received == []
+
+    def test_nor_that_of_an_authority_that_nobody_knows(self, certificate: ssl.SSLContext) -> None:
+        with receiving(200, tls=certificate) as receiver, pytest.raises(DeliveryFailed, match="CERTIFICATE"):
+            self.post(receiver.url, "receiver.invalid", None)
+
+        assert receiver.received == []
+
+    def test_the_bound_holds_over_tls_too(self, certificate: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+        with (
+            receiving(200, tls=certificate, pause_s=0.05) as receiver,
+            pytest.raises(DeliveryFailed, match="ReadTimeout"),
+        ):
+            self.post(receiver.url, "receiver.invalid", trusting, total_s=0.3)

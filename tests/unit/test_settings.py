@@ -27,6 +27,12 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(Settings())
 
 
+def test_a_variable_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STOKEHOLD_WEBHOOK_SECRET", "")
+
+    assert Settings().webhook_secret is None
+
+
 def test_folders_are_separated_by_colons(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOKEHOLD_ADAPTER_FOLDERS", "demo/loras:/srv/loras")
 
