@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,8 @@ from stack.valkey import valkey_part
 from stack.valkey import valkey_url as url_of_valkey
 from storage import S3Config, S3Storage
 from tasks.broker import Broker, connect
+from tasks.service import Service
+from tests.support.services import make_service
 
 bucket_numbers = count()
 
@@ -70,9 +74,27 @@ def bucket(s3: S3Config) -> Iterator[S3Config]:
     storage = S3Storage(config)
     storage.ensure_bucket()
     yield config
-    for key in list(storage.list("")):
-        storage.delete(key)
+    for page in storage._pages(""):
+        storage._delete_page(page)
     storage._client.delete_bucket(Bucket=config.bucket)
+
+
+@pytest.fixture
+def servers(broker: Broker, valkey_url: str, bucket: S3Config) -> dict[str, Any]:
+    """The settings of a service on an empty Valkey and an empty bucket."""
+    return {
+        "broker_url": valkey_url,
+        "s3_endpoint": bucket.endpoint,
+        "s3_bucket": bucket.bucket,
+        "s3_access_key": bucket.access_key,
+        "s3_secret_key": bucket.secret_key,
+    }
+
+
+@pytest.fixture
+def service(servers: dict[str, Any], tmp_path: Path) -> Service:
+    """A service of two base models on these servers. A test file that wants more in it has one of its own."""
+    return make_service(tmp_path, **servers)
 
 
 @pytest.fixture

@@ -11,35 +11,17 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-import pytest
-
-from storage import S3Config
 from tasks.batch import BatchStatus, BatchTerms
 from tasks.batches import advance_batches, plan_batches
 from tasks.job import Result, StoredImage, Timings
 from tasks.service import Service
 from tasks.settings import PREFIX
-from tests.support.services import make_service
 
 ROUNDS = 100
 LINES = 1000
 STEPS_OF_A_ROUND = 90
 IMAGE = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab", seed=1)
-
-
-@pytest.fixture
-def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
-    return make_service(
-        tmp_path,
-        broker_url=valkey_url,
-        s3_endpoint=bucket.endpoint,
-        s3_bucket=bucket.bucket,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-    )
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from storage import S3Config
 from tasks import batch_expansion
 from tasks.batch import Batch, BatchStatus, BatchTerms, OnError
 from tasks.batch_place import LinePlace
@@ -27,15 +26,8 @@ IMAGE = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="a
 
 
 @pytest.fixture
-def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
-    service = make_service(
-        tmp_path,
-        broker_url=valkey_url,
-        s3_endpoint=bucket.endpoint,
-        s3_bucket=bucket.bucket,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-    )
+def service(servers: dict[str, Any], tmp_path: Path) -> Service:
+    service = make_service(tmp_path, **servers)
     for name in "abc":
         write_lora(tmp_path / "loras", name, sidecar='base_model = "demo"\n')
     return service

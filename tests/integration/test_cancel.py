@@ -4,33 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
-from storage import S3Config
-from tasks.broker import Broker
 from tasks.errors import JobNotFound, StatusConflict
 from tasks.job import Job, Result, Status, Timings
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 from tests.support.pipelines import drawable
-from tests.support.services import make_service
 from tests.support.steps import on_step
 from tests.support.waiting import wait_until
 from workers.runner import JobRunner
 from workers.warm_up import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
-
-
-@pytest.fixture
-def service(broker: Broker, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
-    s3 = {"s3_endpoint": bucket.endpoint, "s3_bucket": bucket.bucket}
-    keys = {"s3_access_key": bucket.access_key, "s3_secret_key": bucket.secret_key}
-    return make_service(tmp_path, broker_url=valkey_url, **s3, **keys)
 
 
 @pytest.fixture

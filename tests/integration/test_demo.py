@@ -12,10 +12,8 @@ import torch
 from PIL import Image
 
 from demo.effects import EFFECTS, shows
-from storage import S3Config
 from tasks.adapter_folder import AdapterFolders
 from tasks.base_models import read_base_models
-from tasks.broker import Broker
 from tasks.celery import Application
 from tasks.requests import JobRequest
 from tasks.service import Service
@@ -36,15 +34,8 @@ ADAPTERS = {adapter.name: adapter for adapter in AdapterFolders([ROOT / "demo" /
 
 
 @pytest.fixture
-def service(broker: Broker, valkey_url: str, bucket: S3Config) -> Service:
-    settings = Settings(
-        broker_url=valkey_url,
-        s3_endpoint=bucket.endpoint,
-        s3_bucket=bucket.bucket,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-    )
-    return Application(settings).service
+def service(servers: dict[str, Any]) -> Service:
+    return Application(Settings.model_validate(servers)).service
 
 
 @pytest.fixture

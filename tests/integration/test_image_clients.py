@@ -19,9 +19,7 @@ from openai import OpenAI
 from PIL import Image
 
 from api import create_app
-from storage import S3Config
 from tasks.api_keys import default_limits
-from tasks.broker import Broker
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
@@ -51,14 +49,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
 
 
 @pytest.fixture
-def service(broker: Broker, valkey_url: str, bucket: S3Config, tmp_path: Path, hub: HubServer) -> Service:
-    s3 = {
-        "s3_endpoint": bucket.endpoint,
-        "s3_bucket": bucket.bucket,
-        "s3_access_key": bucket.access_key,
-        "s3_secret_key": bucket.secret_key,
-    }
-    return with_hub(make_service(tmp_path, broker_url=valkey_url, **s3), hub)
+def service(servers: dict[str, Any], tmp_path: Path, hub: HubServer) -> Service:
+    return with_hub(make_service(tmp_path, **servers), hub)
 
 
 @pytest.fixture

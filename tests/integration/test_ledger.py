@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import pytest
 
 from stack.ledger import Ledger, take_stock
-from storage import S3Config
 from tasks.job import BaseReceipt, Failure, Job, Result, StoredImage, Timings
 from tasks.service import Service
 from tests.support.jobs import SPEC
-from tests.support.services import make_service
-
-
-@pytest.fixture
-def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
-    return make_service(
-        tmp_path,
-        broker_url=valkey_url,
-        s3_endpoint=bucket.endpoint,
-        s3_bucket=bucket.bucket,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-    )
 
 
 def claimed(service: Service) -> Job:

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from api import create_app
-from storage import S3Config
 from tasks.service import Service
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
@@ -53,14 +52,8 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture
-def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
-    s3 = {
-        "s3_endpoint": bucket.endpoint,
-        "s3_bucket": bucket.bucket,
-        "s3_access_key": bucket.access_key,
-        "s3_secret_key": bucket.secret_key,
-    }
-    return make_service(tmp_path, broker_url=valkey_url, log_level="DEBUG", **s3)
+def service(servers: dict[str, Any], tmp_path: Path) -> Service:
+    return make_service(tmp_path, log_level="DEBUG", **servers)
 
 
 def test_no_line_holds_a_prompt_a_token_or_a_presigned_url(service: Service, collector: Collector) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from storage import S3Config
 from tasks.errors import BrokerUnavailable, StatusConflict
 from tasks.job import Job
 from tasks.job_store import JobStore
@@ -19,7 +18,7 @@ from tasks.replay_report import ReplayReport
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import replay, submit
-from tests.support.loras import random_lora, write
+from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from workers.replay import AWAY, GONE, HELD_BACK, UNREADABLE, comparison
@@ -30,18 +29,9 @@ pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers an
 
 
 @pytest.fixture
-def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
-    service = make_service(
-        tmp_path,
-        broker_url=valkey_url,
-        s3_endpoint=bucket.endpoint,
-        s3_bucket=bucket.bucket,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-    )
-    for seed in (1, 2):
-        path = write(random_lora(drawable(), seed=seed), tmp_path / "loras" / f"noise{seed}.safetensors")
-        path.with_suffix(".toml").write_text('base_model = "demo"\n', "utf-8")
+def service(servers: dict[str, Any], tmp_path: Path) -> Service:
+    service = make_service(tmp_path, **servers)
+    write_noise(tmp_path / "loras", 1, 2)
     return service
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from storage import S3Config
-from tasks.broker import Broker
 from tasks.errors import JobNotFound
 from tasks.job import Job, Result, Terms, Timings
 from tasks.retention import remove_expired
@@ -22,11 +21,9 @@ THREADS = 4
 
 
 @pytest.fixture
-def make(broker: Broker, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Callable[..., Service]:
+def make(servers: dict[str, Any], tmp_path: Path) -> Callable[..., Service]:
     def make(**changed: object) -> Service:
-        s3 = {"s3_endpoint": bucket.endpoint, "s3_bucket": bucket.bucket}
-        keys = {"s3_access_key": bucket.access_key, "s3_secret_key": bucket.secret_key}
-        return make_service(tmp_path, broker_url=valkey_url, **{**s3, **keys, "retention_s": 1, **changed})
+        return make_service(tmp_path, **{**servers, "retention_s": 1, **changed})
 
     return make
 

@@ -13,14 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
-from storage import S3Config
 from tasks.job import Job, Status, SwapWay
 from tasks.replay import read_manifest
 from tasks.requests import JobRequest
 from tasks.routing import queue_of
 from tasks.service import Service
 from tasks.submission import submit
-from tests.support.loras import random_lora, write
+from tests.support.loras import random_lora, write, write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.steps import on_step
@@ -33,17 +32,9 @@ PROMPT = "a red circle on a blue background"
 
 
 @pytest.fixture
-def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
-    s3 = {
-        "s3_endpoint": bucket.endpoint,
-        "s3_bucket": bucket.bucket,
-        "s3_access_key": bucket.access_key,
-        "s3_secret_key": bucket.secret_key,
-    }
-    service = make_service(tmp_path, broker_url=valkey_url, **s3)
-    for seed in (1, 2):
-        path = write(random_lora(drawable(), seed=seed), tmp_path / "loras" / f"noise{seed}.safetensors")
-        path.with_suffix(".toml").write_text('base_model = "demo"\n', "utf-8")
+def service(servers: dict[str, Any], tmp_path: Path) -> Service:
+    service = make_service(tmp_path, **servers)
+    write_noise(tmp_path / "loras", 1, 2)
     return service
 
 

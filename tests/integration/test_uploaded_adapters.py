@@ -11,7 +11,6 @@ import torch
 from huggingface_hub import scan_cache_dir
 from PIL import Image
 
-from storage import S3Config
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.catalogue_entry import CatalogueAdapter, Entry
 from tasks.errors import AdapterFetchFailed
@@ -20,7 +19,7 @@ from tasks.registration import register_file
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
-from tests.support.loras import random_lora, write
+from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from workers.disk_cache import DiskCache
@@ -32,24 +31,16 @@ pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers an
 
 
 @pytest.fixture
-def service(broker: Any, valkey_url: str, bucket: S3Config, tmp_path: Path) -> Service:
-    service = make_service(
-        tmp_path,
-        broker_url=valkey_url,
-        s3_endpoint=bucket.endpoint,
-        s3_bucket=bucket.bucket,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-    )
-    path = write(random_lora(drawable(), seed=1), tmp_path / "loras" / "noise.safetensors")
-    path.with_suffix(".toml").write_text('base_model = "demo"\n', "utf-8")
+def service(servers: dict[str, Any], tmp_path: Path) -> Service:
+    service = make_service(tmp_path, **servers)
+    write_noise(tmp_path / "loras", 1)
     return service
 
 
 @pytest.fixture
 def entry(service: Service, tmp_path: Path) -> CatalogueAdapter:
     """The same file as that of the folder."""
-    body = (tmp_path / "loras" / "noise.safetensors").read_bytes()
+    body = (tmp_path / "loras" / "noise1.safetensors").read_bytes()
     return register_file(service, Entry(name="sent", base_model="demo"), io.BytesIO(body), None)
 
 
@@ -75,7 +66,7 @@ def drawn(service: Service, runner: JobRunner, ref: str) -> Job:
 def test_it_draws_as_the_same_file_in_a_folder(
     service: Service, runner: JobRunner, entry: CatalogueAdapter, tmp_path: Path
 ) -> None:
-    sent, local = drawn(service, runner, entry.name), drawn(service, runner, "noise")
+    sent, local = drawn(service, runner, entry.name), drawn(service, runner, "noise1")
 
     assert sent.status is Status.SUCCEEDED
     assert sent.result.adapter_files == local.result.adapter_files == (entry.found.sha256,)
@@ -120,7 +111,7 @@ def test_a_file_with_another_checksum_is_refused_and_not_kept(
 def test_pinned_adapters_and_those_used_last_are_in_memory_before_a_job_asks(
     service: Service, runner: JobRunner, entry: CatalogueAdapter
 ) -> None:
-    submit(service, JobRequest.model_validate({"prompt": "a", "adapters": [{"ref": "noise"}]}))
+    submit(service, JobRequest.model_validate({"prompt": "a", "adapters": [{"ref": "noise1"}]}))
     service.catalogue.pin(entry)
 
     runner.readiness.keep_pinned()

@@ -5,31 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from storage import S3Config
 from tasks.housekeeping import housekeeping
 from tasks.job import Failure, Job, Result, StoredImage, Timings
 from tasks.service import Service
 from tasks.uploads import UPLOADS, attempt_prefix, note_upload, settle_uploads
 from tests.support.jobs import SPEC
 from tests.support.services import NOBODY, make_service
-
-
-@pytest.fixture
-def settings(broker: Any, valkey_url: str, bucket: S3Config) -> dict[str, Any]:
-    return {
-        "broker_url": valkey_url,
-        "s3_endpoint": bucket.endpoint,
-        "s3_bucket": bucket.bucket,
-        "s3_access_key": bucket.access_key,
-        "s3_secret_key": bucket.secret_key,
-    }
-
-
-@pytest.fixture
-def service(settings: dict[str, Any], tmp_path: Path) -> Service:
-    return make_service(tmp_path, **settings)
 
 
 def uploading(service: Service) -> Job:
@@ -87,12 +68,12 @@ def test_an_attempt_that_still_uploads_is_left_alone(service: Service) -> None:
 
 
 def test_storage_that_is_away_is_cleaned_when_it_is_back(
-    service: Service, settings: dict[str, Any], tmp_path: Path
+    service: Service, servers: dict[str, Any], tmp_path: Path
 ) -> None:
     job = uploading(service)
     service.store.requeue(job)
     (tmp_path / "away").mkdir()
-    away = make_service(tmp_path / "away", **{**settings, "s3_endpoint": f"http://{NOBODY}"})
+    away = make_service(tmp_path / "away", **{**servers, "s3_endpoint": f"http://{NOBODY}"})
 
     settle_uploads(away)
     assert noted(service) == 1

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from tests.support.pipelines import drawable
+
 State = dict[str, torch.Tensor]
 
 TARGETS = re.compile(r"(to_q|to_k|to_v|to_out\.0|[qkv]_proj|out_proj|fc1|fc2|ff\.net\.2|conv1|conv_shortcut|proj_mlp)$")
@@ -78,3 +80,10 @@ def write(state: State, path: Path, metadata: dict[str, str] | None = None) -> P
     """Write a state as a safetensors file."""
     save_file({key: value.contiguous() for key, value in state.items()}, path, metadata=metadata)
     return path
+
+
+def write_noise(folder: Path, *seeds: int) -> None:
+    """Put ``noise<seed>`` adapters for the pipeline of ``drawable``, as the ``demo`` base model, into a folder."""
+    for seed in seeds:
+        path = write(random_lora(drawable(), seed=seed), folder / f"noise{seed}.safetensors")
+        path.with_suffix(".toml").write_text('base_model = "demo"\n', "utf-8")

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 from flask_openapi3.openapi import OpenAPI
 
 from api import create_app
-from storage import S3Config
-from tasks.broker import Broker
 from tasks.job import Job
 from tasks.service import Service
 from tests.support.services import make_service
 
 
 @pytest.fixture
-def service(tmp_path: Path, broker: Broker, valkey_url: str, bucket: S3Config) -> Iterator[Service]:
+def service(servers: dict[str, Any], tmp_path: Path) -> Iterator[Service]:
     """A service on an empty broker and an empty bucket."""
-    service = make_service(
-        tmp_path,
-        broker_url=valkey_url,
-        s3_endpoint=bucket.endpoint,
-        s3_bucket=bucket.bucket,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-    )
+    service = make_service(tmp_path, **servers)
     with service.broker, service.celery:
         yield service
 

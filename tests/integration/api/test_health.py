@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
-from storage import S3Config
 from tests.support.services import NOBODY, make_service
 
 BROKER = "The broker is unavailable for the moment."
@@ -43,14 +43,8 @@ def test_readiness_names_all_that_is_away(alone: FlaskClient) -> None:
     assert response.headers["Retry-After"] == "2"
 
 
-def test_readiness_names_the_broker(tmp_path: Path, bucket: S3Config) -> None:
-    service = make_service(
-        tmp_path,
-        s3_endpoint=bucket.endpoint,
-        s3_bucket=bucket.bucket,
-        s3_access_key=bucket.access_key,
-        s3_secret_key=bucket.secret_key,
-    )
+def test_readiness_names_the_broker(tmp_path: Path, servers: dict[str, Any]) -> None:
+    service = make_service(tmp_path, **{**servers, "broker_url": f"redis://{NOBODY}/0"})
 
     response = create_app(service).test_client().get("/readyz")
 
