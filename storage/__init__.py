@@ -2,10 +2,11 @@
 
 from storage.config import S3Config
 from storage.errors import BucketMissing, ObjectNotFound, StorageError, StorageMisconfigured, StorageNotReachable
-from storage.s3 import Readable, S3Storage, StoredObject
+from storage.s3 import FullReads, Readable, S3Storage, StoredObject
 
 __all__ = [
     "BucketMissing",
+    "FullReads",
     "ObjectNotFound",
     "Readable",
     "S3Config",

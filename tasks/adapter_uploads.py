@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from storage import ObjectNotFound, Readable, S3Storage
+from storage import FullReads, ObjectNotFound, Readable, S3Storage
 from tasks.adapters import AdapterSource
 from tasks.errors import AdapterNotFound, AdapterNotUsable
 from tasks.found_adapter import FoundAdapter
@@ -65,14 +65,13 @@ class IncomingAdapter:
     """
 
     def __init__(self, stream: Readable, name: str, *, max_bytes: int) -> None:
-        self._stream = stream
+        self._stream = FullReads(stream)
         self._name = name
-        self._start = read_exactly(stream, LENGTH_BYTES)
-        self._start += read_exactly(stream, header_end(self._start, name=name) - LENGTH_BYTES)
+        self._start = self._stream.read(LENGTH_BYTES)
+        self._start += self._stream.read(header_end(self._start, name=name) - LENGTH_BYTES)
         self.size_bytes = declared_size(self._start, name=name)
         if self.size_bytes > max_bytes:
             raise AdapterNotUsable(f"The file has {self.size_bytes} bytes, and this service takes at most {max_bytes}.")
-        parse_header(self._start, name=name, size_bytes=self.size_bytes)
         self._left = self.size_bytes
         self._digest = hashlib.sha256()
 
@@ -130,11 +129,3 @@ def uploaded(name: str, key: str, sha256: str, size_bytes: int) -> FoundAdapter:
 def upload_key(upload_id: str) -> str:
     """Where a file lies in storage."""
     return f"{FOLDER}{upload_id}.safetensors"
-
-
-def read_exactly(stream: Readable, count: int) -> bytes:
-    """The next bytes of a stream, fewer only at its end."""
-    parts = b""
-    while len(parts) < count and (part := stream.read(count - len(parts))):
-        parts += part
-    return parts

@@ -1,8 +1,6 @@
 """From a file of lines to a batch that waits to be planned.
 
 stokehold:batch_keys:<digest>   string  the batch of an idempotency key, for a day
-stokehold:batch_upload:<id>     string  the owner of a file that may be put into storage directly, for a day
-stokehold:batch_uploads         sorted  ids of such files that no batch has taken yet, by the time of the promise
 """
 
 from __future__ import annotations
@@ -57,7 +55,7 @@ def submit_uploaded(service: Service, terms: BatchTerms, upload_id: str) -> Batc
     check_terms(service, terms)
     promised = promised_upload(service, upload_id, terms.owner, most_bytes=MAX_BYTES)
     try:
-        return service.batches.get(upload_id)
+        batch = service.batches.get(upload_id)
     except BatchNotFound:
         batch = record(service, upload_id, terms)
     take(service, promised)

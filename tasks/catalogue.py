@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from tasks.adapters import AdapterSource, ResolvedAdapter
-from tasks.broker import Broker
+from tasks.broker import Broker, broker_errors
 from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
 from tasks.job_store import LUA
@@ -131,10 +131,13 @@ class Catalogue:
 
     def note_use(self, adapters: tuple[ResolvedAdapter, ...], now: float) -> None:
         """Note that a job wants these adapters."""
-        for adapter in adapters:
-            key = _used(adapter.base_model)
-            self._broker.zadd(key, {adapter.model_dump_json(): now})
-            self._broker.zremrangebyrank(key, 0, -MAX_USED - 1)
+        if not adapters:
+            return
+        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
+            for adapter in adapters:
+                pipeline.zadd(_used(adapter.base_model), {adapter.model_dump_json(): now})
+                pipeline.zremrangebyrank(_used(adapter.base_model), 0, -MAX_USED - 1)
+            pipeline.execute()
 
     def used(self, slug: str) -> list[ResolvedAdapter]:
         """The adapters of a base model that jobs wanted last, the latest first."""

@@ -115,6 +115,29 @@ def parse_header(start: bytes, *, name: str, size_bytes: int) -> SafetensorsHead
     Raises:
         AdapterNotUsable: it is no whole safetensors file.
     """
+    tensors, metadata = parse_tensors(start, name=name)
+    require_whole(tensors, name, size_bytes - header_end(start, name=name))
+    return header_of({key: tensor.shape for key, tensor in tensors.items()}, metadata, name, size_bytes)
+
+
+def declared_size(start: bytes, *, name: str) -> int:
+    """Bytes of the whole file, as the header at its beginning has them.
+
+    Raises:
+        AdapterNotUsable: it is no header, or contradicts itself.
+    """
+    tensors, _ = parse_tensors(start, name=name)
+    values = value_bytes_of(tensors)
+    require_whole(tensors, name, values)
+    return header_end(start, name=name) + values
+
+
+def parse_tensors(start: bytes, *, name: str) -> tuple[Mapping[str, TensorEntry], Mapping[str, str]]:
+    """The tensors and the metadata that a header names; whether they make a whole file is not checked.
+
+    Raises:
+        AdapterNotUsable: it is no header.
+    """
     end = header_end(start, name=name)
     if len(start) < end:
         raise broken(name, "its header is cut off")
@@ -123,30 +146,16 @@ def parse_header(start: bytes, *, name: str, size_bytes: int) -> SafetensorsHead
         if not isinstance(content, dict):
             raise broken(name, "its header is no JSON object")
         metadata = _STRINGS.validate_python(content.pop(METADATA, None) or {}, strict=True)
-        tensors = _TENSORS.validate_python(content)
+        return _TENSORS.validate_python(content), metadata
     except ValidationError as error:
         raise broken(name, f"its header has {error.errors()[0]['msg'].lower()}") from error
     except ValueError as error:
         raise broken(name, "its header is no JSON") from error
-    require_whole(tensors, name, size_bytes - end)
-    return header_of({key: tensor.shape for key, tensor in tensors.items()}, metadata, name, size_bytes)
 
 
-def declared_size(start: bytes, *, name: str) -> int:
-    """Bytes of the whole file, as its header has them; whether it says so without contradiction is not checked.
-
-    Raises:
-        AdapterNotUsable: ``start`` is no header.
-    """
-    end = header_end(start, name=name)
-    if len(start) < end:
-        raise broken(name, "its header is cut off")
-    try:
-        content = from_json(start[LENGTH_BYTES:end], allow_inf_nan=False)
-        tensors = _TENSORS.validate_python({key: value for key, value in content.items() if key != METADATA})
-    except (ValueError, AttributeError) as error:
-        raise broken(name, "its header is no JSON object of tensors") from error
-    return end + max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
+def value_bytes_of(tensors: Mapping[str, TensorEntry]) -> int:
+    """Bytes behind the header: where the last value ends."""
+    return max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
 
 
 def header_of_hub(found: SafetensorsFileMetadata, *, name: str, size_bytes: int | None) -> SafetensorsHeader:
@@ -165,7 +174,7 @@ def header_of_hub(found: SafetensorsFileMetadata, *, name: str, size_bytes: int 
         )
     except ValidationError as error:
         raise broken(name, f"its header has {error.errors()[0]['msg'].lower()}") from error
-    values = max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
+    values = value_bytes_of(tensors)
     if size_bytes is not None and values + LENGTH_BYTES > size_bytes:
         raise broken(name, "it is cut off")
     require_whole(tensors, name, values)

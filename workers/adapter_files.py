@@ -18,6 +18,7 @@ from storage import S3Storage
 from tasks.adapter_folder import AdapterFolders, file_sha256
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
+from workers.adapter_size import require_small
 from workers.hub_blob import is_damaged
 from workers.hub_downloads import DownloadBounds, DownloadWatch, watched
 from workers.stored_adapters import fetch_from_storage
@@ -133,16 +134,3 @@ def download(
             "damaged on its way, or altered; submit the job again, and tell its author if that does not help."
         )
     return path
-
-
-def require_small(size: int, max_bytes: int, ref: str) -> None:
-    """Refuse a file before it is downloaded or read.
-
-    Raises:
-        AdapterFetchFailed: it is larger than this service takes.
-    """
-    if size > max_bytes:
-        raise AdapterFetchFailed(
-            f"The file of adapter {ref!r} has {size} bytes, and this service takes at most {max_bytes}. Use an adapter "
-            "of a smaller rank, or ask the operator to raise STOKEHOLD_ADAPTER_MAX_BYTES."
-        )

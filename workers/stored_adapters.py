@@ -18,6 +18,7 @@ from huggingface_hub.file_download import repo_folder_name
 from storage import ObjectNotFound, S3Storage, StorageError
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
+from workers.adapter_size import require_small
 from workers.hub_blob import is_damaged
 
 OWNER = "stokehold"
@@ -40,7 +41,10 @@ def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path
     ref = adapter.ref
     try:
         if not path.exists():
-            require_size(storage.size(adapter.weight_name), adapter, max_bytes)
+            size = storage.size(adapter.weight_name)
+            if size is None:
+                raise gone(adapter)
+            require_small(size, max_bytes, ref)
             download(storage, adapter, folder, path)
         if not is_damaged(path):
             return path
@@ -55,21 +59,6 @@ def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path
             f"The worker cannot store adapter {ref!r}: {error}. Its operator should check the Hub cache (HF_HOME)."
         ) from error
     raise AdapterFetchFailed(f"The file of adapter {ref!r} is not the one that was announced. Send it again.")
-
-
-def require_size(size: int | None, adapter: ResolvedAdapter, max_bytes: int) -> None:
-    """Refuse a file before it is downloaded.
-
-    Raises:
-        AdapterFetchFailed: it is gone, or larger than this service takes.
-    """
-    if size is None:
-        raise gone(adapter)
-    if size > max_bytes:
-        raise AdapterFetchFailed(
-            f"The file of adapter {adapter.ref!r} has {size} bytes, and this service takes at most {max_bytes}. Use an "
-            "adapter of a smaller rank, or ask the operator to raise STOKEHOLD_ADAPTER_MAX_BYTES."
-        )
 
 
 def gone(adapter: ResolvedAdapter) -> AdapterFetchFailed:
