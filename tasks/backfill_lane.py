@@ -17,7 +17,7 @@ from typing import cast
 from tasks.broker import Broker
 from tasks.job import Job
 from tasks.job_keys import groups_key
-from tasks.job_store import LUA, JobStore
+from tasks.job_store import JobStore
 from tasks.worker_registry import NOTE
 
 QUANTUM = 16
@@ -32,7 +32,7 @@ class BackfillLane:
 
     def __init__(self, broker: Broker, store: JobStore) -> None:
         self._store = store
-        self._choose = broker.register_script((LUA / "choose.lua").read_text("utf-8"))
+        self._choose = broker.script("choose")
 
     def claim(self, slug: str, worker: str) -> Job | None:
         """Take the queued backfill job that suits this worker best, under a new lease; None if there is none."""

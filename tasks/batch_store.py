@@ -19,12 +19,11 @@ from pydantic import BaseModel, TypeAdapter
 
 from tasks.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
 from tasks.batch_place import cursors_key, ended_key, jobs_key
-from tasks.broker import Broker, broker_errors
+from tasks.broker import Broker
 from tasks.errors import BatchNotFound, StatusConflict
 from tasks.job import Failure, Status
 from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import BATCH, WEBHOOKS, job_key
-from tasks.job_store import LUA
 
 ACTIVE = "stokehold:batches"
 FINISHED = "stokehold:batches:finished"
@@ -44,8 +43,8 @@ class BatchStore:
     def __init__(self, broker: Broker, *, retention_s: int) -> None:
         self._broker = broker
         self._retention_s = retention_s
-        self._move = broker.register_script((LUA / "batch_move.lua").read_text("utf-8"))
-        self._settle = broker.register_script((LUA / "batch_settle.lua").read_text("utf-8"))
+        self._move = broker.script("batch_move")
+        self._settle = broker.script("batch_settle")
 
     def create(self, batch_id: str, input_key: str, terms: BatchTerms) -> Batch:
         """Record a new batch whose file is in storage."""
@@ -73,7 +72,7 @@ class BatchStore:
 
     def existing(self, ids: Sequence[str]) -> list[Batch]:
         """The batches of these ids, in their order, without those that are gone."""
-        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
+        with self._broker.pipeline(transaction=False) as pipeline:
             for batch_id in ids:
                 pipeline.hgetall(batch_key(batch_id))
             hashes = pipeline.execute()
@@ -127,7 +126,7 @@ class BatchStore:
 
     def statuses(self, batch: Batch) -> list[Status]:
         """Where its jobs stand that are not settled."""
-        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
+        with self._broker.pipeline(transaction=False) as pipeline:
             for job_id in self.jobs(batch):
                 pipeline.hget(job_key(job_id), "status")
             return [Status(status) for status in pipeline.execute() if status]

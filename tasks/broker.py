@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.client import Pipeline
+from redis.commands.core import Script
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from tasks.errors import BrokerUnavailable
+
+LUA = Path(__file__).parent / "lua"
 
 
 @contextmanager
@@ -30,8 +35,23 @@ def broker_errors() -> Iterator[None]:
         ) from error
 
 
+class BrokerPipeline(Pipeline):
+    """Several commands at once; raises as ``Broker`` does."""
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        with broker_errors():
+            return super().execute(raise_on_error)
+
+
 class Broker(Redis):
     """A client whose commands raise ``BrokerUnavailable``; around a subscription put ``broker_errors``."""
+
+    def script(self, name: str) -> Script:
+        """A script of ours, which the server runs as one atomic step."""
+        return self.register_script((LUA / f"{name}.lua").read_text("utf-8"))
+
+    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> BrokerPipeline:
+        return BrokerPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     def execute_command(self, *arguments: Any, **options: Any) -> Any:
         with broker_errors():

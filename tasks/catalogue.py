@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from typing import cast
 
 from tasks.adapters import AdapterSource, ResolvedAdapter
-from tasks.broker import Broker, broker_errors
+from tasks.broker import Broker
 from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
-from tasks.job_store import LUA
 
 NAMES = "stokehold:catalogue"
 REMOVED = "stokehold:catalogue_removed"
@@ -39,7 +38,7 @@ class Catalogue:
     def __init__(self, broker: Broker, *, pinned_bytes: int) -> None:
         self._broker = broker
         self._pinned_bytes = pinned_bytes
-        self._register = broker.register_script((LUA / "register.lua").read_text("utf-8"))
+        self._register = broker.script("register")
 
     def add(self, entry: CatalogueAdapter) -> None:
         """Add an entry.
@@ -133,7 +132,7 @@ class Catalogue:
         """Note that a job wants these adapters."""
         if not adapters:
             return
-        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
+        with self._broker.pipeline(transaction=False) as pipeline:
             for adapter in adapters:
                 pipeline.zadd(_used(adapter.base_model), {adapter.model_dump_json(): now})
                 pipeline.zremrangebyrank(_used(adapter.base_model), 0, -MAX_USED - 1)

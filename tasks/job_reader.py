@@ -41,7 +41,7 @@ class JobReader:
     def existing(self, ids: object) -> list[Job]:
         """The jobs of these ids, in their order, without those that are gone."""
         known = cast(list[str], ids)
-        with broker_errors(), self._broker.pipeline(transaction=False) as pipeline:
+        with self._broker.pipeline(transaction=False) as pipeline:
             for job_id in known:
                 pipeline.hgetall(job_key(job_id))
             hashes = pipeline.execute()

@@ -25,29 +25,21 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, cast
 
-from tasks.backfill_group import group_of
-from tasks.batch_place import LinePlace
 from tasks.broker import Broker
-from tasks.errors import DeadlineExceeded, IdempotencyConflict, JobNotFound, LeaseLost, StatusConflict
-from tasks.idempotency import KEEP_S, Idempotency
+from tasks.errors import DeadlineExceeded, JobNotFound, LeaseLost, StatusConflict
 from tasks.job import (
     Failure,
     Job,
-    JobSpec,
-    Lane,
     Lease,
     Measured,
     Progress,
     Result,
     Status,
-    Terms,
     Timings,
     sources,
 )
-from tasks.job_hash import datetime_of, flat
+from tasks.job_hash import flat
 from tasks.job_keys import (
     CANCELED,
     DEADLINES,
@@ -57,23 +49,17 @@ from tasks.job_keys import (
     WEBHOOKS,
     channel_of,
     groups_key,
-    idempotency_key,
     job_key,
     list_key,
     pace_key,
     waiting_key,
 )
-from tasks.job_reader import JobReader
+from tasks.job_recorder import LANE_OFFSET_S, JobRecorder
 
 logger = logging.getLogger(__name__)
 
-LUA = Path(__file__).parent / "lua"
 
-# Backfill jobs sort behind every interactive one, whatever their age: more seconds than any clock shows.
-LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
-
-
-class JobStore(JobReader):
+class JobStore(JobRecorder):
     """Jobs, from accepted to expired.
 
     Args:
@@ -84,90 +70,12 @@ class JobStore(JobReader):
     """
 
     def __init__(self, broker: Broker, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
-        super().__init__(broker, retention_s=retention_s)
+        super().__init__(broker, retention_s=retention_s, new_id=new_id)
         self._lease_s = lease_s
-        self.new_id = new_id
-        self._create = broker.register_script((LUA / "create.lua").read_text("utf-8"))
-        self._move = broker.register_script((LUA / "move.lua").read_text("utf-8"))
-        self._mark_sent = broker.register_script((LUA / "mark_sent.lua").read_text("utf-8"))
-        self._renew = broker.register_script((LUA / "renew.lua").read_text("utf-8"))
-        self._forget = broker.register_script((LUA / "forget.lua").read_text("utf-8"))
-
-    def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
-        """Record a new job as queued. Its message is not sent yet."""
-        job, _ = self.create_once(self.new_id(), spec, lane, terms, None)
-        return job
-
-    def create_once(
-        self, job_id: str, spec: JobSpec, lane: Lane, terms: Terms, idempotency: Idempotency | None
-    ) -> tuple[Job, bool]:
-        """Record a new job, unless the idempotency key has one already; the job, and whether it is new.
-
-        Args:
-            job_id: of ``new_id``; the new job's.
-
-        Raises:
-            IdempotencyConflict: the key belongs to another request.
-        """
-        created = self._record(job_id, spec, lane, terms, idempotency=idempotency)
-        if idempotency is not None and isinstance(created, list):
-            return self._first_job(idempotency, *created), False
-        return new_job(job_id, spec, lane, terms, created), True
-
-    def create_line(self, job_id: str, spec: JobSpec, terms: Terms, place: LinePlace) -> Job | None:
-        """Record a line of a batch as a new job, if it is the next one of its group; else None."""
-        created = self._record(job_id, spec, Lane.BACKFILL, terms, place=place)
-        return None if created is None else new_job(job_id, spec, Lane.BACKFILL, terms, created)
-
-    def _record(
-        self,
-        job_id: str,
-        spec: JobSpec,
-        lane: Lane,
-        terms: Terms,
-        *,
-        idempotency: Idempotency | None = None,
-        place: LinePlace | None = None,
-    ) -> Any:
-        """What ``create.lua`` answers."""
-        slug, group = spec.base_model, group_of(spec, terms) if lane is Lane.BACKFILL else ""
-        keys = [job_key(job_id), waiting_key(slug), UNSENT, DEADLINES, list_key(terms.owner), groups_key(slug)]
-        keys.append(idempotency_key(idempotency) if idempotency else "")
-        keys += [place.cursors, place.jobs] if place else ["", ""]
-        line = [place.group, place.begin, place.end] if place else ["", "", ""]
-        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
-        if place:
-            fields["ended"] = place.ended
-        request = idempotency.request if idempotency else ""
-        return self._create(
-            keys=keys,
-            args=[
-                *(job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, KEEP_S, group),
-                *line,
-                *flat(fields),
-            ],
-        )
-
-    def created_before(self, idempotency: Idempotency) -> Job | None:
-        """The first job of an idempotency key, if it still exists.
-
-        Raises:
-            IdempotencyConflict: the key belongs to another request.
-        """
-        first, request = cast(list[str], self._broker.hmget(idempotency_key(idempotency), "id", "digest"))
-        try:
-            return self._first_job(idempotency, first, request) if first else None
-        except JobNotFound:
-            return None
-
-    def _first_job(self, idempotency: Idempotency, job_id: str, request: str) -> Job:
-        job = self.get(job_id)
-        if request != idempotency.request:
-            raise IdempotencyConflict(
-                "This Idempotency-Key was used for another request. Send a new key with a new request; "
-                "to get the first job again, send its request unchanged."
-            )
-        return job
+        self._move = broker.script("move")
+        self._mark_sent = broker.script("mark_sent")
+        self._renew = broker.script("renew")
+        self._forget = broker.script("forget")
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""
@@ -300,13 +208,3 @@ class JobStore(JobReader):
                 raise StatusConflict(f"Job {job.id} cannot become {target} from where it stands. Poll it to see where.")
             case "late":
                 raise DeadlineExceeded(f"Job {job.id} has not begun before its deadline.")
-
-
-def new_job(job_id: str, spec: JobSpec, lane: Lane, terms: Terms, created: str) -> Job:
-    """A job as it is when it is created."""
-    return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=Status.QUEUED, created_at=datetime_of(created))
-
-
-def _or_empty(value: str | float | None) -> str | float:
-    """A value as a script takes it: Lua gets no null."""
-    return "" if value is None else value

@@ -20,7 +20,6 @@ from tasks.broker import Broker, broker_errors
 from tasks.errors import LimitExceeded, StokeholdError
 from tasks.job import JobSpec
 from tasks.job_keys import JOB
-from tasks.job_store import LUA
 
 QUEUED_AGAIN_S = 5
 """After which a job may have left the queue."""
@@ -33,9 +32,9 @@ class Quotas:
 
     def __init__(self, broker: Broker, keys: ApiKeys, broker_url: str) -> None:
         self._keys = keys
-        self._reserve = broker.register_script((LUA / "reserve.lua").read_text("utf-8"))
-        self._spend = broker.register_script((LUA / "spend.lua").read_text("utf-8"))
-        self._release = broker.register_script((LUA / "release.lua").read_text("utf-8"))
+        self._reserve = broker.script("reserve")
+        self._spend = broker.script("spend")
+        self._release = broker.script("release")
         storage = RedisStorage(broker_url, connection_pool=broker.connection_pool, key_prefix="stokehold:requests")
         self._requests = MovingWindowRateLimiter(storage)
 

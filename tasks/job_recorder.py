@@ -1,0 +1,120 @@
+"""How a job comes into the job store: once, whatever is asked twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from tasks.backfill_group import group_of
+from tasks.batch_place import LinePlace
+from tasks.broker import Broker
+from tasks.errors import IdempotencyConflict, JobNotFound
+from tasks.idempotency import KEEP_S, Idempotency
+from tasks.job import Job, JobSpec, Lane, Status, Terms
+from tasks.job_hash import datetime_of, flat
+from tasks.job_keys import DEADLINES, UNSENT, groups_key, idempotency_key, job_key, list_key, waiting_key
+from tasks.job_reader import JobReader
+
+# Backfill jobs sort behind every interactive one, whatever their age: more seconds than any clock shows.
+LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
+
+
+class JobRecorder(JobReader):
+    """Records new jobs; ``JobStore`` lists what is kept where.
+
+    Args:
+        broker: where everything is kept.
+        retention_s: seconds that a finished job is kept.
+        new_id: makes the ids of jobs; must be unguessable.
+    """
+
+    def __init__(self, broker: Broker, *, retention_s: int, new_id: Callable[[], str]) -> None:
+        super().__init__(broker, retention_s=retention_s)
+        self.new_id = new_id
+        self._create = broker.script("create")
+
+    def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
+        """Record a new job as queued. Its message is not sent yet."""
+        job, _ = self.create_once(self.new_id(), spec, lane, terms, None)
+        return job
+
+    def create_once(
+        self, job_id: str, spec: JobSpec, lane: Lane, terms: Terms, idempotency: Idempotency | None
+    ) -> tuple[Job, bool]:
+        """Record a new job, unless the idempotency key has one already; the job, and whether it is new.
+
+        Args:
+            job_id: of ``new_id``; the new job's.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another request.
+        """
+        created = self._record(job_id, spec, lane, terms, idempotency=idempotency)
+        if idempotency is not None and isinstance(created, list):
+            return self._first_job(idempotency, *created), False
+        return new_job(job_id, spec, lane, terms, created), True
+
+    def create_line(self, job_id: str, spec: JobSpec, terms: Terms, place: LinePlace) -> Job | None:
+        """Record a line of a batch as a new job, if it is the next one of its group; else None."""
+        created = self._record(job_id, spec, Lane.BACKFILL, terms, place=place)
+        return None if created is None else new_job(job_id, spec, Lane.BACKFILL, terms, created)
+
+    def _record(
+        self,
+        job_id: str,
+        spec: JobSpec,
+        lane: Lane,
+        terms: Terms,
+        *,
+        idempotency: Idempotency | None = None,
+        place: LinePlace | None = None,
+    ) -> Any:
+        """What ``create.lua`` answers."""
+        slug, group = spec.base_model, group_of(spec, terms) if lane is Lane.BACKFILL else ""
+        keys = [job_key(job_id), waiting_key(slug), UNSENT, DEADLINES, list_key(terms.owner), groups_key(slug)]
+        keys.append(idempotency_key(idempotency) if idempotency else "")
+        keys += [place.cursors, place.jobs] if place else ["", ""]
+        line = [place.group, place.begin, place.end] if place else ["", "", ""]
+        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
+        if place:
+            fields["ended"] = place.ended
+        request = idempotency.request if idempotency else ""
+        return self._create(
+            keys=keys,
+            args=[
+                *(job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, KEEP_S, group),
+                *line,
+                *flat(fields),
+            ],
+        )
+
+    def created_before(self, idempotency: Idempotency) -> Job | None:
+        """The first job of an idempotency key, if it still exists.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another request.
+        """
+        first, request = cast(list[str], self._broker.hmget(idempotency_key(idempotency), "id", "digest"))
+        try:
+            return self._first_job(idempotency, first, request) if first else None
+        except JobNotFound:
+            return None
+
+    def _first_job(self, idempotency: Idempotency, job_id: str, request: str) -> Job:
+        job = self.get(job_id)
+        if request != idempotency.request:
+            raise IdempotencyConflict(
+                "This Idempotency-Key was used for another request. Send a new key with a new request; "
+                "to get the first job again, send its request unchanged."
+            )
+        return job
+
+
+def new_job(job_id: str, spec: JobSpec, lane: Lane, terms: Terms, created: str) -> Job:
+    """A job as it is when it is created."""
+    return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=Status.QUEUED, created_at=datetime_of(created))
+
+
+def _or_empty(value: str | float | None) -> str | float:
+    """A value as a script takes it: Lua gets no null."""
+    return "" if value is None else value
