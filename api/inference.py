@@ -14,11 +14,12 @@ from api.error_member import add_error
 from api.inference_answer import RESPONSES, picture_answer
 from api.inference_request import InferenceParameters, InferenceRequest
 from api.jobs import SubmissionHeader
-from api.model_names import NamedModel, named, refused_as
+from api.model_names import refused_as
 from api.outcomes import refusal
 from api.waiting import name_job, waited_for
 from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
 from tasks.image_format import ImageFormat
+from tasks.named_model import NamedModel, named
 from tasks.requests import AdapterRequest, JobRequest
 
 blueprint = APIBlueprint("inference", __name__, url_prefix="/models", abp_tags=[Tag(name="inference")])

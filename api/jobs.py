@@ -10,13 +10,13 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.answers import answer
-from api.authentication import current_owner, own_job
+from api.authentication import current_owner, own_batch, own_job
 from api.bodies import require_json_object
 from api.context import Context, current_context, current_service
 from api.parameters import Parameters
 from api.problems import RETRY_AFTER_HEADER, documented
 from tasks.job import Job, Status
-from tasks.job_list import JobPage, list_jobs
+from tasks.job_list import JobPage, list_batch_jobs, list_jobs
 from tasks.records import JobRecord, record_of
 from tasks.requests import JobRequest
 from tasks.service import Service
@@ -79,6 +79,9 @@ class ListQuery(Parameters):
     model_config = ConfigDict(extra="forbid")
 
     status: Status | None = Field(None, description="only jobs that stand there")
+    batch: str | None = Field(
+        None, max_length=64, description="only jobs of this batch that are not among its results yet"
+    )
     limit: int = Field(20, ge=1, le=100, description="how many at most")
     cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
 
@@ -113,13 +116,15 @@ def submit_job(header: SubmissionHeader, body: JobRequest) -> Response:
     description="Newest first. With `status`, a page may be shorter than `limit` while jobs move on.",
     responses={
         HTTPStatus.OK: JobPage,
-        **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+        **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
     },
 )
 def get_jobs(query: ListQuery) -> Response:
     """List jobs."""
-    page = list_jobs(current_service(), current_owner(), status=query.status, limit=query.limit, cursor=query.cursor)
-    return answer(page)
+    service, page = current_service(), query.model_dump(include={"status", "limit", "cursor"})
+    if query.batch is not None:
+        return answer(list_batch_jobs(service, own_batch(query.batch), **page))
+    return answer(list_jobs(service, current_owner(), **page))
 
 
 @blueprint.get(

@@ -1,32 +1,13 @@
-"""What a client names as its model: a base model served here, or an adapter, whose base model is found."""
+"""How a wrong model is refused in the words of the client that names it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from tasks.base_models import BaseModels
 from tasks.errors import InvalidRequest
-from tasks.requests import AdapterRequest
-
-MODEL_ADAPTER = "adapters.0.ref"
-"""Where a job request holds an adapter that was named as the model."""
-
-
-@dataclass(frozen=True)
-class NamedModel:
-    """A base model by its slug, or an adapter; neither leaves the choice to the service."""
-
-    base_model: str | None = None
-    adapters: tuple[AdapterRequest, ...] = ()
-
-
-def named(base_models: BaseModels, name: str) -> NamedModel:
-    """The base model of this slug, id or alias; else the adapter of this reference, which may not exist."""
-    if (model := base_models.find(name)) is not None:
-        return NamedModel(base_model=model.slug)
-    return NamedModel(adapters=(AdapterRequest(ref=name),))
+from tasks.named_model import MODEL_ADAPTER, NamedModel
 
 
 @contextmanager

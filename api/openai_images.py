@@ -16,15 +16,16 @@ from api.bodies import require_json_object
 from api.context import current_service
 from api.error_member import add_error
 from api.jobs import SubmissionHeader
-from api.model_names import MODEL_ADAPTER, NamedModel, named, refused_as
-from api.openai_request import ImagesRequest
+from api.model_names import refused_as
 from api.outcomes import refusal
 from api.pictures import unflagged
 from api.problems import Problem
 from api.waiting import JOB_ID, documented_wait, name_job, waited_for
 from tasks.image_format import ImageFormat
 from tasks.job import Job
-from tasks.requests import MAX_ADAPTERS, JobRequest
+from tasks.named_model import MODEL_ADAPTER, NamedModel
+from tasks.openai_request import ImagesRequest, job_request
+from tasks.requests import MAX_ADAPTERS
 from tasks.service import Service
 
 SHOULD_RETRY = "x-should-retry"
@@ -76,29 +77,10 @@ class ImagesAnswer(BaseModel):
 def generate_images(header: SubmissionHeader, body: ImagesRequest) -> Response:
     """Draw pictures, and answer with them or with their URLs."""
     service = current_service()
-    model = named(service.base_models, body.model) if body.model is not None else NamedModel()
+    model = body.named_model(service.base_models)
     with refused_as(service.base_models, model, fields_of(model)):
         job = waited_for(job_request(model, body), header.idempotency_key)
     return refusal(service, job) or answer(images_answer(service, job, in_base64=body.response_format == "b64_json"))
-
-
-def job_request(model: NamedModel, body: ImagesRequest) -> JobRequest:
-    """The job that the request asks for."""
-    width, height = body.sides
-    return JobRequest(
-        prompt=body.prompt,
-        negative_prompt=body.negative_prompt,
-        adapters=(*model.adapters, *(body.adapters or ())),
-        base_model=model.base_model,
-        width=width,
-        height=height,
-        steps=body.steps,
-        guidance_scale=body.guidance_scale,
-        scheduler=body.scheduler,
-        seed=body.seed,
-        images=body.n or 1,
-        image_format=body.output_format,
-    )
 
 
 def fields_of(model: NamedModel) -> dict[str, str]:

@@ -78,7 +78,7 @@ def expand_group(service: Service, batch: Batch, plan: Plan, open_group: OpenGro
         if made >= count:
             break
         number, _, text = row.partition(b" ")
-        line = parse_line(text)
+        line = parse_line(text, service.base_models)
         spec = spec_of(line, adapters, service.base_models, service.settings.image_format, secrets.randbelow)
         place = LinePlace(batch.id, batch.generation, open_group.number, begin, begin + len(row) + 1)
         terms = terms_of(batch, int(number), line)

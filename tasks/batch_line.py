@@ -1,25 +1,56 @@
-"""One line of a batch's file: a request with an id of its submitter's own."""
+"""One line of a batch's file: a request with an id of its submitter's own, in our shape or in OpenAI's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import IO, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, ValidationError
 
+from tasks.base_models import BaseModels
 from tasks.batch import MAX_LINE_BYTES
 from tasks.errors import InvalidRequest
+from tasks.openai_request import ImagesRequest, job_request
 from tasks.requests import JobRequest
+
+CustomId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class BatchLine(JobRequest):
     """A line: the body of ``POST /v1/jobs``, and what its result is called."""
 
-    custom_id: str = Field(min_length=1, max_length=200, description="one's own name for the line; no two are the same")
+    custom_id: CustomId = Field(description="one's own name for the line; no two are the same")
     webhook_url: None = Field(None, description="a batch has one of its own")
 
 
-def parse_line(text: bytes) -> BatchLine:
+class OpenAiLine(BaseModel):
+    """A line of an OpenAI batch file for pictures. Its result has URLs, whatever ``response_format`` says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    custom_id: CustomId
+    method: Literal["POST"]
+    url: Literal["/v1/images/generations"]
+    body: ImagesRequest
+
+    def as_batch_line(self, base_models: BaseModels) -> BatchLine:
+        """The same in our shape."""
+        request = job_request(self.body.named_model(base_models), self.body)
+        return BatchLine(custom_id=self.custom_id, **request.model_dump(exclude={"webhook_url"}))
+
+
+def shape_of(line: object) -> str:
+    """Which of the two shapes a line has."""
+    return "openai" if isinstance(line, Mapping) and "body" in line else "ours"
+
+
+LINE: TypeAdapter[BatchLine | OpenAiLine] = TypeAdapter(
+    Annotated[Annotated[BatchLine, Tag("ours")] | Annotated[OpenAiLine, Tag("openai")], Discriminator(shape_of)]
+)
+
+
+def parse_line(text: bytes, base_models: BaseModels) -> BatchLine:
     """Read a line.
 
     Raises:
@@ -28,18 +59,23 @@ def parse_line(text: bytes) -> BatchLine:
     if len(text) > MAX_LINE_BYTES:
         raise InvalidRequest(f"The line has more than {MAX_LINE_BYTES} bytes.")
     try:
-        return BatchLine.model_validate_json(text)
+        line = LINE.validate_json(text)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False, include_input=False)[:5]
-        raise InvalidRequest(
-            "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}".lstrip(": ") for problem in problems)
-        ) from None
+        raise InvalidRequest("; ".join(map(described, problems))) from None
+    return line.as_batch_line(base_models) if isinstance(line, OpenAiLine) else line
+
+
+def described(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a field; the shape, which pydantic puts in front, is not the submitter's word."""
+    path = ".".join(map(str, problem["loc"][1:]))
+    return f"{path}: {problem['msg']}" if path else str(problem["msg"])
 
 
 def lines_of(file: IO[bytes]) -> Iterator[bytes]:
     """The lines of a file, without what ends them; of one that is too long, no more than shows that it is."""
-    while text := file.readline(MAX_LINE_BYTES + 2):
-        is_whole = text.endswith(b"\n") or len(text) <= MAX_LINE_BYTES + 1
+    for text in iter(partial(file.readline, MAX_LINE_BYTES + 2), b""):
         yield text.rstrip(b"\r\n")
+        is_whole = text.endswith(b"\n") or len(text) <= MAX_LINE_BYTES + 1
         while not is_whole and (rest := file.readline(MAX_LINE_BYTES)):
             is_whole = rest.endswith(b"\n")

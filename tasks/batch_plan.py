@@ -79,7 +79,7 @@ class Planner:
             if self.lines + self.skipped >= MAX_LINES:
                 raise InvalidRequest(f"The file has more than {MAX_LINES} lines. Send it in parts.")
             try:
-                self._add(number, text, parse_line(text))
+                self._add(number, text, parse_line(text, self.base_models))
             except InvalidRequest as error:
                 self._skip(number, error)
 

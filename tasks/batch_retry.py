@@ -39,5 +39,5 @@ class Remainder:
         for _, row in rows(self.service, self.batch, group.begin, group.end):
             number, _, text = row.partition(b" ")
             if not self.index.has(int(number), part=1):
-                lines.count(spec_of(parse_line(text), adapters, base_models, image_format, lambda _: 0))
+                lines.count(spec_of(parse_line(text, base_models), adapters, base_models, image_format, lambda _: 0))
                 yield int(number), text

@@ -8,13 +8,14 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.batch import Batch
 from tasks.errors import InvalidRequest
-from tasks.job import Status
+from tasks.job import Job, Status
 from tasks.job_keys import list_key
 from tasks.records import JobRecord, record_of
 from tasks.service import Service
 
-PLACE = re.compile(r"\d+\.\d{6}:\w+", re.ASCII)
+PLACE = re.compile(r"\d+\.\d{6}:[\w-]+", re.ASCII)
 
 
 class JobPage(BaseModel):
@@ -50,6 +51,35 @@ def list_jobs(
         jobs=tuple(record_of(service, job) for job in jobs if status in (None, job.status)),
         next_cursor=cursor_at(places[limit - 1]) if len(places) > limit else None,
     )
+
+
+def list_batch_jobs(
+    service: Service, batch: Batch, *, status: Status | None = None, limit: int, cursor: str | None = None
+) -> JobPage:
+    """A page of the jobs of a batch that are queued, drawn or not yet among its results.
+
+    Args:
+        status, limit, cursor: as in ``list_jobs``.
+
+    Raises:
+        InvalidRequest: no page has ever had this cursor.
+    """
+    before = None if cursor is None else place_in(cursor)
+    jobs = {place_of(job): job for job in service.store.existing(service.batches.jobs(batch))}
+    places = [
+        place
+        for place, job in sorted(jobs.items(), reverse=True)
+        if status in (None, job.status) and (before is None or place < before)
+    ]
+    return JobPage(
+        jobs=tuple(record_of(service, jobs[place]) for place in places[:limit]),
+        next_cursor=cursor_at(places[limit - 1]) if len(places) > limit else None,
+    )
+
+
+def place_of(job: Job) -> str:
+    """The name of a job in lists."""
+    return f"{job.created_at.timestamp():.6f}:{job.id}"
 
 
 def cursor_at(place: str) -> str:

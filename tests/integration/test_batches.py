@@ -16,6 +16,7 @@ from tasks.batch import Batch, BatchStatus, BatchTerms, OnError
 from tasks.batch_place import LinePlace
 from tasks.batches import advance_batches, cancel, plan_batches, retry
 from tasks.errors import StatusConflict
+from tasks.image_format import ImageFormat
 from tasks.job import Failure, Job, Result, StoredImage, SwapWay, Terms, Timings
 from tasks.service import Service
 from tests.support.jobs import SPEC
@@ -132,6 +133,45 @@ def test_a_line_that_cannot_be_served_rejects_the_batch(service: Service) -> Non
     assert "width" in batch.errors[0].message
     assert "custom_id" in batch.errors[2].message
     assert service.store.waiting("demo") == 0
+
+
+def test_a_line_of_an_openai_batch_file_is_taken_as_it_is(service: Service) -> None:
+    bodies = [
+        {"model": "a", "prompt": "a red circle", "n": 2, "size": "64x64", "output_format": "webp"},
+        {"model": "demo", "prompt": "a red circle", "adapters": [{"ref": "b"}], "response_format": "b64_json"},
+    ]
+    batch = planned(
+        service,
+        [
+            {"custom_id": f"line {number}", "method": "POST", "url": "/v1/images/generations", "body": body}
+            for number, body in enumerate(bodies)
+        ],
+    )
+
+    first, second = sorted(draw_all(service), key=lambda job: job.id)
+
+    assert service.batches.get(batch.id).succeeded == 2
+    assert [scaled.adapter.ref for job in (first, second) for scaled in job.spec.adapters] == ["a", "b"]
+    assert (first.spec.image_count, first.spec.image_format, first.spec.width) == (2, ImageFormat.WEBP, 64)
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [
+        ({"method": "GET"}, "method"),
+        ({"url": "/v1/chat/completions"}, "url"),
+        ({"body": {"prompt": "a", "style": "vivid"}}, "body.style"),
+        ({"body": {}}, "body.prompt"),
+    ],
+)
+def test_what_is_wrong_with_such_a_line_is_told_by_its_own_field(
+    service: Service, line: dict[str, object], field: str
+) -> None:
+    whole = {"custom_id": "a", "method": "POST", "url": "/v1/images/generations", "body": {"prompt": "a"}}
+
+    batch = planned(service, [{**whole, **line}])
+
+    assert batch.errors[0].message.startswith(f"{field}: ")
 
 
 def test_or_is_passed_over(service: Service) -> None:

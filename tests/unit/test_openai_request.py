@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.model_names import NamedModel, named
 from api.openai_images import job_request
-from api.openai_request import ImagesRequest
+from tasks.named_model import NamedModel, named
+from tasks.openai_request import ImagesRequest
 from tasks.requests import MAX_ADAPTERS, MAX_SIDE
 from tests.support.base_models import DEMO_AND_SDXL
 

@@ -148,6 +148,24 @@ def test_cancel_and_retry(client: FlaskClient, send: Send, service: Service) -> 
     assert batch_of(client, answered)["counts"]["succeeded"] == 4
 
 
+def test_its_jobs_are_listed_by_batch_and_status(client: FlaskClient, send: Send, service: Service) -> None:
+    batch_id = send().get_json()["id"]
+    client.post("/v1/jobs", json={"prompt": "a red circle"})
+    plan_batches(service)
+    advance_batches(service)
+    service.backfill.claim("demo", "worker")
+
+    first = client.get(f"/v1/jobs?batch={batch_id}&limit=3").get_json()
+    rest = client.get(f"/v1/jobs?batch={batch_id}&cursor={first['next_cursor']}").get_json()
+    running = client.get(f"/v1/jobs?batch={batch_id}&status=running").get_json()
+    mixed = client.get("/v1/jobs?limit=1").get_json()
+
+    assert [job["id"] for job in (*first["jobs"], *rest["jobs"])] == [f"{batch_id}-{line}" for line in (4, 3, 2, 1)]
+    assert [job["status"] for job in running["jobs"]] == ["running"]
+    assert client.get(f"/v1/jobs?limit=9&cursor={mixed['next_cursor']}").status_code == 200
+    assert client.get("/v1/jobs?batch=nobody").status_code == 404
+
+
 def test_another_content_type_is_refused(client: FlaskClient) -> None:
     assert client.post("/v1/batches", json=[]).status_code == 415
 

@@ -7,15 +7,18 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from api.no_counterpart import NoCounterpart
 from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
+from tasks.base_models import BaseModels
 from tasks.image_format import ImageFormat
+from tasks.named_model import NamedModel, named
+from tasks.no_counterpart import NoCounterpart
 from tasks.requests import (
     MAX_ADAPTERS,
     MAX_SIDE,
     AdapterRequest,
     GuidanceScale,
     ImageCount,
+    JobRequest,
     Prompt,
     Seed,
     Steps,
@@ -106,3 +109,26 @@ class ImagesRequest(OpenAiOnly):
             return None, None
         width, height = map(int, self.size.split("x"))
         return width, height
+
+    def named_model(self, base_models: BaseModels) -> NamedModel:
+        """What ``model`` names."""
+        return NamedModel() if self.model is None else named(base_models, self.model)
+
+
+def job_request(model: NamedModel, body: ImagesRequest) -> JobRequest:
+    """The job that the request asks for."""
+    width, height = body.sides
+    return JobRequest(
+        prompt=body.prompt,
+        negative_prompt=body.negative_prompt,
+        adapters=(*model.adapters, *(body.adapters or ())),
+        base_model=model.base_model,
+        width=width,
+        height=height,
+        steps=body.steps,
+        guidance_scale=body.guidance_scale,
+        scheduler=body.scheduler,
+        seed=body.seed,
+        images=body.n or 1,
+        image_format=body.output_format,
+    )
