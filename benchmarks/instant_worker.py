@@ -32,16 +32,17 @@ class InstantPipeline(StableDiffusionPipeline):  # type: ignore[misc]
     def __call__(
         self,
         *,
+        prompt: Sequence[str],
         width: int,
         height: int,
         num_inference_steps: int,
         callback_on_step_end: Callable[[Any, int, Any, dict[str, Any]], Mapping[str, Any]],
         **_: object,
     ) -> Any:
-        """A black picture."""
+        """A black picture for each prompt."""
         self._num_timesteps = num_inference_steps
         callback_on_step_end(self, num_inference_steps - 1, None, {})
-        return SimpleNamespace(images=[Image.new("RGB", (width, height))])
+        return SimpleNamespace(images=[Image.new("RGB", (width, height)) for _ in prompt])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,17 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     slug = parser.parse_args(arguments).base
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     configure_logging(app.configuration.log_level, prompts=app.configuration.log_prompts)
-    worker = f"{slug}-{os.getpid()}@{socket.gethostname()}"
+    name = f"{slug}-{os.getpid()}@{socket.gethostname()}"
     device = torch.device("cpu")
     model = app.service.base_models.named(slug)
-    app.runner = runner = warm_up(
-        app.service, model, lambda: InstantPipeline(**load_pipeline(model, device).components), device, worker
+    worker = warm_up(
+        app.service, model, lambda: InstantPipeline(**load_pipeline(model, device).components), device, name
     )
-    runner.heartbeat.start()
+    app.runner = worker.runner
+    worker.heartbeat.start()
     try:
-        app.worker_main(celery_arguments(app, slug, worker))
+        app.worker_main(celery_arguments(app, slug, name))
     finally:
-        runner.heartbeat.stop()
+        worker.heartbeat.stop()
 
 
 if __name__ == "__main__":

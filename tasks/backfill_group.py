@@ -1,4 +1,4 @@
-"""Backfill jobs that want the same adapters: drawn one after another, they need one swap."""
+"""Which backfill jobs go together: the same adapters need one swap, and the same settings may be drawn in one pass."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ def adapters_digest(spec: JobSpec) -> str:
     files = [(pin.source.value, pin.repository, pin.commit, pin.weight_name) for pin in pins]
     scales = [scaled.scale for scaled in spec.adapters]
     return hashlib.blake2b(repr((files, scales)).encode(), digest_size=12).hexdigest()
+
+
+def settings_digest(spec: JobSpec) -> str:
+    """The same for jobs of one group whose pictures one pass of the pipeline can draw."""
+    shape = (spec.image_count, spec.width, spec.height, spec.steps)
+    settings = (*shape, spec.guidance_scale, spec.scheduler, spec.negative_prompt is None)
+    return hashlib.blake2b(repr(settings).encode(), digest_size=12).hexdigest()

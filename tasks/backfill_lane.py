@@ -1,8 +1,7 @@
-"""Which backfill job a worker draws next: fair between owners, and with as few swaps as that allows.
+"""Which backfill jobs a worker draws next: fair between owners, and with as few swaps as that allows.
 
-A message of the backfill lane names no job. It only says that there is one; the worker that takes it asks here which
-suits it best. So the jobs of one adapter are drawn one after another by one worker, and another worker takes another
-adapter, whatever order the messages are in.
+Nobody sends these jobs to a worker. One that has time asks here for those that suit it best, so the jobs of one adapter
+are drawn one after another by one worker, and another worker takes another adapter.
 
     stokehold:backfill:<slug>                     sorted  groups of queued backfill jobs, by the time of their first job
     stokehold:backfill:<slug>:<owner>:<adapters>  sorted  a group: ids of queued jobs that want the same adapters
@@ -16,7 +15,7 @@ from typing import cast
 
 from tasks.broker import Broker
 from tasks.job import Job
-from tasks.job_keys import groups_key
+from tasks.job_keys import JOB, groups_key
 from tasks.job_store import JobStore
 from tasks.worker_registry import NOTE
 
@@ -34,17 +33,21 @@ class BackfillLane:
         self._store = store
         self._choose = broker.script("choose")
 
-    def claim(self, slug: str, worker: str) -> Job | None:
-        """Take the queued backfill job that suits this worker best, under a new lease; None if there is none."""
-        for _ in range(MOST_TRIES):
-            job_id = self._next(slug, worker)
-            if job_id is None:
-                return None
-            if (job := self._store.claim(job_id, worker)) is not None:
-                return job
-        return None
+    def claim(self, slug: str, worker: str, count: int = 1) -> tuple[Job, ...]:
+        """Take the queued backfill jobs that suit this worker best, each under a new lease; none if there is none.
 
-    def _next(self, slug: str, worker: str) -> str | None:
+        Args:
+            count: at most so many, which want the same adapters and settings and so may be drawn in one pass.
+        """
+        for _ in range(MOST_TRIES):
+            ids = self._next(slug, worker, count)
+            if not ids:
+                break
+            if jobs := tuple(job for job_id in ids if (job := self._store.claim(job_id, worker)) is not None):
+                return jobs
+        return ()
+
+    def _next(self, slug: str, worker: str, count: int) -> list[str]:
         groups = groups_key(slug)
         keys = [groups, f"stokehold:turns:{slug}", f"stokehold:holders:{slug}"]
-        return cast(str | None, self._choose(keys=keys, args=[worker, QUANTUM, NOTE, f"{groups}:"]))
+        return cast(list[str], self._choose(keys=keys, args=[worker, QUANTUM, NOTE, f"{groups}:", JOB, count]))

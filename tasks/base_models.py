@@ -82,6 +82,9 @@ class ServedModel(BaseModel):
     compile: bool = Field(False, description="`torch.compile` the denoiser; swaps do not recompile it")
     attention_slicing: bool = Field(False, description="less device memory, slower drawing")
     vae_tiling: bool = Field(False, description="decode in tiles: large pictures on small devices")
+    max_batch: int = Field(
+        1, gt=0, description="lines of a backfill drawn in one pass; `python -m benchmarks.microbatch` says what pays"
+    )
     safety_checker: bool = Field(False, description="run the pipeline's safety checker, where it has one")
     defaults: Defaults
     limits: Limits

@@ -11,7 +11,6 @@ from tasks.batch_line import BatchLine, parse_line
 from tasks.batch_place import LinePlace
 from tasks.batch_plan import spec_of
 from tasks.job import Line, Terms
-from tasks.routing import send
 from tasks.service import Service
 
 WINDOW = 1000
@@ -82,10 +81,8 @@ def expand_group(service: Service, batch: Batch, plan: Plan, open_group: OpenGro
         spec = spec_of(line, adapters, service.base_models, service.settings.image_format, secrets.randbelow)
         place = LinePlace(batch.id, batch.generation, open_group.number, begin, begin + len(row) + 1)
         terms = terms_of(batch, int(number), line)
-        job = service.store.create_line(batch.job_id(int(number)), spec, terms, place)
-        if job is None:
+        if service.store.create_line(batch.job_id(int(number)), spec, terms, place) is None:
             break
-        send(service.celery, service.store, job)
         made += 1
     return made
 

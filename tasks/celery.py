@@ -25,9 +25,6 @@ class Runner(Protocol):
     def __call__(self, job_id: str) -> None:
         """Work on the interactive job of this id."""
 
-    def backfill(self) -> None:
-        """Work on the backfill job that is due."""
-
 
 class Application(Celery):
     """Celery with the service, and in a worker with a device the runner."""
@@ -57,7 +54,6 @@ def celery_options(configuration: Settings) -> dict[str, object]:
         "worker_prefetch_multiplier": 1,
         "task_acks_late": False,
         "broker_transport_options": {
-            "queue_order_strategy": "priority",
             "socket_connect_timeout": 1,
             # Or whoever sends a message waits for ever for a broker that stands still. Workers ask it anew each second.
             "socket_timeout": 5,
@@ -99,12 +95,6 @@ def restrict_remote_control(**_: object) -> None:
 def generate(job_id: str) -> None:
     """Draw the pictures of an interactive job."""
     installed_runner()(job_id)
-
-
-@app.task(name=routing.BACKFILL)
-def backfill() -> None:
-    """Draw the pictures of the backfill job that is due."""
-    installed_runner().backfill()
 
 
 def installed_runner() -> Runner:

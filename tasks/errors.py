@@ -30,7 +30,9 @@
     │   ├── OutOfMemory
     │   ├── PublishFailed
     │   └── WorkerLost
-    ├── WorkerStopping              the worker is told to end: a job that it has not begun to draw goes back
+    ├── DrawingInterrupted          no fault of the job: it goes back
+    │   ├── BaseReplaced                the base was found changed, and loaded again, while others went first
+    │   └── WorkerStopping              the worker is told to end
     ├── DeliveryFailed              a webhook was not accepted; it is sent again later
     ├── AddressRefused              a webhook leads into a network that is not public; it is not sent
     └── LeaseLost                   the job is another attempt's, or canceled: this one stops and leaves no trace
@@ -275,7 +277,19 @@ class WorkerLost(JobFailed):
     code = "worker_lost"
 
 
-class WorkerStopping(StokeholdError):
+class DrawingInterrupted(StokeholdError):
+    """The worker cannot draw this job to its end, through no fault of the job."""
+
+    code = "drawing_interrupted"
+
+
+class BaseReplaced(DrawingInterrupted):
+    """The base was found changed, and loaded again, while this drawing let others go first."""
+
+    code = "base_replaced"
+
+
+class WorkerStopping(DrawingInterrupted):
     """The worker is told to end, and has not begun to draw this job."""
 
     code = "worker_stopping"

@@ -36,13 +36,13 @@ def housekeeping(service: Service) -> None:
 
 
 def resend_lost(service: Service, slug: str) -> None:
-    """Send jobs again whose message a worker took, and died before it claimed the job.
+    """Send interactive jobs again whose message a worker took, and died before it claimed the job.
 
     There are then fewer messages than queued jobs. Messages leave a queue from its front, so it is the first jobs that
     lack theirs; where that guess is wrong, the job store drops the second message, and the next round guesses again.
     """
     on_queue = messages(service.celery, slug)
-    for job in service.store.overdue(slug, service.store.waiting(slug) - on_queue, LOST_AFTER_S):
+    for job in service.store.overdue(slug, service.store.waiting_for_message(slug) - on_queue, LOST_AFTER_S):
         send(service.celery, service.store, job)
         logger.warning("job %s is sent again: a worker took its message and did not claim it", job.id)
 

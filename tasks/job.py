@@ -202,6 +202,7 @@ class Result(Frozen):
     base: BaseReceipt | None = None
     adapter_files: tuple[str, ...] = Field((), description="SHA-256 of each adapter's file, as it was merged")
     surroundings: Surroundings | None = None
+    batch_size: int = Field(1, description="pictures that one pass of the pipeline drew")
     replay: ReplayReport | None = Field(None, description="of a job that draws another one again")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.idempotency import Idempotency
-from tasks.job import Status
+from tasks.job import Lane, Status
 
 JOB = "stokehold:job:"
 UNSENT = "stokehold:unsent"
@@ -14,6 +14,10 @@ WEBHOOKS = "stokehold:webhooks"
 BATCH = "batch:"
 """Before the ids of batches among the webhooks that are due."""
 CANCELED = "stokehold:canceled"
+
+LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
+"""Added to the time by which a waiting job is sorted. More seconds than any clock shows: backfill jobs are behind every
+interactive one, whatever their age."""
 
 
 def job_key(job_id: str) -> str:

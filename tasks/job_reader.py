@@ -10,9 +10,19 @@ from typing import cast
 
 from tasks.broker import Broker, broker_errors
 from tasks.errors import JobNotFound
-from tasks.job import Job, Measured
+from tasks.job import Job, Lane, Measured
 from tasks.job_hash import job_of
-from tasks.job_keys import DEADLINES, FINISHED, LEASES, UNSENT, channel_of, job_key, pace_key, waiting_key
+from tasks.job_keys import (
+    DEADLINES,
+    FINISHED,
+    LANE_OFFSET_S,
+    LEASES,
+    UNSENT,
+    channel_of,
+    job_key,
+    pace_key,
+    waiting_key,
+)
 
 
 class JobReader:
@@ -66,7 +76,10 @@ class JobReader:
         return self.existing(self._broker.zrangebyscore(UNSENT, "-inf", self.now() - older_than_s))
 
     def overdue(self, slug: str, count: int, sent_s_ago: float) -> list[Job]:
-        """Of the first ``count`` queued jobs of a base model, those whose latest message is at least this old."""
+        """Of the first ``count`` queued jobs of a base model, those whose latest message is at least this old.
+
+        Interactive jobs are the first, and backfill jobs have no messages.
+        """
         sent_before = datetime.fromtimestamp(self.now() - sent_s_ago, UTC)
         first = self.existing(self._broker.zrange(waiting_key(slug), 0, count - 1)) if count > 0 else []
         return [job for job in first if job.sent_at is not None and job.sent_at <= sent_before]
@@ -78,6 +91,10 @@ class JobReader:
     def waiting(self, slug: str) -> int:
         """How many jobs of a base model are queued."""
         return self._broker.zcard(waiting_key(slug))
+
+    def waiting_for_message(self, slug: str) -> int:
+        """How many of them are interactive: a worker learns of these by a message."""
+        return self._broker.zcount(waiting_key(slug), "-inf", LANE_OFFSET_S[Lane.BACKFILL])
 
     def measured(self, slug: str) -> Measured:
         """What the latest jobs of a base model took, on average."""

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from tasks.backfill_group import group_of
+from tasks.backfill_group import group_of, settings_digest
 from tasks.batch_place import LinePlace
 from tasks.broker import Broker
 from tasks.errors import IdempotencyConflict, JobNotFound
 from tasks.idempotency import KEEP_S, Idempotency
 from tasks.job import Job, JobSpec, Lane, Status, Terms
 from tasks.job_hash import datetime_of, flat
-from tasks.job_keys import DEADLINES, UNSENT, groups_key, idempotency_key, job_key, list_key, waiting_key
+from tasks.job_keys import (
+    DEADLINES,
+    LANE_OFFSET_S,
+    UNSENT,
+    groups_key,
+    idempotency_key,
+    job_key,
+    list_key,
+    waiting_key,
+)
 from tasks.job_reader import JobReader
-
-# Backfill jobs sort behind every interactive one, whatever their age: more seconds than any clock shows.
-LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
 
 
 class JobRecorder(JobReader):
@@ -76,6 +82,8 @@ class JobRecorder(JobReader):
         keys += [place.cursors, place.jobs] if place else ["", ""]
         line = [place.group, place.begin, place.end] if place else ["", "", ""]
         fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
+        if group:
+            fields["settings"] = settings_digest(spec)
         if place:
             fields["ended"] = place.ended
         request = idempotency.request if idempotency else ""

@@ -6,7 +6,7 @@ theirs.
 
     stokehold:job:<id>           hash    the job
     stokehold:waiting:<slug>     sorted  ids of queued jobs of a base model, in the order in which they are due
-    stokehold:unsent             sorted  ids of queued jobs whose message is not known to be sent, by age
+    stokehold:unsent             sorted  ids of queued interactive jobs whose message is not known to be sent, by age
     stokehold:leases             sorted  ids of running jobs, by the time at which their lease lapses
     stokehold:deadlines          sorted  ids of jobs that never began and have a deadline, by that time
     stokehold:finished           sorted  ids of jobs that have ended, by the time at which they did
@@ -44,6 +44,7 @@ from tasks.job_keys import (
     CANCELED,
     DEADLINES,
     FINISHED,
+    LANE_OFFSET_S,
     LEASES,
     UNSENT,
     WEBHOOKS,
@@ -54,7 +55,7 @@ from tasks.job_keys import (
     pace_key,
     waiting_key,
 )
-from tasks.job_recorder import LANE_OFFSET_S, JobRecorder
+from tasks.job_recorder import JobRecorder
 
 logger = logging.getLogger(__name__)
 

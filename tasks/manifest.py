@@ -26,6 +26,7 @@ class Manifest(Frozen):
     adapter_files: tuple[str, ...] = Field(description="SHA-256 of each adapter's file, as it was merged")
     base: str = Field(description="fingerprint of all weights of the base model as they were loaded")
     surroundings: Surroundings
+    batch_size: int = Field(1, description="pictures that one pass of the pipeline drew; kernels may round differently")
 
     def of_picture(self, seed: int) -> Manifest:
         """The manifest inside one picture of the job: of a job that draws just this one."""
@@ -44,6 +45,7 @@ def manifest_of(job: Job) -> Manifest | None:
         adapter_files=result.adapter_files,
         base=result.base.fingerprint,
         surroundings=result.surroundings,
+        batch_size=result.batch_size,
     )
 
 
@@ -63,6 +65,7 @@ def facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "base", manifest.base
     yield "spec", manifest.spec.model_dump_json()
     yield "adapter_files", " ".join(manifest.adapter_files)
+    yield "batch_size", str(manifest.batch_size)
     yield "device", manifest.surroundings.device
     yield "dtype", manifest.surroundings.dtype
     for name, version in manifest.surroundings.versions.items():

@@ -1,10 +1,8 @@
-"""Which Celery queue a job travels on, with which priority."""
+"""Which Celery queue a job travels on. Backfill jobs travel on none: a worker that has time for one asks for it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from amqp.exceptions import ChannelError
@@ -17,7 +15,6 @@ from tasks.job_store import JobStore
 logger = logging.getLogger(__name__)
 
 GENERATE = "generate"
-BACKFILL = "backfill"
 HOUSEKEEPING = "housekeeping"
 RETENTION = "retention"
 PLAN_BATCHES = "plan_batches"
@@ -25,9 +22,6 @@ ADVANCE_BATCHES = "advance_batches"
 DELIVER = "deliver"
 LIGHT_QUEUE = "light"
 """Work without a device: housekeeping, retention, batches and webhooks."""
-
-PRIORITIES: Mapping[Lane, int] = MappingProxyType({Lane.INTERACTIVE: 0, Lane.BACKFILL: 9})
-"""Celery's message priorities; on Valkey and Redis 0 goes first."""
 
 
 def queue_of(slug: str) -> str:
@@ -45,26 +39,15 @@ def messages(celery: Celery, slug: str) -> int:
             return 0
 
 
-def announce_backfill(celery: Celery, slug: str) -> None:
-    """Put a message on the queue of a base model that says that there is a backfill job, and not which.
-
-    Raises:
-        OperationalError: the broker does not take it.
-    """
-    celery.send_task(BACKFILL, queue=queue_of(slug), priority=PRIORITIES[Lane.BACKFILL], ignore_result=True)
-
-
 def send(celery: Celery, store: JobStore, job: Job) -> None:
-    """Send the message of a queued job to its base model's queue and note it as sent.
+    """Send the message of a queued interactive job to its base model's queue and note it as sent.
 
     A broker that does not take it is no error here: the job is recorded as unsent, and housekeeping sends it later.
     """
+    if job.lane is Lane.BACKFILL:
+        return
     try:
-        if job.lane is Lane.BACKFILL:
-            announce_backfill(celery, job.spec.base_model)
-        else:
-            queue, priority = queue_of(job.spec.base_model), PRIORITIES[job.lane]
-            celery.send_task(GENERATE, args=(job.id,), queue=queue, priority=priority, ignore_result=True)
+        celery.send_task(GENERATE, args=(job.id,), queue=queue_of(job.spec.base_model), ignore_result=True)
     except OperationalError as error:
         logger.warning("job %s is recorded and not sent yet: %s", job.id, error)
         return

@@ -19,8 +19,7 @@ from tasks.logs import configure_logging
 from tasks.routing import queue_of
 from workers.device import choose_device
 from workers.pipeline import load_pipeline
-from workers.runner import JobRunner
-from workers.warm_up import warm_up
+from workers.warm_up import Worker, warm_up
 
 logger = logging.getLogger("workers")
 
@@ -40,31 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     slug = parser.parse_args(arguments).base
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     configure_logging(app.configuration.log_level, prompts=app.configuration.log_prompts)
-    worker = f"{slug}-{os.getpid()}@{socket.gethostname()}"
+    name = f"{slug}-{os.getpid()}@{socket.gethostname()}"
     try:
-        runner = load_runner(app, slug, worker)
-        runner.heartbeat.start()
-        runner.cancellations.start()
-        runner.readiness.start()
+        worker = load_worker(app, slug, name)
+        worker.start()
     except (StokeholdError, StorageError) as error:
         sys.exit(f"stokehold: {error}")
-    app.runner = runner
+    app.runner = worker.runner
 
-    def stop(**_: object) -> None:
-        if runner.stopping.is_set():
-            runner.urgent.set()
-        runner.stopping.set()
+    def told_to_end(**_: object) -> None:
+        worker.told_to_end()
 
-    worker_shutting_down.connect(stop)
+    worker_shutting_down.connect(told_to_end)
     try:
-        app.worker_main(celery_arguments(app, slug, worker))
+        app.worker_main(celery_arguments(app, slug, name))
     finally:
-        runner.readiness.stop()
-        runner.cancellations.stop()
-        runner.heartbeat.stop()
+        worker.stop()
 
 
-def load_runner(application: Application, slug: str, worker: str) -> JobRunner:
+def load_worker(application: Application, slug: str, name: str) -> Worker:
     """Load the pipeline of a base model and put the worker's parts around it.
 
     Raises:
@@ -74,12 +67,12 @@ def load_runner(application: Application, slug: str, worker: str) -> JobRunner:
     model = service.base_models.named(slug)
     service.storage.ensure_bucket()
     device = choose_device(service.settings.device)
-    runner = warm_up(service, model, partial(load_pipeline, model, device), device, worker)
+    worker = warm_up(service, model, partial(load_pipeline, model, device), device, name)
     logger.info("base model %s is warm on %s", model.slug, device)
-    return runner
+    return worker
 
 
-def celery_arguments(application: Application, slug: str, worker: str) -> list[str]:
+def celery_arguments(application: Application, slug: str, name: str) -> list[str]:
     """Celery's worker command. In the ``threads`` pool a worker answers ping and inspect while it draws."""
     configuration = application.configuration
     return [
@@ -87,7 +80,7 @@ def celery_arguments(application: Application, slug: str, worker: str) -> list[s
         "--pool=threads",
         f"--queues={queue_of(slug)}",
         f"--concurrency={configuration.concurrency}",
-        f"--hostname={worker}",
+        f"--hostname={name}",
         f"--loglevel={configuration.log_level}",
         "--without-gossip",
         "--without-mingle",

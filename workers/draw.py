@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from PIL.Image import Image
 
-from tasks.errors import DrawingFailed
+from tasks.errors import BaseReplaced, DrawingFailed
 from tasks.job import AdapterReceipt, BaseReceipt, JobSpec, Progress
 from workers.adapter_parser import first_line
+from workers.fair_lock import Turn
 from workers.memory import is_out_of_memory, memory_errors
 from workers.merge_engine import AdapterSet
 from workers.schedulers import fresh_scheduler
 from workers.stopwatch import Stage, Stopwatch
-from workers.warm_pipeline import WarmPipeline
+from workers.warm_pipeline import LoadedBase, WarmPipeline
 
-Report = Callable[[Progress], None]
-"""Told of every step; may raise to stop the drawing."""
+
+class Watcher(Protocol):
+    """Follows a drawing. Whatever it raises ends it."""
+
+    def give_up(self) -> None:
+        """Called again and again while others draw."""
+
+    def note_waiting(self, waits: bool) -> None:
+        """Called when the drawing begins, is interrupted by others, and goes on."""
+
+    def report(self, progress: Progress) -> None:
+        """Called at every step."""
 
 
 @dataclass(frozen=True)
@@ -33,80 +45,122 @@ class Picture:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The pictures of a job, what its adapters did to the weights, and to which weights."""
+    """The pictures of a job, and what they were drawn with.
+
+    Attributes:
+        receipts: what its adapters did to the weights.
+        adapter_files: SHA-256 of each adapter's file, as it was merged.
+        base: the weights below.
+        batch_size: how many pictures one pass of the pipeline drew.
+    """
 
     pictures: tuple[Picture, ...]
     receipts: tuple[AdapterReceipt, ...]
+    adapter_files: tuple[str, ...]
     base: BaseReceipt
+    batch_size: int
 
 
 def draw(
     warm: WarmPipeline,
-    spec: JobSpec,
+    specs: Sequence[JobSpec],
     adapters: AdapterSet,
-    *,
-    report: Report,
+    watcher: Watcher,
     stopwatch: Stopwatch,
-    give_up: Callable[[], None],
+    *,
     first: bool,
-    begin: Callable[[], None],
-) -> Drawing:
-    """Draw the pictures of a job, one after another, each from its own seed.
+) -> list[Drawing]:
+    """Draw the pictures of some jobs: one picture of each in a pass, each from its own seed.
 
     Args:
-        report: told of every step; what it raises ends the drawing.
-        give_up: called while others draw; what it raises ends the wait.
-        first: whether it goes before all that wait and do not.
-        begin: called when its turn has come.
+        specs: of one job; or of several that differ in nothing but prompts and seeds.
+        first: whether it goes before all that do not, also before one that is at it, which goes on later.
 
     Raises:
-        WorkerStopping: by ``report``, on a worker that is told to end at once.
+        WorkerStopping: by the watcher, on a worker that is told to end at once.
+        BaseReplaced: the base was loaded again while others went first.
         AdapterLoadFailed: diffusers' own loader refuses an adapter; the base is pristine again.
-        OutOfMemory: the device is too small for this job.
+        OutOfMemory: the device is too small for this.
         DrawingFailed: the pipeline raised.
     """
-    with warm.lock.turn(give_up, first=first):
-        begin()
+    with warm.lock.turn(watcher.give_up, first=first) as turn:
+        watcher.note_waiting(False)
         with stopwatch.measure(Stage.SWAP), memory_errors():
             stopwatch.swap_way = warm.swap(adapters)
-        engine, base = warm.base.engine, warm.receipt()
+        base, base_receipt = warm.base, warm.receipt()
+        receipts = tuple(base.engine.receipt(adapter) for adapter in adapters)
+        session = Session(warm, base, adapters, turn, watcher, stopwatch)
         with stopwatch.measure(Stage.DRAW), memory_errors():
-            pictures = tuple(draw_one(warm, spec, number, report) for number in range(spec.image_count))
-    return Drawing(pictures, tuple(engine.receipt(adapter) for adapter in adapters), base)
+            passes = [session.draw_one_of_each(specs, number) for number in range(specs[0].image_count)]
+    files = tuple(adapter.sha256 for adapter in adapters)
+    return [Drawing(pictures, receipts, files, base_receipt, len(specs)) for pictures in zip(*passes, strict=True)]
 
 
-def draw_one(warm: WarmPipeline, spec: JobSpec, number: int, report: Report) -> Picture:
-    """Draw the picture of this number.
+@dataclass(frozen=True)
+class Session:
+    """A turn at the pipeline, with the adapters merged."""
 
-    The noise comes from a generator on the CPU, so that one seed gives one picture on any device.
+    warm: WarmPipeline
+    base: LoadedBase
+    adapters: AdapterSet
+    turn: Turn
+    watcher: Watcher
+    stopwatch: Stopwatch
 
-    Raises:
-        DrawingFailed: as in ``draw``.
-        RuntimeError, MemoryError: there was no memory left.
-    """
-    pipeline = warm.base.pipeline
-    pipeline.scheduler = fresh_scheduler(warm.base.scheduler, spec.scheduler)
-    seed = spec.seed + number
+    def draw_one_of_each(self, specs: Sequence[JobSpec], number: int) -> list[Picture]:
+        """Draw the picture of this number of each job, in one pass.
 
-    def on_step_end(pipe: Any, step: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-        steps = pipe.num_timesteps
-        report(Progress(step=number * steps + step + 1, of=spec.image_count * steps))
-        return kwargs
+        The noise comes from a generator on the CPU, so that one seed gives one picture on any device.
 
-    try:
-        output = pipeline(
-            prompt=spec.prompt,
-            negative_prompt=spec.negative_prompt,
-            width=spec.width,
-            height=spec.height,
-            num_inference_steps=spec.steps,
-            guidance_scale=spec.guidance_scale,
-            generator=torch.Generator("cpu").manual_seed(seed),
-            callback_on_step_end=on_step_end,
-        )
-    except (RuntimeError, ValueError, TypeError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise DrawingFailed(f"The pipeline could not draw this: {first_line(error)}") from error
-    flagged = bool((getattr(output, "nsfw_content_detected", None) or [False])[0])
-    return Picture(output.images[0], seed, flagged)
+        Raises:
+            BaseReplaced, DrawingFailed: as in ``draw``.
+            RuntimeError, MemoryError: there was no memory left.
+        """
+        spec, seeds = specs[0], [spec.seed + number for spec in specs]
+        pipeline = copy.copy(self.base.pipeline)  # what a run leaves on it is its own: another may go first meanwhile
+        pipeline.scheduler = fresh_scheduler(self.base.scheduler, spec.scheduler)
+
+        def on_step_end(pipe: Any, step: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+            steps = pipe.num_timesteps
+            self.watcher.report(Progress(step=number * steps + step + 1, of=spec.image_count * steps))
+            self.let_others_go_first()
+            return kwargs
+
+        try:
+            output = pipeline(
+                prompt=[spec.prompt for spec in specs],
+                negative_prompt=None if spec.negative_prompt is None else [spec.negative_prompt for spec in specs],
+                width=spec.width,
+                height=spec.height,
+                num_inference_steps=spec.steps,
+                guidance_scale=spec.guidance_scale,
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+                callback_on_step_end=on_step_end,
+            )
+        except (RuntimeError, ValueError, TypeError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise DrawingFailed(f"The pipeline could not draw this: {first_line(error)}") from error
+        flags = getattr(output, "nsfw_content_detected", None) or [False] * len(specs)
+        return [
+            Picture(image, seed, bool(flagged))
+            for image, seed, flagged in zip(output.images, seeds, flags, strict=True)
+        ]
+
+    def let_others_go_first(self) -> None:
+        """Between two steps, lend the pipeline to whoever should not wait for this drawing, and merge again.
+
+        The swap is exact, so the drawing goes on as if nothing had happened.
+
+        Raises:
+            BaseReplaced: as in ``draw``.
+        """
+        if not self.warm.lock.is_wanted(self.turn):
+            return
+        self.watcher.note_waiting(True)
+        with self.stopwatch.pause():
+            self.warm.lock.step_aside(self.turn)
+        self.watcher.note_waiting(False)
+        self.warm.swap(self.adapters)
+        if self.warm.base is not self.base:
+            raise BaseReplaced("The base model was loaded again while this drawing was interrupted.")

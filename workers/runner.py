@@ -1,242 +1,161 @@
-"""Works on one job: claims it, takes it through its three stages, and settles it in the job store."""
+"""Works on jobs: takes them through their three stages, and settles them in the job store."""
 
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
-from kombu.exceptions import OperationalError
-
-from tasks.errors import BrokerUnavailable, JobFailed, JobNotFound, LeaseLost, WorkerStopping
-from tasks.job import Failure, Job, Lane, Lease, Progress, Result, Status
+from tasks.errors import BrokerUnavailable, DrawingInterrupted, JobFailed, JobNotFound, LeaseLost, StokeholdError
+from tasks.job import Job, Lane, Result, Status
 from tasks.manifest import Manifest
-from tasks.routing import announce_backfill, send
+from tasks.routing import send
 from tasks.service import Service
 from tasks.surroundings import Surroundings
 from tasks.uploads import keep_upload, note_upload, settle_upload
 from workers.adapter_cache import AdapterCache
+from workers.attempt import Attempt, Attempts, Stops
 from workers.cancellations import Cancellations
-from workers.draw import draw
+from workers.draw import Drawing, Watcher, draw
 from workers.heartbeat import Heartbeat
 from workers.patience import Patience
 from workers.prepare import prepare
 from workers.publish import publish
-from workers.readiness import Readiness
 from workers.replay import report_of
 from workers.stopwatch import Stage, Stopwatch
 from workers.warm_pipeline import WarmPipeline
 
 logger = logging.getLogger(__name__)
 
-PROGRESS_PERIOD_S = 0.25
-STORE_AGAIN_S = 0.5
-
-Outcome = TypeVar("Outcome")
-
 
 @dataclass(frozen=True)
 class JobRunner:
-    """The runner that a worker installs. Called from several threads at once; the device is used by one.
-
-    Attributes:
-        stopping: the worker is told to end: what is being drawn is finished, what only waits goes back.
-        urgent: it is told so once more: what is being drawn goes back, too.
-    """
+    """The runner that a worker installs. Called from several threads at once; the device is used by one."""
 
     service: Service
     warm: WarmPipeline
     adapters: AdapterCache
     heartbeat: Heartbeat
     cancellations: Cancellations
-    readiness: Readiness
-    slug: str
     worker: str
     surroundings: Surroundings
-    stopping: threading.Event = field(default_factory=threading.Event)
-    urgent: threading.Event = field(default_factory=threading.Event)
+    stops: Stops
 
     def __call__(self, job_id: str) -> None:
         """Work on an interactive job. A message whose job cannot be claimed is a duplicate or too late, and dropped."""
-        if self.stopping.is_set():
+        if self.stops.soon.is_set():
             self.pass_on(job_id)
         elif (job := self.service.store.claim(job_id, self.worker)) is not None:
-            self.run(job)
+            self.run((job,))
         else:
             logger.info("job %s is not there to be claimed", job_id)
 
-    def backfill(self) -> None:
-        """Work on the backfill job that suits this worker best. A message for which there is none is dropped."""
-        if self.stopping.is_set():
-            self.pass_on_backfill()
-        elif (job := self.service.backfill.claim(self.slug, self.worker)) is not None:
-            self.run(job)
-        else:
-            logger.info("no backfill job is there to be claimed")
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Take a claimed job through its stages and settle it; or several that one pass of the pipeline can draw."""
+        attempts = [Attempt(self.service, self.cancellations, self.stops, job) for job in jobs]
+        with ExitStack() as leases:
+            for attempt in attempts:
+                leases.enter_context(self.heartbeat.keeping(attempt.job.lease))
+            drawings = self.draw_together(attempts) if len(attempts) > 1 else None
+            for place, attempt in enumerate(attempts):
+                with self.heartbeat.keeping(attempt.job.lease):  # which ends with this job, not with the last one
+                    self.finish(attempt, drawings[place] if drawings else None)
 
-    def run(self, job: Job) -> None:
-        """Take a claimed job through its stages and settle it."""
-        stopwatch, succeeded = Stopwatch(queued_s=queued_seconds(job)), False
-        with self.heartbeat.keeping(job.lease):
-            try:
-                result = self.work(job, stopwatch)
-                self.insist(partial(self.service.store.succeed, job, result, stopwatch.timings))
-                succeeded = True
-                logger.info("job %s succeeded: %s", job.id, stopwatch.timings)
-            except WorkerStopping:
-                self.give_back(job)
-            except LeaseLost as error:
-                logger.warning("%s", error)
-            except BrokerUnavailable as error:
-                logger.warning("job %s is left to its lease: %s", job.id, error)
-            except JobFailed as error:
-                logger.warning("job %s failed: %s", job.id, error)
-                self.settle_failure(job, Failure(code=error.code, message=str(error)), stopwatch)
-            except Exception:  # the outermost loop of a job: the worker goes on, the submitter learns of it
-                logger.exception("job %s failed", job.id)
-                message = "The worker met an error that it does not know. Its log says more under this job's id."
-                self.settle_failure(job, Failure(code=JobFailed.code, message=message), stopwatch)
-        self.clean_up(job, keep_upload if succeeded else settle_upload)
+    def draw_together(self, attempts: Sequence[Attempt]) -> list[Drawing] | None:
+        """Draw several jobs in one pass; None if that fails. Then each is drawn alone, and meets its own end."""
+        stopwatch = Stopwatch()
+        try:
+            drawings = self.draw(attempts, Attempts(attempts), stopwatch)
+        except StokeholdError as error:
+            logger.warning("%d jobs are drawn one by one: %s", len(attempts), error)
+            return None
+        except Exception:
+            logger.exception("%d jobs are drawn one by one", len(attempts))
+            return None
+        stopwatch.share([attempt.stopwatch for attempt in attempts])
+        return drawings
 
-    def work(self, job: Job, stopwatch: Stopwatch) -> Result:
-        """The three stages.
+    def finish(self, attempt: Attempt, drawing: Drawing | None) -> None:
+        """Take a job through the stages that are left, and settle it."""
+        job, succeeded = attempt.job, False
+        try:
+            result = self.work(attempt, drawing)
+            timings = attempt.stopwatch.timings
+            attempt.insist(partial(self.service.store.succeed, job, result, timings))
+            succeeded = True
+            logger.info("job %s succeeded: %s", job.id, timings)
+        except DrawingInterrupted as error:
+            logger.info("job %s: %s", job.id, error)
+            attempt.give_back()
+        except LeaseLost as error:
+            logger.warning("%s", error)
+        except BrokerUnavailable as error:
+            logger.warning("job %s is left to its lease: %s", job.id, error)
+        except JobFailed as error:
+            logger.warning("job %s failed: %s", job.id, error)
+            attempt.fail(error.code, str(error))
+        except Exception:  # the outermost loop of a job: the worker goes on, the submitter learns of it
+            logger.exception("job %s failed", job.id)
+            message = "The worker met an error that it does not know. Its log says more under this job's id."
+            attempt.fail(JobFailed.code, message)
+        attempt.clean_up(keep_upload if succeeded else settle_upload)
+
+    def work(self, attempt: Attempt, drawing: Drawing | None) -> Result:
+        """The three stages, or with a drawing the last one.
 
         Raises:
             JobFailed: a stage cannot be done; the error's code and sentence are for the submitter.
             LeaseLost: another attempt owns the job.
-            WorkerStopping: the worker is told to end, and the job goes back.
-            BrokerUnavailable: the same, and the job store is away.
+            DrawingInterrupted: the job goes back.
+            BrokerUnavailable: the worker is told to end, and the job store is away.
         """
+        if drawing is None:
+            (drawing,) = self.draw([attempt], attempt, attempt.stopwatch)
+        with attempt.stopwatch.measure(Stage.PUBLISH):
+            return self.publish(attempt, drawing)
+
+    def draw(self, attempts: Sequence[Attempt], watcher: Watcher, stopwatch: Stopwatch) -> list[Drawing]:
+        """The first two stages of jobs that one pass of the pipeline can draw.
+
+        Raises:
+            JobFailed, LeaseLost, DrawingInterrupted: as in ``work``.
+        """
+        job = attempts[0].job
         with stopwatch.measure(Stage.ADAPTER):
             adapters = prepare(self.adapters, job.spec)
-        self.note_waiting(job, self.warm.lock.is_taken)
-        drawing = draw(
-            self.warm,
-            job.spec,
-            adapters,
-            report=self.reporter(job),
-            stopwatch=stopwatch,
-            give_up=partial(self.refuse_to_begin, job),
-            first=job.lane is Lane.INTERACTIVE,
-            begin=partial(self.note_waiting, job, False),
+        watcher.note_waiting(self.warm.lock.is_taken)
+        specs = [attempt.job.spec for attempt in attempts]
+        return draw(self.warm, specs, adapters, watcher, stopwatch, first=job.lane is Lane.INTERACTIVE)
+
+    def publish(self, attempt: Attempt, drawing: Drawing) -> Result:
+        """The third stage.
+
+        Raises:
+            JobFailed, LeaseLost, DrawingInterrupted, BrokerUnavailable: as in ``work``.
+        """
+        job, first = attempt.job, attempt.job.terms.replay_of
+        attempt.insist(partial(note_upload, self.service, job.lease))
+        manifest = Manifest(
+            job=job.id,
+            spec=job.spec,
+            adapter_files=drawing.adapter_files,
+            base=drawing.base.fingerprint,
+            surroundings=self.surroundings,
+            batch_size=drawing.batch_size,
         )
-        with stopwatch.measure(Stage.PUBLISH):
-            self.insist(partial(note_upload, self.service, job.lease))
-            patience = Patience(self.service.settings.storage_patience_s, partial(self.pause, job))
-            manifest = Manifest(
-                job=job.id,
-                spec=job.spec,
-                adapter_files=tuple(adapter.sha256 for adapter in adapters),
-                base=drawing.base.fingerprint,
-                surroundings=self.surroundings,
-            )
-            images = publish(self.service.storage, job, drawing.pictures, manifest, patience)
-        first = job.terms.replay_of
+        patience = Patience(self.service.settings.storage_patience_s, attempt.pause)
+        images = publish(self.service.storage, job, drawing.pictures, manifest, patience)
         return Result(
             images=images,
             receipts=drawing.receipts,
             base=drawing.base,
-            adapter_files=manifest.adapter_files,
-            surroundings=manifest.surroundings,
-            replay=None if first is None else self.insist(partial(report_of, self.service, first, images, manifest)),
+            adapter_files=drawing.adapter_files,
+            surroundings=self.surroundings,
+            batch_size=drawing.batch_size,
+            replay=None if first is None else attempt.insist(partial(report_of, self.service, first, images, manifest)),
         )
-
-    def note_waiting(self, job: Job, waits: bool) -> None:
-        """Let the store know whether the job that is drawn now is another: which one to blame if the worker dies.
-
-        Raises:
-            LeaseLost: another attempt owns the job, or it was canceled.
-        """
-        try:
-            self.service.store.renew(job.lease, waits=waits)
-        except BrokerUnavailable as error:
-            logger.warning("that job %s waits is not noted: %s", job.id, error)
-
-    def refuse_to_begin(self, job: Job) -> None:
-        """Draw nothing that nobody waits for, and nothing on a worker that is told to end.
-
-        Raises:
-            LeaseLost: the job was canceled.
-            WorkerStopping: the worker is told to end.
-        """
-        self.refuse_canceled(job)
-        if self.stopping.is_set():
-            raise WorkerStopping("The worker is told to end before it began to draw.")
-
-    def refuse_canceled(self, job: Job) -> None:
-        """Stop working on a job that was canceled.
-
-        Raises:
-            LeaseLost: it was.
-        """
-        if job.id in self.cancellations:
-            raise LeaseLost(f"Job {job.id} is canceled; nothing of attempt {job.attempt} is published.")
-
-    def reporter(self, job: Job, clock: Callable[[], float] = time.monotonic) -> Callable[[Progress], None]:
-        """Looks at every step whether the job was canceled, and tells the store of the drawing's progress, at most four
-        times a second and at the last step.
-
-        The callable raises ``LeaseLost`` or ``WorkerStopping`` and so ends the drawing.
-        """
-        last = clock() - PROGRESS_PERIOD_S
-
-        def report(progress: Progress) -> None:
-            nonlocal last
-            if self.urgent.is_set():
-                raise WorkerStopping("The worker is told twice to end while it draws.")
-            self.refuse_canceled(job)
-            if clock() - last < PROGRESS_PERIOD_S and progress.step < progress.of:
-                return
-            last = clock()
-            try:
-                self.service.store.renew(job.lease, progress)
-            except BrokerUnavailable as error:
-                logger.warning("progress of job %s is not reported: %s", job.id, error)
-
-        return report
-
-    def pause(self, job: Job, seconds: float) -> None:
-        """Wait for storage, and notice that there is no reason to wait any longer.
-
-        Raises:
-            WorkerStopping: the worker is told to end; another one may reach storage.
-            LeaseLost: another attempt owns the job.
-        """
-        if self.stopping.wait(seconds):
-            raise WorkerStopping("The worker is told to end while it waits for storage.")
-        try:
-            self.service.store.renew(job.lease)
-        except BrokerUnavailable as error:
-            logger.warning("job %s waits for storage, and the job store is away: %s", job.id, error)
-
-    def insist(self, step: Callable[[], Outcome]) -> Outcome:
-        """Take a step in the job store, waiting for a store that is away: the pictures are drawn.
-
-        Raises:
-            BrokerUnavailable: it is away and the worker is told to end.
-            LeaseLost: another attempt owns the job.
-        """
-        while True:
-            try:
-                return step()
-            except BrokerUnavailable as error:
-                logger.warning("trying again in %g s: %s", STORE_AGAIN_S, error)
-                if self.stopping.wait(STORE_AGAIN_S):
-                    raise
-
-    def give_back(self, job: Job) -> None:
-        """Let another worker have a job that this one has not drawn."""
-        try:
-            self.service.store.requeue(job, given_back=True)
-        except (BrokerUnavailable, LeaseLost) as error:
-            logger.warning("job %s is not given back: %s", job.id, error)
-            return
-        send(self.service.celery, self.service.store, job)
-        logger.info("job %s goes back to the queue: this worker is told to end", job.id)
 
     def pass_on(self, job_id: str) -> None:
         """Put back a message that Valkey had promised to this worker when it was told to end."""
@@ -247,30 +166,3 @@ class JobRunner:
             return
         if job.status is Status.QUEUED:
             send(self.service.celery, self.service.store, job)
-
-    def pass_on_backfill(self) -> None:
-        """The same for a message that names no job; a lost one is found by housekeeping."""
-        try:
-            announce_backfill(self.service.celery, self.slug)
-        except OperationalError as error:
-            logger.warning("a message of the backfill lane is not put back: %s", error)
-
-    def settle_failure(self, job: Job, failure: Failure, stopwatch: Stopwatch) -> None:
-        """End the job as failed, unless it belongs to another attempt by now."""
-        try:
-            self.insist(partial(self.service.store.fail, job, failure, stopwatch.timings))
-        except (BrokerUnavailable, LeaseLost) as error:
-            logger.warning("%s", error)
-
-    def clean_up(self, job: Job, settle: Callable[[Service, Lease], object]) -> None:
-        """Leave no image behind that is not the job's."""
-        try:
-            settle(self.service, job.lease)
-        except BrokerUnavailable as error:
-            logger.warning("images of job %s are left to housekeeping: %s", job.id, error)
-
-
-def queued_seconds(job: Job) -> float:
-    """Seconds from accepted to claimed."""
-    started = job.started_at or job.created_at
-    return (started - job.created_at).total_seconds()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -23,19 +23,38 @@ class Stage(StrEnum):
 class Stopwatch:
     """Collects a job's timings."""
 
-    def __init__(self, queued_s: float, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, queued_s: float = 0, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._seconds: dict[Stage, float] = {Stage.QUEUED: queued_s}
+        self._paused_s = 0.0
         self.swap_way: SwapWay | None = None
 
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
-        """Note how long the body takes, also when it raises."""
+        """Note how long the body takes without its pauses, also when it raises."""
+        start, paused = self._clock(), self._paused_s
+        try:
+            yield
+        finally:
+            self._seconds[stage] = self._clock() - start - (self._paused_s - paused)
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Leave the seconds of the body out of what is being measured."""
         start = self._clock()
         try:
             yield
         finally:
-            self._seconds[stage] = self._clock() - start
+            self._paused_s += self._clock() - start
+
+    def share(self, stopwatches: Sequence[Stopwatch]) -> None:
+        """Divide what was measured among jobs that were drawn in one pass: the first one needed the swap."""
+        for stopwatch in stopwatches:
+            is_first = stopwatch is stopwatches[0]
+            for stage in (Stage.ADAPTER, Stage.SWAP):
+                stopwatch._seconds[stage] = self._seconds[stage] if is_first else 0
+            stopwatch._seconds[Stage.DRAW] = self._seconds[Stage.DRAW] / len(stopwatches)
+            stopwatch.swap_way = self.swap_way if is_first else SwapWay.KEPT
 
     @property
     def timings(self) -> Timings:

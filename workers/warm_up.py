@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tasks.base_models import Pristine, ServedModel
 from tasks.service import Service
 from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from workers.adapter_cache import AdapterCache
+from workers.attempt import Stops
+from workers.backfill import Backfill
 from workers.cancellations import Cancellations
 from workers.disk_cache import DiskCache
 from workers.heartbeat import Heartbeat
@@ -29,10 +32,44 @@ from workers.warm_pipeline import WarmPipeline
 BEATS_PER_LEASE = 4
 
 
-def warm_up(
-    service: Service, model: ServedModel, load: Callable[[], Any], device: torch.device, worker: str
-) -> JobRunner:
-    """Load the pipeline and make a runner for jobs of this base model. Its threads are not started yet.
+@dataclass(frozen=True)
+class Worker:
+    """A worker's parts: what draws, and the threads beside it."""
+
+    runner: JobRunner
+    heartbeat: Heartbeat
+    cancellations: Cancellations
+    readiness: Readiness
+    backfill: Backfill
+    stops: Stops
+
+    def start(self) -> None:
+        """Start the threads.
+
+        Raises:
+            BrokerUnavailable: Valkey does not answer.
+        """
+        self.heartbeat.start()
+        self.cancellations.start()
+        self.readiness.start()
+        self.backfill.start()
+
+    def told_to_end(self) -> None:
+        """What a first SIGTERM means, and what a second one means."""
+        if self.stops.soon.is_set():
+            self.stops.now.set()
+        self.stops.soon.set()
+
+    def stop(self) -> None:
+        """End the threads, the heartbeat last: until then jobs are drawn."""
+        self.backfill.stop()
+        self.readiness.stop()
+        self.cancellations.stop()
+        self.heartbeat.stop()
+
+
+def warm_up(service: Service, model: ServedModel, load: Callable[[], Any], device: torch.device, worker: str) -> Worker:
+    """Load the pipeline and make a worker for jobs of this base model. Its threads are not started yet.
 
     Raises:
         ConfigurationError: as ``load`` does.
@@ -43,8 +80,8 @@ def warm_up(
     shapes = shapes_of(model, warm.shell)
     service.shapes.publish(model.slug, shapes)
     disk = DiskCache(Path(HF_HUB_CACHE), service.settings.adapter_disk_bytes)
-    stopping = threading.Event()
-    bounds = DownloadBounds(service.settings.adapter_bytes_per_s, service.settings.adapter_patience_s, stopping)
+    stops = Stops(soon=threading.Event(), now=threading.Event())
+    bounds = DownloadBounds(service.settings.adapter_bytes_per_s, service.settings.adapter_patience_s, stops.soon)
     load_one = partial(load_adapter, service, disk, warm, bounds)
     adapters = AdapterCache(load_one, max_bytes=service.settings.adapter_memory_bytes)
 
@@ -65,15 +102,22 @@ def warm_up(
         period_s=service.settings.lease_s / BEATS_PER_LEASE,
         remind=partial(service.shapes.keep, model.slug, shapes),
     )
-    return JobRunner(
+    cancellations = Cancellations(service.broker)
+    runner = JobRunner(
         service,
         warm,
         adapters,
         heartbeat,
-        Cancellations(service.broker),
-        Readiness(service, adapters, model.slug, max_bytes=service.settings.adapter_memory_bytes // 2),
-        slug=model.slug,
+        cancellations,
         worker=worker,
         surroundings=surroundings_of(model, device),
-        stopping=stopping,
+        stops=stops,
+    )
+    return Worker(
+        runner,
+        heartbeat,
+        cancellations,
+        Readiness(service, adapters, model.slug, max_bytes=service.settings.adapter_memory_bytes // 2),
+        Backfill(partial(service.backfill.claim, model.slug, worker, model.max_batch), runner.run, stops.soon),
+        stops,
     )

@@ -1,4 +1,4 @@
--- Which queued backfill job a worker should draw next. Nothing is claimed yet: another worker may be faster.
+-- Which queued backfill jobs a worker should draw next. Nothing is claimed yet: another worker may be faster.
 --
 -- Between owners: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), a job being the unit. An owner's next job
 -- has as its start the end of its last one, or the time of the lane where that is later; the earliest start is due, and
@@ -6,11 +6,16 @@
 -- Within an owner: a worker stays with its group, and leaves it for another owner only after QUANTUM jobs too many, so
 -- that fairness costs a swap every QUANTUM jobs and not every job. A new group is one that no other worker alive is with;
 -- where there is none, the one with the most jobs.
+-- Within a group: the first job, and where several may be drawn at once those with the same settings among the next ones.
 --
 -- KEYS: groups of the base model's backfill lane, ends of the owners' last jobs ('' is the time of the lane),
 --       by worker the group that it is with
 -- ARGV: 1 worker   2 QUANTUM   3 start of the key that a worker alive has   4 start of the keys of groups
--- Returns the job's id, or false when nothing is queued.
+--       5 start of the keys of jobs   6 how many jobs at most
+-- Returns the ids of the jobs, none when nothing is queued.
+
+-- How far behind the first job another one is looked for.
+local LOOK = 64
 
 local groups, ends, holders = unpack(KEYS)
 local worker, quantum = ARGV[1], tonumber(ARGV[2])
@@ -32,7 +37,7 @@ for _, group in ipairs(queued) do
   end
 end
 if not due then
-  return false
+  return {}
 end
 
 local mine = redis.call('HGET', holders, worker)
@@ -67,16 +72,25 @@ else
   redis.call('HSET', holders, worker, chosen)
 end
 
-local job = redis.call('ZRANGE', chosen, 0, 0)[1]
-if #queued == 1 and redis.call('ZCARD', chosen) == 1 then
+local limit = tonumber(ARGV[6])
+local ahead = redis.call('ZRANGE', chosen, 0, limit > 1 and LOOK or 0)
+local jobs = {ahead[1]}
+local settings = limit > 1 and redis.call('HGET', ARGV[5] .. ahead[1], 'settings') or ''
+for i = 2, settings ~= '' and #ahead or 0 do
+  if #jobs < limit and redis.call('HGET', ARGV[5] .. ahead[i], 'settings') == settings then
+    jobs[#jobs + 1] = ahead[i]
+  end
+end
+
+if #queued == 1 and redis.call('ZCARD', chosen) <= #jobs then
   redis.call('DEL', ends)
-  return job
+  return jobs
 end
 local owner = owner_of(chosen)
-redis.call('HSET', ends, '', string.format('%.0f', least), 'of ' .. owner, string.format('%.0f', starts[owner] + 1))
+redis.call('HSET', ends, '', string.format('%.0f', least), 'of ' .. owner, string.format('%.0f', starts[owner] + #jobs))
 for _, name in ipairs(redis.call('HKEYS', ends)) do
   if name ~= '' and not starts[string.sub(name, 4)] and tonumber(redis.call('HGET', ends, name)) <= least then
     redis.call('HDEL', ends, name)
   end
 end
-return job
+return jobs

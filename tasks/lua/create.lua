@@ -1,4 +1,4 @@
--- Record a new job as queued and unsent, unless its idempotency key has a job already.
+-- Record a new job as queued, and an interactive one as unsent, unless its idempotency key has a job already.
 --
 -- KEYS: job hash, waiting set of its base model, unsent set, deadlines set, list of its owner's jobs, groups of its base
 --       model's backfill lane, hash of its idempotency key, and for a line of a batch: hash of the batch's cursors, set of
@@ -45,8 +45,9 @@ if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], 'group', ARGV[6])
   redis.call('ZADD', ARGV[6], due, ARGV[1])
   redis.call('ZADD', KEYS[6], 'NX', due, ARGV[6])
+else
+  redis.call('ZADD', KEYS[3], created, ARGV[1])
 end
-redis.call('ZADD', KEYS[3], created, ARGV[1])
 if ARGV[3] ~= '' then
   redis.call('ZADD', KEYS[4], string.format('%.6f', now + ARGV[3]), ARGV[1])
 end

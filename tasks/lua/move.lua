@@ -50,16 +50,17 @@ end
 redis.call('ZREM', list .. ':' .. status, created .. ':' .. id)
 redis.call('ZADD', list .. ':' .. to, 0, created .. ':' .. id)
 
-if group and to == 'queued' then
+if to == 'queued' and group then
   redis.call('ZADD', group, ARGV[7], id)
   redis.call('ZADD', groups, 'LT', ARGV[7], group)
+elseif to == 'queued' then
+  redis.call('ZADD', unsent, string.format('%.6f', now), id)
 elseif group and redis.call('ZREM', group, id) == 1 and redis.call('EXISTS', group) == 0 then
   redis.call('ZREM', groups, group)
 end
 if to == 'queued' then
   redis.call('HDEL', job, 'progress', 'started_at', 'waits', 'worker')
   redis.call('ZADD', waiting, ARGV[7], id)
-  redis.call('ZADD', unsent, string.format('%.6f', now), id)
   redis.call('ZREM', leases, id)
 elseif to == 'running' then
   attempt = redis.call('HINCRBY', job, 'attempt', 1)

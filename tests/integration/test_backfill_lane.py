@@ -35,12 +35,15 @@ class Backfill:
         self.registry.note(WorkerNote(name=name, base_model="demo", device="cpu", memory=memory))
         return name
 
+    def claim(self, worker: str, count: int = 1) -> tuple[Job, ...]:
+        return self.lane.claim("demo", worker, count)
+
     def draw(self, worker: str) -> Job | None:
         """The worker takes the next job and finishes it."""
-        job = self.lane.claim("demo", worker)
-        if job is not None:
+        for job in self.claim(worker):
             self.store.succeed(job, Result(images=()), Timings())
-        return job
+            return job
+        return None
 
     def draw_all(self, *workers: str) -> dict[str, list[Job]]:
         """The workers take turns until nothing is left."""
@@ -79,7 +82,7 @@ def backfill(broker: Broker) -> Backfill:
 def test_an_empty_lane_has_nothing(backfill: Backfill) -> None:
     backfill.store.create(SPEC, Lane.INTERACTIVE)
 
-    assert backfill.lane.claim("demo", backfill.worker("w")) is None
+    assert backfill.claim(backfill.worker("w")) == ()
 
 
 def test_a_worker_draws_one_adapter_after_the_other_however_they_come(backfill: Backfill) -> None:
@@ -145,13 +148,11 @@ def test_the_same_adapter_at_another_scale_needs_a_swap_of_its_own(backfill: Bac
 
 def test_a_job_that_was_given_back_is_drawn_again(backfill: Backfill) -> None:
     job = backfill.add("a")
-    claimed = backfill.lane.claim("demo", backfill.worker("w"))
-    assert claimed is not None
+    (claimed,) = backfill.claim(backfill.worker("w"))
     backfill.store.requeue(claimed, given_back=True)
 
-    again = backfill.lane.claim("demo", "w")
+    (again,) = backfill.claim("w")
 
-    assert again is not None
     assert again.id == job.id
 
 
@@ -162,6 +163,37 @@ def test_a_canceled_job_is_not_drawn(backfill: Backfill) -> None:
     drawn = backfill.draw_all(backfill.worker("w"))
 
     assert [job.id for job in drawn["w"]] == [other.id]
+
+
+def test_jobs_that_differ_in_prompt_and_seed_alone_are_taken_together(backfill: Backfill) -> None:
+    def add(**fields: object) -> str:
+        return backfill.store.create(with_adapter("a").model_copy(update=fields), Lane.BACKFILL).id
+
+    alike = [add(prompt="a", seed=1), add(prompt="b", seed=2)]
+    for other in ({"steps": 3}, {"width": 96}, {"guidance_scale": 1.0}, {"image_count": 2}, {"negative_prompt": "c"}):
+        add(**other)
+    alike += [add(), add()]
+
+    assert [job.id for job in backfill.claim(backfill.worker("w"), 3)] == alike[:3]
+
+
+def test_other_adapters_are_never_taken_together(backfill: Backfill) -> None:
+    for adapter in "ab":
+        backfill.add(adapter)
+
+    assert len(backfill.claim(backfill.worker("w"), 8)) == 1
+
+
+def test_jobs_taken_together_count_each_against_their_owner(backfill: Backfill) -> None:
+    worker = backfill.worker("w")
+    for _ in range(40):
+        backfill.add("a", "one")
+        backfill.add("b", "two")
+
+    owners = [job.terms.owner for _ in range(6) for job in backfill.claim(worker, 8)]
+
+    assert set(owners[:24]) == {"one"}
+    assert set(owners[24:]) == {"two"}
 
 
 def test_a_million_lines_of_one_do_not_starve_the_hundred_of_another(backfill: Backfill) -> None:

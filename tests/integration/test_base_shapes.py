@@ -59,13 +59,13 @@ def test_a_worker_tells_it_when_it_has_loaded_and_again_when_it_was_lost(
 ) -> None:
     service = make_service(tmp_path, broker_url=valkey_url)
     with service.broker, service.celery:
-        runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+        worker = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
         told = ShapeStore(broker).of(DEMO)
         assert told is not None
         assert told.components == ("unet", "text_encoder")
 
         broker.flushall()
-        runner.heartbeat.beat()
+        worker.heartbeat.beat()
 
         assert ShapeStore(broker).of(DEMO) == told
         assert broker.ttl(KEY) > 0

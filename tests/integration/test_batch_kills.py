@@ -56,7 +56,8 @@ def let_die(process: subprocess.Popen[str], step: int) -> None:
 
 def draw(service: Service, count: int) -> list[str]:
     drawn: list[str] = []
-    while len(drawn) < count and (job := service.backfill.claim("demo", "worker")):
+    while len(drawn) < count and (jobs := service.backfill.claim("demo", "worker")):
+        (job,) = jobs
         service.store.succeed(job, Result(images=(IMAGE,)), Timings())
         drawn.append(job.id)
     return drawn

@@ -55,7 +55,8 @@ def line(number: int, adapter: str | None = None) -> dict[str, object]:
 def draw(service: Service, count: int = 10**6, failing: Sequence[int] = ()) -> list[Job]:
     """A worker draws the next jobs of the backfill lane."""
     drawn: list[Job] = []
-    while len(drawn) < count and (job := service.backfill.claim("demo", "worker")):
+    while len(drawn) < count and (jobs := service.backfill.claim("demo", "worker")):
+        (job,) = jobs
         assert job.terms.line is not None
         if job.terms.line.number in failing:
             service.store.fail(job, Failure(code="drawing_failed", message="It failed."))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers an
 @pytest.fixture
 def runner(service: Service) -> Iterator[JobRunner]:
     """A worker that listens for canceled jobs already."""
-    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
     runner.cancellations.start()
     wait_until(lambda: dict(service.broker.pubsub_numsub("stokehold:canceled"))["stokehold:canceled"] == 1)
     yield runner
@@ -78,7 +78,7 @@ def test_a_finished_or_unknown_job_cannot_be_canceled(service: Service) -> None:
 def test_a_canceled_drawing_ends_with_the_step_it_is_in(
     service: Service, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.runner.PROGRESS_PERIOD_S", 3600)  # so that no report of progress meets the cancel
+    monkeypatch.setattr("workers.attempt.PROGRESS_PERIOD_S", 3600)  # so that no report of progress meets the cancel
     before, job, after = submitted(service), submitted(service, steps=20), submitted(service)
     runner(before.id)
 
@@ -100,7 +100,7 @@ def test_a_canceled_drawing_ends_with_the_step_it_is_in(
 def test_a_cancel_that_was_not_heard_is_met_by_the_next_report_of_progress(
     service: Service, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.runner.PROGRESS_PERIOD_S", 0)
+    monkeypatch.setattr("workers.attempt.PROGRESS_PERIOD_S", 0)
     runner.cancellations.stop()
     job = submitted(service, steps=20)
     steps, count = at_step(3, lambda: service.store.cancel(job.id))

@@ -41,7 +41,7 @@ def service(servers: dict[str, Any]) -> Service:
 @pytest.fixture
 def runner(service: Service) -> JobRunner:
     model = service.base_models.default
-    return warm_up(service, model, lambda: load_pipeline(model, CPU), CPU, worker="demo-1@here")
+    return warm_up(service, model, lambda: load_pipeline(model, CPU), CPU, worker="demo-1@here").runner
 
 
 @pytest.fixture

@@ -126,11 +126,21 @@ def test_a_job_whose_message_was_just_taken_is_left_alone(service: Service) -> N
     assert on_queue(service) == 0
 
 
-def test_messages_of_both_lanes_are_counted(service: Service) -> None:
+def test_a_backfill_job_has_no_message_and_hides_none_that_is_lost(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.housekeeping.LOST_AFTER_S", 0.1)
     submit(service, JobRequest(prompt="a red circle"))
     submit(service, JobRequest(prompt="a red circle"), Lane.BACKFILL)
+    assert on_queue(service) == 1
 
-    assert on_queue(service) == 2
+    time.sleep(0.1)
+    housekeeping(service)
+    assert on_queue(service) == 1
+    service.broker.rpop(queue_of("demo"))
+    housekeeping(service)
+
+    assert on_queue(service) == 1
 
 
 def test_a_job_that_only_waited_when_its_worker_died_is_not_blamed(service: Service) -> None:

@@ -63,7 +63,7 @@ def test_no_line_holds_a_prompt_a_token_or_a_presigned_url(service: Service, col
 
     drawn = client.post("/v1/jobs", json={**request, "adapters": []}, headers=headers).get_json()["id"]
     failed = client.post("/v1/jobs", json=request, headers=headers).get_json()["id"]  # before its base model is known
-    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
     runner(drawn)
     runner(failed)
     record = client.get(f"/v1/jobs/{drawn}", headers=headers).get_json()

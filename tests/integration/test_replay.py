@@ -36,7 +36,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 
 def warm(service: Service, load: Callable[[], Any] = drawable) -> JobRunner:
-    return warm_up(service, service.base_models.default, load, torch.device("cpu"), worker="demo-1@here")
+    return warm_up(service, service.base_models.default, load, torch.device("cpu"), worker="demo-1@here").runner
 
 
 def drawn(service: Service, runner: JobRunner, **request: Any) -> Job:

@@ -40,7 +40,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 @pytest.fixture
 def runner(service: Service) -> JobRunner:
-    return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+    return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
 
 
 def submitted(service: Service, **request: Any) -> Job:
@@ -177,9 +177,9 @@ def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_begun(service: 
 
 
 def stop_once(runner: JobRunner, waiting: threading.Thread) -> None:
-    if not runner.stopping.is_set():
+    if not runner.stops.soon.is_set():
         waiting.start()
-        runner.stopping.set()
+        runner.stops.soon.set()
 
 
 def test_a_broken_adapter_fails_its_job_alone(service: Service, runner: JobRunner, tmp_path: Path) -> None:

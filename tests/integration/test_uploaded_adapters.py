@@ -23,9 +23,8 @@ from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from workers.disk_cache import DiskCache
-from workers.runner import JobRunner
 from workers.stored_adapters import cached_repository, fetch_from_storage
-from workers.warm_up import warm_up
+from workers.warm_up import Worker, warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -50,23 +49,23 @@ def adapter(entry: CatalogueAdapter) -> ResolvedAdapter:
 
 
 @pytest.fixture
-def runner(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobRunner:
+def worker(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setattr("workers.warm_up.HF_HUB_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
 
 
-def drawn(service: Service, runner: JobRunner, ref: str) -> Job:
+def drawn(service: Service, worker: Worker, ref: str) -> Job:
     request = {"prompt": "a red circle", "steps": 2, "seed": 7, "adapters": [{"ref": ref}]}
     job = submit(service, JobRequest.model_validate(request))
-    runner(job.id)
+    worker.runner(job.id)
     return service.store.get(job.id)
 
 
 def test_it_draws_as_the_same_file_in_a_folder(
-    service: Service, runner: JobRunner, entry: CatalogueAdapter, tmp_path: Path
+    service: Service, worker: Worker, entry: CatalogueAdapter, tmp_path: Path
 ) -> None:
-    sent, local = drawn(service, runner, entry.name), drawn(service, runner, "noise1")
+    sent, local = drawn(service, worker, entry.name), drawn(service, worker, "noise1")
 
     assert sent.status is Status.SUCCEEDED
     assert sent.result.adapter_files == local.result.adapter_files == (entry.found.sha256,)
@@ -109,14 +108,14 @@ def test_a_file_with_another_checksum_is_refused_and_not_kept(
 
 
 def test_pinned_adapters_and_those_used_last_are_in_memory_before_a_job_asks(
-    service: Service, runner: JobRunner, entry: CatalogueAdapter
+    service: Service, worker: Worker, entry: CatalogueAdapter
 ) -> None:
     submit(service, JobRequest.model_validate({"prompt": "a", "adapters": [{"ref": "noise1"}]}))
     service.catalogue.pin(entry)
 
-    runner.readiness.keep_pinned()
-    with_pinned = runner.adapters.bytes
-    runner.readiness.load_used()
+    worker.readiness.keep_pinned()
+    with_pinned = worker.runner.adapters.bytes
+    worker.readiness.load_used()
 
-    assert 0 < with_pinned < runner.adapters.bytes
-    assert {key[0] for key in runner.adapters._kept} == {AdapterSource.UPLOAD}
+    assert 0 < with_pinned < worker.runner.adapters.bytes
+    assert {key[0] for key in worker.runner.adapters._kept} == {AdapterSource.UPLOAD}

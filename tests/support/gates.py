@@ -18,9 +18,9 @@ import torch
 import workers.merge_engine
 import workers.runner
 from storage import S3Storage
-from tasks.job import Job
+from tasks.job import Progress
 from tasks.job_store import JobStore
-from workers.runner import JobRunner
+from workers.attempt import Attempt
 
 GATES = ("prepare", "swap", "draw", "upload", "uploaded", "finish")
 POISON = "poison"
@@ -56,23 +56,18 @@ def install(folder: Path) -> None:
 
         return gated
 
-    reporter = JobRunner.reporter
+    report = Attempt.report
 
-    def gated_reporter(self: JobRunner, job: Job) -> Callable[..., None]:
-        report = reporter(self, job)
-
-        def step(progress: Any) -> None:
-            gate("draw")
-            if POISON in job.spec.prompt:
-                os.kill(os.getpid(), signal.SIGKILL)
-            if HUGE in job.spec.prompt:
-                torch.empty(1 << 50)
-            report(progress)
-
-        return step
+    def gated_report(self: Attempt, progress: Progress) -> None:
+        gate("draw")
+        if POISON in self.job.spec.prompt:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if HUGE in self.job.spec.prompt:
+            torch.empty(1 << 50)
+        report(self, progress)
 
     workers.runner.prepare = before("prepare", workers.runner.prepare)
     workers.merge_engine.rewrite = after("swap", workers.merge_engine.rewrite)
-    JobRunner.reporter = gated_reporter  # type: ignore[method-assign, assignment]
+    Attempt.report = gated_report  # type: ignore[method-assign]
     S3Storage.put = before("upload", after("uploaded", S3Storage.put))  # type: ignore[method-assign]
     JobStore.succeed = before("finish", JobStore.succeed)  # type: ignore[method-assign]

@@ -71,6 +71,40 @@ def test_who_goes_first_goes_before_all_that_wait_and_not_before_each_other() ->
     assert order == ["interactive 1", "interactive 2", "backfill 1", "backfill 2"]
 
 
+def test_who_holds_it_steps_aside_for_those_who_go_first_and_for_nobody_else() -> None:
+    lock, order, threads = FairLock(), list[str](), list[threading.Thread]()
+
+    def take(name: str) -> None:
+        with lock.turn(no_reason, first=name.startswith("interactive")):
+            order.append(name)
+
+    with lock.turn(no_reason) as turn:
+        for place, name in enumerate(["backfill", "interactive 1", "interactive 2"]):
+            assert lock.is_wanted(turn) == (place > 1)
+            threads.append(threading.Thread(target=take, args=(name,)))
+            threads[-1].start()
+            while len(lock._queue) < place + 2:  # it has asked
+                time.sleep(0.001)
+        lock.step_aside(turn)
+        order.append("this one")
+    for thread in threads:
+        thread.join()
+
+    assert order == ["interactive 1", "interactive 2", "this one", "backfill"]
+
+
+def test_who_goes_first_is_not_asked_to_step_aside() -> None:
+    lock = FairLock()
+    with lock.turn(no_reason, first=True) as turn:
+        other = threading.Thread(target=lambda: lock.turn(no_reason, first=True).__enter__())
+        other.start()
+        while len(lock._queue) < 2:
+            time.sleep(0.001)
+
+        assert not lock.is_wanted(turn)
+    other.join()
+
+
 def test_a_waiting_thread_may_give_up_and_the_next_one_has_its_place() -> None:
     lock, taken = FairLock(), threading.Event()
     giving_up = threading.Event()

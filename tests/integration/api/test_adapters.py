@@ -103,6 +103,7 @@ class TestSendingAFile:
             (FILE + b"x", "belong to no tensor"),
             (FILE[:40], "cut off"),
         ],
+        ids=["empty", "a pickle", "without its end", "with something behind it", "without its header"],
     )
     def test_what_is_no_whole_file_leaves_nothing(
         self, client: FlaskClient, send: Send, service: Service, body: bytes, reason: str

@@ -1,0 +1,189 @@
+"""One attempt at a job: what it tells the job store, when it must end, and how it is settled."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from tasks.errors import BrokerUnavailable, LeaseLost, WorkerStopping
+from tasks.job import Failure, Job, Lease, Progress
+from tasks.routing import send
+from tasks.service import Service
+from workers.cancellations import Cancellations
+from workers.stopwatch import Stopwatch
+
+logger = logging.getLogger(__name__)
+
+PROGRESS_PERIOD_S = 0.25
+STORE_AGAIN_S = 0.5
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True)
+class Stops:
+    """Why a worker that is told to end does not go on.
+
+    Attributes:
+        soon: it is told to end: what is being drawn is finished, what only waits goes back.
+        now: it is told so once more: what is being drawn goes back, too.
+    """
+
+    soon: threading.Event
+    now: threading.Event
+
+
+class Attempt:
+    """A claimed job in the hands of its worker."""
+
+    def __init__(
+        self,
+        service: Service,
+        cancellations: Cancellations,
+        stops: Stops,
+        job: Job,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._service = service
+        self._cancellations = cancellations
+        self._stops = stops
+        self._clock = clock
+        self._reported = clock() - PROGRESS_PERIOD_S
+        self._waits = False
+        self.job = job
+        self.stopwatch = Stopwatch(queued_seconds(job))
+
+    def note_waiting(self, waits: bool) -> None:
+        """Let the store know whether the job that is drawn now is another: which one to blame if the worker dies.
+
+        Raises:
+            LeaseLost: another attempt owns the job, or it was canceled.
+        """
+        if waits is self._waits:
+            return
+        try:
+            self._service.store.renew(self.job.lease, waits=waits)
+        except BrokerUnavailable as error:
+            logger.warning("that job %s waits is not noted: %s", self.job.id, error)
+        self._waits = waits
+
+    def give_up(self) -> None:
+        """Draw nothing that nobody waits for, and nothing on a worker that is told to end.
+
+        Raises:
+            LeaseLost: the job was canceled.
+            WorkerStopping: the worker is told to end.
+        """
+        self._refuse_canceled()
+        if self._stops.soon.is_set():
+            raise WorkerStopping("The worker is told to end before it began to draw.")
+
+    def report(self, progress: Progress) -> None:
+        """Look whether the job was canceled, and tell the store of the progress, at most four times a second and at the
+        last step.
+
+        Raises:
+            LeaseLost: the job was canceled, or another attempt owns it.
+            WorkerStopping: the worker is told twice to end.
+        """
+        if self._stops.now.is_set():
+            raise WorkerStopping("The worker is told twice to end while it draws.")
+        self._refuse_canceled()
+        if self._clock() - self._reported < PROGRESS_PERIOD_S and progress.step < progress.of:
+            return
+        self._reported = self._clock()
+        try:
+            self._service.store.renew(self.job.lease, progress)
+        except BrokerUnavailable as error:
+            logger.warning("progress of job %s is not reported: %s", self.job.id, error)
+
+    def pause(self, seconds: float) -> None:
+        """Wait for storage, and notice that there is no reason to wait any longer.
+
+        Raises:
+            WorkerStopping: the worker is told to end; another one may reach storage.
+            LeaseLost: another attempt owns the job.
+        """
+        if self._stops.soon.wait(seconds):
+            raise WorkerStopping("The worker is told to end while it waits for storage.")
+        try:
+            self._service.store.renew(self.job.lease)
+        except BrokerUnavailable as error:
+            logger.warning("job %s waits for storage, and the job store is away: %s", self.job.id, error)
+
+    def insist(self, step: Callable[[], Outcome]) -> Outcome:
+        """Take a step in the job store, waiting for a store that is away: the pictures are drawn.
+
+        Raises:
+            BrokerUnavailable: it is away and the worker is told to end.
+            LeaseLost: another attempt owns the job.
+        """
+        while True:
+            try:
+                return step()
+            except BrokerUnavailable as error:
+                logger.warning("trying again in %g s: %s", STORE_AGAIN_S, error)
+                if self._stops.soon.wait(STORE_AGAIN_S):
+                    raise
+
+    def give_back(self) -> None:
+        """Let another worker have a job that this one has not drawn."""
+        try:
+            self._service.store.requeue(self.job, given_back=True)
+        except (BrokerUnavailable, LeaseLost) as error:
+            logger.warning("job %s is not given back: %s", self.job.id, error)
+            return
+        send(self._service.celery, self._service.store, self.job)
+        logger.info("job %s goes back to the queue", self.job.id)
+
+    def fail(self, code: str, message: str) -> None:
+        """End the job as failed, unless it belongs to another attempt by now."""
+        failure = Failure(code=code, message=message)
+        try:
+            self.insist(partial(self._service.store.fail, self.job, failure, self.stopwatch.timings))
+        except (BrokerUnavailable, LeaseLost) as error:
+            logger.warning("%s", error)
+
+    def clean_up(self, settle: Callable[[Service, Lease], object]) -> None:
+        """Leave no image behind that is not the job's."""
+        try:
+            settle(self._service, self.job.lease)
+        except BrokerUnavailable as error:
+            logger.warning("images of job %s are left to housekeeping: %s", self.job.id, error)
+
+    def _refuse_canceled(self) -> None:
+        if self.job.id in self._cancellations:
+            raise LeaseLost(f"Job {self.job.id} is canceled; nothing of attempt {self.job.attempt} is published.")
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Attempts at jobs that are drawn in one pass. What ends one of them ends the pass."""
+
+    attempts: Sequence[Attempt]
+
+    def give_up(self) -> None:
+        """As ``Attempt.give_up``."""
+        for attempt in self.attempts:
+            attempt.give_up()
+
+    def note_waiting(self, waits: bool) -> None:
+        """As ``Attempt.note_waiting``."""
+        for attempt in self.attempts:
+            attempt.note_waiting(waits)
+
+    def report(self, progress: Progress) -> None:
+        """As ``Attempt.report``."""
+        for attempt in self.attempts:
+            attempt.report(progress)
+
+
+def queued_seconds(job: Job) -> float:
+    """Seconds from accepted to claimed."""
+    started = job.started_at or job.created_at
+    return (started - job.created_at).total_seconds()

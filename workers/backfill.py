@@ -1,0 +1,65 @@
+"""Draws the jobs of the backfill lane, while the worker lives."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from tasks.errors import BrokerUnavailable
+from tasks.job import Job
+
+logger = logging.getLogger(__name__)
+
+THREADS = 2
+"""While one draws, the other publishes what it has drawn and prepares what it will draw."""
+AGAIN_S = 0.5
+"""How soon a worker looks again at a lane that was empty."""
+
+
+class Backfill:
+    """Threads that take jobs as fast as they can be drawn. They have no part in Celery's own, which an interactive job
+    therefore finds free.
+
+    Args:
+        claim: takes the next jobs, as many as one pass of the pipeline shall draw; none if there are none.
+        run: works on them.
+        stopping: the worker is told to end: no further jobs are taken.
+    """
+
+    def __init__(
+        self,
+        claim: Callable[[], Sequence[Job]],
+        run: Callable[[Sequence[Job]], None],
+        stopping: threading.Event,
+    ) -> None:
+        self._claim = claim
+        self._run_jobs = run
+        self._stopping = stopping
+        self._threads = [threading.Thread(target=self._run, name=f"backfill-{number}") for number in range(THREADS)]
+
+    def start(self) -> None:
+        """Begin to take jobs."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Take no more jobs, and wait for those that were taken."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                jobs = self._claim()
+            except BrokerUnavailable as error:
+                logger.warning("no backfill job is taken: %s", error)
+                jobs = ()
+            except Exception:  # the outermost loop of a thread that nobody would miss
+                logger.exception("no backfill job is taken")
+                jobs = ()
+            if jobs:
+                self._run_jobs(jobs)
+            else:
+                self._stopping.wait(AGAIN_S)
