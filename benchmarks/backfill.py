@@ -6,48 +6,25 @@ python -m benchmarks.backfill --lines 10000 --adapters 20
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks import bare_celery
+from benchmarks.batch_service import BatchService, copies, running, send
 from benchmarks.processes import peak_mib
-from stack.folder import StackFolder
-from stack.local_stack import LocalStack
-from stack.parts import Parts
-from stack.ports import Ports
-from storage import S3Storage
-from tasks.backfill.client import BatchClient
 from tasks.batch_records import BatchRecord
-from tasks.celery import Application
-from tasks.service import Service, storage_config
-from tasks.settings import PREFIX, Settings, settings
 
-LORAS = Path("demo/loras")
 PROMPT = "a red circle on a blue background"
 SIDE, STEPS = 32, 1
 BARE_LINES = 500
 DEATHS = (1 / 3, 2 / 3)
 """After which parts of the lines the worker and the light worker are killed."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The running service."""
-
-    parts: Parts
-    service: Service
-    client: BatchClient
-    environment: dict[str, str]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -91,18 +68,6 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def copies(folder: Path, count: int) -> list[str]:
-    """So many adapters: the demo's own under several names."""
-    folder.mkdir()
-    originals = sorted(LORAS.glob("*.safetensors"))
-    names = [f"{originals[number % len(originals)].stem}-{number}" for number in range(count)]
-    for number, name in enumerate(names):
-        original = originals[number % len(originals)]
-        shutil.copy(original, folder / f"{name}.safetensors")
-        shutil.copy(original.with_suffix(".toml"), folder / f"{name}.toml")
-    return names
-
-
 def line(number: int, adapter: str) -> dict[str, object]:
     """A line that costs as little as a drawing can."""
     return {
@@ -116,26 +81,7 @@ def line(number: int, adapter: str) -> dict[str, object]:
     }
 
 
-@contextmanager
-def running(folder: Path) -> Iterator[Stage]:
-    """The whole service on free ports, with these adapters."""
-    with ExitStack() as cleanup:
-        stack = LocalStack(StackFolder(folder / "var"), Ports.free(), settings())
-        parts = Parts(stack.folder)
-        cleanup.callback(parts.stop)
-        values = {**stack.overrides, "adapter_folders": str(folder / "loras")}
-        configuration = Settings.model_validate(values)
-        environment = {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
-        parts.start(stack.servers())
-        S3Storage(storage_config(configuration)).ensure_bucket()
-        services = [
-            replace(part, environment={**part.environment, **environment}) for part in stack.services(configuration)
-        ]
-        parts.start(services)
-        yield Stage(parts, Application(configuration).service, BatchClient(stack.api, None), environment)
-
-
-def backfill(stage: Stage, lines: Sequence[dict[str, object]]) -> tuple[BatchRecord, float]:
+def backfill(stage: BatchService, lines: Sequence[dict[str, object]]) -> tuple[BatchRecord, float]:
     """Run a batch to its end with a death of each worker in the middle; its record and the seconds that it took."""
     begin = time.perf_counter()
     record = send(stage, lines, dry_run=False)
@@ -148,14 +94,7 @@ def backfill(stage: Stage, lines: Sequence[dict[str, object]]) -> tuple[BatchRec
     return record, time.perf_counter() - begin
 
 
-def send(stage: Stage, lines: Sequence[dict[str, object]], *, dry_run: bool) -> BatchRecord:
-    """Send a file of lines."""
-    body = b"".join(json.dumps(one).encode() + b"\n" for one in lines)
-    key = f"{len(lines)}-{dry_run}"
-    return stage.client.submit(io.BytesIO(body), idempotency_key=key, on_error="reject", dry_run=dry_run)
-
-
-def accept(stage: Stage, count: int, names: Sequence[str]) -> dict[str, object]:
+def accept(stage: BatchService, count: int, names: Sequence[str]) -> dict[str, object]:
     """How long it takes to accept and to plan a large file."""
     lines = [line(number, names[number % len(names)]) for number in range(1, count + 1)]
     begin = time.perf_counter()
@@ -171,7 +110,7 @@ def accept(stage: Stage, count: int, names: Sequence[str]) -> dict[str, object]:
     }
 
 
-def bare_rate(stage: Stage) -> float:
+def bare_rate(stage: BatchService) -> float:
     """Drawings a second of a Celery worker that does nothing else."""
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.bare_celery", "worker", "--pool", "threads"]
     command += ["--concurrency", "1", "--queues", bare_celery.QUEUE, "--without-gossip", "--without-mingle"]
@@ -190,14 +129,14 @@ def bare_rate(stage: Stage) -> float:
             worker.kill()
 
 
-def send_bare(stage: Stage, count: int) -> None:
+def send_bare(stage: BatchService, count: int) -> None:
     """Ask the bare worker for so many drawings."""
     for seed in range(count):
         arguments = (PROMPT, SIDE, STEPS, seed)
         stage.service.celery.send_task("bare.draw", args=arguments, queue=bare_celery.QUEUE, ignore_result=True)
 
 
-def done(stage: Stage) -> int:
+def done(stage: BatchService) -> int:
     """How many drawings the bare worker has made."""
     return int(str(stage.service.broker.get(bare_celery.DONE) or 0))
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from celery.signals import worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 
 from storage import StorageError
 from tasks.celery import Application, app
@@ -48,9 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     app.runner = worker.runner
 
     def told_to_end(**_: object) -> None:
-        worker.told_to_end()
+        worker.stops.told_to_end()
+
+    def ready(**_: object) -> None:
+        worker.backfill.start()  # not sooner: until now a SIGTERM ends the process at once
 
     worker_shutting_down.connect(told_to_end)
+    worker_ready.connect(ready)
     try:
         app.worker_main(celery_arguments(app, slug, name))
     finally:

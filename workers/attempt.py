@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from tasks.job import Failure, Job, Lease, Progress
 from tasks.routing import send
 from tasks.service import Service
 from workers.cancellations import Cancellations
+from workers.stops import Stops
 from workers.stopwatch import Stopwatch
 
 logger = logging.getLogger(__name__)
@@ -23,19 +23,6 @@ PROGRESS_PERIOD_S = 0.25
 STORE_AGAIN_S = 0.5
 
 Outcome = TypeVar("Outcome")
-
-
-@dataclass(frozen=True)
-class Stops:
-    """Why a worker that is told to end does not go on.
-
-    Attributes:
-        soon: it is told to end: what is being drawn is finished, what only waits goes back.
-        now: it is told so once more: what is being drawn goes back, too.
-    """
-
-    soon: threading.Event
-    now: threading.Event
 
 
 class Attempt:

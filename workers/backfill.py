@@ -44,10 +44,11 @@ class Backfill:
             thread.start()
 
     def stop(self) -> None:
-        """Take no more jobs, and wait for those that were taken."""
+        """Take no more jobs, and wait for those that were taken, if there are any."""
         self._stopping.set()
         for thread in self._threads:
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
     def _run(self) -> None:
         while not self._stopping.is_set():

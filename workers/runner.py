@@ -16,7 +16,7 @@ from tasks.service import Service
 from tasks.surroundings import Surroundings
 from tasks.uploads import keep_upload, note_upload, settle_upload
 from workers.adapter_cache import AdapterCache
-from workers.attempt import Attempt, Attempts, Stops
+from workers.attempt import Attempt, Attempts
 from workers.cancellations import Cancellations
 from workers.draw import Drawing, Watcher, draw
 from workers.heartbeat import Heartbeat
@@ -24,6 +24,7 @@ from workers.patience import Patience
 from workers.prepare import prepare
 from workers.publish import publish
 from workers.replay import report_of
+from workers.stops import Stops
 from workers.stopwatch import Stage, Stopwatch
 from workers.warm_pipeline import WarmPipeline
 
@@ -53,15 +54,25 @@ class JobRunner:
             logger.info("job %s is not there to be claimed", job_id)
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Take a claimed job through its stages and settle it; or several that one pass of the pipeline can draw."""
+        """Take a claimed job through its stages and settle it; or several that one pass of the pipeline can draw.
+
+        A pass draws no more pictures than it has steps: the longest of them, between which an interactive job may go
+        first, is then no longer than the drawing of one picture.
+        """
         attempts = [Attempt(self.service, self.cancellations, self.stops, job) for job in jobs]
         with ExitStack() as leases:
             for attempt in attempts:
                 leases.enter_context(self.heartbeat.keeping(attempt.job.lease))
-            drawings = self.draw_together(attempts) if len(attempts) > 1 else None
-            for place, attempt in enumerate(attempts):
-                with self.heartbeat.keeping(attempt.job.lease):  # which ends with this job, not with the last one
-                    self.finish(attempt, drawings[place] if drawings else None)
+            size = jobs[0].spec.steps
+            for begin in range(0, len(attempts), size):
+                self.run_pass(attempts[begin : begin + size])
+
+    def run_pass(self, attempts: Sequence[Attempt]) -> None:
+        """Draw some jobs in one pass, or alone, and settle them."""
+        drawings = self.draw_together(attempts) if len(attempts) > 1 else None
+        for place, attempt in enumerate(attempts):
+            with self.heartbeat.keeping(attempt.job.lease):  # which ends with this job, not with the last one
+                self.finish(attempt, drawings[place] if drawings else None)
 
     def draw_together(self, attempts: Sequence[Attempt]) -> list[Drawing] | None:
         """Draw several jobs in one pass; None if that fails. Then each is drawn alone, and meets its own end."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,6 @@ from tasks.base_models import Pristine, ServedModel
 from tasks.service import Service
 from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from workers.adapter_cache import AdapterCache
-from workers.attempt import Stops
 from workers.backfill import Backfill
 from workers.cancellations import Cancellations
 from workers.disk_cache import DiskCache
@@ -26,6 +24,7 @@ from workers.module_shapes import shapes_of
 from workers.prepare import load_adapter
 from workers.readiness import Readiness
 from workers.runner import JobRunner
+from workers.stops import Stops
 from workers.surroundings import surroundings_of
 from workers.warm_pipeline import WarmPipeline
 
@@ -44,7 +43,7 @@ class Worker:
     stops: Stops
 
     def start(self) -> None:
-        """Start the threads.
+        """Start the threads that must be there before the first job.
 
         Raises:
             BrokerUnavailable: Valkey does not answer.
@@ -52,13 +51,6 @@ class Worker:
         self.heartbeat.start()
         self.cancellations.start()
         self.readiness.start()
-        self.backfill.start()
-
-    def told_to_end(self) -> None:
-        """What a first SIGTERM means, and what a second one means."""
-        if self.stops.soon.is_set():
-            self.stops.now.set()
-        self.stops.soon.set()
 
     def stop(self) -> None:
         """End the threads, the heartbeat last: until then jobs are drawn."""
@@ -80,7 +72,7 @@ def warm_up(service: Service, model: ServedModel, load: Callable[[], Any], devic
     shapes = shapes_of(model, warm.shell)
     service.shapes.publish(model.slug, shapes)
     disk = DiskCache(Path(HF_HUB_CACHE), service.settings.adapter_disk_bytes)
-    stops = Stops(soon=threading.Event(), now=threading.Event())
+    stops = Stops()
     bounds = DownloadBounds(service.settings.adapter_bytes_per_s, service.settings.adapter_patience_s, stops.soon)
     load_one = partial(load_adapter, service, disk, warm, bounds)
     adapters = AdapterCache(load_one, max_bytes=service.settings.adapter_memory_bytes)

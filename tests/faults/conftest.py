@@ -22,7 +22,7 @@ from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
 from tasks.celery import Application
-from tasks.job import Job, Status
+from tasks.job import Job, Lane, Status
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
@@ -140,9 +140,9 @@ def start(parts: Parts, nursery: Nursery) -> Iterator[Callable[..., WorkerProces
 def submit(parts: Parts, service: Service) -> Callable[..., Job]:
     """Submits a small job."""
 
-    def submit(**fields: Any) -> Job:
+    def submit(lane: Lane = Lane.INTERACTIVE, **fields: Any) -> Job:
         small = {"prompt": "a red circle", "width": 32, "height": 32, "steps": 2, "seed": 7}
-        return submit_job(service, JobRequest.model_validate({**small, **fields}))
+        return submit_job(service, JobRequest.model_validate({**small, **fields}), lane)
 
     return submit
 

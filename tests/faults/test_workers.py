@@ -6,8 +6,10 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
+import pytest
+
 from stack.parts import Parts
-from tasks.job import Job, Status
+from tasks.job import Job, Lane, Status
 from tasks.service import Service
 from tests.faults.conftest import LEASE_S, assert_drawn_once, images_of
 from tests.support.gates import HUGE, POISON
@@ -106,11 +108,29 @@ def test_a_worker_told_to_end_finishes_what_it_draws_and_gives_back_what_waits(
     assert [ended(job).status for job in waiting] == [Status.SUCCEEDED, Status.SUCCEEDED]
 
 
-def test_a_worker_told_twice_to_end_gives_back_what_it_draws(
+def test_a_worker_told_to_end_takes_no_further_backfill_job(
     start: Start, submit: Submit, ended: Ended, service: Service
 ) -> None:
     worker = start("draw")
-    job = submit()
+    jobs = [submit(Lane.BACKFILL, seed=seed) for seed in range(4)]
+    worker.wait_for_job_at("draw")
+
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: "Warm shutdown" in worker.log)
+    worker.open("draw")
+
+    wait_until(lambda: worker.is_gone, patience_s=LEASE_S + 10)
+    assert sorted(status(service, job) for job in jobs) == [Status.QUEUED] * 3 + [Status.SUCCEEDED]
+    start()
+    assert [ended(job).status for job in jobs] == [Status.SUCCEEDED] * 4
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_a_worker_told_twice_to_end_gives_back_what_it_draws(
+    start: Start, submit: Submit, ended: Ended, service: Service, lane: Lane
+) -> None:
+    worker = start("draw")
+    job = submit(lane)
     worker.wait_for_job_at("draw")
 
     worker.signal(signal.SIGTERM)

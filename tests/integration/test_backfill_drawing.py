@@ -94,6 +94,15 @@ class TestOnePass:
             assert [image.seed for image in now.result.images] == [other.spec.seed, other.spec.seed + 1]
             assert np.abs(pixels(service, one) - pixels(service, other)).max() <= 1
 
+    def test_a_pass_draws_no_more_pictures_than_it_has_steps(self, service: Service, runner: JobRunner) -> None:
+        jobs = [submitted(service, steps=2) for _ in PROMPTS]
+        sizes = passes(runner)
+
+        runner.run(claimed(service, 3))
+
+        assert sizes == [2, 1]
+        assert all(service.store.get(job.id).status is Status.SUCCEEDED for job in jobs)
+
     def test_one_swap_is_counted_and_the_drawing_is_divided(self, service: Service, runner: JobRunner) -> None:
         jobs = [submitted(service, adapters=[{"ref": "noise1"}]) for _ in PROMPTS]
 
