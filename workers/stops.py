@@ -20,7 +20,7 @@ class Stops:
         threading.Thread(target=self._run, name="stops", daemon=True).start()
 
     def told_to_end(self) -> None:
-        """Tell it. May be called in a signal handler that interrupts another one; ``Event.set``, which locks, may not."""
+        """Tell it. May be called in a signal handler that interrupts another; ``Event.set``, which locks, may not."""
         self._told.put(None)
 
     def _run(self) -> None:
