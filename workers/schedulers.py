@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -31,8 +32,7 @@ def fresh_scheduler(own: SchedulerMixin, wanted: Scheduler | None) -> SchedulerM
     """A new scheduler with the model's own configuration: one that has run carries state into the next job.
 
     Args:
-        own: the scheduler that came with the model.
+        own: the scheduler that came with the model, which never runs itself.
         wanted: the class to use, or None for the model's own.
     """
-    scheduler_class = type(own) if wanted is None else CLASSES[wanted]
-    return scheduler_class.from_config(own.config)
+    return copy.deepcopy(own) if wanted is None else CLASSES[wanted].from_config(own.config)
