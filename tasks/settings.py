@@ -60,7 +60,9 @@ class Settings(BaseSettings):
     resolution_ttl_s: NonNegativeFloat = Field(300, description="seconds that a resolved reference is remembered")
 
     device: Device = Field(Device.AUTO, description="`cpu`, `cuda`, `mps` or `auto` (the best there is)")
-    concurrency: PositiveInt = Field(3, description="threads of a worker: one prepares, one draws, one publishes")
+    concurrency: PositiveInt = Field(
+        3, description="threads of a worker for interactive jobs: one prepares, one draws, one publishes"
+    )
 
     adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory of a worker for parsed adapters")
     adapter_disk_bytes: PositiveInt = Field(50 << 30, description="disk for adapters from the Hub, in the Hub's cache")
