@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 THREADS = 2
 """While one draws, the other publishes what it has drawn and prepares what it will draw."""
-AGAIN_S = 0.5
+AGAIN_S = 1.0
 """How soon a worker looks again at a lane that was empty."""
 
 
