@@ -39,7 +39,7 @@ from tasks.job import (
     Timings,
     sources,
 )
-from tasks.job_hash import flat
+from tasks.job_hash import flat, job_of
 from tasks.job_keys import (
     CANCELED,
     DEADLINES,
@@ -89,13 +89,13 @@ class JobStore(JobRecorder):
         """
         try:
             job = self.get(job_id)
-            self._step(job, Status.RUNNING, {"worker": worker})
+            fields = self._step(job, Status.RUNNING, {"worker": worker})
         except (JobNotFound, StatusConflict):
             return None
         except DeadlineExceeded:
             self.end_late(job)
             return None
-        return self.get(job_id)
+        return job_of(job_id, fields)
 
     def renew(self, lease: Lease, progress: Progress | None = None, *, waits: bool | None = None) -> None:
         """Show that the worker lives, how far the drawing is, and whether the job waits for another to be drawn.
@@ -148,9 +148,7 @@ class JobStore(JobRecorder):
             JobNotFound: there is none.
             StatusConflict: it has ended already.
         """
-        job = self.get(job_id)
-        self._step(job, Status.CANCELED, {})
-        return self.get(job_id)
+        return job_of(job_id, self._step(self.get(job_id), Status.CANCELED, {}))
 
     def end_late(self, job: Job) -> None:
         """Fail a job whose deadline is over; nothing happens if it has ended meanwhile."""
@@ -178,7 +176,8 @@ class JobStore(JobRecorder):
         *,
         fenced: bool = False,
         measured: Measured = Measured(),  # noqa: B008  (frozen)
-    ) -> None:
+    ) -> dict[str, str]:
+        """Take the job to another status; its hash as it is then."""
         slug = job.spec.base_model
         indexes = [waiting_key(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
         indexes += [WEBHOOKS, groups_key(slug)]
@@ -209,3 +208,4 @@ class JobStore(JobRecorder):
                 raise StatusConflict(f"Job {job.id} cannot become {target} from where it stands. Poll it to see where.")
             case "late":
                 raise DeadlineExceeded(f"Job {job.id} has not begun before its deadline.")
+        return dict(zip(answer[::2], answer[1::2], strict=True))

@@ -17,6 +17,7 @@ from workers.fair_lock import FairLock
 from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
 from workers.merge_engine import AdapterSet, MergeEngine
+from workers.pipeline import fix_device
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class LoadedBase:
     @classmethod
     def around(cls, pipeline: Any, pristine_device: torch.device | None) -> Self:
         """What is needed around a pipeline that was just loaded."""
+        fix_device(pipeline)
         weights = all_weights(pipeline)
         return cls(
             pipeline=pipeline,

@@ -8,8 +8,8 @@
 --       5 lease in seconds  6 seconds that were measured, a JSON object by what  7 score in the waiting set
 --       8 channel to announce the change on                                  9 id of this step
 --       10 channel to announce the id of a canceled job on                    11... further fields and values
--- Returns the job's attempt, or 'missing', 'refused' (not from this status), 'fenced' (another attempt owns it) or
--- 'late' (its deadline is over, so that it must not begin).
+-- Returns the job's fields and values in turn, or 'missing', 'refused' (not from this status), 'fenced' (another attempt
+-- owns it) or 'late' (its deadline is over, so that it must not begin).
 -- A client that lost the answer asks again with the same step id and gets the answer once more; the step is not repeated.
 
 local job, waiting, unsent, leases, deadlines, finished, list, pace, webhooks, groups = unpack(KEYS)
@@ -24,7 +24,7 @@ if not status then
   return 'missing'
 end
 if last_step == ARGV[9] then
-  return tonumber(attempt)
+  return redis.call('HGETALL', job)
 end
 if not string.find(' ' .. ARGV[2] .. ' ', ' ' .. status .. ' ', 1, true) then
   return 'refused'
@@ -63,7 +63,7 @@ if to == 'queued' then
   redis.call('ZADD', waiting, ARGV[7], id)
   redis.call('ZREM', leases, id)
 elseif to == 'running' then
-  attempt = redis.call('HINCRBY', job, 'attempt', 1)
+  redis.call('HINCRBY', job, 'attempt', 1)
   redis.call('HSET', job, 'started_at', string.format('%.6f', now))
   redis.call('ZREM', waiting, id)
   redis.call('ZREM', unsent, id)
@@ -92,4 +92,4 @@ redis.call('PUBLISH', ARGV[8], to)
 if to == 'canceled' then
   redis.call('PUBLISH', ARGV[10], id)
 end
-return tonumber(attempt)
+return redis.call('HGETALL', job)

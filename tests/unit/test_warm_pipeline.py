@@ -88,3 +88,23 @@ def test_a_damaged_base_is_loaded_again_before_the_next_swap(tmp_path: Path, com
     assert warm.reloads == 1
     assert warm.base.engine.merged == adapters[2]
     assert warm.check()
+
+
+def test_the_pipeline_does_not_search_its_modules_for_the_device_that_it_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, warm = build("sd15"), warm_pipeline().base.pipeline
+
+    def refuse(module: torch.nn.Module) -> None:
+        raise AssertionError("a search")
+
+    monkeypatch.setattr(torch.nn.Module, "modules", refuse)
+
+    assert warm._execution_device == warm.device == torch.device("cpu")
+    with pytest.raises(AssertionError):
+        _ = plain._execution_device
+
+
+def test_the_pipeline_is_still_of_its_class() -> None:
+    plain, warm = build("sd15"), warm_pipeline().base.pipeline
+
+    assert isinstance(warm, type(plain))
+    assert type(warm).__name__ == type(plain).__name__
