@@ -62,6 +62,7 @@ def celery_options(configuration: Settings) -> dict[str, object]:
         # The default blocks a request for 19 s when the broker is away; the job is recorded and can be sent later.
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
         "broker_connection_retry_on_startup": True,
+        "worker_consumer": "tasks.consumer:Consumer",
         "broker_connection_max_retries": None,  # by default a worker ends after a hundred, within an hour
         "beat_schedule": {
             task: {

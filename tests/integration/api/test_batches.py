@@ -40,7 +40,8 @@ def draw(service: Service, failing: Sequence[int] = ()) -> None:
     plan_batches(service)
     while service.batches.active():
         advance_batches(service)
-        while job := service.backfill.claim("demo", "worker"):
+        while jobs := service.backfill.claim("demo", "worker"):
+            (job,) = jobs
             if job.terms.line and job.terms.line.number in failing:
                 service.store.fail(job, Failure(code="drawing_failed", message="It failed."))
             else:

@@ -1,0 +1,48 @@
+"""A Celery worker goes on when its broker has died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kombu import Consumer, Queue
+
+from stack.folder import StackFolder
+from stack.parts import Parts
+from stack.ports import Ports
+from stack.valkey import valkey_part, valkey_url
+from tasks.celery import Application
+from tasks.settings import Settings
+
+pytestmark = pytest.mark.filterwarnings("default::Warning")  # Celery's: of superusers, and of a setting to come
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    parts = Parts(StackFolder(tmp_path))
+    yield parts
+    parts.stop()
+
+
+def test_a_broker_that_dies_with_a_message_unacknowledged_does_not_end_the_worker(parts: Parts, tmp_path: Path) -> None:
+    port = Ports.free().valkey
+    parts.start([valkey_part(tmp_path / "data", port)])
+    app = Application(Settings.model_validate({"broker_url": valkey_url(port)}))
+    worker = app.Worker(pool="threads", concurrency=1).consumer
+    worker.connection = connection = app.connection_for_read()
+    received: list[object] = []
+    tasks, other = connection.default_channel, connection.channel()
+    worker.task_consumer = Consumer(tasks, [Queue("tasks")], on_message=received.append)
+    worker.task_consumer.consume()
+    Consumer(other, [Queue("other")]).consume()
+    connection.Producer().publish({}, routing_key="tasks")
+    while not received:
+        connection.drain_events(timeout=5)
+    with pytest.raises(TimeoutError):
+        connection.drain_events(timeout=0.1)  # both channels wait for more
+    parts.kill("valkey")
+
+    worker.on_connection_error_after_connected(ConnectionError("it is gone"))
+
+    assert worker.connection is None
