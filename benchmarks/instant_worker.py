@@ -21,7 +21,7 @@ from PIL import Image
 
 from tasks.celery import app
 from tasks.logs import configure_logging
-from workers.__main__ import SWITCH_INTERVAL_S, celery_arguments
+from workers.__main__ import SWITCH_INTERVAL_S, celery_arguments, service_of_worker
 from workers.pipeline import load_pipeline
 from workers.warm_up import warm_up
 
@@ -54,10 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     configure_logging(app.configuration.log_level, prompts=app.configuration.log_prompts)
     name = f"{slug}-{os.getpid()}@{socket.gethostname()}"
     device = torch.device("cpu")
-    model = app.service.base_models.named(slug)
-    worker = warm_up(
-        app.service, model, lambda: InstantPipeline(**load_pipeline(model, device).components), device, name
-    )
+    service = service_of_worker(app)
+    model = service.base_models.named(slug)
+    worker = warm_up(service, model, lambda: InstantPipeline(**load_pipeline(model, device).components), device, name)
     app.runner = worker.runner
     worker.heartbeat.start()
     try:

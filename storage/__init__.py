@@ -2,6 +2,7 @@
 
 from storage.config import S3Config
 from storage.errors import BucketMissing, ObjectNotFound, StorageError, StorageMisconfigured, StorageNotReachable
+from storage.put_process import S3StorageWithPutProcess
 from storage.s3 import FullReads, Readable, S3Storage, StoredObject
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Readable",
     "S3Config",
     "S3Storage",
+    "S3StorageWithPutProcess",
     "StorageError",
     "StorageMisconfigured",
     "StorageNotReachable",

@@ -8,15 +8,17 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from celery.signals import worker_ready, worker_shutting_down
 
-from storage import StorageError
+from storage import S3StorageWithPutProcess, StorageError
 from tasks.celery import Application, app
 from tasks.errors import StokeholdError
 from tasks.logs import configure_logging
 from tasks.routing import queue_of
+from tasks.service import Service, storage_config
 from workers.device import choose_device
 from workers.pipeline import load_pipeline
 from workers.warm_up import Worker, warm_up
@@ -67,13 +69,23 @@ def load_worker(application: Application, slug: str, name: str) -> Worker:
     Raises:
         StokeholdError, StorageError: something that the worker needs is missing.
     """
-    service = application.service
+    service = service_of_worker(application)
     model = service.base_models.named(slug)
     service.storage.ensure_bucket()
     device = choose_device(service.settings.device)
     worker = warm_up(service, model, partial(load_pipeline, model, device), device, name)
     logger.info("base model %s is warm on %s", model.slug, device)
     return worker
+
+
+def service_of_worker(application: Application) -> Service:
+    """The application's service, with uploads that cost the thread that draws no time.
+
+    Raises:
+        StorageMisconfigured: as by ``S3Storage``.
+    """
+    service = application.service
+    return replace(service, storage=S3StorageWithPutProcess(storage_config(service.settings)))
 
 
 def celery_arguments(application: Application, slug: str, name: str) -> list[str]:

@@ -17,7 +17,7 @@ import torch
 
 import workers.merge_engine
 import workers.runner
-from storage import S3Storage
+from storage import S3StorageWithPutProcess
 from tasks.job import Progress
 from tasks.job_store import JobStore
 from workers.attempt import Attempt
@@ -69,5 +69,6 @@ def install(folder: Path) -> None:
     workers.runner.prepare = before("prepare", workers.runner.prepare)
     workers.merge_engine.rewrite = after("swap", workers.merge_engine.rewrite)
     Attempt.report = gated_report  # type: ignore[method-assign]
-    S3Storage.put = before("upload", after("uploaded", S3Storage.put))  # type: ignore[method-assign]
+    put = before("upload", after("uploaded", S3StorageWithPutProcess.put))
+    S3StorageWithPutProcess.put = put  # type: ignore[method-assign]
     JobStore.succeed = before("finish", JobStore.succeed)  # type: ignore[method-assign]
