@@ -28,10 +28,9 @@ from stack.supervisor import say_now
 from storage import S3Storage, StorageError
 from tasks.celery import Application
 from tasks.errors import BrokerUnavailable, StokeholdError
-from tasks.job_keys import LEASES
+from tasks.job_keys import LEASES, UPLOADS
 from tasks.service import Service, storage_config
 from tasks.settings import PREFIX, Settings, settings
-from tasks.uploads import UPLOADS
 
 WORKERS = 2
 PATIENCE_S = 600

@@ -57,8 +57,13 @@ class S3StorageWithPutProcess(S3Storage):
     def _start(self) -> None:
         # A fork would have copies of this process's locks and of its device.
         self._process = PutProcess(ctx=get_context("spawn"))
-        self._process.start(initializer=end_with_parent)
-        self._remote: S3Storage = self._process.storage(self._config)  # type: ignore[attr-defined]
+        try:
+            self._process.start(initializer=end_with_parent)
+            self._remote: S3Storage = self._process.storage(self._config)  # type: ignore[attr-defined]
+        except (EOFError, OSError) as error:
+            raise StorageNotReachable(
+                f"The process that puts objects into storage does not start ({error}). Is there memory for it?"
+            ) from error
 
 
 def end_with_parent() -> None:

@@ -11,9 +11,11 @@ are drawn one after another by one worker, and another worker takes another adap
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 from tasks.broker import Broker
+from tasks.errors import BrokerUnavailable
 from tasks.job import Job
 from tasks.job_keys import JOB, groups_key
 from tasks.job_store import JobStore
@@ -43,9 +45,23 @@ class BackfillLane:
             ids = self._next(slug, worker, count)
             if not ids:
                 break
-            if jobs := tuple(job for job_id in ids if (job := self._store.claim(job_id, worker)) is not None):
+            if jobs := self._claim_each(ids, worker):
                 return jobs
         return ()
+
+    def _claim_each(self, ids: Sequence[str], worker: str) -> tuple[Job, ...]:
+        """Those of these jobs that are there to be claimed, up to the moment at which the broker goes away."""
+        jobs: list[Job] = []
+        for job_id in ids:
+            try:
+                job = self._store.claim(job_id, worker)
+            except BrokerUnavailable:
+                if not jobs:
+                    raise
+                break
+            if job is not None:
+                jobs.append(job)
+        return tuple(jobs)
 
     def _next(self, slug: str, worker: str, count: int) -> list[str]:
         groups = groups_key(slug)

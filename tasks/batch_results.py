@@ -16,7 +16,6 @@ from tasks.frozen import Frozen
 from tasks.job import Failure, Job, Status, StoredImage, SwapWay
 from tasks.records import ImageRecord, image_record
 from tasks.service import Service
-from tasks.uploads import keep_upload
 
 MOST_A_PART = 1000
 FORGET_AFTER_S = 120
@@ -61,8 +60,6 @@ def harvest(service: Service, batch: Batch) -> bool:
     service.storage.put(part, body, content_type=LINES_TYPE)
     if service.batches.settle(batch, part, ids, counts_of(jobs)):
         for job in jobs:
-            if job.status is Status.SUCCEEDED:
-                keep_upload(service, job.lease)  # before the record is gone, which says whose the images are
             service.store.forget(job, after_s=FORGET_AFTER_S)
     return True
 

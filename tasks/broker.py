@@ -12,6 +12,7 @@ from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
 from redis.commands.core import Script
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -22,17 +23,27 @@ LUA = Path(__file__).parent / "lua"
 
 @contextmanager
 def broker_errors() -> Iterator[None]:
-    """Translate the client's connection errors.
+    """Translate the client's connection errors, and the server's refusal to write.
 
     Raises:
-        BrokerUnavailable: the server is away, refuses us, is loading its data or does not answer in time.
+        BrokerUnavailable: the server is away, refuses us, is loading its data or does not answer in time; or it cannot
+            write, without memory or disk, or as a replica.
     """
     try:
         yield
-    except (RedisConnectionError, RedisTimeoutError) as error:
-        raise BrokerUnavailable(
-            f"Valkey does not answer ({error}). Try again soon; if it lasts, check STOKEHOLD_BROKER_URL and the server."
-        ) from error
+    except (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError) as error:
+        raise unavailable(error) from error
+    except ResponseError as error:
+        if "MISCONF" not in str(error):  # it cannot write to its disk
+            raise
+        raise unavailable(error) from error
+
+
+def unavailable(error: RedisError) -> BrokerUnavailable:
+    """The error in our words."""
+    return BrokerUnavailable(
+        f"Valkey does not serve us ({error}). Try again soon; if it lasts, check STOKEHOLD_BROKER_URL and the server."
+    )
 
 
 class BrokerPipeline(Pipeline):

@@ -290,7 +290,7 @@ class BaseReplaced(DrawingInterrupted):
 
 
 class WorkerStopping(DrawingInterrupted):
-    """The worker is told to end, and has not begun to draw this job."""
+    """The worker is told to end, and lets another one draw or publish this job."""
 
     code = "worker_stopping"
 

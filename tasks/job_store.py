@@ -14,6 +14,7 @@ theirs.
                                          the same with `:<status>` behind it for those of one status
     stokehold:pace:<slug>        hash    seconds that jobs of a base model take: moving averages
     stokehold:webhooks           sorted  ids of ended jobs, by the time at which their webhook is to be sent (again)
+    stokehold:uploads            set     attempts that may have left images; ``tasks/uploads.py`` has more
     stokehold:backfill:<slug>    sorted  groups of queued backfill jobs; ``tasks/backfill_lane.py`` has more
     stokehold:idempotency:<key>  hash    the first job of an idempotency key, for a day
     stokehold:changes:<id>       channel announces each new status
@@ -47,6 +48,7 @@ from tasks.job_keys import (
     LANE_OFFSET_S,
     LEASES,
     UNSENT,
+    UPLOADS,
     WEBHOOKS,
     channel_of,
     groups_key,
@@ -180,7 +182,7 @@ class JobStore(JobRecorder):
         """Take the job to another status; its hash as it is then."""
         slug = job.spec.base_model
         indexes = [waiting_key(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
-        indexes += [WEBHOOKS, groups_key(slug)]
+        indexes += [WEBHOOKS, groups_key(slug), UPLOADS]
         answer = self._move(
             keys=[job_key(job.id), *indexes],
             args=[
@@ -198,6 +200,8 @@ class JobStore(JobRecorder):
             ],
         )
         match answer:
+            case "missing" if fenced:
+                raise LeaseLost(f"Job {job.id} is gone; nothing of attempt {job.attempt} is published.")
             case "missing":
                 raise JobNotFound(f"There is no job {job.id!r}. It may have expired; submit it again.")
             case "fenced":

@@ -1,4 +1,5 @@
-"""Which attempts may have left images in storage: noted before the first upload, settled when the attempt is over.
+"""Which attempts may have left images in storage: noted before the first upload, settled when the attempt is over:
+by the step with which its job succeeds, or here.
 
 A worker that is killed cannot clean up behind itself, and storage that is away cannot be cleaned. So the note outlives
 both, and housekeeping settles what its worker did not.
@@ -14,11 +15,10 @@ from typing import cast
 from storage import StorageError
 from tasks.errors import JobNotFound
 from tasks.job import Lease, Status
+from tasks.job_keys import UPLOADS
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)
-
-UPLOADS = "stokehold:uploads"
 
 
 def attempt_prefix(lease: Lease) -> str:
@@ -38,15 +38,6 @@ def note_upload(service: Service, lease: Lease) -> None:
         BrokerUnavailable: it is not noted.
     """
     service.broker.sadd(UPLOADS, f"{lease.job_id}/{lease.attempt}")
-
-
-def keep_upload(service: Service, lease: Lease) -> None:
-    """Note that an attempt is over whose images are its job's.
-
-    Raises:
-        BrokerUnavailable: it is not noted.
-    """
-    service.broker.srem(UPLOADS, f"{lease.job_id}/{lease.attempt}")
 
 
 def settle_upload(service: Service, lease: Lease) -> bool:
@@ -71,7 +62,7 @@ def settle_upload(service: Service, lease: Lease) -> bool:
             logger.warning("images of job %s, attempt %d, are not removed yet: %s", lease.job_id, lease.attempt, error)
             note_upload(service, lease)  # housekeeping may have settled it already, while its worker was frozen
             return False
-    keep_upload(service, lease)
+    service.broker.srem(UPLOADS, f"{lease.job_id}/{lease.attempt}")
     return True
 
 

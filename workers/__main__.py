@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     configure_logging(app.configuration.log_level, prompts=app.configuration.log_prompts)
     name = f"{slug}-{os.getpid()}@{socket.gethostname()}"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as the first process of a container it would heed none
     try:
         worker = load_worker(app, slug, name)
         worker.start()
@@ -53,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         worker.stops.told_to_end()
 
     def ready(**_: object) -> None:
-        worker.backfill.start()  # not sooner: until now a SIGTERM ends the process at once
+        worker.backfill.start()  # not sooner: until now a SIGTERM is not Celery's, and ends the process at once
 
     worker_shutting_down.connect(told_to_end)
     worker_ready.connect(ready)

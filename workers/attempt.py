@@ -10,9 +10,10 @@ from functools import partial
 from typing import TypeVar
 
 from tasks.errors import BrokerUnavailable, LeaseLost, WorkerStopping
-from tasks.job import Failure, Job, Lease, Progress
+from tasks.job import Failure, Job, Progress
 from tasks.routing import send
 from tasks.service import Service
+from tasks.uploads import settle_upload
 from workers.cancellations import Cancellations
 from workers.stops import Stops
 from workers.stopwatch import Stopwatch
@@ -68,7 +69,7 @@ class Attempt:
         """
         self._refuse_canceled()
         if self._stops.soon.is_set():
-            raise WorkerStopping("The worker is told to end before it began to draw.")
+            raise WorkerStopping("The worker is told to end while this job waits for the pipeline.")
 
     def report(self, progress: Progress) -> None:
         """Look whether the job was canceled, and tell the store of the progress, at most four times a second and at the
@@ -136,10 +137,10 @@ class Attempt:
         except (BrokerUnavailable, LeaseLost) as error:
             logger.warning("%s", error)
 
-    def clean_up(self, settle: Callable[[Service, Lease], object]) -> None:
+    def clean_up(self) -> None:
         """Leave no image behind that is not the job's."""
         try:
-            settle(self._service, self.job.lease)
+            settle_upload(self._service, self.job.lease)
         except BrokerUnavailable as error:
             logger.warning("images of job %s are left to housekeeping: %s", self.job.id, error)
 

@@ -52,15 +52,17 @@ class Backfill:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
-                jobs = self._claim()
-            except BrokerUnavailable as error:
-                logger.warning("no backfill job is taken: %s", error)
-                jobs = ()
-            except Exception:  # the outermost loop of a thread that nobody would miss
-                logger.exception("no backfill job is taken")
-                jobs = ()
-            if jobs:
-                self._run_jobs(jobs)
-            else:
+            if not self._work():
                 self._stopping.wait(AGAIN_S)
+
+    def _work(self) -> bool:
+        """Take jobs and work on them; whether there were any. What is not settled comes back with its lease."""
+        try:
+            if jobs := self._claim():
+                self._run_jobs(jobs)
+            return bool(jobs)
+        except BrokerUnavailable as error:
+            logger.warning("backfill jobs must wait: %s", error)
+        except Exception:  # the outermost loop of a thread that nobody would miss
+            logger.exception("backfill jobs must wait")
+        return False

@@ -161,6 +161,15 @@ class Session:
         with self.stopwatch.pause():
             self.warm.lock.step_aside(self.turn)
         self.watcher.note_waiting(False)
+        self.refuse_another_base()
         self.warm.swap(self.adapters)
+        self.refuse_another_base()
+
+    def refuse_another_base(self) -> None:
+        """Go on only with the weights that the drawing began with.
+
+        Raises:
+            BaseReplaced: as in ``draw``.
+        """
         if self.warm.base is not self.base:
             raise BaseReplaced("The base model was loaded again while this drawing was interrupted.")

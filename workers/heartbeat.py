@@ -85,3 +85,5 @@ class Heartbeat:
                 self.beat()
             except BrokerUnavailable as error:
                 logger.warning("no heartbeat: %s", error)
+            except Exception:  # the outermost loop of a thread without which every lease lapses
+                logger.exception("no heartbeat")

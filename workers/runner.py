@@ -14,7 +14,7 @@ from tasks.manifest import Manifest
 from tasks.routing import send
 from tasks.service import Service
 from tasks.surroundings import Surroundings
-from tasks.uploads import keep_upload, note_upload, settle_upload
+from tasks.uploads import note_upload
 from workers.adapter_cache import AdapterCache
 from workers.attempt import Attempt, Attempts
 from workers.cancellations import Cancellations
@@ -111,7 +111,8 @@ class JobRunner:
             logger.exception("job %s failed", job.id)
             message = "The worker met an error that it does not know. Its log says more under this job's id."
             attempt.fail(JobFailed.code, message)
-        attempt.clean_up(keep_upload if succeeded else settle_upload)
+        if not succeeded:
+            attempt.clean_up()
 
     def work(self, attempt: Attempt, drawing: Drawing | None) -> Result:
         """The three stages, or with a drawing the last one.

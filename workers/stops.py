@@ -10,7 +10,7 @@ class Stops:
     """What a first SIGTERM means, and what a second one does.
 
     Attributes:
-        soon: told once: what is being drawn is finished, what only waits goes back.
+        soon: told once: what has the pipeline is finished, what only waits for it goes back.
         now: told twice: what is being drawn goes back, too.
     """
 

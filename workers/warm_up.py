@@ -61,7 +61,7 @@ class Worker:
 
 
 def warm_up(service: Service, model: ServedModel, load: Callable[[], Any], device: torch.device, worker: str) -> Worker:
-    """Load the pipeline and make a worker for jobs of this base model. Its threads are not started yet.
+    """Load the pipeline and make a worker for jobs of this base model. It takes no jobs before it is started.
 
     Raises:
         ConfigurationError: as ``load`` does.

@@ -7,6 +7,7 @@
 -- that fairness costs a swap every QUANTUM jobs and not every job. A new group is one that no other worker alive is with;
 -- where there is none, the one with the most jobs.
 -- Within a group: the first job, and where several may be drawn at once those with the same settings among the next ones.
+-- A job that may have killed a worker is drawn alone.
 --
 -- KEYS: groups of the base model's backfill lane, ends of the owners' last jobs ('' is the time of the lane),
 --       by worker the group that it is with
@@ -22,6 +23,12 @@ local worker, quantum = ARGV[1], tonumber(ARGV[2])
 
 local function owner_of(group)
   return string.match(string.sub(group, #ARGV[4] + 1), '^(.*):[^:]*$')
+end
+
+-- What jobs must have in common to be drawn at once; false for one that is drawn alone.
+local function shared_settings(id)
+  local job = redis.call('HMGET', ARGV[5] .. id, 'settings', 'attempt', 'given_back')
+  return tonumber(job[2] or 0) == tonumber(job[3] or 0) and job[1]
 end
 
 local now = tonumber(redis.call('HGET', ends, '') or 0)
@@ -75,9 +82,9 @@ end
 local limit = tonumber(ARGV[6])
 local ahead = redis.call('ZRANGE', chosen, 0, limit > 1 and LOOK or 0)
 local jobs = {ahead[1]}
-local settings = limit > 1 and redis.call('HGET', ARGV[5] .. ahead[1], 'settings') or ''
-for i = 2, settings ~= '' and #ahead or 0 do
-  if #jobs < limit and redis.call('HGET', ARGV[5] .. ahead[i], 'settings') == settings then
+local settings = limit > 1 and shared_settings(ahead[1])
+for i = 2, settings and #ahead or 0 do
+  if #jobs < limit and shared_settings(ahead[i]) == settings then
     jobs[#jobs + 1] = ahead[i]
   end
 end

@@ -2,7 +2,7 @@
 --
 -- KEYS: job hash, waiting set of its base model, unsent set, leases set, deadlines set, finished set,
 --       list of its owner's jobs, measured seconds of a job of its base model, set of webhooks that are due,
---       groups of its base model's backfill lane
+--       groups of its base model's backfill lane, set of attempts that may have left images behind
 -- ARGV: 1 job id            2 statuses it may come from, space-separated     3 status it goes to
 --       4 fencing token ('' when the step is not a worker's)
 --       5 lease in seconds  6 seconds that were measured, a JSON object by what  7 score in the waiting set
@@ -12,7 +12,7 @@
 -- owns it) or 'late' (its deadline is over, so that it must not begin).
 -- A client that lost the answer asks again with the same step id and gets the answer once more; the step is not repeated.
 
-local job, waiting, unsent, leases, deadlines, finished, list, pace, webhooks, groups = unpack(KEYS)
+local job, waiting, unsent, leases, deadlines, finished, list, pace, webhooks, groups, uploads = unpack(KEYS)
 local id, to, token = ARGV[1], ARGV[3], ARGV[4]
 
 -- How much of the average the latest job is: it follows a change within about ten jobs.
@@ -80,6 +80,9 @@ else
   redis.call('ZREM', leases, id)
   redis.call('ZREM', deadlines, id)
   redis.call('ZADD', finished, string.format('%.6f', now), id)
+  if to == 'succeeded' then
+    redis.call('SREM', uploads, id .. '/' .. attempt)
+  end
   if type(cjson.decode(redis.call('HGET', job, 'terms'))['webhook_url']) == 'string' then
     redis.call('ZADD', webhooks, string.format('%.6f', now), id)
   end

@@ -23,11 +23,12 @@ from tasks.adapter_resolver import AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
 from tasks.celery import Application
 from tasks.job import Job, Lane, Status
+from tasks.job_keys import UPLOADS
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
 from tasks.submission import submit as submit_job
-from tasks.uploads import UPLOADS, manifest_key
+from tasks.uploads import manifest_key
 from tests.support.hub import HubServer
 from tests.support.unjudged import Unjudged
 from tests.support.up import ROOT

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tasks.job import Job, Lane, Status
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
+from tests.support.jobs import SPEC
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
@@ -238,17 +240,24 @@ class TestThreads:
         assert service.store.get(left.id).status is Status.QUEUED
 
     @pytest.mark.parametrize("error", [BrokerUnavailable("away"), KeyError("no such field")])
-    def test_an_error_does_not_end_them(self, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("when", ["they claim", "they draw"])
+    def test_an_error_does_not_end_them(self, error: Exception, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("workers.backfill.AGAIN_S", 0)
         stopping, asked = threading.Event(), list[int]()
+        job = Job(id="a", spec=SPEC, lane=Lane.BACKFILL, status=Status.RUNNING, created_at=datetime.now(UTC))
 
         def claim() -> tuple[Job, ...]:
             asked.append(1)
             if len(asked) > 4:
                 stopping.set()
+            if when == "they claim":
+                raise error
+            return (job,)
+
+        def draw(_: Sequence[Job]) -> None:
             raise error
 
-        backfill = Backfill(claim, lambda _: None, stopping)
+        backfill = Backfill(claim, draw, stopping)
         backfill.start()
         backfill.stop()
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.backfill_lane import QUANTUM, BackfillLane
 from tasks.broker import Broker
+from tasks.errors import BrokerUnavailable
 from tasks.job import Job, JobSpec, Lane, Result, ScaledAdapter, Terms, Timings
 from tasks.job_store import JobStore
 from tasks.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
@@ -175,6 +176,35 @@ def test_jobs_that_differ_in_prompt_and_seed_alone_are_taken_together(backfill: 
     alike += [add(), add()]
 
     assert [job.id for job in backfill.claim(backfill.worker("w"), 3)] == alike[:3]
+
+
+def test_a_job_that_may_have_killed_its_worker_is_taken_alone(backfill: Backfill) -> None:
+    jobs = [backfill.add("a") for _ in range(5)]
+    killed, given_back = backfill.claim(backfill.worker("w"), 2)
+
+    backfill.store.requeue(killed)
+    backfill.store.requeue(given_back, given_back=True)
+
+    taken = [[job.id for job in backfill.claim("w", 3)] for _ in range(3)]
+    assert taken == [[jobs[0].id], [jobs[1].id, jobs[2].id, jobs[3].id], [jobs[4].id]]
+
+
+def test_what_was_claimed_before_the_broker_went_away_is_drawn(
+    backfill: Backfill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = backfill.add("a"), backfill.add("a")
+    claim = backfill.store.claim
+
+    def interrupted(job_id: str, worker: str) -> Job | None:
+        if job_id == second.id:
+            raise BrokerUnavailable("away")
+        return claim(job_id, worker)
+
+    monkeypatch.setattr(backfill.store, "claim", interrupted)
+
+    assert [job.id for job in backfill.claim(backfill.worker("w"), 2)] == [first.id]
+    with pytest.raises(BrokerUnavailable):
+        backfill.claim("w", 2)
 
 
 def test_other_adapters_are_never_taken_together(backfill: Backfill) -> None:

@@ -11,8 +11,9 @@ from itertools import count
 import pytest
 
 from tasks.broker import Broker
-from tasks.errors import JobNotFound, LeaseLost
+from tasks.errors import BrokerUnavailable, JobNotFound, LeaseLost
 from tasks.job import Failure, Job, Lane, Progress, Result, Status, StoredImage, Timings
+from tasks.job_keys import job_key
 from tasks.job_store import JobStore
 from tests.support.jobs import SPEC
 
@@ -104,6 +105,35 @@ def test_a_finished_job_has_its_images_and_no_lease(store: JobStore) -> None:
     assert (done.status, done.result, done.timings.draw) == (Status.SUCCEEDED, DONE, 0.5)
     with pytest.raises(LeaseLost):
         store.renew(job.lease)
+
+
+def test_a_job_that_is_gone_belongs_to_no_attempt(store: JobStore, broker: Broker) -> None:
+    job = claimed(store)
+    broker.delete(job_key(job.id))
+
+    with pytest.raises(LeaseLost, match="gone"):
+        store.succeed(job, DONE, Timings())
+
+
+@pytest.mark.parametrize(
+    ("trouble", "end"),
+    [("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"), ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE")],
+)
+def test_a_server_that_cannot_write_is_one_that_is_away(
+    store: JobStore, broker: Broker, trouble: str, end: str
+) -> None:
+    job = claimed(store)
+
+    broker.execute_command(*trouble.split())
+    try:
+        with pytest.raises(BrokerUnavailable):
+            store.create(SPEC)
+        with pytest.raises(BrokerUnavailable):
+            store.succeed(job, DONE, Timings())
+    finally:
+        broker.execute_command(*end.split())
+
+    assert store.get(job.id) == job
 
 
 def test_a_failed_job_says_why(store: JobStore) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 from tasks.housekeeping import housekeeping
 from tasks.job import Failure, Job, Result, StoredImage, Timings
+from tasks.job_keys import UPLOADS
 from tasks.service import Service
-from tasks.uploads import UPLOADS, attempt_prefix, note_upload, settle_uploads
+from tasks.uploads import attempt_prefix, note_upload, settle_uploads
 from tests.support.jobs import SPEC
 from tests.support.services import NOBODY, make_service
 
@@ -51,6 +52,7 @@ def test_only_the_images_of_the_attempt_that_succeeded_are_kept(service: Service
     service.storage.put(key, b"picture", content_type="image/png")
     image = StoredImage(key=key, width=64, height=64, bytes=7, sha256="0", seed=1)
     service.store.succeed(again, Result(images=(image,)), Timings())
+    assert noted(service) == 1  # the first attempt
 
     settle_uploads(service)
 
