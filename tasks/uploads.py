@@ -1,8 +1,8 @@
-"""Which attempts may have left images in storage: noted before the first upload, settled when the attempt is over:
-by the step with which its job succeeds, or here.
+"""Which attempts may have left images in storage: noted before the first upload, settled when the attempt is over.
 
-A worker that is killed cannot clean up behind itself, and storage that is away cannot be cleaned. So the note outlives
-both, and housekeeping settles what its worker did not.
+The step with which a job succeeds settles its attempt (``tasks/lua/move.lua``); every other is settled here. A worker
+that is killed cannot clean up behind itself, and storage that is away cannot be cleaned. So the note outlives both, and
+housekeeping settles what its worker did not.
 
     stokehold:uploads   set   `<job>/<attempt>` of attempts that have begun to upload
 """
