@@ -46,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with a message, it cannot be done; with 1, some lines have no pictures.
     """
     options = parser().parse_args(arguments)
-    client = BatchClient(options.url, settings().api_key)
     command: Callable[[BatchClient, argparse.Namespace], BatchRecord] = options.command
     try:
-        record = command(client, options)
+        with BatchClient(options.url, settings().api_key) as client:
+            record = command(client, options)
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import httpx2
 from pydantic import SecretStr
@@ -21,13 +21,20 @@ class Refused(StokeholdError):
 
 
 class BatchClient:
-    """A client of the API at ``url``, with an API key where one is needed."""
+    """A client of the API at ``url``, with an API key where one is needed. It is closed as a context manager."""
 
-    def __init__(self, url: str, key: SecretStr | None, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(self, url: str, key: SecretStr | None) -> None:
+        self._url = url
         headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
         # A server may close an idle connection at any moment; a new one costs nothing beside the pause of a poll.
         limits = httpx2.Limits(keepalive_expiry=1)
-        self._http = httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport, limits=limits)
+        self._http = httpx2.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, limits=limits)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
 
     def submit(self, file: IO[bytes], *, idempotency_key: str, on_error: str, dry_run: bool) -> BatchRecord:
         """Send a file of lines.
@@ -53,35 +60,36 @@ class BatchClient:
 
     def results(self, batch_id: str) -> Iterator[str]:
         """The results so far, one a line, in the order of the lines."""
-        with translated(), self._http.stream("GET", f"/v1/batches/{batch_id}/results") as answer:
+        with self._translated(), self._http.stream("GET", f"/v1/batches/{batch_id}/results") as answer:
             require_success(answer)
             yield from answer.iter_lines()
 
     def download(self, url: str) -> bytes:
         """A picture."""
-        with translated():
+        with self._translated():
             answer = self._http.get(url, headers={"Authorization": ""})  # a presigned URL bears no other credentials
             require_success(answer)
         return answer.content
 
     def _record(self, method: str, path: str, **options: Any) -> BatchRecord:
-        with translated():
+        with self._translated():
             answer = self._http.request(method, path, **options)
             require_success(answer)
         return BatchRecord.model_validate_json(answer.content)
 
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Translate what the HTTP client raises.
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Translate what the HTTP client raises.
-
-    Raises:
-        ServiceUnavailable: nobody answers.
-    """
-    try:
-        yield
-    except httpx2.HTTPError as error:
-        raise ServiceUnavailable(f"The API does not answer: {error!r}. Run this again.") from error
+        Raises:
+            ServiceUnavailable: nobody answers.
+        """
+        try:
+            yield
+        except httpx2.HTTPError as error:
+            raise ServiceUnavailable(
+                f"{self._url} does not answer, or the storage that it names ({error!r}). Run this again when it does."
+            ) from error
 
 
 def require_success(answer: httpx2.Response) -> None:

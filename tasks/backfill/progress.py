@@ -22,13 +22,16 @@ def watch(client: BatchClient, batch_id: str, sleep: Callable[[float], None] = t
     Raises:
         Refused: the API refuses to tell.
     """
-    with tqdm[Any](unit="line", dynamic_ncols=True, smoothing=0) as bar:
+    bar: tqdm[Any]
+    with tqdm(unit="line", dynamic_ncols=True, smoothing=0) as bar:
         while True:
             try:
                 record = client.get(batch_id)
             except ServiceUnavailable as error:
                 bar.set_postfix_str(str(error)[:60])
             else:
+                if bar.total is None:  # what was there before this command is not of its rate
+                    bar.initial = ended(record)
                 show(bar, record)
                 if record.status.is_terminal:
                     return record
@@ -39,7 +42,7 @@ def show(bar: tqdm[Any], record: BatchRecord) -> None:
     """Move the bar to where the batch is."""
     counts = record.counts
     bar.total = counts.lines or None
-    bar.n = counts.succeeded + counts.failed + counts.canceled
+    bar.n = ended(record)
     if record.status is BatchStatus.VALIDATING:
         bar.set_description_str("reading the lines")
     else:
@@ -47,3 +50,8 @@ def show(bar: tqdm[Any], record: BatchRecord) -> None:
     left = "?" if record.eta_s is None else f"{record.eta_s:.0f} s"
     bar.set_postfix_str(f"{counts.failed} failed, {left} left")
     bar.refresh()
+
+
+def ended(record: BatchRecord) -> int:
+    """How many lines have become something."""
+    return record.counts.succeeded + record.counts.failed + record.counts.canceled

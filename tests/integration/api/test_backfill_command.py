@@ -1,0 +1,197 @@
+"""``python -m tasks.backfill`` against a running API, with a worker that draws the same picture for every line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask_openapi3.openapi import OpenAPI
+
+from tasks.backfill.__main__ import main
+from tasks.batches import advance_batches, plan_batches
+from tasks.job import Failure, Job, Result, StoredImage, Timings
+from tasks.service import Service
+from tasks.uploads import attempt_prefix
+from tests.support.http_server import serving
+
+PICTURE = b"picture"
+
+Command = Callable[..., None]
+
+
+class Drawing:
+    """What the worker does."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self.fails = False
+
+    def __enter__(self) -> Drawing:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(0.02):
+            plan_batches(self._service)
+            advance_batches(self._service)
+            for job in self._service.backfill.claim("demo", "worker"):
+                self._draw(job)
+
+    def _draw(self, job: Job) -> None:
+        if self.fails and "bad" in job.spec.prompt:
+            self._service.store.fail(job, Failure(code="drawing_failed", message="It failed."))
+            return
+        key = f"{attempt_prefix(job.lease)}0.png"
+        stored = self._service.storage.put(key, PICTURE, content_type="image/png")
+        image = StoredImage(key=key, width=64, height=64, bytes=stored.bytes, sha256=stored.sha256, seed=job.spec.seed)
+        self._service.store.succeed(job, Result(images=(image,)), Timings(swap=0, draw=1))
+
+
+@pytest.fixture
+def drawing(service: Service) -> Iterator[Drawing]:
+    with Drawing(service) as drawing:
+        yield drawing
+
+
+@pytest.fixture
+def command(app: OpenAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[Command]:
+    """The command, with the address of the API."""
+    monkeypatch.setattr("tasks.backfill.progress.POLL_S", 0.05)
+    with serving(app) as url:
+        yield lambda *arguments: main(["--url", url, *map(str, arguments)])
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.txt"
+    path.write_text("a red circle\na bad circle\na blue circle\n")
+    return path
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+def results(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+
+
+def pictures(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(out.glob("*.png"))}
+
+
+def test_a_file_becomes_pictures_and_results(
+    command: Command, drawing: Drawing, prompts: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("run", prompts, "--adapter", "pixel=0.5", "--steps", 3, "--out", out)
+
+    assert list(pictures(out).values()) == [PICTURE] * 3
+    assert [(line["custom_id"], line["images"][0]["file"]) for line in results(out)] == [
+        ("1", "0000001-1-0.png"),
+        ("2", "0000002-2-0.png"),
+        ("3", "0000003-3-0.png"),
+    ]
+    assert results(out)[0]["images"][0]["sha256"] == hashlib.sha256(PICTURE).hexdigest()
+    printed = capsys.readouterr().out
+    assert "3 pictures fetched, 0 were here already" in printed
+    assert "completed: 3 succeeded, 0 failed, 0 canceled" in printed
+
+
+def test_the_same_command_goes_on_where_it_was(
+    command: Command, drawing: Drawing, prompts: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("run", prompts, "--out", out)
+    (out / "0000001-1-0.png").write_bytes(b"damaged")
+    (out / "0000002-2-0.png").unlink()
+
+    command("run", prompts, "--out", out)
+
+    assert "2 pictures fetched, 1 were here already" in capsys.readouterr().out
+    assert list(pictures(out).values()) == [PICTURE] * 3
+
+
+def test_other_lines_need_another_folder(command: Command, drawing: Drawing, prompts: Path, out: Path) -> None:
+    command("run", prompts, "--out", out)
+
+    with pytest.raises(SystemExit, match="belongs to other lines"):
+        command("run", prompts, "--steps", 3, "--out", out)
+
+
+def test_a_dry_run_answers_with_the_plan_and_draws_nothing(
+    command: Command, drawing: Drawing, prompts: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command("run", prompts, "--out", out, "--dry-run")
+
+    printed = capsys.readouterr().out
+    assert "planned: 0 succeeded" in printed
+    assert "3 pictures, 0 adapters" in printed
+    assert not out.exists()
+
+
+def test_what_failed_is_said_and_can_be_tried_again(
+    command: Command, drawing: Drawing, prompts: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawing.fails = True
+    with pytest.raises(SystemExit) as ended:
+        command("run", prompts, "--out", out)
+    assert ended.value.code == 1
+    assert results(out)[1]["error"]["code"] == "drawing_failed"
+    drawing.fails = False
+
+    command("retry-failed", "--out", out)
+
+    assert "1 pictures fetched, 2 were here already" in capsys.readouterr().out
+    assert [line["status"] for line in results(out)] == ["succeeded"] * 3
+
+
+def test_status_cancel_and_download(
+    command: Command, service: Service, prompts: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Drawing(service):
+        command("run", prompts, "--out", out)
+    for path in out.glob("*.png"):
+        path.unlink()
+    capsys.readouterr()
+
+    command("status", "--out", out)
+    command("download", "--out", out)
+    with pytest.raises(SystemExit, match="cannot become canceling"):
+        command("cancel", "--out", out)
+
+    assert "3 pictures fetched" in capsys.readouterr().out
+    assert len(pictures(out)) == 3
+
+
+def test_a_folder_of_no_batch_says_how_to_begin(command: Command, out: Path) -> None:
+    with pytest.raises(SystemExit, match="Begin with: run FILE --out"):
+        command("status", "--out", out)
+
+
+def test_a_line_that_the_api_refuses_is_named(
+    command: Command, drawing: Drawing, tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "lines.jsonl"
+    path.write_text('{"prompt": "a"}\n{"prompt": "b", "stepps": 3}\n')
+
+    with pytest.raises(SystemExit) as ended:
+        command("run", path, "--out", out)
+
+    assert ended.value.code == 1
+    assert "line 2: stepps: Extra inputs are not permitted" in capsys.readouterr().out
+
+
+def test_an_api_that_is_away_is_one_sentence(prompts: Path, out: Path) -> None:
+    with pytest.raises(SystemExit, match="does not answer"):
+        main(["--url", "http://127.0.0.1:1", "run", str(prompts), "--out", str(out)])
