@@ -1,0 +1,44 @@
+"""The worker's sign of life goes on whatever one beat meets."""
+
+from __future__ import annotations
+
+import threading
+from typing import cast
+
+import pytest
+
+from tasks.errors import BrokerUnavailable
+from tasks.job_store import JobStore
+from tasks.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
+from workers.heartbeat import Heartbeat
+
+
+class Registry:
+    """Notes nothing."""
+
+    def note(self, _: WorkerNote) -> None:
+        """Nothing."""
+
+    def remove(self, _: WorkerNote) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("away"), KeyError("no such field")])
+def test_an_error_ends_no_heartbeat(error: Exception) -> None:
+    memory = WorkerMemory(weights=0, pristine=0, adapters=0)
+    worker = WorkerNote(name="w", base_model="demo", device="cpu", memory=memory)
+    beats, third = list[int](), threading.Event()
+
+    def remind() -> None:
+        beats.append(1)
+        if len(beats) == 2:
+            raise error
+        if len(beats) > 2:
+            third.set()
+
+    registry = cast(WorkerRegistry, Registry())
+    heartbeat = Heartbeat(cast(JobStore, None), registry, lambda: worker, period_s=0.001, remind=remind)
+    heartbeat.start()
+
+    assert third.wait(10)
+    heartbeat.stop()
