@@ -2,7 +2,6 @@
 
 from storage.config import S3Config
 from storage.errors import BucketMissing, ObjectNotFound, StorageError, StorageMisconfigured, StorageNotReachable
-from storage.put_process import S3StorageWithPutProcess
 from storage.s3 import FullReads, Readable, S3Storage, StoredObject
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "Readable",
     "S3Config",
     "S3Storage",
-    "S3StorageWithPutProcess",
     "StorageError",
     "StorageMisconfigured",
     "StorageNotReachable",

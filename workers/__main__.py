@@ -14,7 +14,8 @@ from functools import partial
 
 from celery.signals import worker_ready, worker_shutting_down
 
-from storage import S3StorageWithPutProcess, StorageError
+from storage import StorageError
+from storage.put_process import S3StorageWithPutProcess
 from tasks.celery import Application, app
 from tasks.errors import StokeholdError
 from tasks.logs import configure_logging

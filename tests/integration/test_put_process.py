@@ -14,12 +14,14 @@ import psutil
 import pytest
 
 from stack.ports import LOOPBACK
-from storage import S3Config, S3Storage, S3StorageWithPutProcess, StorageError, StorageNotReachable
+from storage import S3Config, S3Storage, StorageError, StorageNotReachable
+from storage.put_process import S3StorageWithPutProcess
 from tests.support.up import ROOT
 
 PARENT = """
 import json, sys
-from storage import S3Config, S3StorageWithPutProcess
+from storage import S3Config
+from storage.put_process import S3StorageWithPutProcess
 
 if __name__ == "__main__":
     storage = S3StorageWithPutProcess(S3Config(**json.loads(sys.argv[1])))

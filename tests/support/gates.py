@@ -17,7 +17,7 @@ import torch
 
 import workers.merge_engine
 import workers.runner
-from storage import S3StorageWithPutProcess
+from storage.put_process import S3StorageWithPutProcess
 from tasks.job import Progress
 from tasks.job_store import JobStore
 from workers.attempt import Attempt
