@@ -14,6 +14,7 @@ from tasks.batch_records import BatchRecord
 from tasks.errors import ServiceUnavailable
 
 POLL_S = 2.0
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} lines [{elapsed}{postfix}]"
 
 
 def watch(client: BatchClient, batch_id: str, sleep: Callable[[float], None] = time.sleep) -> BatchRecord:
@@ -23,15 +24,13 @@ def watch(client: BatchClient, batch_id: str, sleep: Callable[[float], None] = t
         Refused: the API refuses to tell.
     """
     bar: tqdm[Any]
-    with tqdm(unit="line", dynamic_ncols=True, smoothing=0) as bar:
+    with tqdm(dynamic_ncols=True, bar_format=BAR) as bar:
         while True:
             try:
                 record = client.get(batch_id)
             except ServiceUnavailable as error:
                 bar.set_postfix_str(str(error)[:60])
             else:
-                if bar.total is None:  # what was there before this command is not of its rate
-                    bar.initial = ended(record)
                 show(bar, record)
                 if record.status.is_terminal:
                     return record
@@ -42,16 +41,18 @@ def show(bar: tqdm[Any], record: BatchRecord) -> None:
     """Move the bar to where the batch is."""
     counts = record.counts
     bar.total = counts.lines or None
-    bar.n = ended(record)
+    bar.n = counts.succeeded + counts.failed + counts.canceled
     if record.status is BatchStatus.VALIDATING:
         bar.set_description_str("reading the lines")
     else:
         bar.set_description_str(record.status)
     left = "?" if record.eta_s is None else f"{record.eta_s:.0f} s"
-    bar.set_postfix_str(f"{counts.failed} failed, {left} left")
+    bar.set_postfix_str(f"{counts.failed} failed, {pictures_per_s(record)} pictures/s, {left} left")
     bar.refresh()
 
 
-def ended(record: BatchRecord) -> int:
-    """How many lines have become something."""
-    return record.counts.succeeded + record.counts.failed + record.counts.canceled
+def pictures_per_s(record: BatchRecord) -> str:
+    """Pictures a second since the batch began, also of what was drawn before this command."""
+    if record.lines_per_s is None or record.forecast is None:
+        return "?"
+    return f"{record.lines_per_s * record.forecast.images / record.counts.lines:.1f}"

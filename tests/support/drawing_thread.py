@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,14 +23,24 @@ Work = Callable[[str], None]
 @contextmanager
 def drawing(service: Service, work: Work) -> Iterator[None]:
     """Do ``work`` on every job of every base model until the end of ``with``."""
+
+    def look() -> None:
+        for model in service.base_models:
+            for job_id in service.broker.zrange(f"stokehold:waiting:{model.slug}", 0, -1):
+                work(str(job_id))
+
+    with repeating(look):
+        yield
+
+
+@contextmanager
+def repeating(step: Callable[[], None]) -> Iterator[None]:
+    """Take a step again and again until the end of ``with``."""
     stopping = Event()
 
     def run() -> None:
-        while not stopping.is_set():
-            for model in service.base_models:
-                for job_id in service.broker.zrange(f"stokehold:waiting:{model.slug}", 0, -1):
-                    work(str(job_id))
-            time.sleep(LOOK_EVERY_S)
+        while not stopping.wait(LOOK_EVERY_S):
+            step()
 
     thread = Thread(target=run, name=WORKER)
     thread.start()

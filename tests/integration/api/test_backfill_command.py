@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from flask_openapi3.openapi import OpenAPI
 
 from tasks.backfill.__main__ import main
 from tasks.batches import advance_batches, plan_batches
-from tasks.job import Failure, Job, Result, StoredImage, Timings
+from tasks.job import Failure, Result, StoredImage, Timings
 from tasks.service import Service
 from tasks.uploads import attempt_prefix
+from tests.support.drawing_thread import WORKER, repeating
+from tests.support.drawing_thread import drawing as at_work
 from tests.support.http_server import serving
 
 PICTURE = b"picture"
@@ -25,30 +27,15 @@ Command = Callable[..., None]
 
 
 class Drawing:
-    """What the worker does."""
+    """Draws the same picture for every line; ``fails`` says whether a bad one has none."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run)
         self.fails = False
 
-    def __enter__(self) -> Drawing:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(0.02):
-            plan_batches(self._service)
-            advance_batches(self._service)
-            for job in self._service.backfill.claim("demo", "worker"):
-                self._draw(job)
-
-    def _draw(self, job: Job) -> None:
+    def __call__(self, job_id: str) -> None:
+        job = self._service.store.claim(job_id, WORKER)
+        assert job is not None
         if self.fails and "bad" in job.spec.prompt:
             self._service.store.fail(job, Failure(code="drawing_failed", message="It failed."))
             return
@@ -60,8 +47,15 @@ class Drawing:
 
 @pytest.fixture
 def drawing(service: Service) -> Iterator[Drawing]:
-    with Drawing(service) as drawing:
-        yield drawing
+    """The light worker and a worker, at work."""
+
+    def light_work() -> None:
+        plan_batches(service)
+        advance_batches(service)
+
+    work = Drawing(service)
+    with repeating(light_work), at_work(service, work):
+        yield work
 
 
 @pytest.fixture
@@ -104,9 +98,10 @@ def test_a_file_becomes_pictures_and_results(
         ("3", "0000003-3-0.png"),
     ]
     assert results(out)[0]["images"][0]["sha256"] == hashlib.sha256(PICTURE).hexdigest()
-    printed = capsys.readouterr().out
-    assert "3 pictures fetched, 0 were here already" in printed
-    assert "completed: 3 succeeded, 0 failed, 0 canceled" in printed
+    printed = capsys.readouterr()
+    assert "3 pictures fetched, 0 were here already" in printed.out
+    assert "completed: 3 succeeded, 0 failed, 0 canceled" in printed.out
+    assert re.search(r"3/3 lines \[.*, 0 failed, [0-9.]+ pictures/s", printed.err)
 
 
 def test_the_same_command_goes_on_where_it_was(
@@ -157,10 +152,9 @@ def test_what_failed_is_said_and_can_be_tried_again(
 
 
 def test_status_cancel_and_download(
-    command: Command, service: Service, prompts: Path, out: Path, capsys: pytest.CaptureFixture[str]
+    command: Command, drawing: Drawing, prompts: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Drawing(service):
-        command("run", prompts, "--out", out)
+    command("run", prompts, "--out", out)
     for path in out.glob("*.png"):
         path.unlink()
     capsys.readouterr()
