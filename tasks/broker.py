@@ -12,7 +12,7 @@ from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
 from redis.commands.core import Script
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -31,19 +31,18 @@ def broker_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError) as error:
-        raise unavailable(error) from error
-    except ResponseError as error:
-        if "MISCONF" not in str(error):  # it cannot write to its disk
+    except RedisError as error:
+        if not may_serve_later(error):
             raise
-        raise unavailable(error) from error
+        raise BrokerUnavailable(
+            f"Valkey does not serve us ({error}). Try again soon; if it lasts, check STOKEHOLD_BROKER_URL and it."
+        ) from error
 
 
-def unavailable(error: RedisError) -> BrokerUnavailable:
-    """The error in our words."""
-    return BrokerUnavailable(
-        f"Valkey does not serve us ({error}). Try again soon; if it lasts, check STOKEHOLD_BROKER_URL and the server."
-    )
+def may_serve_later(error: RedisError) -> bool:
+    """Whether it is the server's state that is at fault, and not what it was asked."""
+    known = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
+    return isinstance(error, known) or "MISCONF" in str(error)  # for a disk that it cannot write there is no class
 
 
 class BrokerPipeline(Pipeline):

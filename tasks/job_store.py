@@ -159,7 +159,7 @@ class JobStore(JobRecorder):
         )
         try:
             self.fail(job, Failure(code=DeadlineExceeded.code, message=message))
-        except (JobNotFound, LeaseLost) as error:
+        except LeaseLost as error:
             logger.info("job %s is not late any more: %s", job.id, error)
 
     def forget(self, job: Job, *, after_s: int = 0) -> None:

@@ -90,13 +90,13 @@ class JobRunner:
 
     def finish(self, attempt: Attempt, drawing: Drawing | None) -> None:
         """Take a job through the stages that are left, and settle it."""
-        job, succeeded = attempt.job, False
+        job = attempt.job
         try:
             result = self.work(attempt, drawing)
             timings = attempt.stopwatch.timings
             attempt.insist(partial(self.service.store.succeed, job, result, timings))
-            succeeded = True
             logger.info("job %s succeeded: %s", job.id, timings)
+            return
         except DrawingInterrupted as error:
             logger.info("job %s: %s", job.id, error)
             attempt.give_back()
@@ -111,8 +111,7 @@ class JobRunner:
             logger.exception("job %s failed", job.id)
             message = "The worker met an error that it does not know. Its log says more under this job's id."
             attempt.fail(JobFailed.code, message)
-        if not succeeded:
-            attempt.clean_up()
+        attempt.clean_up()
 
     def work(self, attempt: Attempt, drawing: Drawing | None) -> Result:
         """The three stages, or with a drawing the last one.

@@ -77,20 +77,10 @@ def warm_up(service: Service, model: ServedModel, load: Callable[[], Any], devic
     load_one = partial(load_adapter, service, disk, warm, bounds)
     adapters = AdapterCache(load_one, max_bytes=service.settings.adapter_memory_bytes)
 
-    def note() -> WorkerNote:
-        return WorkerNote(
-            name=worker,
-            base_model=model.slug,
-            device=str(device),
-            memory=WorkerMemory(weights=warm.bytes, pristine=warm.pristine_bytes, adapters=adapters.bytes),
-            reloads=warm.reloads,
-            merged=tuple(MergedAdapter(ref=item.adapter.ref, scale=item.scale) for item in warm.merged),
-        )
-
     heartbeat = Heartbeat(
         service.store,
         service.workers,
-        note,
+        partial(note_of, worker, model, device, warm, adapters),
         period_s=service.settings.lease_s / BEATS_PER_LEASE,
         remind=partial(service.shapes.keep, model.slug, shapes),
     )
@@ -112,4 +102,18 @@ def warm_up(service: Service, model: ServedModel, load: Callable[[], Any], devic
         Readiness(service, adapters, model.slug, max_bytes=service.settings.adapter_memory_bytes // 2),
         Backfill(partial(service.backfill.claim, model.slug, worker, model.max_batch), runner.run, stops.soon),
         stops,
+    )
+
+
+def note_of(
+    worker: str, model: ServedModel, device: torch.device, warm: WarmPipeline, adapters: AdapterCache
+) -> WorkerNote:
+    """What a worker is at the moment."""
+    return WorkerNote(
+        name=worker,
+        base_model=model.slug,
+        device=str(device),
+        memory=WorkerMemory(weights=warm.bytes, pristine=warm.pristine_bytes, adapters=adapters.bytes),
+        reloads=warm.reloads,
+        merged=tuple(MergedAdapter(ref=item.adapter.ref, scale=item.scale) for item in warm.merged),
     )
