@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated
 
 from flask import Response
 from flask_openapi3.blueprint import APIBlueprint
@@ -15,6 +16,7 @@ from api.bodies import require_json_object
 from api.context import current_service
 from api.problems import documented
 from tasks.direct_uploads import DirectUpload
+from tasks.json_numbers import JSON_NUMBER
 from tasks.registration import begin_upload
 
 blueprint = APIBlueprint(
@@ -29,7 +31,7 @@ class UploadRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    size_bytes: int = Field(gt=0)
+    size_bytes: Annotated[int, Field(gt=0), JSON_NUMBER]
 
 
 @blueprint.post(

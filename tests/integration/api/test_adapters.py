@@ -257,3 +257,11 @@ class TestTheCatalogue:
         submit(adapters=[{"ref": "pixel"}])
 
         assert [adapter.repository for adapter in service.catalogue.used("demo")] == ["pixel"]
+
+
+@pytest.mark.parametrize("size", [True, "7", 7.5, 0, None])
+def test_a_size_that_is_no_number_of_bytes_is_refused(client: FlaskClient, size: object) -> None:
+    refused = client.post("/v1/adapters/uploads", json={"sha256": "0" * 64, "size_bytes": size})
+
+    assert refused.status_code == 422
+    assert refused.get_json()["errors"][0]["field"] == "size_bytes"
