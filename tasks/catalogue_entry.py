@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, StrictBool, StringConstraints, field_validator
 
 from tasks.adapter_reference import LOCAL_NAME, MAX_REFERENCE_CHARACTERS
 from tasks.found_adapter import FoundAdapter
 from tasks.frozen import Frozen
+from tasks.json_numbers import JSON_NUMBER
 from tasks.passport import Passport
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -29,10 +30,12 @@ class Entry(Frozen):
         None, max_length=20, description="words that a prompt needs for the full effect; left out: those of the file"
     )
     tags: tuple[Word, ...] = Field((), max_length=20)
-    default_scale: float = Field(1.0, ge=-4, le=4, allow_inf_nan=False, description="of requests that name none")
+    default_scale: Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False), JSON_NUMBER] = Field(
+        1.0, description="of requests that name none"
+    )
     sample_image: str | None = Field(None, max_length=2000, pattern="^https://[!-~]+$", description="URL of a picture")
     licence: str | None = Field(None, min_length=1, max_length=100)
-    shared: bool = Field(False, description="whether others may use it, too")
+    shared: StrictBool = Field(False, description="whether others may use it, too")
 
     @field_validator("name")
     @classmethod

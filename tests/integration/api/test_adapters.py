@@ -265,3 +265,11 @@ def test_a_size_that_is_no_number_of_bytes_is_refused(client: FlaskClient, size:
 
     assert refused.status_code == 422
     assert refused.get_json()["errors"][0]["field"] == "size_bytes"
+
+
+@pytest.mark.parametrize("wrong", [{"default_scale": True}, {"default_scale": "1"}, {"shared": 1}, {"shared": "yes"}])
+def test_an_entry_takes_json_numbers_and_booleans_alone(client: FlaskClient, wrong: dict[str, object]) -> None:
+    refused = client.post("/v1/adapters", json={"name": "ours", "ref": "owner/name", **wrong})
+
+    assert refused.status_code == 422
+    assert [error["field"] for error in refused.get_json()["errors"]] == list(wrong)
