@@ -1,8 +1,12 @@
 # One image for the API, the light worker and the workers. On Linux torch brings its own CUDA libraries.
 FROM python:3.12-slim
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HF_HOME=/cache
+# torch takes memory in large pages.
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HF_HOME=/cache THP_MEM_ALLOC_ENABLE=1
 WORKDIR /app
+
+# torch.compile needs a compiler, and so do fast swaps on a CPU.
+RUN apt-get update && apt-get install --no-install-recommends --yes g++ && rm -rf /var/lib/apt/lists/*
 
 COPY requirements-api.txt requirements.txt ./
 RUN pip install --no-cache-dir -r requirements.txt

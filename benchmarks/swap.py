@@ -57,9 +57,13 @@ class Bench:
         self.loras = loras
         self.rank = rank
         self.results = Measurements(device)
-        self.engine = MergeEngine(pipeline)
+        self.results.measure("pristine", self.start_engine)
         self.shell = LoaderShell(pipeline)
         self.cached = tuple(self.parse(path) for path in loras)
+
+    def start_engine(self) -> None:
+        """As when a base model is loaded: with the pristine copies of its attention layers."""
+        self.engine = MergeEngine(self.pipeline)
 
     def parse(self, path: Path) -> AdapterSet:
         """Read a LoRA's file."""

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from tasks.errors import AdapterLoadFailed
 from workers.loader_shell import ComponentAdapter, LoaderShell
-from workers.low_rank import Change, LowRank, ParsedAdapter, Shift
+from workers.low_rank import Change, LowRank, ParsedAdapter, Shift, is_finite
 
 DOWN, UP, BIAS = ".lora_A.weight", ".lora_B.weight", ".lora_B.bias"
 
@@ -34,7 +34,7 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
     unmatched = list(contents.foreign)
     try:
         for part in contents.parts:
-            reader = ComponentReader(part, shell.components[part.component], ref, in_float32=shell.device.type == "cpu")
+            reader = ComponentReader(part, shell.modules[part.component], ref)
             changes.update(reader.changes())
             unmatched.extend(reader.unmatched)
     except BeyondFastPass as reason:
@@ -46,7 +46,12 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
             f"Adapter {ref!r} was not made for this base model: {len(changes)} of its layers fit, and {len(unmatched)} "
             f"of its keys do not, such as {unmatched[0]}."
         )
-    return ParsedAdapter.packed(changes, tuple(unmatched), pinned=shell.device.type == "cuda")
+    parsed = ParsedAdapter.packed(changes, shell.dtypes, tuple(unmatched), pinned=shell.device.type == "cuda")
+    if broken := next((name for name, change in parsed.changes.items() if not is_finite(change)), None):
+        raise AdapterLoadFailed(
+            f"Adapter {ref!r} has values that are no finite numbers, in {broken}. Train or export it again."
+        )
+    return parsed
 
 
 class BeyondFastPass(Exception):
@@ -60,18 +65,17 @@ class ComponentReader:
         unmatched: keys for which the component has no module.
     """
 
-    def __init__(self, part: ComponentAdapter, component: torch.nn.Module, ref: str, *, in_float32: bool) -> None:
+    def __init__(self, part: ComponentAdapter, modules: Mapping[str, torch.nn.Module], ref: str) -> None:
         self._part = part
-        self._modules = dict(component.named_modules())
+        self._modules = modules
         self._ref = ref
-        self._in_float32 = in_float32
         self.unmatched: list[str] = []
 
     def changes(self) -> Iterator[tuple[str, Change]]:
         """The changes by name of the weight.
 
         Raises:
-            AdapterLoadFailed: a tensor is missing, has the wrong shape, or has values that are no numbers.
+            AdapterLoadFailed: a tensor is missing or has the wrong shape.
             BeyondFastPass: diffusers' own loader must merge it.
         """
         config = plain_config(self._part)
@@ -101,12 +105,12 @@ class ComponentReader:
         down, up = self._flat(name, weight, parts[DOWN], parts[UP])
         scale = scaling(config, name, rank=down.shape[0])
         full_name = f"{self._part.component}.{name}"
-        yield f"{full_name}.weight", LowRank(self._checked(name, down, weight), self._checked(name, up, weight), scale)
+        yield f"{full_name}.weight", LowRank(down, up, scale)
         if BIAS in parts:
             bias = module.bias
             if not isinstance(bias, torch.Tensor) or bias.shape != parts[BIAS].shape:
                 raise self._misfit(name, BIAS, parts[BIAS])
-            yield f"{full_name}.bias", Shift(self._checked(name, parts[BIAS], bias), scale)
+            yield f"{full_name}.bias", Shift(parts[BIAS], scale)
 
     def _flat(
         self, name: str, weight: torch.Tensor, down: torch.Tensor, up: torch.Tensor
@@ -124,17 +128,8 @@ class ComponentReader:
             raise self._misfit(name, UP, up)
         return down.flatten(1), up.flatten(1)
 
-    def _checked(self, name: str, value: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """The values in the dtype to multiply in."""
-        converted = value.to(torch.float32 if self._in_float32 else weight.dtype)
-        if not math.isfinite(converted.sum(dtype=torch.float32)):
-            raise AdapterLoadFailed(
-                f"Adapter {self._ref!r} has values that are no finite numbers, in {name}. Train or export it again."
-            )
-        return converted
-
     def _misfit(self, name: str, kind: str, value: torch.Tensor) -> AdapterLoadFailed:
-        shape = tuple(self._modules[name].weight.shape)
+        shape = tuple(plain_weight(name, self._modules[name]).shape)
         return AdapterLoadFailed(
             f"Adapter {self._ref!r} was not made for this base model: its {name}{kind} is {tuple(value.shape)}, "
             f"and the weight there is {shape}."

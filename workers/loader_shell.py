@@ -52,6 +52,8 @@ class LoaderShell:
 
     Attributes:
         components: the components that an adapter may change, on the meta device.
+        modules: theirs, by component and by name.
+        dtypes: of the weights, by name with the component in front.
         device: where the pipeline itself is.
     """
 
@@ -60,6 +62,12 @@ class LoaderShell:
         present = {name: module for name in names if (module := getattr(pipeline, name, None)) is not None}
         self.components = {name: without_weights(module) for name, module in present.items()}
         self.device: torch.device = pipeline.device
+        self.modules = modules_of(self.components)
+        self.dtypes = {
+            f"{component}.{name}": parameter.dtype
+            for component, module in self.components.items()
+            for name, parameter in module.named_parameters()
+        }
         self._spares = copy.deepcopy(self.components)
         self._layout = Layout(self.components.values())
         self._lock = threading.Lock()
@@ -100,6 +108,7 @@ class LoaderShell:
         """
         if not self._layout.holds():
             self.components = copy.deepcopy(self._spares)
+            self.modules = modules_of(self.components)
             self._layout = Layout(self.components.values())
             raise ValueError("it changes the shape of the base model's weights, as a Control LoRA does.")
 
@@ -114,6 +123,11 @@ class Layout:
     def holds(self) -> bool:
         """Whether none of them was replaced, added or taken away."""
         return all(parts(module) == before for module, before in zip(self._modules, self._parts, strict=True))
+
+
+def modules_of(components: Mapping[str, torch.nn.Module]) -> dict[str, dict[str, torch.nn.Module]]:
+    """Each component's modules by name."""
+    return {name: dict(component.named_modules()) for name, component in components.items()}
 
 
 def parts(module: torch.nn.Module) -> list[int]:

@@ -21,6 +21,7 @@ from tasks.errors import AdapterLoadFailed
 from tasks.job import AdapterReceipt, SwapWay
 from workers.adapter_parser import first_line
 from workers.low_rank import ParsedAdapter
+from workers.merge_kernel import load_kernel
 from workers.pristine import PristineWeights
 from workers.rewrite import Scaled, rewrite
 
@@ -44,13 +45,21 @@ Plan = Mapping[str, list[Scaled]]
 class MergeEngine:
     """Keeps one adapter set merged into a pipeline. Not thread-safe: its caller holds the pipeline's lock.
 
-    After a failure the merged set is the empty one, on a pristine base.
+    After a failure the merged set is the empty one, on a pristine base. The weights that most adapters change are
+    copied at once: to get memory takes longer than a swap, and it had better be found missing now.
+
+    Raises:
+        torch.OutOfMemoryError: there is no room for these pristine copies.
     """
 
     def __init__(self, pipeline: DiffusionPipeline, pristine_device: torch.device | None = None) -> None:
         self._pipeline: Any = pipeline
         self.weights = mergeable_weights(pipeline)
         self.pristine = PristineWeights(self.weights, pristine_device)
+        self.pristine.keep(attention_weights(pipeline))
+        self._device: torch.device = pipeline.device
+        in_bfloat16 = any(weight.dtype == torch.bfloat16 for weight in self.weights.values())
+        self._kernel = load_kernel() if self._device.type == "cpu" and in_bfloat16 else None
         self._merged: AdapterSet = ()
         self._changed: set[str] = set()
         self._beside = False
@@ -103,7 +112,7 @@ class MergeEngine:
             self._pipeline.unload_lora_weights()
             self._beside = False
         beyond = any(prepared.parsed.beyond for prepared in wanted)
-        self._merge({} if beyond else plan(wanted, self._pipeline.device))
+        self._merge({} if beyond else plan(wanted, self._device))
         if beyond:
             self._put_beside(wanted)
         return SwapWay.DIFFUSERS if beyond else SwapWay.MERGED
@@ -114,8 +123,7 @@ class MergeEngine:
         left, self._changed = self._changed - changes.keys(), self._changed | changes.keys()
         for name in left:
             self.weights[name].copy_(self.pristine[name], non_blocking=True)
-        for name, items in changes.items():
-            rewrite(self.weights[name], self.pristine[name], items)
+        rewrite(((self.weights[name], self.pristine[name], items) for name, items in changes.items()), self._kernel)
         self._changed = set(changes)
 
     def _put_beside(self, wanted: AdapterSet) -> None:
@@ -142,6 +150,23 @@ def mergeable_weights(pipeline: Any) -> dict[str, torch.Tensor]:
         if module is not None
         for name, parameter in module.named_parameters()
     }
+
+
+def attention_weights(pipeline: Any) -> list[str]:
+    """The names of the matrices in the denoiser's attention layers, which diffusers knows by their processors."""
+    layers = (
+        (f"{component}.{name}", layer)
+        for component in pipeline._lora_loadable_modules
+        if (module := getattr(pipeline, component, None)) is not None
+        for name, layer in module.named_modules()
+        if hasattr(layer, "get_processor")
+    )
+    return [
+        f"{name}.{part}.weight"
+        for name, layer in layers
+        for part, module in layer.named_modules()
+        if type(module) is torch.nn.Linear and module.weight.is_floating_point()
+    ]
 
 
 def plan(wanted: AdapterSet, device: torch.device) -> Plan:

@@ -12,10 +12,12 @@ from typing import Any, Self
 import torch
 from diffusers import SchedulerMixin
 
+from tasks.errors import ConfigurationError
 from tasks.job import BaseReceipt, SwapWay
 from workers.fair_lock import FairLock
 from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
+from workers.memory import is_out_of_memory
 from workers.merge_engine import AdapterSet, MergeEngine
 from workers.pipeline import fix_device
 
@@ -92,9 +94,21 @@ class WarmPipeline:
 
     @property
     def base(self) -> LoadedBase:
-        """The base model; loaded now if it is not."""
+        """The base model; loaded now if it is not.
+
+        Raises:
+            ConfigurationError: as ``load`` does, and if the device has no room for it.
+        """
         if self._base is None:
-            self._base = LoadedBase.around(self._load(), self._pristine_device)
+            try:
+                self._base = LoadedBase.around(self._load(), self._pristine_device)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ConfigurationError(
+                    "The device has no room for the base model and the pristine copies of its attention layers. Set "
+                    '`pristine = "host"` in its entry of models.toml, or take a smaller dtype or a larger device.'
+                ) from error
         return self._base
 
     @property

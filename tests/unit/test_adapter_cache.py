@@ -37,7 +37,7 @@ class Shelf:
     def load(self, wanted: ResolvedAdapter) -> LoadedAdapter:
         self.loads.append(wanted.repository)
         product = LowRank(down=torch.zeros(4, 8), up=torch.zeros(8, 4), scale=1.0)
-        parsed = ParsedAdapter.packed({"unet.conv_in.weight": product})
+        parsed = ParsedAdapter.packed({"unet.conv_in.weight": product}, {"unet.conv_in.weight": torch.float32})
         return LoadedAdapter(Path(wanted.weight_name), wanted.commit, parsed)
 
 

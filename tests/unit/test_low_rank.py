@@ -20,6 +20,11 @@ def changes() -> dict[str, Change]:
     }
 
 
+@pytest.fixture
+def dtypes(changes: dict[str, Change]) -> dict[str, torch.dtype]:
+    return {name: change.tensors[0].dtype for name, change in changes.items()}
+
+
 def same(left: Mapping[str, Change], right: Mapping[str, Change]) -> bool:
     return left.keys() == right.keys() and all(
         left[name].scale == right[name].scale
@@ -28,21 +33,33 @@ def same(left: Mapping[str, Change], right: Mapping[str, Change]) -> bool:
     )
 
 
-def test_packing_changes_no_number(changes: dict[str, Change]) -> None:
-    assert same(ParsedAdapter.packed(changes).changes, changes)
+def test_packing_changes_no_number(changes: dict[str, Change], dtypes: dict[str, torch.dtype]) -> None:
+    assert same(ParsedAdapter.packed(changes, dtypes).changes, changes)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("wanted", [torch.float32, torch.float16, torch.bfloat16])
+def test_packing_converts_to_the_dtype_of_the_weight(stored: torch.dtype, wanted: torch.dtype) -> None:
+    value = torch.linspace(-3, 3, 1000).to(stored)
+
+    packed = ParsedAdapter.packed({"unet.a.bias": Shift(value, scale=1.0)}, {"unet.a.bias": wanted})
+
+    (converted,) = packed.changes["unet.a.bias"].tensors
+    assert converted.dtype == wanted
+    assert torch.equal(converted, value.to(wanted))
 
 
 def test_a_packed_adapter_keeps_nothing_of_what_it_was_read_from() -> None:
     source = torch.ones(4)
-    packed = ParsedAdapter.packed({"unet.a.bias": Shift(source, scale=1.0)})
+    packed = ParsedAdapter.packed({"unet.a.bias": Shift(source, scale=1.0)}, {"unet.a.bias": source.dtype})
 
     source.zero_()
 
     assert packed.changes["unet.a.bias"].tensors[0].tolist() == [1.0] * 4
 
 
-def test_a_copy_of_the_block_holds_the_same_changes(changes: dict[str, Change]) -> None:
-    packed = ParsedAdapter.packed(changes)
+def test_a_copy_of_the_block_holds_the_same_changes(changes: dict[str, Change], dtypes: dict[str, torch.dtype]) -> None:
+    packed = ParsedAdapter.packed(changes, dtypes)
     copied = packed.memory.clone()
 
     moved = packed.within(copied)
@@ -52,8 +69,8 @@ def test_a_copy_of_the_block_holds_the_same_changes(changes: dict[str, Change]) 
     assert all(ends[0] <= tensor.data_ptr() < ends[1] for change in moved.values() for tensor in change.tensors)
 
 
-def test_it_goes_to_a_device_as_a_whole(changes: dict[str, Change]) -> None:
-    moved = ParsedAdapter.packed(changes).changes_on(torch.device("meta"))
+def test_it_goes_to_a_device_as_a_whole(changes: dict[str, Change], dtypes: dict[str, torch.dtype]) -> None:
+    moved = ParsedAdapter.packed(changes, dtypes).changes_on(torch.device("meta"))
 
     assert {tensor.device.type for change in moved.values() for tensor in change.tensors} == {"meta"}
     assert [change.tensors[0].shape for change in moved.values()] == [
@@ -62,7 +79,7 @@ def test_it_goes_to_a_device_as_a_whole(changes: dict[str, Change]) -> None:
 
 
 def test_without_room_for_pinned_memory_it_is_kept_in_ordinary_memory(
-    changes: dict[str, Change], monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Change], dtypes: dict[str, torch.dtype], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty = torch.empty
 
@@ -73,4 +90,4 @@ def test_without_room_for_pinned_memory_it_is_kept_in_ordinary_memory(
 
     monkeypatch.setattr(torch, "empty", no_room)
 
-    assert same(ParsedAdapter.packed(changes, pinned=True).changes, changes)
+    assert same(ParsedAdapter.packed(changes, dtypes, pinned=True).changes, changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,16 +88,29 @@ def test_several_adapters_with_scales_equal_what_diffusers_fuses(sd15: Any, tmp_
     assert max(relative_difference(ours[name], theirs[name]) for name in ours) < 1e-6
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_no_further_from_the_truth_than_diffusers(dtype: torch.dtype, tmp_path: Path) -> None:
-    pipeline = build("sdxl", dtype)
-    path = write(random_lora(pipeline, dtype=torch.float16), tmp_path / "adapter.safetensors")
-    truth = fused_by_diffusers(build("sdxl", dtype).to(torch.float64), [(path, 0.7)])
+@pytest.fixture(params=[True, False], ids=["compiled", "torch"])
+def with_or_without_compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not request.param:
+        monkeypatch.setattr("workers.merge_engine.load_kernel", lambda: None)
 
-    MergeEngine(pipeline).swap((prepared(pipeline, path, 0.7),))
+
+@pytest.mark.usefixtures("with_or_without_compiler")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("scales", [(0.7,), (0.5, -1.5)], ids=["one", "two"])
+def test_half_precision_is_no_further_from_the_truth_than_diffusers(
+    dtype: torch.dtype, scales: tuple[float, ...], tmp_path: Path
+) -> None:
+    pipeline = build("sdxl", dtype)
+    adapters = [
+        (write(random_lora(pipeline, seed=seed, dtype=torch.float16), tmp_path / f"adapter{seed}.safetensors"), scale)
+        for seed, scale in enumerate(scales)
+    ]
+    truth = fused_by_diffusers(build("sdxl", dtype).to(torch.float64), adapters)
+
+    MergeEngine(pipeline).swap(tuple(prepared(pipeline, path, scale) for path, scale in adapters))
 
     ours = distance(mergeable_weights(pipeline), truth)
-    theirs = distance(fused_by_diffusers(build("sdxl", dtype), [(path, 0.7)]), truth)
+    theirs = distance(fused_by_diffusers(build("sdxl", dtype), adapters), truth)
     assert ours <= theirs
 
 
@@ -127,6 +141,22 @@ def test_going_back_leaves_every_weight_bit_identical(sd15: Any, tmp_path: Path)
     engine.swap(())
 
     assert_identical(sd15, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_layers_are_copied_before_the_first_swap_and_the_others_at_the_first_touch(
+    dtype: torch.dtype, tmp_path: Path
+) -> None:
+    pipeline = build("sd15", dtype)
+    engine = MergeEngine(pipeline)
+    at_first = set(engine.pristine)
+
+    engine.swap((prepared(pipeline, write(random_lora(pipeline), tmp_path / "adapter.safetensors")),))
+
+    assert at_first == {
+        name for name in mergeable_weights(pipeline) if re.search(r"attn\d\.to_\w+(\.0)?\.weight$", name)
+    }
+    assert set(engine.pristine) - at_first
 
 
 def test_weights_stay_in_their_storage(sd15: Any, tmp_path: Path) -> None:
@@ -238,7 +268,7 @@ def test_a_failure_in_the_middle_of_a_merge_leaves_the_pristine_base(
         if next(calls) == 10:
             raise torch.OutOfMemoryError
 
-    monkeypatch.setattr("workers.merge_engine.rewrite", fails_half_way)
+    monkeypatch.setattr("workers.rewrite.rewrite_by_products", fails_half_way)
     with pytest.raises(torch.OutOfMemoryError):
         engine.swap(second)
 

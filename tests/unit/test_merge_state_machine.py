@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.support.loras import as_kohya, random_lora, write
 from tests.support.pipelines import build
 from workers.loader_shell import LoaderShell
 from workers.merge_engine import MergeEngine, PreparedAdapter, mergeable_weights
+from workers.merge_kernel import Merge, MergeKernel
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -54,10 +56,12 @@ def bad_files(pipeline: Any, folder: Path) -> list[Path]:
 class Swaps(RuleBasedStateMachine):
     """One engine, driven at random."""
 
+    dtype = torch.float32
+
     @initialize()
     def load(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
-        self.pipeline = build("sd15")
+        self.pipeline = build("sd15", self.dtype)
         self.engine = MergeEngine(self.pipeline)
         self.shell = LoaderShell(self.pipeline)
         self.loaded = {name: weight.clone() for name, weight in mergeable_weights(self.pipeline).items()}
@@ -88,15 +92,9 @@ class Swaps(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 4), after=st.integers(0, 30))
     def run_out_of_memory(self, place: int, after: int) -> None:
-        countdown = itertools.count()
-
-        def fails_after_a_while(*_: Any) -> None:
-            if next(countdown) == after:
-                raise torch.OutOfMemoryError
-
         wanted = (self.with_scale(self.good[place], 7.0),)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("workers.merge_engine.rewrite", fails_after_a_while)
+            self.fail_to_merge(patch, after)
             try:
                 self.engine.swap(wanted)
             except torch.OutOfMemoryError:
@@ -104,6 +102,16 @@ class Swaps(RuleBasedStateMachine):
                 self.assert_pristine()
             else:  # it has fewer weights than that; what the broken merge left behind is made good by the next swap
                 self.engine.swap(())
+
+    def fail_to_merge(self, patch: pytest.MonkeyPatch, after: int) -> None:
+        """Let the next merge fail after so many weights."""
+        countdown = itertools.count()
+
+        def fails_after_a_while(*_: Any) -> None:
+            if next(countdown) == after:
+                raise torch.OutOfMemoryError
+
+        patch.setattr("workers.rewrite.rewrite_by_products", fails_after_a_while)
 
     @invariant()
     def what_is_not_merged_is_untouched(self) -> None:
@@ -120,5 +128,22 @@ class Swaps(RuleBasedStateMachine):
         assert [name for name in now if not torch.equal(now[name], self.loaded[name])] == []
 
 
-Swaps.TestCase.settings = settings(max_examples=10, stateful_step_count=12, deadline=None)
+class SwapsInBfloat16(Swaps):
+    """The same where the compiled kernel rewrites most of the weights."""
+
+    dtype = torch.bfloat16
+
+    def fail_to_merge(self, patch: pytest.MonkeyPatch, after: int) -> None:
+        run = MergeKernel.run
+
+        def runs_a_while(kernel: MergeKernel, merges: Sequence[Merge]) -> None:
+            run(kernel, merges[: after + 1])
+            raise torch.OutOfMemoryError
+
+        patch.setattr(MergeKernel, "run", runs_a_while)
+
+
+for machine in (Swaps, SwapsInBfloat16):
+    machine.TestCase.settings = settings(max_examples=10, stateful_step_count=12, deadline=None)
 TestSwaps = Swaps.TestCase
+TestSwapsInBfloat16 = SwapsInBfloat16.TestCase
