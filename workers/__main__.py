@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     configure_logging(app.configuration.log_level, prompts=app.configuration.log_prompts)
     name = f"{slug}-{os.getpid()}@{socket.gethostname()}"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as the first process of a container it would heed none
+    # As the first process of a container it would heed none, and a thread that loads is not waited for.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
         worker = load_worker(app, slug, name)
         worker.start()

@@ -1,4 +1,4 @@
-"""Second stage of a job: swap its adapters in and run the pipeline. Holds the pipeline's lock."""
+"""Second stage of a job: swap its adapters in and run the pipeline. On the thread that uses the device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL.Image import Image
 from tasks.errors import BaseReplaced, DrawingFailed
 from tasks.job import AdapterReceipt, BaseReceipt, JobSpec, Progress
 from workers.adapter_parser import first_line
-from workers.fair_lock import Turn
+from workers.device_thread import on_one_core
 from workers.memory import is_out_of_memory, memory_errors
 from workers.merge_engine import AdapterSet
 from workers.schedulers import fresh_scheduler
@@ -83,15 +83,20 @@ def draw(
         OutOfMemory: the device is too small for this.
         DrawingFailed: the pipeline raised.
     """
-    with warm.lock.turn(watcher.give_up, first=first) as turn:
+
+    def turn() -> tuple[list[list[Picture]], LoadedBase, BaseReceipt]:
         watcher.note_waiting(False)
         with stopwatch.measure(Stage.SWAP), memory_errors():
             stopwatch.swap_way = warm.swap(adapters)
         base, base_receipt = warm.base, warm.receipt()
-        receipts = tuple(base.engine.receipt(adapter) for adapter in adapters)
-        session = Session(warm, base, adapters, turn, watcher, stopwatch)
+        session = Session(warm, base, adapters, watcher, stopwatch, first)
         with stopwatch.measure(Stage.DRAW), memory_errors():
             passes = [session.draw_one_of_each(specs, number) for number in range(specs[0].image_count)]
+        return passes, base, base_receipt
+
+    passes, base, base_receipt = warm.device_thread.run(turn, watcher.give_up, first=first)
+    with on_one_core():
+        receipts = tuple(base.engine.receipt(adapter) for adapter in adapters)
     files = tuple(adapter.sha256 for adapter in adapters)
     return [Drawing(pictures, receipts, files, base_receipt, len(specs)) for pictures in zip(*passes, strict=True)]
 
@@ -103,9 +108,9 @@ class Session:
     warm: WarmPipeline
     base: LoadedBase
     adapters: AdapterSet
-    turn: Turn
     watcher: Watcher
     stopwatch: Stopwatch
+    first: bool
 
     def draw_one_of_each(self, specs: Sequence[JobSpec], number: int) -> list[Picture]:
         """Draw the picture of this number of each job, in one pass.
@@ -155,11 +160,12 @@ class Session:
         Raises:
             BaseReplaced: as in ``draw``.
         """
-        if not self.warm.lock.is_wanted(self.turn):
+        if self.first or not self.warm.device_thread.is_wanted:
             return
         self.watcher.note_waiting(True)
         with self.stopwatch.pause():
-            self.warm.lock.step_aside(self.turn)
+            self.warm.device_thread.let_first_go()
+        self.watcher.give_up()
         self.watcher.note_waiting(False)
         self.refuse_another_base()
         self.warm.swap(self.adapters)

@@ -43,7 +43,7 @@ Plan = Mapping[str, list[Scaled]]
 
 
 class MergeEngine:
-    """Keeps one adapter set merged into a pipeline. Not thread-safe: its caller holds the pipeline's lock.
+    """Keeps one adapter set merged into a pipeline. Not thread-safe: it is used on the device's thread.
 
     After a failure the merged set is the empty one, on a pristine base. The weights that most adapters change are
     copied at once: to get memory takes longer than a swap, and it had better be found missing now.
@@ -96,7 +96,7 @@ class MergeEngine:
         return {name: self.pristine[name] if name in self._changed else weight for name, weight in weights.items()}
 
     def receipt(self, prepared: PreparedAdapter) -> AdapterReceipt:
-        """What an adapter that was merged did to the weights. Needs no lock, whatever is merged by now."""
+        """What an adapter that was merged did to the weights, whatever is merged by now."""
         changes = prepared.parsed.changes
         change = sum(item.norm**2 for item in changes.values()) ** 0.5 * abs(prepared.scale)
         before = sum(self.pristine.norm(name) ** 2 for name in changes) ** 0.5

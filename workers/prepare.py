@@ -1,4 +1,4 @@
-"""First stage of a job: bring its adapters into this machine's memory. Runs without the pipeline's lock."""
+"""First stage of a job: bring its adapters into this machine's memory. On the job's own thread."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tasks.service import Service
 from workers.adapter_cache import AdapterCache, LoadedAdapter
 from workers.adapter_files import fetch
 from workers.adapter_parser import parse_adapter
+from workers.device_thread import on_one_core
 from workers.disk_cache import DiskCache
 from workers.hub_downloads import DownloadBounds
 from workers.merge_engine import AdapterSet, PreparedAdapter
@@ -50,4 +51,6 @@ def load_adapter(
     if adapter.source is not AdapterSource.FOLDER:
         disk.note_use(cached_repository(adapter), path)
         disk.make_room()
-    return LoadedAdapter(path, file_sha256(path.resolve()), parse_adapter(warm.shell, path, adapter.ref))
+    with on_one_core():
+        parsed = parse_adapter(warm.shell, path, adapter.ref)
+    return LoadedAdapter(path, file_sha256(path.resolve()), parsed)

@@ -1,4 +1,4 @@
-"""Third stage of a job: encode its pictures and put them into storage. Runs without the pipeline's lock."""
+"""Third stage of a job: encode its pictures and put them into storage. On the job's own thread."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class JobRunner:
         job = attempts[0].job
         with stopwatch.measure(Stage.ADAPTER):
             adapters = prepare(self.adapters, job.spec)
-        watcher.note_waiting(self.warm.lock.is_taken)
+        watcher.note_waiting(self.warm.device_thread.is_taken)
         specs = [attempt.job.spec for attempt in attempts]
         return draw(self.warm, specs, adapters, watcher, stopwatch, first=job.lane is Lane.INTERACTIVE)
 

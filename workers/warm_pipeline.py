@@ -14,7 +14,7 @@ from diffusers import SchedulerMixin
 
 from tasks.errors import ConfigurationError
 from tasks.job import BaseReceipt, SwapWay
-from workers.fair_lock import FairLock
+from workers.device_thread import DeviceThread
 from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
 from workers.memory import is_out_of_memory
@@ -78,7 +78,7 @@ class WarmPipeline:
 
     Attributes:
         shell: reads adapters for it; has no weights, and outlives them.
-        lock: held by whoever swaps or draws, one job at a time.
+        device_thread: on which it is loaded, checked, swapped and run.
         reloads: how often the base had changed and was loaded again.
     """
 
@@ -88,9 +88,9 @@ class WarmPipeline:
         self._check_every = check_every
         self._swaps = 0
         self._base: LoadedBase | None = None
-        self.lock = FairLock()
+        self.device_thread = DeviceThread()
         self.reloads = 0
-        self.shell = LoaderShell(self.base.pipeline)
+        self.shell = self.device_thread.run(lambda: LoaderShell(self.base.pipeline))
 
     @property
     def base(self) -> LoadedBase:
@@ -113,7 +113,7 @@ class WarmPipeline:
 
     @property
     def merged(self) -> AdapterSet:
-        """What is merged now. Needs no lock, like the numbers below: while the base is being loaded, nothing."""
+        """What is merged now. On any thread, like the numbers below; while the base is being loaded, nothing."""
         return self._base.engine.merged if self._base else ()
 
     @property
@@ -139,7 +139,7 @@ class WarmPipeline:
         return way
 
     def receipt(self) -> BaseReceipt:
-        """Which base is drawn with now. Its caller holds the lock."""
+        """Which base is drawn with now. Called on the device's thread."""
         return BaseReceipt(fingerprint=self.base.fingerprint, swaps_since_check=self._swaps)
 
     def check(self) -> bool:

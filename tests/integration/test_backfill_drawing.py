@@ -160,7 +160,7 @@ class TestInteractiveJobs:
             seen.append(service.store.get(interactive.id).status)
             if len(seen) == 2:
                 thread.start()
-                wait_until(lambda: any(turn.first for turn in runner.warm.lock._queue))
+                wait_until(lambda: runner.warm.device_thread.is_wanted)
 
         jobs = claimed(service, count)
         on_step(runner, step)
@@ -223,7 +223,7 @@ def begin_once(runner: JobRunner, job: Job, swap: Callable[[Any], Any]) -> None:
     if runner.warm.swap is not swap:
         object.__setattr__(runner.warm, "swap", swap)
         threading.Thread(target=runner, args=(job.id,)).start()
-        wait_until(lambda: any(turn.first for turn in runner.warm.lock._queue))
+        wait_until(lambda: runner.warm.device_thread.is_wanted)
 
 
 class TestThreads:

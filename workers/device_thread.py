@@ -1,0 +1,134 @@
+"""The one thread that uses the device: jobs have it in turn, those that go first before all others.
+
+One thread, because OpenMP keeps a team for each thread that calls torch. When all teams together have more members than
+the CPU has cores, these sleep after each piece of work instead of waiting for the next one, and torch draws half as
+fast (``gomp_throttled_spin_count_var`` in libgomp's env.c).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+LOOK_AROUND_S = 0.1
+"""How soon a job that waits notices that it need not wait any longer."""
+
+OPENMP = ThreadpoolController().select(user_api="openmp")
+
+Outcome = TypeVar("Outcome")
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """A call that waits for the thread."""
+
+    call: Callable[[], object]
+    first: bool
+    future: Future[Any] = field(default_factory=Future)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the call is made, or has been."""
+        return self.future.running() or self.future.done()
+
+    def take(self) -> None:
+        """Make the call, unless nobody waits for it any more."""
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            outcome = self.call()
+        except BaseException as error:  # noqa: BLE001 - raised again for whoever waits
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(outcome)
+
+
+class DeviceThread:
+    """Who asks first has it first, but for those who go before all that do not."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
+        self._lock = threading.Lock()
+        self._waiting: list[Turn] = []
+        self._is_busy = False
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether who asks now must wait."""
+        return self._is_busy or bool(self._waiting)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits who goes first."""
+        return any(turn.first for turn in tuple(self._waiting))
+
+    def run(
+        self, function: Callable[[], Outcome], give_up: Callable[[], None] = lambda: None, *, first: bool = False
+    ) -> Outcome:
+        """Call this function on the thread, and wait for it.
+
+        Args:
+            give_up: called while waiting, and on the thread before the function; what it raises is raised instead.
+            first: whether it goes before all that wait and do not.
+        """
+
+        def call() -> Outcome:
+            give_up()
+            return function()
+
+        turn = Turn(call, first)
+        with self._lock:
+            self._waiting.append(turn)
+        self._executor.submit(self._take_next)
+        while not turn.has_begun:
+            wait([turn.future], LOOK_AROUND_S)
+            self._let_give_up(turn, give_up)
+        outcome: Outcome = turn.future.result()
+        return outcome
+
+    def let_first_go(self) -> None:
+        """On the thread, amid a call that does not go first: make those that do."""
+        while (turn := self._next(only_first=True)) is not None:
+            turn.take()
+
+    def _let_give_up(self, turn: Turn, give_up: Callable[[], None]) -> None:
+        if turn.has_begun:
+            return
+        try:
+            give_up()
+        except BaseException:
+            if turn.future.cancel():  # else it has begun just now, and gives up there
+                with self._lock:
+                    self._waiting.remove(turn)
+                raise
+
+    def _take_next(self) -> None:
+        turn = self._next()
+        if turn is not None:  # it may have been taken amid another, or have given up
+            self._is_busy = True
+            turn.take()
+            self._is_busy = False
+
+    def _next(self, *, only_first: bool = False) -> Turn | None:
+        with self._lock:
+            chosen = next((turn for turn in self._waiting if turn.first), None)
+            if chosen is None and not only_first:
+                chosen = next(iter(self._waiting), None)
+            if chosen is not None:
+                self._waiting.remove(chosen)
+            return chosen
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """On any other thread: let torch use one core, and no team of its own."""
+    torch.get_num_threads()  # when it is asked for the first time it sets the thread's number, which would undo ours
+    with OPENMP.limit(limits=1):
+        yield
