@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 
 from tasks.errors import AdapterLoadFailed
 from workers.loader_shell import ComponentAdapter, LoaderShell
-from workers.low_rank import Change, LowRank, ParsedAdapter, Shift, is_finite
+from workers.low_rank import Change, LowRank, ParsedAdapter, Shift
 
 DOWN, UP, BIAS = ".lora_A.weight", ".lora_B.weight", ".lora_B.bias"
 
@@ -47,9 +47,9 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
             f"of its keys do not, such as {unmatched[0]}."
         )
     parsed = ParsedAdapter.packed(changes, shell.dtypes, tuple(unmatched), pinned=shell.device.type == "cuda")
-    if broken := next((name for name, change in parsed.changes.items() if not is_finite(change)), None):
+    if (name := parsed.not_finite()) is not None:
         raise AdapterLoadFailed(
-            f"Adapter {ref!r} has values that are no finite numbers, in {broken}. Train or export it again."
+            f"Adapter {ref!r} has values that are no finite numbers, in {name}. Train or export it again."
         )
     return parsed
 

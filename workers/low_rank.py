@@ -74,11 +74,6 @@ class Shift:
 Change = LowRank | Shift
 
 
-def is_finite(change: Change) -> bool:
-    """Whether all its values are finite numbers."""
-    return all(math.isfinite(tensor.sum(dtype=torch.float32)) for tensor in change.tensors)
-
-
 ALIGNMENT = 64
 """Bytes; as much as any device asks of a matrix."""
 
@@ -134,6 +129,18 @@ class ParsedAdapter:
     def bytes(self) -> int:
         """Size of its tensors in host memory."""
         return self.memory.nbytes
+
+    def not_finite(self) -> str | None:
+        """The name of a weight whose change has values that are no finite numbers; None if there is none."""
+        norms = torch._foreach_norm([tensor for change in self.changes.values() for tensor in change.tensors])
+        if all(math.isfinite(norm) for norm in norms):
+            return None
+        broken = (  # a norm may be too large without a value being so
+            name
+            for name, change in self.changes.items()
+            if not all(tensor.isfinite().all() for tensor in change.tensors)
+        )
+        return next(broken, None)
 
     def changes_on(self, device: torch.device) -> Mapping[str, Change]:
         """The changes with their tensors on this device."""
