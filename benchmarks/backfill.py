@@ -22,8 +22,6 @@ from tasks.batch_records import BatchRecord
 
 PROMPT = "a red circle on a blue background"
 SIDE, STEPS = 32, 1
-ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-"""For torch, in both: drawings as small as these are faster with one (the bare loop by an eighth on two cores)."""
 BARE_LINES = 500
 DEATHS = (1 / 3, 2 / 3)
 """After which parts of the lines the worker and the light worker are killed."""
@@ -46,7 +44,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, object]:
     """The bare loop, the backfill, and the bare loop again."""
     names = copies(folder / "loras", options.adapters)
     lines = [line(number, names[number % len(names)]) for number in range(1, options.lines + 1)]
-    with running(folder, ONE_THREAD) as stage:
+    with running(folder) as stage:
         bare = [bare_rate(stage)]
         record, seconds = backfill(stage, lines)
         results = [json.loads(text) for text in stage.client.results(record.id)]

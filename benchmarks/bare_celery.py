@@ -5,11 +5,11 @@ celery -A benchmarks.bare_celery worker --pool threads --concurrency 1
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import torch
 from celery import Celery
-from celery.signals import worker_init
 
 from tasks.base_models import read_base_models
 from tasks.broker import connect
@@ -24,19 +24,17 @@ DONE = "bare:done"
 app = Celery("bare", broker=settings().broker_url)
 app.conf.update(task_default_queue=QUEUE, worker_prefetch_multiplier=1, task_ignore_result=True)
 broker = connect(settings().broker_url)
-pipelines: list[Any] = []
 
 
-@worker_init.connect
-def warm_up(**_: object) -> None:
-    """Load the base model before the first message."""
-    model = read_base_models(settings().models_file).default
-    pipelines.append(load_pipeline(model, choose_device(settings().device)))
+@cache
+def pipeline() -> Any:
+    """The base model, loaded by the thread that draws, as torch is fastest (``workers.device_thread``)."""
+    return load_pipeline(read_base_models(settings().models_file).default, choose_device(settings().device))
 
 
 @app.task(name="bare.draw")
 def draw(prompt: str, side: int, steps: int, seed: int) -> None:
     """Draw a picture and throw it away."""
     generator = torch.Generator("cpu").manual_seed(seed)
-    pipelines[0](prompt, width=side, height=side, num_inference_steps=steps, guidance_scale=3.0, generator=generator)
+    pipeline()(prompt, width=side, height=side, num_inference_steps=steps, guidance_scale=3.0, generator=generator)
     broker.incr(DONE)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from stack.folder import StackFolder
 from stack.local_stack import LocalStack
@@ -54,15 +53,15 @@ def copies(folder: Path, count: int) -> list[str]:
 
 
 @contextmanager
-def running(folder: Path, surroundings: Mapping[str, str] = MappingProxyType({})) -> Iterator[BatchService]:
-    """The whole service on free ports, with the adapters of this folder, in an environment with these variables."""
+def running(folder: Path) -> Iterator[BatchService]:
+    """The whole service on free ports, with the adapters of this folder."""
     with ExitStack() as cleanup:
         stack = LocalStack(StackFolder(folder / "var"), Ports.free(), settings())
         parts = Parts(stack.folder)
         cleanup.callback(parts.stop)
         values = {**stack.overrides, "adapter_folders": str(folder / "loras")}
         configuration = Settings.model_validate(values)
-        environment = {**surroundings, **{f"{PREFIX}{name.upper()}": value for name, value in values.items()}}
+        environment = {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
         parts.start(stack.servers())
         S3Storage(storage_config(configuration)).ensure_bucket()
         services = [
