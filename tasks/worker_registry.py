@@ -30,7 +30,9 @@ class WorkerMemory(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     weights: int = Field(description="the base model, on the device")
-    pristine: int = Field(description="pristine copies of weights that some adapter has touched")
+    pristine: int = Field(
+        description="pristine copies: of the attention layers, and of weights that some adapter has touched"
+    )
     adapters: int = Field(description="parsed adapters, in host memory")
 
 

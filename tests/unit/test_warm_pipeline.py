@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.errors import ConfigurationError
 from tests.support.adapters import prepared
 from tests.support.loras import random_lora, write
 from tests.support.pipelines import build
@@ -66,6 +67,16 @@ def test_a_base_with_adapters_merged_is_still_clean(tmp_path: Path) -> None:
 
     assert warm.check()
     assert warm.reloads == 0
+
+
+def test_a_device_without_room_for_the_base_is_found_before_the_first_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(_: Any, names: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr("workers.merge_engine.PristineWeights.keep", no_room)
+
+    with pytest.raises(ConfigurationError, match='`pristine = "host"`'):
+        warm_pipeline()
 
 
 @pytest.mark.parametrize("component", ["unet", "text_encoder"])
