@@ -46,6 +46,7 @@ class Turn:
             outcome = self.call()
         except BaseException as error:  # noqa: BLE001 - raised again for whoever waits
             self.future.set_exception(error)
+            del self  # the error's traceback leads here: in a circle, what the call held would outlive the error
         else:
             self.future.set_result(outcome)
 
@@ -90,8 +91,11 @@ class DeviceThread:
         while not turn.has_begun:
             wait([turn.future], LOOK_AROUND_S)
             self._let_give_up(turn, give_up)
-        outcome: Outcome = turn.future.result()
-        return outcome
+        try:
+            outcome: Outcome = turn.future.result()
+            return outcome
+        finally:
+            del turn  # as in ``Turn.take``
 
     def let_first_go(self) -> None:
         """On the thread, amid a call that does not go first: make those that do."""
@@ -115,6 +119,7 @@ class DeviceThread:
             self._is_busy = True
             turn.take()
             self._is_busy = False
+        del turn  # as in ``Turn.take``
 
     def _next(self, *, only_first: bool = False) -> Turn | None:
         with self._lock:

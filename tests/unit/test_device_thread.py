@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -126,6 +128,24 @@ def test_an_error_is_its_caller_s_and_the_next_call_is_made(crowd: Crowd, error:
         crowd.device.run(fail)
 
     assert crowd.device.run(lambda: "drawn") == "drawn"
+
+
+def test_what_a_failed_call_held_is_let_go_at_once(crowd: Crowd) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def fail() -> None:
+        latents = torch.zeros(4)
+        held.append(weakref.ref(latents))
+        raise ValueError("drawing failed")
+
+    gc.disable()  # which would find a cycle in its own time
+    try:
+        with pytest.raises(ValueError, match="drawing failed"):
+            crowd.device.run(fail)
+        crowd.device.run(lambda: None)
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_other_threads_use_one_core_of_torch_and_get_theirs_back() -> None:

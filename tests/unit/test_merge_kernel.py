@@ -50,6 +50,11 @@ def assert_rounded_once(weight: torch.Tensor, exact: torch.Tensor) -> None:
     assert torch.all((weight.double() - exact).abs() <= exact.abs() * 2**-8 + 1e-5)
 
 
+@pytest.mark.parametrize("options", [(THIS_CPU,), ()], ids=["this CPU", "any CPU"])
+def test_it_compiles_without_a_warning(options: tuple[str, ...]) -> None:
+    assert compile_kernel(*options, "-Wall", "-Wextra", "-Werror", "-Wno-psabi")
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     rows=st.integers(1, 12).map(lambda number: 8 * number),
