@@ -44,7 +44,7 @@ class Turn:
             return
         try:
             outcome = self.call()
-        except BaseException as error:  # noqa: BLE001 - raised again for whoever waits
+        except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
             self.future.set_exception(error)
             del self  # the error's traceback leads here: in a circle, what the call held would outlive the error
         else:

@@ -18,6 +18,8 @@ from diffusers.utils.peft_utils import _create_lora_config
 from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
 from peft import LoraConfig
 
+from workers.pipeline import loadable_components, weights_of
+
 
 @dataclass(frozen=True)
 class ComponentAdapter:
@@ -58,18 +60,10 @@ class LoaderShell:
     """
 
     def __init__(self, pipeline: Any) -> None:
-        names = pipeline._lora_loadable_modules
-        present = {name: module for name in names if (module := getattr(pipeline, name, None)) is not None}
-        self.components = {name: without_weights(module) for name, module in present.items()}
-        self.device: torch.device = pipeline.device
-        self.modules = modules_of(self.components)
-        self.dtypes = {
-            f"{component}.{name}": parameter.dtype
-            for component, module in self.components.items()
-            for name, parameter in module.named_parameters()
-        }
+        self._adopt({name: without_weights(module) for name, module in loadable_components(pipeline).items()})
         self._spares = copy.deepcopy(self.components)
-        self._layout = Layout(self.components.values())
+        self.device: torch.device = pipeline.device
+        self.dtypes = {name: weight.dtype for name, weight in weights_of(self.components).items()}
         self._lock = threading.Lock()
         self._pipeline: Any = copy.copy(pipeline)
         for name, component in pipeline.components.items():
@@ -100,6 +94,11 @@ class LoaderShell:
         foreign = (key for key in keys if key.partition(".")[0] not in self.components)
         return AdapterContents(tuple(recorded), tuple(sorted(foreign)))
 
+    def _adopt(self, components: dict[str, Any]) -> None:
+        self.components = components
+        self.modules = {name: dict(component.named_modules()) for name, component in components.items()}
+        self._layout = Layout(components.values())
+
     def _mend(self) -> None:
         """Undo what diffusers does to a FLUX transformer for a Control LoRA: it widens the layer that takes the image.
 
@@ -107,9 +106,7 @@ class LoaderShell:
             ValueError: it did so; the pipeline itself is not widened, so the file cannot be used.
         """
         if not self._layout.holds():
-            self.components = copy.deepcopy(self._spares)
-            self.modules = modules_of(self.components)
-            self._layout = Layout(self.components.values())
+            self._adopt(copy.deepcopy(self._spares))
             raise ValueError("it changes the shape of the base model's weights, as a Control LoRA does.")
 
 
@@ -123,11 +120,6 @@ class Layout:
     def holds(self) -> bool:
         """Whether none of them was replaced, added or taken away."""
         return all(parts(module) == before for module, before in zip(self._modules, self._parts, strict=True))
-
-
-def modules_of(components: Mapping[str, torch.nn.Module]) -> dict[str, dict[str, torch.nn.Module]]:
-    """Each component's modules by name."""
-    return {name: dict(component.named_modules()) for name, component in components.items()}
 
 
 def parts(module: torch.nn.Module) -> list[int]:

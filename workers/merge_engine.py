@@ -22,6 +22,7 @@ from tasks.job import AdapterReceipt, SwapWay
 from workers.adapter_parser import first_line
 from workers.low_rank import ParsedAdapter
 from workers.merge_kernel import load_kernel
+from workers.pipeline import loadable_components, weights_of
 from workers.pristine import PristineWeights
 from workers.rewrite import Scaled, rewrite
 
@@ -142,22 +143,15 @@ class MergeEngine:
 
 
 def mergeable_weights(pipeline: Any) -> dict[str, torch.Tensor]:
-    """The weights that an adapter may change, by name with the component in front (``unet.conv_in.weight``)."""
-    components = {name: getattr(pipeline, name, None) for name in pipeline._lora_loadable_modules}
-    return {
-        f"{component}.{name}": parameter.detach()
-        for component, module in components.items()
-        if module is not None
-        for name, parameter in module.named_parameters()
-    }
+    """The weights that an adapter may change, by name with the component in front."""
+    return weights_of(loadable_components(pipeline))
 
 
 def attention_weights(pipeline: Any) -> list[str]:
     """The names of the matrices in the denoiser's attention layers, which diffusers knows by their processors."""
     layers = (
         (f"{component}.{name}", layer)
-        for component in pipeline._lora_loadable_modules
-        if (module := getattr(pipeline, component, None)) is not None
+        for component, module in loadable_components(pipeline).items()
         for name, layer in module.named_modules()
         if hasattr(layer, "get_processor")
     )

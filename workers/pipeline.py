@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import diffusers
@@ -69,6 +70,21 @@ def fix_device(pipeline: Any) -> None:
     kind, device = type(pipeline), pipeline.device
     here = property(lambda _: device)
     pipeline.__class__ = type(kind.__name__, (kind,), {"device": here, "_execution_device": here})
+
+
+def loadable_components(pipeline: Any) -> dict[str, torch.nn.Module]:
+    """The components that an adapter may change, by name."""
+    names = pipeline._lora_loadable_modules
+    return {name: module for name in names if (module := getattr(pipeline, name, None)) is not None}
+
+
+def weights_of(components: Mapping[str, torch.nn.Module]) -> dict[str, torch.Tensor]:
+    """The weights of these components, by name with the component in front (``unet.conv_in.weight``)."""
+    return {
+        f"{component}.{name}": parameter.detach()
+        for component, module in components.items()
+        for name, parameter in module.named_parameters()
+    }
 
 
 def denoiser_of(pipeline: Any) -> Any:

@@ -12,14 +12,14 @@ from typing import Any, Self
 import torch
 from diffusers import SchedulerMixin
 
-from tasks.errors import ConfigurationError
+from tasks.errors import ConfigurationError, OutOfMemory
 from tasks.job import BaseReceipt, SwapWay
 from workers.device_thread import DeviceThread
 from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
-from workers.memory import is_out_of_memory
+from workers.memory import memory_errors
 from workers.merge_engine import AdapterSet, MergeEngine
-from workers.pipeline import fix_device
+from workers.pipeline import fix_device, weights_of
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,9 @@ class WarmPipeline:
         shell: reads adapters for it; has no weights, and outlives them.
         device_thread: on which it is loaded, checked, swapped and run.
         reloads: how often the base had changed and was loaded again.
+
+    Raises:
+        ConfigurationError: as ``load`` does, and if the device has no room for the base.
     """
 
     def __init__(self, load: Callable[[], Any], *, pristine_device: torch.device | None, check_every: int) -> None:
@@ -90,25 +93,20 @@ class WarmPipeline:
         self._base: LoadedBase | None = None
         self.device_thread = DeviceThread()
         self.reloads = 0
-        self.shell = self.device_thread.run(lambda: LoaderShell(self.base.pipeline))
+        try:
+            with memory_errors():
+                self.shell = self.device_thread.run(lambda: LoaderShell(self.base.pipeline))
+        except OutOfMemory as error:
+            raise ConfigurationError(
+                "The device has no room for the base model and the pristine copies of its attention layers. Set "
+                '`pristine = "host"` in its entry of models.toml, or take a smaller dtype or a larger device.'
+            ) from error
 
     @property
     def base(self) -> LoadedBase:
-        """The base model; loaded now if it is not.
-
-        Raises:
-            ConfigurationError: as ``load`` does, and if the device has no room for it.
-        """
+        """The base model; loaded now if it is not."""
         if self._base is None:
-            try:
-                self._base = LoadedBase.around(self._load(), self._pristine_device)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                raise ConfigurationError(
-                    "The device has no room for the base model and the pristine copies of its attention layers. Set "
-                    '`pristine = "host"` in its entry of models.toml, or take a smaller dtype or a larger device.'
-                ) from error
+            self._base = LoadedBase.around(self._load(), self._pristine_device)
         return self._base
 
     @property
@@ -155,9 +153,4 @@ class WarmPipeline:
 
 def all_weights(pipeline: Any) -> dict[str, torch.Tensor]:
     """Every weight of the pipeline, by name with the component in front."""
-    return {
-        f"{component}.{name}": parameter.detach()
-        for component, module in pipeline.components.items()
-        if isinstance(module, torch.nn.Module)
-        for name, parameter in module.named_parameters()
-    }
+    return weights_of({name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)})
