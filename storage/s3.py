@@ -223,6 +223,20 @@ class S3Storage:
             raise ValueError("an empty prefix would remove every object of the bucket")
         return sum(self._delete_page(page) for page in self._pages(prefix))
 
+    def remove(self, key: str) -> None:
+        """Remove one object, and what unfinished uploads in parts have left of it. One that does not exist is no error.
+
+        Raises:
+            StorageError: it could not be removed.
+        """
+        bucket = self._config.bucket
+        with translated(self._config):
+            uploads = self._client.list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", ())
+            for upload in uploads:
+                if upload["Key"] == key:
+                    self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+            self._client.delete_object(Bucket=bucket, Key=key)
+
     def _create_bucket(self) -> None:
         with translated(self._config):
             try:

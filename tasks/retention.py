@@ -7,6 +7,7 @@ from threading import Lock
 
 from storage import StorageError
 from tasks.direct_uploads import remove_unclaimed
+from tasks.object_notes import remove_untaken
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def remove_expired(service: Service) -> None:
     if not one_at_a_time.acquire(blocking=False):
         return
     try:
+        remove_untaken(service.object_notes, service.storage)
         remove_unclaimed(service)
         remove_files(service)
         for batch in service.batches.expired(MOST_A_ROUND):

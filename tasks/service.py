@@ -22,6 +22,7 @@ from tasks.broker import Broker, connect
 from tasks.catalogue import Catalogue
 from tasks.job_store import JobStore
 from tasks.judge import Judge
+from tasks.object_notes import ObjectNotes
 from tasks.pace import Pace
 from tasks.quotas import Quotas
 from tasks.settings import Settings
@@ -49,6 +50,7 @@ class Service:
     keys: ApiKeys
     quotas: Quotas
     storage: S3Storage
+    object_notes: ObjectNotes
 
 
 def build_service(settings: Settings, celery: Celery) -> Service:
@@ -89,6 +91,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         keys=keys,
         quotas=Quotas(broker, keys, settings.broker_url),
         storage=storage,
+        object_notes=ObjectNotes(broker),
     )
 
 

@@ -1,0 +1,78 @@
+"""Objects in storage that no record names: noted, so that none is left behind and none is removed that is wanted.
+
+An object is noted before it is written, under a key that is used once. The script that makes its record takes the note
+in the same atomic step: ``ZREM`` of the key from ``UNTAKEN`` must return 1, or the object is gone, and there is no
+record. The script that ends the record notes the object again. So at each moment an object has either a note or a
+record, whatever dies in between. Nothing but ``remove_untaken`` removes such an object.
+
+    stokehold:objects:untaken    sorted  keys of objects, by the server's time after which they may be removed
+    stokehold:objects:removing   set     keys of objects that are being removed: they cannot be taken any more
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import cast
+
+from storage import S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
+from tasks.broker import Broker
+
+logger = logging.getLogger(__name__)
+
+UNTAKEN = "stokehold:objects:untaken"
+REMOVING = "stokehold:objects:removing"
+WRITING_S = 3600
+"""For which an object is kept that is written and then recorded: longer than any request or round lasts."""
+MOST_A_ROUND = 500
+
+
+class ObjectNotes:
+    """The notes. Every method may be repeated after a lost answer.
+
+    Raises:
+        BrokerUnavailable: Valkey does not answer; the note may have been made or not.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._note = broker.script("note_object")
+        self._doom = broker.script("doom_objects")
+
+    def note(self, key: str, keep_s: float = WRITING_S) -> None:
+        """Note an object that is about to be written; it is removed after ``keep_s`` seconds unless it is taken."""
+        self._note(keys=[UNTAKEN], args=[key, keep_s, "any"])
+
+    def give_up(self, key: str) -> None:
+        """Let an object be removed with the next round, if nothing has taken it.
+
+        After a failure, call this instead of removing the object: a step whose answer was lost may have taken it.
+        """
+        self._note(keys=[UNTAKEN], args=[key, 0, "noted"])
+
+    def doomed(self, count: int) -> list[str]:
+        """At most ``count`` keys of objects whose time has come. From now on nothing can take them."""
+        return cast(list[str], self._doom(keys=[UNTAKEN, REMOVING], args=[count]))
+
+    def forget(self, key: str) -> None:
+        """Note that an object has been removed."""
+        self._broker.srem(REMOVING, key)
+
+
+def remove_untaken(notes: ObjectNotes, storage: S3Storage) -> None:
+    """Remove the objects that nothing has taken in time: one round of a stage of retention.
+
+    An object that storage refuses to remove stays among those to be removed, and does not hold up the others.
+
+    Raises:
+        BrokerUnavailable: Valkey does not answer.
+        StorageMisconfigured, StorageNotReachable: storage does not serve us; the next round goes on.
+    """
+    for key in notes.doomed(MOST_A_ROUND):
+        try:
+            storage.remove(key)
+        except (StorageMisconfigured, StorageNotReachable):
+            raise
+        except StorageError as error:
+            logger.error("object %s cannot be removed: %s", key, error)
+        else:
+            notes.forget(key)
