@@ -214,10 +214,19 @@ class Failure(Frozen):
 
 
 class Lease(Frozen):
-    """A worker's right to a job. ``attempt`` is the fencing token: a later attempt makes this one void."""
+    """A worker's right to a job, which another claim makes void."""
 
     job_id: str
     attempt: int
+    claim: str = Field(
+        description="random part: a store that has forgotten its last second may count an attempt twice, "
+        "and the two must share nothing"
+    )
+
+    @property
+    def token(self) -> str:
+        """The fencing token, which also names the attempt in storage."""
+        return f"{self.attempt}-{self.claim}"
 
 
 class Job(Frozen):
@@ -229,6 +238,7 @@ class Job(Frozen):
     lane: Lane
     status: Status
     attempt: int = Field(0, description="how many workers have claimed it")
+    claim: str = Field("", description="random part of the latest claim; empty before the first")
     given_back: int = Field(0, description="how many of them ended by no doing of the job")
     waits: bool = Field(
         False, description="its worker draws another job; if that kills the worker, this one is innocent"
@@ -245,4 +255,4 @@ class Job(Frozen):
 
     @property
     def lease(self) -> Lease:
-        return Lease(job_id=self.id, attempt=self.attempt)
+        return Lease(job_id=self.id, attempt=self.attempt, claim=self.claim)

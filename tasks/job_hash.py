@@ -33,7 +33,7 @@ def datetime_of(seconds: str) -> datetime:
 def job_of(job_id: str, fields: Mapping[str, str]) -> Job:
     """Build a job from its hash; a field that is not there yet keeps the model's default."""
     parsed: dict[str, object] = {}
-    for name in ("status", "lane", "attempt", "given_back", "waits", "worker"):
+    for name in ("status", "lane", "attempt", "claim", "given_back", "waits", "worker"):
         if name in fields:
             parsed[name] = fields[name]
     for name in ("created_at", "sent_at", "started_at", "finished_at"):

@@ -1,8 +1,9 @@
 """The job store: who may work on which job is decided here, once, in Valkey or Redis.
 
 Celery delivers a message at least once. Every step of a job's life is therefore one atomic script (``tasks/lua``), and
-a step by a worker holds only under its fencing token. All times are the server's, so that machines need not agree on
-theirs.
+a step by a worker holds only under its fencing token: the number of the attempt, and a random part of each claim, so
+that a server that has lost its last second hands out no token twice. All times are the server's, so that machines need
+not agree on theirs.
 
     stokehold:job:<id>           hash    the job
     stokehold:waiting:<slug>     sorted  ids of queued jobs of a base model, in the order in which they are due
@@ -24,6 +25,7 @@ theirs.
 from __future__ import annotations
 
 import logging
+import secrets
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -61,6 +63,9 @@ from tasks.job_recorder import JobRecorder
 
 logger = logging.getLogger(__name__)
 
+CLAIM_BYTES = 8
+"""Random ones, of a claim: two claims of one attempt of one job are alike once in 10^19."""
+
 
 class JobStore(JobRecorder):
     """Jobs, from accepted to expired.
@@ -82,7 +87,7 @@ class JobStore(JobRecorder):
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""
-        self._mark_sent(keys=[job_key(job.id), UNSENT], args=[job.id, job.attempt])
+        self._mark_sent(keys=[job_key(job.id), UNSENT], args=[job.id, job.lease.token])
 
     def claim(self, job_id: str, worker: str) -> Job | None:
         """Take a queued job for this worker, under a new lease; None if it is not there to be taken.
@@ -91,7 +96,7 @@ class JobStore(JobRecorder):
         """
         try:
             job = self.get(job_id)
-            fields = self._step(job, Status.RUNNING, {"worker": worker})
+            fields = self._step(job, Status.RUNNING, {"worker": worker, "claim": secrets.token_hex(CLAIM_BYTES)})
         except (JobNotFound, StatusConflict):
             return None
         except DeadlineExceeded:
@@ -109,7 +114,7 @@ class JobStore(JobRecorder):
         if waits is not None:
             fields["waits"] = str(int(waits))
         kept = self._renew(
-            keys=[job_key(lease.job_id), LEASES], args=[lease.job_id, lease.attempt, self._lease_s, *flat(fields)]
+            keys=[job_key(lease.job_id), LEASES], args=[lease.job_id, lease.token, self._lease_s, *flat(fields)]
         )
         if not kept:
             raise LeaseLost(f"Attempt {lease.attempt} no longer owns job {lease.job_id}; nothing of it is published.")
@@ -189,7 +194,7 @@ class JobStore(JobRecorder):
                 job.id,
                 " ".join(sorted(sources(target))),
                 target,
-                job.attempt if fenced else "",
+                job.lease.token if fenced else "",
                 self._lease_s,
                 measured.model_dump_json(exclude_none=True),
                 LANE_OFFSET_S[job.lane] + job.created_at.timestamp(),

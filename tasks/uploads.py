@@ -4,7 +4,7 @@ The step with which a job succeeds settles its attempt (``tasks/lua/move.lua``);
 that is killed cannot clean up behind itself, and storage that is away cannot be cleaned. So the note outlives both, and
 housekeeping settles what its worker did not.
 
-    stokehold:uploads   set   `<job>/<attempt>` of attempts that have begun to upload
+    stokehold:uploads   set   `<job>/<attempt>-<claim>` of attempts that have begun to upload
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 def attempt_prefix(lease: Lease) -> str:
     """Where the images of one attempt lie. Another attempt has its own place, so neither can spoil the other's."""
-    return f"images/{lease.job_id}/{lease.attempt}/"
+    return f"images/{lease.job_id}/{lease.token}/"
 
 
 def manifest_key(lease: Lease) -> str:
@@ -37,7 +37,7 @@ def note_upload(service: Service, lease: Lease) -> None:
     Raises:
         BrokerUnavailable: it is not noted.
     """
-    service.broker.sadd(UPLOADS, f"{lease.job_id}/{lease.attempt}")
+    service.broker.sadd(UPLOADS, f"{lease.job_id}/{lease.token}")
 
 
 def settle_upload(service: Service, lease: Lease) -> bool:
@@ -62,15 +62,16 @@ def settle_upload(service: Service, lease: Lease) -> bool:
             logger.warning("images of job %s, attempt %d, are not removed yet: %s", lease.job_id, lease.attempt, error)
             note_upload(service, lease)  # housekeeping may have settled it already, while its worker was frozen
             return False
-    service.broker.srem(UPLOADS, f"{lease.job_id}/{lease.attempt}")
+    service.broker.srem(UPLOADS, f"{lease.job_id}/{lease.token}")
     return True
 
 
 def settle_uploads(service: Service) -> None:
     """Settle whatever has begun to upload and is over, as far as storage is there: one step of housekeeping."""
     for member in cast(set[str], service.broker.smembers(UPLOADS)):
-        job_id, _, attempt = member.rpartition("/")
-        if not settle_upload(service, Lease(job_id=job_id, attempt=int(attempt))):
+        job_id, _, token = member.rpartition("/")
+        attempt, _, claim = token.partition("-")
+        if not settle_upload(service, Lease(job_id=job_id, attempt=int(attempt), claim=claim)):
             return
 
 
@@ -80,4 +81,4 @@ def status_of(service: Service, lease: Lease) -> Status | None:
         job = service.store.get(lease.job_id)
     except JobNotFound:
         return None
-    return job.status if job.attempt == lease.attempt else None
+    return job.status if job.lease == lease else None

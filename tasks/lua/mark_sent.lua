@@ -6,7 +6,8 @@
 -- KEYS: job hash, unsent set
 -- ARGV: 1 job id   2 fencing token at the time of sending
 
-if redis.call('HGET', KEYS[1], 'attempt') == ARGV[2] then
+local attempt, claim = unpack(redis.call('HMGET', KEYS[1], 'attempt', 'claim'))
+if attempt and attempt .. '-' .. (claim or '') == ARGV[2] then
   local time = redis.call('TIME')
   redis.call('HSET', KEYS[1], 'sent_at', string.format('%.6f', time[1] + time[2] / 1e6))
   redis.call('ZREM', KEYS[2], ARGV[1])

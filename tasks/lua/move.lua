@@ -4,11 +4,11 @@
 --       list of its owner's jobs, measured seconds of a job of its base model, set of webhooks that are due,
 --       groups of its base model's backfill lane, set of attempts that may have left images behind
 -- ARGV: 1 job id            2 statuses it may come from, space-separated     3 status it goes to
---       4 fencing token ('' when the step is not a worker's)
+--       4 fencing token, `<attempt>-<claim>` ('' when the step is not a worker's)
 --       5 lease in seconds  6 seconds that were measured, a JSON object by what  7 score in the waiting set
 --       8 channel to announce the change on                                  9 id of this step
 --       10 channel to announce the id of a canceled job on                    11... further fields and values
--- Returns the job's fields and values in turn, or 'missing', 'refused' (not from this status), 'fenced' (another attempt
+-- Returns the job's fields and values in turn, or 'missing', 'refused' (not from this status), 'fenced' (another claim
 -- owns it) or 'late' (its deadline is over, so that it must not begin).
 -- A client that lost the answer asks again with the same step id and gets the answer once more; the step is not repeated.
 
@@ -18,8 +18,8 @@ local id, to, token = ARGV[1], ARGV[3], ARGV[4]
 -- How much of the average the latest job is: it follows a change within about ten jobs.
 local WEIGHT = 0.2
 
-local status, attempt, last_step, created, group =
-  unpack(redis.call('HMGET', job, 'status', 'attempt', 'step', 'created_at', 'group'))
+local status, attempt, claim, last_step, created, group =
+  unpack(redis.call('HMGET', job, 'status', 'attempt', 'claim', 'step', 'created_at', 'group'))
 if not status then
   return 'missing'
 end
@@ -29,7 +29,8 @@ end
 if not string.find(' ' .. ARGV[2] .. ' ', ' ' .. status .. ' ', 1, true) then
   return 'refused'
 end
-if token ~= '' and token ~= attempt then
+local held = attempt .. '-' .. (claim or '')
+if token ~= '' and token ~= held then
   return 'fenced'
 end
 
@@ -81,7 +82,7 @@ else
   redis.call('ZREM', deadlines, id)
   redis.call('ZADD', finished, string.format('%.6f', now), id)
   if to == 'succeeded' then
-    redis.call('SREM', uploads, id .. '/' .. attempt)
+    redis.call('SREM', uploads, id .. '/' .. held)
   end
   if type(cjson.decode(redis.call('HGET', job, 'terms'))['webhook_url']) == 'string' then
     redis.call('ZADD', webhooks, string.format('%.6f', now), id)

@@ -1,11 +1,11 @@
--- Keep a lease alive and note how far its job is, unless another attempt owns the job.
+-- Keep a lease alive and note how far its job is, unless another claim owns the job.
 --
 -- KEYS: job hash, leases set
 -- ARGV: 1 job id   2 fencing token   3 lease in seconds   4... further fields and values
 -- Returns 1, or 0 when the lease is lost.
 
-local status, attempt = unpack(redis.call('HMGET', KEYS[1], 'status', 'attempt'))
-if status ~= 'running' or attempt ~= ARGV[2] then
+local status, attempt, claim = unpack(redis.call('HMGET', KEYS[1], 'status', 'attempt', 'claim'))
+if status ~= 'running' or attempt .. '-' .. (claim or '') ~= ARGV[2] then
   return 0
 end
 local time = redis.call('TIME')

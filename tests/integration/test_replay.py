@@ -18,6 +18,7 @@ from tasks.replay_report import ReplayReport
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import replay, submit
+from tasks.uploads import attempt_prefix, manifest_key
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
@@ -109,7 +110,7 @@ def test_pictures_that_are_gone_are_said(service: Service) -> None:
 def test_a_picture_that_is_spoilt_in_storage_is_said(service: Service) -> None:
     runner = warm(service)
     first = drawn(service, runner)
-    service.storage.put(f"images/{first.id}/1/0.png", b"no picture", content_type="image/png")
+    service.storage.put(f"{attempt_prefix(first.lease)}0.png", b"no picture", content_type="image/png")
 
     found = report(service, runner, first)
 
@@ -173,8 +174,8 @@ def test_the_manifest_lies_beside_the_pictures_and_in_them(service: Service) -> 
     first = drawn(service, warm(service), adapters=[{"ref": "noise1"}])
     made = manifest_of(first)
 
-    stored = Manifest.model_validate_json(service.storage.get(f"images/{first.id}/1/manifest.json"))
-    inside = read_manifest(service.storage.get(f"images/{first.id}/1/1.png"))
+    stored = Manifest.model_validate_json(service.storage.get(manifest_key(first.lease)))
+    inside = read_manifest(service.storage.get(f"{attempt_prefix(first.lease)}1.png"))
 
     assert made == stored
     assert made is not None
