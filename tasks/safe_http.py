@@ -12,31 +12,27 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from concurrent.futures import Future
+from functools import cache, partial
+from threading import Thread
+from typing import Any, TypeVar
 
+import dns.exception
+import dns.resolver
 import httpcore2
 
 from tasks.errors import AddressRefused, DeliveryFailed
+from tasks.public_addresses import IPAddress, is_public
 
 TIMEOUT_S = 5.0
-"""For each step: to connect, to send, to wait for the next byte."""
+"""For each step: to resolve the name, to connect, to send, to wait for the next byte."""
 TOTAL_S = 15.0
 """For the whole exchange, so that a server which sends a byte now and then does not hold a thread."""
+ADDRESSES_TRIED = 3
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
-"""Azure's platform address; those of the other clouds are link-local, shared or private."""
-
-
-def is_public(address: IPAddress) -> bool:
-    """Whether an address is of the public internet, and no wrapping of an address that may not be.
-
-    ``is_reserved`` covers IPv4-mapped and IPv4-compatible addresses and NAT64; 6to4 stands apart.
-    """
-    wraps_another = isinstance(address, ipaddress.IPv6Address) and address.sixtofour is not None
-    special = address.is_multicast or address.is_reserved or wraps_another or address in METADATA
-    return address.is_global and not special
+Resolve = Callable[[str, float], list[IPAddress]]
+"""Finds the addresses of a host within these seconds."""
+Value = TypeVar("Value")
 
 
 def check_address(address: IPAddress, *, allow_loopback: bool) -> None:
@@ -49,40 +45,92 @@ def check_address(address: IPAddress, *, allow_loopback: bool) -> None:
         raise AddressRefused(f"{address} is not an address of the public internet. Name a host that is.")
 
 
-def resolve(host: str, port: int) -> list[IPAddress]:
-    """Every address of a host, in the resolver's order.
+def literal_address(host: str) -> IPAddress | None:
+    """The address that a host is written as, also in the short forms of IPv4 (``127.1``); None if it is a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        pass
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except (OSError, UnicodeError):
+        return None
+
+
+def resolve(host: str, timeout_s: float) -> list[IPAddress]:
+    """Every address of a host.
+
+    The system's own resolver cannot be told to stop, so the name servers of ``/etc/resolv.conf`` are asked directly.
 
     Raises:
-        DeliveryFailed: the name has none.
+        DeliveryFailed: the name has none, or no name server answers in time.
     """
+    if (address := literal_address(host)) is not None:
+        return [address]
+    if f".{host.lower().rstrip('.')}".endswith(".localhost"):  # RFC 6761: never asked of a name server
+        return [ipaddress.IPv4Address("127.0.0.1")]
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise DeliveryFailed(f"the name of the host cannot be resolved ({error})") from error
-    return list(dict.fromkeys(ipaddress.ip_address(entry[4][0]) for entry in found))
+        answers = dns.resolver.Resolver().resolve_name(host, lifetime=timeout_s)
+        return [ipaddress.ip_address(address) for address in answers.addresses()]
+    except (dns.exception.DNSException, UnicodeError) as error:
+        raise DeliveryFailed("the name of the host cannot be resolved") from error
 
 
-Resolve = Callable[[str, int], list[IPAddress]]
+def within(seconds: float, call: Callable[[], Value]) -> Value:
+    """The result of a call, waited for no longer than this.
+
+    Raises:
+        TimeoutError: it is not there yet; the call goes on, and its result is dropped.
+    """
+    answer: Future[Value] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001  (raised again where it is waited for)
+            answer.set_exception(error)
+
+    Thread(target=work, daemon=True).start()
+    return answer.result(seconds)
+
+
+class Deadline:
+    """The end of an exchange.
+
+    Args:
+        total_s: seconds from now.
+    """
+
+    def __init__(self, total_s: float) -> None:
+        self._at = time.monotonic() + total_s
+
+    def left(self, timeout: float | None = None) -> float:
+        """Seconds that a step may take.
+
+        Args:
+            timeout: what it may take at most.
+
+        Raises:
+            httpcore2.ReadTimeout: the deadline is over.
+        """
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise httpcore2.ReadTimeout("not done in time")
+        return left if timeout is None else min(left, timeout)
 
 
 class BoundedStream(httpcore2.NetworkStream):
     """A connection on which the time for everything together is bounded."""
 
-    def __init__(self, stream: httpcore2.NetworkStream, deadline: float) -> None:
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
         self._deadline = deadline
 
-    def _left(self, timeout: float | None) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise httpcore2.ReadTimeout("not done in time")
-        return left if timeout is None else min(left, timeout)
-
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._left(timeout))
+        return self._stream.read(max_bytes, self._deadline.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, self._left(timeout))
+        self._stream.write(buffer, self._deadline.left(timeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -90,7 +138,7 @@ class BoundedStream(httpcore2.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
-        secured = self._stream.start_tls(ssl_context, server_hostname, self._left(timeout))
+        secured = self._stream.start_tls(ssl_context, server_hostname, self._deadline.left(timeout))
         return BoundedStream(secured, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
@@ -98,13 +146,13 @@ class BoundedStream(httpcore2.NetworkStream):
 
 
 class PublicNetwork(httpcore2.NetworkBackend):
-    """Connects to nothing but checked addresses."""
+    """Connects to nothing but checked addresses, once, and until the deadline alone."""
 
-    def __init__(self, *, allow_loopback: bool, resolve: Resolve, total_s: float) -> None:
+    def __init__(self, *, allow_loopback: bool, resolve: Resolve, deadline: Deadline) -> None:
         self._sockets = httpcore2.SyncBackend()
         self._allow_loopback = allow_loopback
         self._resolve = resolve
-        self._total_s = total_s
+        self._deadline = deadline
 
     def connect_tcp(
         self,
@@ -114,18 +162,33 @@ class PublicNetwork(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        deadline = time.monotonic() + self._total_s
-        addresses = self._resolve(host, port)
-        for address in addresses:
-            check_address(address, allow_loopback=self._allow_loopback)
         failure: Exception = httpcore2.ConnectError("the name has no address")
-        for address in addresses[:3]:
+        for address in self._checked(host)[:ADDRESSES_TRIED]:
             try:
-                stream = self._sockets.connect_tcp(str(address), port, timeout, local_address, socket_options)
-                return BoundedStream(stream, deadline)
+                stream = self._sockets.connect_tcp(
+                    str(address), port, self._deadline.left(timeout), local_address, socket_options
+                )
+                return BoundedStream(stream, self._deadline)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure
+
+    def _checked(self, host: str) -> list[IPAddress]:
+        """The addresses of a host, all of them public."""
+        seconds = self._deadline.left(TIMEOUT_S)
+        try:
+            addresses = within(seconds, partial(self._resolve, host, seconds))
+        except TimeoutError as error:
+            raise httpcore2.ConnectTimeout("no name server answered in time") from error
+        for address in addresses:
+            check_address(address, allow_loopback=self._allow_loopback)
+        return addresses
+
+
+@cache
+def system_trust() -> ssl.SSLContext:
+    """Trusts what the system trusts. Reading that takes as long as a delivery, so it is done once."""
+    return ssl.create_default_context()
 
 
 def post(
@@ -143,20 +206,33 @@ def post(
     Args:
         resolve: finds the addresses of a host.
         tls: by default one that trusts what the system trusts.
-        total_s: seconds for the whole exchange.
+        total_s: seconds for the whole exchange, from the name to the status.
 
     Raises:
         AddressRefused: the host has an address that is not public.
-        DeliveryFailed: no answer came, or none in time.
+        DeliveryFailed: no answer came, or none in time; the message says so in words for the receiver's owner.
     """
-    network = PublicNetwork(allow_loopback=allow_loopback, resolve=resolve, total_s=total_s)
+    network = PublicNetwork(allow_loopback=allow_loopback, resolve=resolve, deadline=Deadline(total_s))
     timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
-    context = tls or ssl.create_default_context()
-    with httpcore2.ConnectionPool(ssl_context=context, network_backend=network) as pool:
+    with httpcore2.ConnectionPool(ssl_context=tls or system_trust(), network_backend=network) as pool:
         try:
             with pool.stream(
                 "POST", url, headers=list(headers.items()), content=body, extensions={"timeout": timeout}
             ) as response:
                 return response.status
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
-            raise DeliveryFailed(f"no answer ({type(error).__name__}: {error})") from error
+            raise DeliveryFailed(in_words(error)) from error
+
+
+def in_words(error: Exception) -> str:
+    """What went wrong, without a word about our side of it."""
+    reasons = [error, error.__cause__, error.__context__]
+    if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
+        return "the certificate is not valid for this host"
+    if any(isinstance(reason, ssl.SSLError) for reason in reasons):
+        return "no TLS connection could be made"
+    if isinstance(error, httpcore2.TimeoutException):
+        return "no answer came in time"
+    if isinstance(error, httpcore2.ProtocolError):
+        return "the answer is not one of HTTP"
+    return "no connection could be made, or it was closed before the answer"

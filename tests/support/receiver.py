@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 
 @dataclass
@@ -59,4 +60,34 @@ def receiving(*statuses: int, tls: ssl.SSLContext | None = None, pause_s: float 
             yield receiver
         finally:
             server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def pouring(answer: Iterable[bytes], pause_s: float = 0.001) -> Iterator[str]:
+    """A server of one connection that writes without reading, as long as it is let; its URL.
+
+    Args:
+        answer: the pieces of what it writes.
+        pause_s: before each piece.
+    """
+
+    def pour() -> None:
+        with suppress(OSError):  # the other side has left, or none came
+            connection, _ = server.accept()
+            with connection:
+                for piece in answer:
+                    connection.sendall(piece)
+                    if left.wait(pause_s):
+                        return
+
+    left = Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        thread = Thread(target=pour)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        finally:
+            left.set()
             thread.join()
