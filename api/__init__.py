@@ -27,8 +27,11 @@ from api import (
     page,
     problems,
     replay,
+    security_headers,
+    web_pages,
 )
 from api.context import install_service
+from api.root_path import RootPath
 from storage import StorageError, StorageNotReachable
 from tasks.celery import app as celery_app
 from tasks.errors import StokeholdError
@@ -68,8 +71,11 @@ def create_app(service: Service | None = None) -> OpenAPI:
         validation_error_callback=problems.of_validation,
     )
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.wsgi_app = RootPath(app.wsgi_app, service.settings.api_root_path)  # type: ignore[assignment,method-assign]
     install_service(app, service)
     problems.register(app)
+    security_headers.register(app)
+    web_pages.register(app)
     authentication.register(app)
     for blueprint in (
         jobs.blueprint,

@@ -18,6 +18,8 @@ workers = 2
 threads = 16
 accesslog = "-"
 control_socket_disable = True
+forwarded_allow_ips = ""  # a stranger's SCRIPT_NAME or X-Forwarded-Proto is not believed, from loopback either
+forwarder_headers = ""
 
 Address = str | tuple[str, int]
 

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response, render_template
 
 from api.context import current_service
+from api.security_headers import POLICY, page_policy
+from storage import S3Storage, StorageError
 
-blueprint = Blueprint("page", __name__, template_folder="templates")
+blueprint = Blueprint("page", __name__)
 
 
 @blueprint.get("/")
-def index() -> str:
-    """The page, with the adapters that the catalogue offers now."""
-    return render_template("index.html", adapters=current_service().adapter_folders.adapters())
+def index() -> Response:
+    """The page. It says nothing of this service: what it shows, it asks the API for, with a key where one is needed."""
+    response = Response(render_template("page.html"))
+    images = ("'self'", "data:", *image_origins(current_service().storage))
+    response.headers[POLICY] = page_policy(script="'self'", style="'self'", connect="'self'", img=" ".join(images))
+    return response
+
+
+def image_origins(storage: S3Storage) -> tuple[str, ...]:
+    """Where a browser fetches images from; nowhere if storage cannot say so now, as without credentials."""
+    try:
+        url = urlsplit(storage.url("images/"))
+    except StorageError:
+        return ()
+    return (f"{url.scheme}://{url.netloc}",)

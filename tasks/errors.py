@@ -8,6 +8,8 @@
     │   ├── ApiKeyNotFound          404
     │   ├── ApiKeyRequired          401
     │   ├── BatchNotFound           404
+    │   ├── CrossSiteRequest        403
+    │   ├── HostNotTrusted          421
     │   ├── InvalidRequest          422
     │   │   ├── AdapterNotFound
     │   │   ├── AdapterNotUsable
@@ -114,6 +116,22 @@ class BatchNotFound(RequestError):
     code = "batch_not_found"
     title = "There is no such batch"
     http_status = 404
+
+
+class CrossSiteRequest(RequestError):
+    """A web page of another site sends a request that would change something, and no API key protects the service."""
+
+    code = "cross_site_request"
+    title = "Pages of other sites may not use this service"
+    http_status = 403
+
+
+class HostNotTrusted(RequestError):
+    """The request is for a host name that is not trusted, and no API key protects the service."""
+
+    code = "host_not_trusted"
+    title = "The service does not answer to this host name"
+    http_status = 421
 
 
 class InvalidRequest(RequestError):

@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     api_listen: str = Field(
         "127.0.0.1:8000", pattern=r"^.+:\d+$", description="where the API listens; beyond loopback only with an API key"
     )
+    api_root_path: str = Field(
+        "", pattern=r"^(/[A-Za-z0-9._~-]+)*$", description="path under which a proxy serves the API, such as `/draw`"
+    )
+    trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="hosts, separated by `,`, that a service without API keys answers to besides loopback"
+    )
     answer_wait_s: PositiveFloat = Field(
         60, le=3600, description="seconds that a client who asks for the picture itself is kept waiting"
     )
@@ -98,6 +104,11 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="key that `scripts/smoke`, soak and the command line send")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
     log_prompts: bool = Field(False, description="let log lines hold prompts")
+
+    @field_validator("trusted_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.lower().split(",")))) if isinstance(value, str) else value
 
     @field_validator("adapter_folders", mode="before")
     @classmethod

@@ -84,9 +84,9 @@ def test_the_adapters_of_the_catalogue_are_listed(client: FlaskClient, service: 
     }
 
 
-def test_the_page_offers_the_adapters_and_asks_no_other_host(client: FlaskClient) -> None:
-    page = client.get("/")
+def test_the_page_asks_for_the_adapters_and_asks_no_other_host(client: FlaskClient) -> None:
+    page, script = client.get("/"), client.get("/static/page.js", buffered=True)
 
     assert page.content_type == "text/html; charset=utf-8"
-    assert '<option value="pixel">pixel: large pixels (say pixelated)</option>' in page.text
+    assert "v1/adapters" in script.text
     assert "//" not in page.text.replace("<!--", "")
