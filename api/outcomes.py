@@ -14,11 +14,13 @@ from api.problems import Problem, respond, type_of
 from tasks.errors import (
     AdapterFetchFailed,
     AdapterLoadFailed,
+    AttemptStalled,
     DeadlineExceeded,
+    DeviceFault,
     DrawingFailed,
     JobFailed,
     OutOfMemory,
-    PublishFailed,
+    StorageFault,
     WorkerLost,
 )
 from tasks.job import Failure, Job, Status
@@ -28,11 +30,13 @@ STATUS_OF_FAILURE: Mapping[str, HTTPStatus] = MappingProxyType(
     {
         AdapterFetchFailed.code: HTTPStatus.BAD_GATEWAY,
         AdapterLoadFailed.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+        AttemptStalled.code: HTTPStatus.SERVICE_UNAVAILABLE,
         DeadlineExceeded.code: HTTPStatus.SERVICE_UNAVAILABLE,
+        DeviceFault.code: HTTPStatus.SERVICE_UNAVAILABLE,
         DrawingFailed.code: HTTPStatus.INTERNAL_SERVER_ERROR,
         JobFailed.code: HTTPStatus.INTERNAL_SERVER_ERROR,
         OutOfMemory.code: HTTPStatus.UNPROCESSABLE_ENTITY,
-        PublishFailed.code: HTTPStatus.SERVICE_UNAVAILABLE,
+        StorageFault.code: HTTPStatus.SERVICE_UNAVAILABLE,
         WorkerLost.code: HTTPStatus.SERVICE_UNAVAILABLE,
     }
 )

@@ -11,15 +11,16 @@ are drawn one after another by one worker, and another worker takes another adap
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 from typing import cast
 
 from tasks.broker import Broker
-from tasks.errors import BrokerUnavailable
+from tasks.errors import BrokerUnavailable, LeftToAnother
 from tasks.job import Job
 from tasks.job_keys import JOB, groups_key
 from tasks.job_store import JobStore
-from tasks.worker_registry import NOTE
+from tasks.worker_registry import NOTE, WorkerRegistry, spares
 
 QUANTUM = 16
 """How many jobs a worker draws for one owner, while another waits, before the swap to the other's adapters is due."""
@@ -31,8 +32,9 @@ MOST_TRIES = 100
 class BackfillLane:
     """The backfill lanes of all base models."""
 
-    def __init__(self, broker: Broker, store: JobStore) -> None:
+    def __init__(self, broker: Broker, store: JobStore, workers: WorkerRegistry) -> None:
         self._store = store
+        self._workers = workers
         self._choose = broker.script("choose")
 
     def claim(self, slug: str, worker: str, count: int = 1) -> tuple[Job, ...]:
@@ -41,20 +43,28 @@ class BackfillLane:
         Args:
             count: at most so many, which want the same adapters and settings and so may be drawn in one pass.
         """
+        spared: set[str] = set()
         for _ in range(MOST_TRIES):
-            ids = self._next(slug, worker, count)
+            ids = self._next(slug, worker, count, spared)
             if not ids:
                 break
-            if jobs := self._claim_each(ids, worker):
+            if jobs := self._claim_each(ids, worker, spared):
                 return jobs
         return ()
 
-    def _claim_each(self, ids: Sequence[str], worker: str) -> tuple[Job, ...]:
-        """Those of these jobs that are there to be claimed, up to the moment at which the broker goes away."""
+    def _claim_each(self, ids: Sequence[str], worker: str, spared: set[str]) -> tuple[Job, ...]:
+        """Those of these jobs that are there to be claimed, up to the moment at which the broker goes away.
+
+        Args:
+            spared: takes the ids of those that are left to another worker.
+        """
         jobs: list[Job] = []
         for job_id in ids:
             try:
-                job = self._store.claim(job_id, worker)
+                job = self._store.claim(job_id, worker, partial(spares, self._workers, worker))
+            except LeftToAnother:
+                spared.add(job_id)
+                continue
             except BrokerUnavailable:
                 if not jobs:
                     raise
@@ -63,7 +73,7 @@ class BackfillLane:
                 jobs.append(job)
         return tuple(jobs)
 
-    def _next(self, slug: str, worker: str, count: int) -> list[str]:
+    def _next(self, slug: str, worker: str, count: int, spared: Collection[str]) -> list[str]:
         groups = groups_key(slug)
         keys = [groups, f"stokehold:turns:{slug}", f"stokehold:holders:{slug}"]
-        return cast(list[str], self._choose(keys=keys, args=[worker, QUANTUM, NOTE, f"{groups}:", JOB, count]))
+        return cast(list[str], self._choose(keys=keys, args=[worker, QUANTUM, NOTE, f"{groups}:", JOB, count, *spared]))

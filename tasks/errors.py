@@ -30,13 +30,21 @@
     │   ├── DeadlineExceeded
     │   ├── DrawingFailed
     │   ├── OutOfMemory
-    │   ├── PublishFailed
     │   └── WorkerLost
-    ├── DrawingInterrupted          no fault of the job: it goes back
+    ├── MachineFault                the worker or its machine is at fault: the job goes back, which counts against both
+    │   ├── AdapterUnavailable      this machine cannot get or keep the adapter's file
+    │   ├── AttemptStalled          the attempt made no progress for too long
+    │   ├── DeviceFault             the device or its driver failed
+    │   ├── DrawingFault            the pipeline raised an error that the request does not explain
+    │   ├── SelfTestFailed          the worker does not draw a known image any more
+    │   ├── StorageFault            storage takes no images from this worker
+    │   └── UnknownFault            an error that the worker does not know
+    ├── DrawingInterrupted          not the fault of the job: it goes back
     │   ├── BaseReplaced                the base was found changed, and loaded again, while others went first
     │   └── WorkerStopping              the worker is told to end
     ├── DeliveryFailed              a webhook was not accepted; it is sent again later
     ├── AddressRefused              a webhook leads into a network that is not public; it is not sent
+    ├── LeftToAnother               the job failed on this worker's machine, and another worker is there to try it
     └── LeaseLost                   the job is another attempt's, or canceled: this one stops and leaves no trace
 
 Each class has a stable ``code``, a ``title`` for the person who meets it, and an HTTP status or none.
@@ -272,7 +280,7 @@ class DeadlineExceeded(JobFailed):
 
 
 class DrawingFailed(JobFailed):
-    """The pipeline raised while drawing."""
+    """The pipeline cannot draw what the request asks for."""
 
     code = "drawing_failed"
 
@@ -283,16 +291,63 @@ class OutOfMemory(JobFailed):
     code = "out_of_memory"
 
 
-class PublishFailed(JobFailed):
-    """The images could not be put into storage."""
-
-    code = "storage_unavailable"
-
-
 class WorkerLost(JobFailed):
     """Every attempt ended with the worker gone."""
 
     code = "worker_lost"
+
+
+class MachineFault(StokeholdError):
+    """An attempt failed for a reason that lies in the worker or its machine.
+
+    The job goes back and is tried on another worker where there is one; the worker tests itself. A job of which every
+    attempt ends like this fails with the ``code`` and the sentence of the last one, which name nothing of our insides.
+    """
+
+    code = "machine_fault"
+    title = "The worker met a fault of its machine"
+
+
+class AdapterUnavailable(MachineFault):
+    """This machine cannot get or keep the adapter's file: its disk, its folders, its way to the Hub or to storage."""
+
+    code = "adapter_fetch_failed"
+
+
+class AttemptStalled(MachineFault):
+    """The attempt made no progress for too long, or took longer than any attempt may."""
+
+    code = "attempt_stalled"
+
+
+class DeviceFault(MachineFault):
+    """The device or its driver failed: a lost context, an illegal access, a library that is not initialised."""
+
+    code = "device_fault"
+
+
+class DrawingFault(MachineFault):
+    """The pipeline raised an error that the request does not explain; another worker may draw it."""
+
+    code = "drawing_failed"
+
+
+class SelfTestFailed(MachineFault):
+    """The worker draws its known image no more, or another one."""
+
+    code = "self_test_failed"
+
+
+class StorageFault(MachineFault):
+    """Storage refuses this worker's objects, or was unavailable for too long."""
+
+    code = "storage_unavailable"
+
+
+class UnknownFault(MachineFault):
+    """The worker met an error that it does not know."""
+
+    code = "failed"
 
 
 class DrawingInterrupted(StokeholdError):
@@ -323,6 +378,12 @@ class AddressRefused(StokeholdError):
     """A webhook leads to an address that is not of the public internet."""
 
     code = "address_refused"
+
+
+class LeftToAnother(StokeholdError):
+    """An attempt at the job met a fault of this worker's machine, and another worker is there to try it."""
+
+    code = "left_to_another"
 
 
 class LeaseLost(StokeholdError):

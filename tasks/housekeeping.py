@@ -50,11 +50,10 @@ def resend_lost(service: Service, slug: str) -> None:
 def take_back(service: Service, job: Job) -> None:
     """Queue a job again whose worker is gone, or end it after the last attempt."""
     try:
-        deaths = job.attempt - job.given_back - job.waits
-        if deaths >= service.settings.max_attempts:
-            message = f"The worker died {deaths} times while it worked on this job. Ask for a smaller or simpler one."
+        if job.tries >= service.settings.max_attempts:
+            message = f"The worker died {job.tries} times while it worked on this job. Ask for less."
             service.store.fail(job, Failure(code=WorkerLost.code, message=message))
-            logger.error("job %s failed: its worker died in each of %d attempts", job.id, deaths)
+            logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.tries)
         else:
             service.store.requeue(job, given_back=job.waits)
             send(service.celery, service.store, job)

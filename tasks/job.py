@@ -240,6 +240,7 @@ class Job(Frozen):
     attempt: int = Field(0, description="how many workers have claimed it")
     claim: str = Field("", description="random part of the latest claim; empty before the first")
     given_back: int = Field(0, description="how many of them ended by no doing of the job")
+    failed_on: tuple[str, ...] = Field((), description="workers whose machine was at fault in an earlier attempt")
     waits: bool = Field(
         False, description="its worker draws another job; if that kills the worker, this one is innocent"
     )
@@ -252,6 +253,11 @@ class Job(Frozen):
     timings: Timings = Timings()
     result: Result = Result(images=())
     error: Failure | None = None
+
+    @property
+    def tries(self) -> int:
+        """Attempts that count against ``max_attempts``."""
+        return self.attempt - self.given_back - self.waits
 
     @property
     def lease(self) -> Lease:

@@ -17,6 +17,7 @@ JSON_FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "timings": TypeAdapter(Timings),
     "error": TypeAdapter(Failure),
     "result": TypeAdapter(Result),
+    "failed_on": TypeAdapter(tuple[str, ...]),
 }
 
 

@@ -24,13 +24,14 @@ not agree on theirs.
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
 
 from tasks.broker import Broker
-from tasks.errors import DeadlineExceeded, JobNotFound, LeaseLost, StatusConflict
+from tasks.errors import DeadlineExceeded, JobNotFound, LeaseLost, LeftToAnother, StatusConflict
 from tasks.job import (
     Failure,
     Job,
@@ -89,13 +90,21 @@ class JobStore(JobRecorder):
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""
         self._mark_sent(keys=[job_key(job.id), UNSENT], args=[job.id, job.lease.token])
 
-    def claim(self, job_id: str, worker: str) -> Job | None:
+    def claim(self, job_id: str, worker: str, spare: Callable[[Job], bool] = lambda _: False) -> Job | None:
         """Take a queued job for this worker, under a new lease; None if it is not there to be taken.
 
         A job whose deadline is over is ended instead.
+
+        Args:
+            spare: whether this worker shall leave a job to another one.
+
+        Raises:
+            LeftToAnother: ``spare`` says so.
         """
         try:
             job = self.get(job_id)
+            if job.status is Status.QUEUED and spare(job):
+                raise LeftToAnother(f"Job {job_id} failed on worker {worker} and is left to another one.")
             fields = self._step(job, Status.RUNNING, {"worker": worker, "claim": secrets.token_hex(CLAIM_BYTES)})
         except (JobNotFound, StatusConflict):
             return None
@@ -137,16 +146,20 @@ class JobStore(JobRecorder):
         fields = {"error": failure.model_dump_json(), "timings": timings.model_dump_json()}
         self._step(job, Status.FAILED, fields, fenced=True)
 
-    def requeue(self, job: Job, *, given_back: bool = False) -> None:
+    def requeue(self, job: Job, *, given_back: bool = False, failed_on: str | None = None) -> None:
         """Queue the job once more, to be sent again.
 
         Args:
             given_back: the attempt does not count as one that the job has killed.
+            failed_on: the worker whose machine was at fault, which leaves the job to others where there are any.
 
         Raises:
             LeaseLost: another attempt owns the job.
         """
-        self._step(job, Status.QUEUED, {"given_back": str(job.given_back + given_back)}, fenced=True)
+        fields = {"given_back": str(job.given_back + given_back)}
+        if failed_on is not None:
+            fields["failed_on"] = json.dumps([*job.failed_on, failed_on])
+        self._step(job, Status.QUEUED, fields, fenced=True)
 
     def cancel(self, job_id: str) -> Job:
         """Withdraw a job. A worker that draws it stops at its next step.

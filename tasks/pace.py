@@ -38,5 +38,5 @@ class Pace:
         return seconds
 
     def _measure(self, slug: str) -> float | None:
-        job_s, workers = self._store.measured(slug).job, len(self._workers.alive(slug))
+        job_s, workers = self._store.measured(slug).job, len(self._workers.healthy(slug))
         return job_s / workers if job_s is not None and workers else None

@@ -84,7 +84,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         judge=judge,
         catalogue=catalogue,
         store=store,
-        backfill=BackfillLane(broker, store),
+        backfill=BackfillLane(broker, store, workers),
         batches=BatchStore(broker, retention_s=settings.retention_s),
         workers=workers,
         pace=Pace(store, workers),

@@ -11,6 +11,7 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.broker import Broker
+from tasks.job import Job
 
 NOTE = "stokehold:worker:"
 
@@ -47,6 +48,7 @@ class WorkerNote(BaseModel):
     memory: WorkerMemory
     reloads: int = Field(0, description="how often the base was found changed and was loaded again")
     merged: tuple[MergedAdapter, ...] = ()
+    unhealthy: str | None = Field(None, description="why it takes no jobs any more; null while it does")
 
 
 class WorkerRegistry:
@@ -71,6 +73,14 @@ class WorkerRegistry:
         self._broker.srem(_names(worker.base_model), worker.name)
         self._broker.delete(_note(worker.name))
 
+    def healthy(self, slug: str) -> list[WorkerNote]:
+        """The workers of a base model that take jobs."""
+        return [note for note in self.alive(slug) if note.unhealthy is None]
+
+    def has_another(self, job: Job) -> bool:
+        """Whether a worker takes jobs of this base model on whose machine this job has not failed."""
+        return any(note.name not in job.failed_on for note in self.healthy(job.spec.base_model))
+
     def alive(self, slug: str) -> list[WorkerNote]:
         """The workers of a base model, by name; those that fell silent are forgotten on the way."""
         names = sorted(cast(set[str], self._broker.smembers(_names(slug))))
@@ -81,6 +91,11 @@ class WorkerRegistry:
         if silent:
             self._broker.srem(_names(slug), *silent)
         return [WorkerNote.model_validate_json(note) for note in notes if note is not None]
+
+
+def spares(workers: WorkerRegistry, worker: str, job: Job) -> bool:
+    """Whether this worker leaves a job, which failed on its machine, to another one."""
+    return worker in job.failed_on and workers.has_another(job)
 
 
 def _names(slug: str) -> str:

@@ -45,8 +45,7 @@ class AdapterCache:
         """The adapter, from memory if it is there.
 
         Raises:
-            AdapterFetchFailed, AdapterLoadFailed, WorkerStopping: as ``load`` does; every job that
-                waits for it gets the same error.
+            JobFailed, MachineFault, WorkerStopping: as ``load`` does; every job that waits for it gets the same error.
         """
         key = key_of(adapter)
         with self._lock:
@@ -62,7 +61,7 @@ class AdapterCache:
         """Keep these adapters in memory, loaded now if they are not, and let go those that were kept before.
 
         Raises:
-            AdapterFetchFailed, AdapterLoadFailed: as ``get`` does; the others stay as they are.
+            JobFailed, MachineFault: as ``get`` does; the others stay as they are.
         """
         wanted = {key_of(adapter): self.get(adapter) for adapter in adapters}
         with self._lock:

@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 from storage import S3Storage
 from tasks.adapter_folder import AdapterFolders, file_sha256
 from tasks.adapters import AdapterSource, ResolvedAdapter
-from tasks.errors import AdapterFetchFailed
+from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from workers.adapter_size import require_small
 from workers.hub_blob import is_damaged
 from workers.hub_downloads import DownloadBounds, DownloadWatch, watched
@@ -45,7 +45,8 @@ def fetch(
         bounds: how long the Hub may take.
 
     Raises:
-        AdapterFetchFailed: the file cannot be had, is too large, or is not the one that the job was submitted with.
+        AdapterFetchFailed: the file is gone, is too large, or is not the one that the job was submitted with.
+        AdapterUnavailable: this machine cannot get or keep it.
         WorkerStopping: the worker is told to end while it waits for the Hub.
     """
     match adapter.source:
@@ -62,16 +63,17 @@ def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders, max_byt
     """The file of a local adapter, if it still has the content that the job was submitted with.
 
     Raises:
-        AdapterFetchFailed: it is too large, was removed or changed since, or this worker cannot read it.
+        AdapterFetchFailed: it is too large, or has changed since.
+        AdapterUnavailable: this worker does not have it, or cannot read it.
     """
     path = folders.find(adapter.repository)
     if path is None:
-        raise AdapterFetchFailed(f"Adapter {adapter.ref!r} is not in this worker's folders. Submit with another one.")
+        raise AdapterUnavailable(f"Adapter {adapter.ref!r} is not in this worker's folders. Submit with another one.")
     try:
         require_small(path.stat().st_size, max_bytes, adapter.ref)
         digest = file_sha256(path)
     except OSError as error:
-        raise AdapterFetchFailed(
+        raise AdapterUnavailable(
             f"The worker cannot read adapter {adapter.ref!r} ({error.strerror}). Its operator should check the file."
         ) from error
     if digest != adapter.commit:
@@ -90,8 +92,8 @@ def fetch_from_hub(
     watch allows. What a download leaves behind that was given up is removed: the next one begins anew.
 
     Raises:
-        AdapterFetchFailed: the file is gone, too large or damaged, the Hub does not answer or is too slow, or the cache
-            cannot be written.
+        AdapterFetchFailed: the file is gone, too large or damaged.
+        AdapterUnavailable: the Hub does not answer or is too slow, or the cache cannot be written.
         WorkerStopping: the worker is told to end.
     """
     file = f"{adapter.repository}@{adapter.commit[:8]}:{adapter.weight_name}"
@@ -103,9 +105,9 @@ def fetch_from_hub(
         ) from error
     except (httpx2.HTTPError, LocalEntryNotFoundError) as error:
         reason = str(error.__cause__ or error).partition("\n")[0]
-        raise AdapterFetchFailed(f"The Hub did not deliver {file}: {reason}. Submit the job again later.") from error
+        raise AdapterUnavailable(f"The Hub did not deliver {file}: {reason}. Submit the job again later.") from error
     except (OSError, ValueError) as error:
-        raise AdapterFetchFailed(
+        raise AdapterUnavailable(
             f"The worker cannot store {file}: {error}. Its operator should check the Hub cache (HF_HOME) and its disk."
         ) from error
 

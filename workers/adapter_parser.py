@@ -11,7 +11,7 @@ from peft import LoraConfig
 from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 
-from tasks.errors import AdapterLoadFailed
+from tasks.errors import AdapterLoadFailed, AdapterUnavailable
 from workers.loader_shell import ComponentAdapter, LoaderShell
 from workers.low_rank import Change, LowRank, ParsedAdapter, Shift
 
@@ -23,11 +23,16 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
 
     Raises:
         AdapterLoadFailed: the file is broken, was made for another base model, or has values that are no numbers.
+        AdapterUnavailable: this machine cannot read it.
     """
     try:
         contents = shell.read(path)
-    except (SafetensorError, OSError) as error:
+    except SafetensorError as error:
         raise AdapterLoadFailed(f"The file of adapter {ref!r} is broken: {first_line(error)}") from error
+    except OSError as error:
+        if error.errno is None:  # diffusers' own, for a file that it does not understand
+            raise AdapterLoadFailed(f"The file of adapter {ref!r} is broken: {first_line(error)}") from error
+        raise AdapterUnavailable(f"The worker cannot read the file of adapter {ref!r}. Submit again.") from error
     except (RuntimeError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError) as error:
         raise AdapterLoadFailed(f"Adapter {ref!r} was not made for this base model: {first_line(error)}") from error
     changes: dict[str, Change] = {}

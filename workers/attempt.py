@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from tasks.errors import BrokerUnavailable, LeaseLost, WorkerStopping
+from tasks.errors import BrokerUnavailable, LeaseLost, MachineFault, WorkerStopping
 from tasks.job import Failure, Job, Progress
 from tasks.routing import send
 from tasks.service import Service
@@ -121,13 +121,14 @@ class Attempt:
 
     def give_back(self) -> None:
         """Let another worker have a job that this one has not drawn."""
-        try:
-            self._service.store.requeue(self.job, given_back=True)
-        except (BrokerUnavailable, LeaseLost) as error:
-            logger.warning("job %s is not given back: %s", self.job.id, error)
-            return
-        send(self._service.celery, self._service.store, self.job)
-        logger.info("job %s goes back to the queue", self.job.id)
+        self._requeue(partial(self._service.store.requeue, self.job, given_back=True))
+
+    def hand_on(self, fault: MachineFault, worker: str) -> None:
+        """Let another worker try a job that met a fault of this one's machine; fail it after the last try."""
+        if self.job.tries >= self._service.settings.max_attempts:
+            self.fail(fault.code, str(fault))
+        else:
+            self._requeue(partial(self._service.store.requeue, self.job, failed_on=worker))
 
     def fail(self, code: str, message: str) -> None:
         """End the job as failed, unless it belongs to another attempt by now."""
@@ -143,6 +144,15 @@ class Attempt:
             settle_upload(self._service, self.job.lease)
         except BrokerUnavailable as error:
             logger.warning("images of job %s are left to housekeeping: %s", self.job.id, error)
+
+    def _requeue(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (BrokerUnavailable, LeaseLost) as error:
+            logger.warning("job %s is not given back: %s", self.job.id, error)
+            return
+        send(self._service.celery, self._service.store, self.job)
+        logger.info("job %s goes back to the queue", self.job.id)
 
     def _refuse_canceled(self) -> None:
         if self.job.id in self._cancellations:

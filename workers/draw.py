@@ -10,11 +10,10 @@ from typing import Any, Protocol
 import torch
 from PIL.Image import Image
 
-from tasks.errors import BaseReplaced, DrawingFailed
+from tasks.errors import BaseReplaced
 from tasks.job import AdapterReceipt, BaseReceipt, JobSpec, Progress
-from workers.adapter_parser import first_line
 from workers.device_thread import on_one_core
-from workers.memory import is_out_of_memory, memory_errors
+from workers.faults import drawing_errors
 from workers.merge_engine import AdapterSet
 from workers.schedulers import fresh_scheduler
 from workers.stopwatch import Stage, Stopwatch
@@ -81,16 +80,17 @@ def draw(
         BaseReplaced: the base was loaded again while others went first.
         AdapterLoadFailed: diffusers' own loader refuses an adapter; the base is pristine again.
         OutOfMemory: the device is too small for this.
-        DrawingFailed: the pipeline raised.
+        DrawingFailed: the pipeline refuses the request.
+        MachineFault: the device failed, or the pipeline raised what the request does not explain.
     """
 
     def turn() -> tuple[list[list[Picture]], LoadedBase, BaseReceipt]:
         watcher.note_waiting(False)
-        with stopwatch.measure(Stage.SWAP), memory_errors():
+        with stopwatch.measure(Stage.SWAP), drawing_errors():
             stopwatch.swap_way = warm.swap(adapters)
         base, base_receipt = warm.base, warm.receipt()
         session = Session(warm, base, adapters, watcher, stopwatch, first)
-        with stopwatch.measure(Stage.DRAW), memory_errors():
+        with stopwatch.measure(Stage.DRAW), drawing_errors():
             passes = [session.draw_one_of_each(specs, number) for number in range(specs[0].image_count)]
         return passes, base, base_receipt
 
@@ -118,8 +118,8 @@ class Session:
         The noise comes from a generator on the CPU, so that one seed gives one picture on any device.
 
         Raises:
-            BaseReplaced, DrawingFailed: as in ``draw``.
-            RuntimeError, MemoryError: there was no memory left.
+            BaseReplaced: as in ``draw``.
+            Exception: whatever the pipeline raises.
         """
         spec, seeds = specs[0], [spec.seed + number for spec in specs]
         pipeline = copy.copy(self.base.pipeline)  # what a run leaves on it is its own: another may go first meanwhile
@@ -131,21 +131,16 @@ class Session:
             self.let_others_go_first()
             return kwargs
 
-        try:
-            output = pipeline(
-                prompt=[spec.prompt for spec in specs],
-                negative_prompt=None if spec.negative_prompt is None else [spec.negative_prompt for spec in specs],
-                width=spec.width,
-                height=spec.height,
-                num_inference_steps=spec.steps,
-                guidance_scale=spec.guidance_scale,
-                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-                callback_on_step_end=on_step_end,
-            )
-        except (RuntimeError, ValueError, TypeError) as error:
-            if is_out_of_memory(error):
-                raise
-            raise DrawingFailed(f"The pipeline could not draw this: {first_line(error)}") from error
+        output = pipeline(
+            prompt=[spec.prompt for spec in specs],
+            negative_prompt=None if spec.negative_prompt is None else [spec.negative_prompt for spec in specs],
+            width=spec.width,
+            height=spec.height,
+            num_inference_steps=spec.steps,
+            guidance_scale=spec.guidance_scale,
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            callback_on_step_end=on_step_end,
+        )
         flags = getattr(output, "nsfw_content_detected", None) or [False] * len(specs)
         return [
             Picture(image, seed, bool(flagged))

@@ -19,7 +19,7 @@ import httpx2
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
-from tasks.errors import AdapterFetchFailed, WorkerStopping
+from tasks.errors import AdapterUnavailable, WorkerStopping
 
 NOTICE_S = 0.1
 """How soon it is noticed that a download must not go on."""
@@ -59,7 +59,7 @@ class DownloadWatch:
         """See whether the download may go on.
 
         Raises:
-            AdapterFetchFailed: its time is over.
+            AdapterUnavailable: its time is over.
             WorkerStopping: the worker is told to end.
         """
         self._require(self._size)
@@ -68,7 +68,7 @@ class DownloadWatch:
         """The parts of an answer, as long as they come fast enough.
 
         Raises:
-            AdapterFetchFailed, WorkerStopping: as ``check`` does.
+            AdapterUnavailable, WorkerStopping: as ``check`` does.
         """
         received = 0
         for part in parts:
@@ -81,7 +81,7 @@ class DownloadWatch:
             raise WorkerStopping("The worker is told to end while it fetches an adapter.")
         seconds = self._clock() - self._begin
         if seconds > self._bounds.patience_s + received / self._bounds.bytes_per_s:
-            raise AdapterFetchFailed(
+            raise AdapterUnavailable(
                 f"The Hub sends this adapter too slowly: it is not here after {seconds:.0f} s. Submit the job again "
                 "later, or ask the operator to check the network and STOKEHOLD_ADAPTER_BYTES_PER_S."
             )
@@ -110,7 +110,7 @@ def watched(watch: DownloadWatch, step: Callable[[], Result]) -> Result:
     """Let the Hub's client take a step of a download, and wait for it as long as the bounds allow.
 
     Raises:
-        AdapterFetchFailed, WorkerStopping: as ``DownloadWatch.check`` does.
+        AdapterUnavailable, WorkerStopping: as ``DownloadWatch.check`` does.
         Exception: whatever the step raises.
     """
     outcome: Future[Result] = Future()

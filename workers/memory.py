@@ -10,8 +10,9 @@ import torch
 
 from tasks.errors import OutOfMemory
 
-CPU_ALLOCATOR = "can't allocate memory"
-"""In the text of the plain ``RuntimeError`` with which torch says that this machine's own memory does not suffice."""
+NO_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""In the texts of the plain ``RuntimeError`` with which torch says that this machine's own memory does not suffice, and
+of those that its libraries on a device raise."""
 
 
 @contextmanager
@@ -37,4 +38,4 @@ def memory_errors() -> Iterator[None]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether this is a failed allocation, on whichever device."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or CPU_ALLOCATOR in str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in NO_MEMORY)

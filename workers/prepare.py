@@ -21,7 +21,8 @@ def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
     """Fetch and parse a job's adapters, unless they are in memory.
 
     Raises:
-        AdapterFetchFailed: a file cannot be had.
+        AdapterFetchFailed: a file is gone, or another one.
+        AdapterUnavailable: this machine cannot get or keep a file.
         AdapterLoadFailed: a file is broken or was made for another base model.
         WorkerStopping: the worker is told to end while it waits for the Hub.
     """
@@ -38,7 +39,7 @@ def load_adapter(
     """Fetch an adapter's file, make room for it on disk, and parse it.
 
     Raises:
-        AdapterFetchFailed, AdapterLoadFailed, WorkerStopping: as in ``prepare``.
+        AdapterFetchFailed, AdapterUnavailable, AdapterLoadFailed, WorkerStopping: as in ``prepare``.
     """
     path = fetch(
         adapter,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from storage import S3Storage, StorageError, StoredObject
-from tasks.errors import PublishFailed
+from tasks.errors import StorageFault
 from tasks.job import Job, StoredImage
 from tasks.manifest import Manifest
 from tasks.uploads import attempt_prefix, manifest_key
@@ -24,7 +24,7 @@ def publish(
     """Put the pictures of a job and its manifest into storage; a flagged picture is reported and not stored.
 
     Raises:
-        PublishFailed: storage did not take an image, or was away for too long.
+        StorageFault: storage refuses an image, or was unavailable for too long.
     """
 
     def put(key: str, body: bytes, content_type: str) -> StoredObject:
@@ -35,7 +35,7 @@ def publish(
             put(manifest_key(job.lease), manifest.model_dump_json(indent=2).encode(), "application/json")
         return tuple(publish_one(put, job, number, picture, manifest) for number, picture in enumerate(pictures))
     except StorageError as error:
-        raise PublishFailed(f"The images could not be stored: {error} Submit the job again later.") from error
+        raise StorageFault("The images could not be stored. Submit the job again later.") from error
 
 
 def publish_one(put: Put, job: Job, number: int, picture: Picture, manifest: Manifest) -> StoredImage:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from tasks.adapters import ResolvedAdapter
-from tasks.errors import BrokerUnavailable, JobFailed, WorkerStopping
+from tasks.errors import BrokerUnavailable, JobFailed, MachineFault, WorkerStopping
 from tasks.service import Service
 from workers.adapter_cache import AdapterCache
 
@@ -62,7 +62,7 @@ class Readiness:
     def _loads(self, adapter: ResolvedAdapter) -> bool:
         try:
             self._adapters.get(adapter)
-        except (JobFailed, WorkerStopping) as error:
+        except (JobFailed, MachineFault, WorkerStopping) as error:
             logger.warning("adapter %s is not loaded ahead: %s", adapter.ref, error)
             return False
         return True

@@ -8,13 +8,26 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from tasks.errors import BrokerUnavailable, DrawingInterrupted, JobFailed, JobNotFound, LeaseLost, StokeholdError
+from storage import StorageError
+from tasks.errors import (
+    BrokerUnavailable,
+    DrawingInterrupted,
+    JobFailed,
+    JobNotFound,
+    LeaseLost,
+    LeftToAnother,
+    MachineFault,
+    StokeholdError,
+    StorageFault,
+    UnknownFault,
+)
 from tasks.job import Job, Lane, Result, Status
 from tasks.manifest import Manifest
 from tasks.routing import send
 from tasks.service import Service
 from tasks.surroundings import Surroundings
 from tasks.uploads import note_upload
+from tasks.worker_registry import spares
 from workers.adapter_cache import AdapterCache
 from workers.attempt import Attempt, Attempts
 from workers.cancellations import Cancellations
@@ -29,6 +42,9 @@ from workers.stopwatch import Stage, Stopwatch
 from workers.warm_pipeline import WarmPipeline
 
 logger = logging.getLogger(__name__)
+
+LEAVE_S = 1.0
+"""How long a message is held back whose job is left to another worker."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +64,18 @@ class JobRunner:
         """Work on an interactive job. A message whose job cannot be claimed is a duplicate or too late, and dropped."""
         if self.stops.soon.is_set():
             self.pass_on(job_id)
-        elif (job := self.service.store.claim(job_id, self.worker)) is not None:
-            self.run((job,))
-        else:
+            return
+        try:
+            job = self.service.store.claim(job_id, self.worker, partial(spares, self.service.workers, self.worker))
+        except LeftToAnother as error:
+            logger.info("%s", error)
+            self.stops.soon.wait(LEAVE_S)  # or a worker with nothing to do would take its message again at once
+            self.pass_on(job_id)
+            return
+        if job is None:
             logger.info("job %s is not there to be claimed", job_id)
+        else:
+            self.run((job,))
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Take a claimed job through its stages and settle it; or several that one pass of the pipeline can draw.
@@ -107,10 +131,9 @@ class JobRunner:
         except JobFailed as error:
             logger.warning("job %s failed: %s", job.id, error)
             attempt.fail(error.code, str(error))
-        except Exception:  # the outermost loop of a job: the worker goes on, the submitter learns of it
-            logger.exception("job %s failed", job.id)
-            message = "The worker met an error that it does not know. Its log says more under this job's id."
-            attempt.fail(JobFailed.code, message)
+        except Exception as error:  # the outermost loop of a job: the worker goes on, the submitter learns of it
+            logger.exception("job %s met a fault of this worker or its machine", job.id)
+            attempt.hand_on(fault_of(error), self.worker)
         attempt.clean_up()
 
     def work(self, attempt: Attempt, drawing: Drawing | None) -> Result:
@@ -118,6 +141,7 @@ class JobRunner:
 
         Raises:
             JobFailed: a stage cannot be done; the error's code and sentence are for the submitter.
+        MachineFault: a stage failed for a reason that lies in this worker or its machine.
             LeaseLost: another attempt owns the job.
             DrawingInterrupted: the job goes back.
             BrokerUnavailable: the worker is told to end, and the job store is away.
@@ -177,3 +201,12 @@ class JobRunner:
             return
         if job.status is Status.QUEUED:
             send(self.service.celery, self.service.store, job)
+
+
+def fault_of(error: Exception) -> MachineFault:
+    """The fault that an error is to the job that met it."""
+    if isinstance(error, MachineFault):
+        return error
+    if isinstance(error, StorageError):
+        return StorageFault("The storage did not serve this worker. Submit the job again later.")
+    return UnknownFault("The worker met an error that it does not know. Its log says more under this job's id.")

@@ -12,7 +12,7 @@
 -- KEYS: groups of the base model's backfill lane, ends of the owners' last jobs ('' is the time of the lane),
 --       by worker the group that it is with
 -- ARGV: 1 worker   2 QUANTUM   3 start of the key that a worker alive has   4 start of the keys of groups
---       5 start of the keys of jobs   6 how many jobs at most
+--       5 start of the keys of jobs   6 how many jobs at most   7... ids of jobs that this worker leaves to another
 -- Returns the ids of the jobs, none when nothing is queued.
 
 -- How far behind the first job another one is looked for.
@@ -31,9 +31,31 @@ local function shared_settings(id)
   return tonumber(job[2] or 0) == tonumber(job[3] or 0) and job[1]
 end
 
+local spared = {}
+for i = 7, #ARGV do
+  spared[ARGV[i]] = true
+end
+
+-- The first jobs of a group, and `further` ones behind the first, without those that are left to another worker.
+local function first_of(group, further)
+  local found = {}
+  for _, id in ipairs(redis.call('ZRANGE', group, 0, #ARGV - 6 + further)) do
+    if not spared[id] then
+      found[#found + 1] = id
+    end
+  end
+  return found
+end
+
 local now = tonumber(redis.call('HGET', ends, '') or 0)
 local starts, least, due = {}, nil, nil
-local queued = redis.call('ZRANGE', groups, 0, -1)
+local queued, is_queued = {}, {}
+for _, group in ipairs(redis.call('ZRANGE', groups, 0, -1)) do
+  if #ARGV == 6 or #first_of(group, 0) > 0 then
+    queued[#queued + 1] = group
+    is_queued[group] = true
+  end
+end
 for _, group in ipairs(queued) do
   local owner = owner_of(group)
   if not starts[owner] then
@@ -49,7 +71,7 @@ end
 
 local mine = redis.call('HGET', holders, worker)
 local chosen = nil
-if mine and redis.call('ZSCORE', groups, mine) and starts[owner_of(mine)] <= least + quantum then
+if mine and is_queued[mine] and starts[owner_of(mine)] <= least + quantum then
   chosen = mine
 else
   local held = {}
@@ -80,7 +102,7 @@ else
 end
 
 local limit = tonumber(ARGV[6])
-local ahead = redis.call('ZRANGE', chosen, 0, limit > 1 and LOOK or 0)
+local ahead = first_of(chosen, limit > 1 and LOOK or 0)
 local jobs = {ahead[1]}
 local settings = limit > 1 and shared_settings(ahead[1])
 for i = 2, settings and #ahead or 0 do
@@ -89,7 +111,7 @@ for i = 2, settings and #ahead or 0 do
   end
 end
 
-if #queued == 1 and redis.call('ZCARD', chosen) <= #jobs then
+if #ARGV == 6 and #queued == 1 and redis.call('ZCARD', chosen) <= #jobs then
   redis.call('DEL', ends)
   return jobs
 end

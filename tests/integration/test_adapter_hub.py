@@ -16,7 +16,7 @@ from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_reference import AdapterReference
 from tasks.adapters import AdapterSource, ResolvedAdapter
-from tasks.errors import AdapterFetchFailed, AdapterNotFound, AdapterNotUsable, HubUnavailable
+from tasks.errors import AdapterFetchFailed, AdapterNotFound, AdapterNotUsable, AdapterUnavailable, HubUnavailable
 from tasks.found_adapter import FoundAdapter
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
@@ -263,7 +263,7 @@ class TestFetching:
         monkeypatch.setattr("time.sleep", lambda _: None)  # the client would wait 23 s between its tries
         hub.stop()
 
-        with pytest.raises(AdapterFetchFailed, match=r"did not deliver ada/pixel@.*Submit the job again later"):
+        with pytest.raises(AdapterUnavailable, match=r"did not deliver ada/pixel@.*Submit the job again later"):
             fetch_from(hub, pixel, cache)
 
     def test_a_hub_that_is_down_does_not_matter_to_what_is_in_the_cache(
@@ -280,7 +280,7 @@ class TestFetching:
         monkeypatch.setattr("time.sleep", lambda _: None)  # the client would wait 1 s between its tries
         hub.cut_downloads(*[0] * 6)
 
-        with pytest.raises(AdapterFetchFailed, match="Submit the job again later"):
+        with pytest.raises(AdapterUnavailable, match="Submit the job again later"):
             fetch_from(hub, pixel, cache)
 
         assert [path for path in cache.rglob("*") if path.suffix in {".safetensors", ".incomplete"}] == []
@@ -307,7 +307,7 @@ class TestFetching:
         not_a_folder = tmp_path / "file"
         not_a_folder.touch()
 
-        with pytest.raises(AdapterFetchFailed, match="HF_HOME"):
+        with pytest.raises(AdapterUnavailable, match="HF_HOME"):
             fetch_from(hub, pixel, not_a_folder)
 
 

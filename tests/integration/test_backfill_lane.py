@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import count, groupby
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -25,8 +26,8 @@ class Backfill:
     def __init__(self, broker: Broker) -> None:
         numbers = count()
         self.store = JobStore(broker, lease_s=60, retention_s=60, new_id=lambda: f"job{next(numbers)}")
-        self.lane = BackfillLane(broker, self.store)
         self.registry = WorkerRegistry(broker, forget_after_s=60)
+        self.lane = BackfillLane(broker, self.store, self.registry)
 
     def add(self, adapter: str, owner: str | None = None) -> Job:
         return self.store.create(with_adapter(adapter), Lane.BACKFILL, Terms(owner=owner))
@@ -195,16 +196,37 @@ def test_what_was_claimed_before_the_broker_went_away_is_drawn(
     first, second = backfill.add("a"), backfill.add("a")
     claim = backfill.store.claim
 
-    def interrupted(job_id: str, worker: str) -> Job | None:
+    def interrupted(job_id: str, *arguments: Any) -> Job | None:
         if job_id == second.id:
             raise BrokerUnavailable("away")
-        return claim(job_id, worker)
+        return claim(job_id, *arguments)
 
     monkeypatch.setattr(backfill.store, "claim", interrupted)
 
     assert [job.id for job in backfill.claim(backfill.worker("w"), 2)] == [first.id]
     with pytest.raises(BrokerUnavailable):
         backfill.claim("w", 2)
+
+
+def test_a_job_that_failed_on_this_machine_is_left_to_another_worker_and_the_next_one_is_taken(
+    backfill: Backfill,
+) -> None:
+    failed, next_one = backfill.add("a"), backfill.add("a")
+    (claimed,) = backfill.claim(backfill.worker("broken"))
+    backfill.store.requeue(claimed, failed_on="broken")
+    backfill.worker("good")
+
+    assert [job.id for job in backfill.claim("broken", 2)] == [next_one.id]
+    assert backfill.claim("broken") == ()
+    assert [job.id for job in backfill.claim("good")] == [failed.id]
+
+
+def test_a_worker_without_another_takes_what_failed_on_it_again(backfill: Backfill) -> None:
+    failed = backfill.add("a")
+    (claimed,) = backfill.claim(backfill.worker("only"))
+    backfill.store.requeue(claimed, failed_on="only")
+
+    assert [job.id for job in backfill.claim("only")] == [failed.id]
 
 
 def test_other_adapters_are_never_taken_together(backfill: Backfill) -> None:

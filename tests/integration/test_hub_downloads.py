@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_reference import AdapterReference
-from tasks.errors import AdapterFetchFailed, WorkerStopping
+from tasks.errors import AdapterUnavailable, WorkerStopping
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE
@@ -54,7 +54,7 @@ def left_behind() -> bool:
 def test_a_download_that_trickles_is_given_up_and_succeeds_when_the_hub_is_well(
     hub: HubServer, fetch_slow: Fetch
 ) -> None:
-    with hub.trickling(0.01), pytest.raises(AdapterFetchFailed, match=r"too slowly.*Submit the job again later"):
+    with hub.trickling(0.01), pytest.raises(AdapterUnavailable, match=r"too slowly.*Submit the job again later"):
         fetch_slow(SHORT)
 
     assert fetch_slow(SHORT).read_bytes() == LORA
@@ -64,7 +64,7 @@ def test_the_thread_of_a_download_that_trickles_ends_and_leaves_no_file(
     hub: HubServer, fetch_slow: Fetch, tmp_path: Path
 ) -> None:
     with hub.trickling(0.01):
-        with pytest.raises(AdapterFetchFailed):
+        with pytest.raises(AdapterUnavailable):
             fetch_slow(SHORT)
 
         wait_until(lambda: not left_behind())
@@ -73,7 +73,7 @@ def test_the_thread_of_a_download_that_trickles_ends_and_leaves_no_file(
 
 
 def test_a_hub_that_says_nothing_is_given_up_without_the_tries_of_its_client(hub: HubServer, fetch_slow: Fetch) -> None:
-    with hub.silent(), pytest.raises(AdapterFetchFailed, match="too slowly"):
+    with hub.silent(), pytest.raises(AdapterUnavailable, match="too slowly"):
         fetch_slow(SHORT)
 
     assert hub.count("HEAD", "/resolve/") == 1
@@ -99,7 +99,7 @@ def test_the_rate_counts_from_the_beginning(seconds_a_part: int, arrives: bool) 
     if arrives:
         assert b"".join(parts) == b"x" * 100
     else:
-        with pytest.raises(AdapterFetchFailed):
+        with pytest.raises(AdapterUnavailable):
             list(parts)
 
 
@@ -111,5 +111,5 @@ def test_tries_that_each_bring_a_little_are_bounded_by_the_size_that_the_hub_nam
     now = 80
     watch.check()
     now = 81
-    with pytest.raises(AdapterFetchFailed):
+    with pytest.raises(AdapterUnavailable):
         watch.check()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from tasks.requests import JobRequest
 from tasks.routing import queue_of
 from tasks.service import Service
 from tasks.submission import submit
+from tasks.worker_registry import WorkerMemory, WorkerNote
 from tests.support.loras import random_lora, write, write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
@@ -203,20 +204,14 @@ def test_a_broken_adapter_fails_its_job_alone(service: Service, runner: JobRunne
     ("raised", "code"),
     [
         (torch.OutOfMemoryError(), "out_of_memory"),
-        (RuntimeError("no kernel"), "drawing_failed"),
-        (KeyError(), "failed"),
+        (ValueError("height must be divisible by 8"), "drawing_failed"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)"), "drawing_failed"),
     ],
 )
-def test_whatever_the_pipeline_raises_fails_that_job_alone(
+def test_what_follows_from_the_request_fails_that_job_alone_and_at_once(
     service: Service, runner: JobRunner, raised: Exception, code: str
 ) -> None:
-    errors: Iterator[Exception] = iter([raised])
-
-    def fail_once() -> None:
-        if (error := next(errors, None)) is not None:
-            raise error
-
-    on_step(runner, fail_once)
+    on_step(runner, raising(raised, 1))
     bad, good = submitted(service), submitted(service)
 
     runner(bad.id)
@@ -226,6 +221,65 @@ def test_whatever_the_pipeline_raises_fails_that_job_alone(
     assert failure is not None
     assert failure.code == code
     assert service.store.get(good.id).status is Status.SUCCEEDED
+
+
+MACHINE_FAULTS = [
+    (RuntimeError("CUDA error: device-side assert triggered"), "device_fault"),
+    (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"), "device_fault"),
+    (RuntimeError("no kernel"), "drawing_failed"),
+    (KeyError("unet"), "drawing_failed"),
+]
+
+
+@pytest.mark.parametrize(("raised", "code"), MACHINE_FAULTS)
+def test_what_the_request_does_not_explain_gives_the_job_back_and_fails_it_after_the_last_try(
+    service: Service, runner: JobRunner, raised: Exception, code: str
+) -> None:
+    on_step(runner, raising(raised, 3))
+    job = submitted(service)
+
+    runner(job.id)
+    once = service.store.get(job.id)
+    runner(job.id)
+    runner(job.id)
+
+    assert (once.status, once.failed_on) == (Status.QUEUED, ("demo-1@here",))
+    failure = service.store.get(job.id).error
+    assert failure is not None
+    assert failure.code == code
+
+
+def test_a_job_that_failed_on_this_machine_is_left_to_another_worker_while_there_is_one(
+    service: Service, runner: JobRunner
+) -> None:
+    on_step(runner, raising(RuntimeError("CUDA error: an illegal memory access was encountered"), 1))
+    job = submitted(service)
+    service.workers.note(worker_note("other"))
+
+    runner(job.id)
+    runner(job.id)
+    left = service.store.get(job.id)
+    service.workers.note(worker_note("other", unhealthy="its device is lost"))
+    runner(job.id)
+
+    assert (left.status, left.attempt) == (Status.QUEUED, 1)
+    assert service.store.get(job.id).status is Status.SUCCEEDED
+
+
+def worker_note(name: str, unhealthy: str | None = None) -> WorkerNote:
+    memory = WorkerMemory(weights=0, pristine=0, adapters=0)
+    return WorkerNote(name=name, base_model="demo", device="cpu", memory=memory, unhealthy=unhealthy)
+
+
+def raising(error: Exception, times: int) -> Callable[[], None]:
+    """Raises this error the first times that it is called."""
+    errors = iter([error] * times)
+
+    def step() -> None:
+        if (raised := next(errors, None)) is not None:
+            raise raised
+
+    return step
 
 
 def test_a_flagged_picture_is_reported_and_not_stored(service: Service, runner: JobRunner) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_reference import AdapterReference
-from tasks.errors import AdapterFetchFailed
+from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import write_lora
@@ -52,5 +52,5 @@ def test_a_file_that_was_removed_since_fails_the_job(folders: AdapterFolders, pi
     resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
     pixel.unlink()
 
-    with pytest.raises(AdapterFetchFailed, match="'pixel' is not in this worker's folders"):
+    with pytest.raises(AdapterUnavailable, match="'pixel' is not in this worker's folders"):
         fetch(resolved, folders, NO_STORAGE)
