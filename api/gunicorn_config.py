@@ -17,6 +17,7 @@ worker_class = "gthread"
 workers = 2
 threads = 16
 accesslog = "-"
+logger_class = "api.access_log.AccessLog"
 control_socket_disable = True
 forwarded_allow_ips = ""  # a stranger's SCRIPT_NAME or X-Forwarded-Proto is not believed, from loopback either
 forwarder_headers = ""

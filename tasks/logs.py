@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tasks.redaction import redact
+from tasks.redaction import CUT, redact, shortened
+
+MAX_MESSAGE_CHARACTERS = 8_000
+MAX_TRACEBACK_PART_CHARACTERS = 2_000
+"""Of one frame or one exception's text."""
+MAX_TRACEBACK_PARTS = 60
+"""Half of them from the beginning of a longer traceback, and half from its end."""
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -33,16 +39,25 @@ def keep_secrets_out(*, prompts: bool) -> None:
 
 
 def redacting(make: Callable[..., logging.LogRecord], *, prompts: bool) -> Callable[..., logging.LogRecord]:
-    """A maker of records whose message and traceback are redacted."""
+    """A maker of records whose message and traceback are bounded, and then redacted."""
 
     def make_redacted(*arguments: Any, **options: Any) -> logging.LogRecord:
         record = make(*arguments, **options)
-        record.msg, record.args = redact(message_of(record), prompts=prompts), None
+        record.msg = redact(shortened(message_of(record), MAX_MESSAGE_CHARACTERS), prompts=prompts)
+        record.args = None
         if record.exc_info:  # formatters write this text where there is one
-            record.exc_text = redact("".join(traceback.format_exception(*record.exc_info)).rstrip(), prompts=prompts)
+            record.exc_text = redacted_traceback(traceback.format_exception(*record.exc_info), prompts=prompts)
         return record
 
     return make_redacted
+
+
+def redacted_traceback(parts: Sequence[str], *, prompts: bool) -> str:
+    """A traceback, each part of which is bounded and redacted by itself: what one hides ends with it."""
+    half = MAX_TRACEBACK_PARTS // 2
+    kept = parts if len(parts) <= MAX_TRACEBACK_PARTS else (*parts[:half], f"  {CUT}", *parts[-half:])
+    bounded = (shortened(part.rstrip("\n"), MAX_TRACEBACK_PART_CHARACTERS) for part in kept)
+    return "\n".join(redact(part, prompts=prompts) for part in bounded)
 
 
 def message_of(record: logging.LogRecord) -> str:

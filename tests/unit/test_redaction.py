@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tasks.logs import redacting
-from tasks.redaction import HIDDEN, redact
+from tasks.logs import MAX_MESSAGE_CHARACTERS, redacting
+from tasks.redaction import CUT, HIDDEN, redact, shortened
 from tests.support.jobs import SPEC
 
 SECRET = "s3cr3t0123456789"
@@ -24,6 +24,11 @@ SECRET = "s3cr3t0123456789"
         f"Authorization: Bearer {SECRET}\r\nAccept: */*",
         f"the key {SECRET} is wrong".replace(SECRET, f"hf_{SECRET}"),
         f"cannot connect to redis://:{SECRET}@valkey:6379/0",
+        f"redirected from https://a/b to redis://:{SECRET}@valkey:6379/0?a@b",
+        f'"GET /v1/jobs?after=1&api_key={SECRET} HTTP/1.1" 401',
+        f'"GET /v1/jobs/stokehold_{SECRET} HTTP/1.1" 404',
+        f'"GET /stokehold%5F{SECRET}" 404',
+        f"the webhook's secret whsec_{SECRET}= is wrong",
     ],
 )
 def test_credentials_are_hidden(text: str) -> None:
@@ -43,6 +48,64 @@ def test_prompts_are_hidden_unless_they_are_allowed(field: str) -> None:
 
     assert not any("marked" in redact(text) or "there" in redact(text) for text in texts)
     assert all("marked" in redact(text, prompts=True) for text in texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"GET http://127.0.0.1:8333/b?Policy={SECRET * 9}&Signature={SECRET}",
+        f"redis://user:{SECRET * 9}@valkey:6379/0",
+        f"stokehold_{SECRET * 9}",
+        f"hf_{SECRET * 9}",
+        f"Authorization: Bearer {SECRET * 9}",
+        f"api?token={SECRET * 9}",
+        f"prompt='{SECRET * 9}'",
+        f"\\'negative_prompt\\': \\'{SECRET * 9}\\'",
+        f"input_value='{SECRET * 9}', input_type=str",
+        f"truncated because of 77 tokens: {SECRET * 9}",
+    ],
+)
+def test_a_cut_shows_nothing_whose_sign_it_took_away(text: str) -> None:
+    begin = text.index(SECRET)
+
+    for end in range(begin, len(text)):
+        kept = redact(shortened(f"{text} and on", end))
+        assert "0123" not in kept
+        assert "s3c" not in kept
+
+
+def test_a_long_line_is_cut_and_says_so() -> None:
+    make = redacting(logging.LogRecord, prompts=False)
+
+    record = make("name", logging.INFO, __file__, 1, "job %s failed: %s", ("0123", "a" * 1_000_000), None)
+
+    assert record.getMessage().startswith("job 0123 failed: aaa")
+    assert record.getMessage().endswith(f"a{CUT}")
+    assert len(record.getMessage()) <= MAX_MESSAGE_CHARACTERS + len(CUT)
+
+
+def test_of_a_long_traceback_both_ends_are_kept() -> None:
+    make = redacting(logging.LogRecord, prompts=False)
+    try:
+        fail_below(200)
+    except ExceptionGroup:
+        record = make("name", logging.ERROR, __file__, 1, "failed", (), sys.exc_info())
+
+    written = logging.Formatter().format(record)
+
+    assert "Traceback" in written
+    assert "last words" in written
+    assert len(written) < 200_000
+
+
+def fail_below(depth: int) -> None:
+    """An error with another one as its cause, and so on, each with a long text."""
+    try:
+        if depth:
+            fail_below(depth - 1)
+        raise ExceptionGroup("first", [ValueError("a" * 100_000)])
+    except ExceptionGroup as error:
+        raise ExceptionGroup(f"last words {'?' * 100_000}", [error.exceptions[0]]) from error
 
 
 def test_the_rest_of_a_line_is_left_as_it_is() -> None:

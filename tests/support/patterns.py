@@ -1,0 +1,247 @@
+"""Every regular expression of the project, read from its source, and texts that make one slow if anything does."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from re import _constants as c  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("api", "benchmarks", "demo", "stack", "storage", "tasks", "workers")
+ANCHORED = {"match", "fullmatch"}
+"""Methods that look at the beginning of a text alone; any other tries every place."""
+MODULE_FUNCTIONS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A regular expression, where it is, and whether it is only ever looked for at the beginning of a text."""
+
+    where: str
+    text: str
+    flags: int
+    anchored: bool
+
+    def __str__(self) -> str:
+        return f"{self.where} {self.text[:60]}"
+
+    def run(self, text: str) -> None:
+        """Look for it as the project does, as often as the text has it."""
+        compiled = re.compile(self.text, self.flags)
+        if self.anchored:
+            compiled.fullmatch(text)
+            compiled.match(text)
+        else:
+            compiled.sub("", text)
+
+
+def patterns_of_the_project() -> list[Pattern]:
+    """Those of Python's ``re``, of pydantic's ``pattern=``, and of Lua."""
+    sources = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    of_python = [pattern for path in sources for pattern in patterns_in(path.read_text("utf-8"), short(path))]
+    scripts = sorted((ROOT / "tasks").rglob("*.lua"))
+    of_lua = [pattern for path in scripts for pattern in lua_patterns_in(path.read_text("utf-8"), short(path))]
+    return of_python + of_lua
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def patterns_in(source: str, where: str) -> Iterator[Pattern]:
+    """The patterns of a module.
+
+    Raises:
+        ValueError: one is put together in a way that cannot be read here.
+    """
+    tree = ast.parse(source)
+    constants = {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    } | names_of_tuples(tree)
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        place = f"{where}:{node.lineno}"
+        for keyword in node.keywords:
+            if keyword.arg == "pattern":
+                yield Pattern(place, text_of(keyword.value, constants, place), 0, anchored=False)
+        function = node.func
+        if not is_of_re(function):
+            continue
+        text = text_of(node.args[0], constants, place)
+        if function.attr == "compile":
+            yield Pattern(place, text, flags_of(node), is_anchored(tree, node))
+        else:
+            yield Pattern(place, text, flags_of(node), function.attr in ANCHORED)
+
+
+def names_of_tuples(tree: ast.Module) -> dict[str, ast.expr]:
+    """The constants that are assigned several at a time."""
+    return {
+        name.id: value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
+        for target in node.targets
+        if isinstance(target, ast.Tuple)
+        for name, value in zip(target.elts, node.value.elts, strict=True)
+        if isinstance(name, ast.Name)
+    }
+
+
+def is_of_re(function: ast.expr) -> bool:
+    return (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and function.value.id == "re"
+        and function.attr in MODULE_FUNCTIONS
+    )
+
+
+def text_of(node: ast.expr, constants: dict[str, ast.expr], place: str) -> str:
+    """The value of an expression of constants."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=parts):
+            return "".join(text_of(part, constants, place) for part in parts)
+        case ast.FormattedValue(value=value):
+            return text_of(value, constants, place)
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            return text_of(left, constants, place) + text_of(right, constants, place)
+        case ast.Name(id=name) if name in constants:
+            return text_of(constants[name], constants, place)
+    raise ValueError(f"{place}: write the pattern as a constant, so that it can be measured")
+
+
+def flags_of(call: ast.Call) -> int:
+    arguments = (*call.args[1:], *(keyword.value for keyword in call.keywords))
+    names = {node.attr for argument in arguments for node in ast.walk(argument) if isinstance(node, ast.Attribute)}
+    return int(sum(flag for flag in re.RegexFlag if flag.name in names))
+
+
+def is_anchored(tree: ast.Module, compiled: ast.Call) -> bool:
+    """Whether a compiled pattern has a name, and its module uses that only for ``match`` and ``fullmatch``."""
+    names = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and node.value is compiled
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    methods = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names
+    }
+    return bool(methods) and methods <= ANCHORED
+
+
+def lua_patterns_in(source: str, where: str) -> Iterator[Pattern]:
+    """Lua's patterns are written as Python's where they have no classes of Lua's own, and go back as they do."""
+    for number, line in enumerate(source.splitlines(), start=1):
+        for found in re.finditer(r"string\.(?:match|gsub|gmatch)\(.*, '([^']*)'", line):
+            yield Pattern(f"{where}:{number}", found[1].replace("%", "\\"), 0, anchored=False)
+
+
+def samples(pattern: Pattern) -> list[str]:
+    """Short texts that match, or nearly do: with few and with more repetitions, and with each branch."""
+    tree = parser.parse(pattern.text, pattern.flags)
+    made = {"".join(Sample(repeats, branch).of(tree)) for repeats, branch in product((0, 1, 3), range(4))}
+    return sorted(sample[:40] for sample in made if sample)
+
+
+class Sample:
+    """Makes one text of a parsed pattern.
+
+    Args:
+        repeats: how often what may be repeated is, within its bounds.
+        branch: which of several ways is taken.
+    """
+
+    def __init__(self, repeats: int, branch: int) -> None:
+        self._repeats, self._branch = repeats, branch
+        self._groups: dict[int, str] = {}
+        self._makers: dict[Any, Callable[[Any], str]] = {
+            c.LITERAL: chr,
+            c.NOT_LITERAL: lambda value: "b" if value == ord("a") else "a",
+            c.ANY: lambda _: "a",
+            c.IN: self._in_class,
+            c.BRANCH: lambda value: self._join(value[1][branch % len(value[1])]),
+            c.SUBPATTERN: self._group,
+            c.ATOMIC_GROUP: self._join,
+            c.ASSERT: lambda value: self._join(value[1]) if value[0] > 0 else "",
+            c.GROUPREF: lambda value: self._groups.get(value, ""),
+            **dict.fromkeys((c.MAX_REPEAT, c.MIN_REPEAT, c.POSSESSIVE_REPEAT), self._repeat),
+        }
+
+    def of(self, tree: Sequence[tuple[Any, Any]]) -> Iterator[str]:
+        return (self._one(op, value) for op, value in tree)
+
+    def _one(self, op: Any, value: Any) -> str:
+        make = self._makers.get(op)
+        return "" if make is None else make(value)
+
+    def _join(self, tree: Sequence[tuple[Any, Any]]) -> str:
+        return "".join(self.of(tree))
+
+    def _group(self, value: Any) -> str:
+        self._groups[value[0]] = text = self._join(value[3])
+        return text
+
+    def _repeat(self, value: Any) -> str:
+        least, most, inner = value
+        return "".join(self._join(inner) for _ in range(int(min(max(least, self._repeats), most))))
+
+    def _in_class(self, members: Sequence[tuple[Any, Any]]) -> str:
+        if members[0][0] is c.NEGATE:
+            return next(char for char in "a1:/.\\!" if not is_member(char, members[1:]))
+        op, value = members[self._branch % len(members)]
+        if op is c.LITERAL:
+            return chr(value)
+        if op is c.RANGE:
+            return chr(value[0])
+        return {c.CATEGORY_DIGIT: "1", c.CATEGORY_SPACE: " "}.get(value, "a")
+
+
+def is_member(char: str, members: Sequence[tuple[Any, Any]]) -> bool:
+    """Whether a class without categories has a character; one with whitespace has none of those that are tried."""
+    return any(
+        (op is c.LITERAL and chr(value) == char) or (op is c.RANGE and value[0] <= ord(char) <= value[1])
+        for op, value in members
+    )
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """Texts of nearly any length: a piece again and again, never cut, behind a head and before a tail."""
+
+    head: str
+    piece: str
+    tail: str
+
+    def text(self, length: int) -> str:
+        return self.head + self.piece * (length // len(self.piece)) + self.tail
+
+
+def hostile_texts(samples: Iterable[str]) -> list[Hostile]:
+    """Every prefix and end of each sample repeated, every place of it pumped, and each before what matches nothing."""
+    return sorted({family for sample in samples for family in families_of(sample)}, key=str)
+
+
+def families_of(sample: str) -> Iterator[Hostile]:
+    for tail in ("", "\0"):
+        for place, char in enumerate(sample):
+            yield Hostile("", sample[: place + 1], tail)
+            yield Hostile(sample[:place], char, tail)
+        for count in range(1, min(len(sample), 6)):
+            yield Hostile("", sample[-count:], tail)
