@@ -135,8 +135,7 @@ def get_adapter(path: AdapterPath) -> Response:
 )
 def remove_adapter(path: AdapterPath) -> Response:
     """Remove one's own entry."""
-    service = current_service()
-    service.catalogue.remove(own_entry(path.name), service.store.now())
+    current_service().catalogue.remove(own_entry(path.name))
     return Response(status=HTTPStatus.NO_CONTENT)
 
 

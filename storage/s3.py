@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol, cast
 from urllib.parse import quote
 
+from boto3.s3.transfer import TransferConfig
+
 from storage.client import PATIENT, PROMPT, connect
 from storage.config import S3Config
 from storage.errors import BucketMissing, StorageError
@@ -17,6 +19,10 @@ from storage.translation import translated
 
 if TYPE_CHECKING:
     from types_boto3_s3.literals import BucketLocationConstraintType
+
+READ_BYTES = 1 << 20
+COPYING = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 30)
+"""S3 copies at most 5 GiB in one request; larger objects are copied in parts."""
 
 
 class Readable(Protocol):
@@ -177,16 +183,45 @@ class S3Storage:
             listed = self._client.list_objects_v2(Bucket=self._config.bucket, Prefix=key, MaxKeys=1)
         return next((item["Size"] for item in listed.get("Contents", ()) if item["Key"] == key), None)
 
-    def upload_url(self, key: str, *, content_type: str) -> str:
+    def digest(self, key: str) -> StoredObject:
+        """Read an object to its end, a part at a time, and say what it is: its size and the SHA-256 of its content.
+
+        Raises:
+            ObjectNotFound: there is none of this key.
+            StorageError: it could not be read.
+        """
+        digest, size = hashlib.sha256(), 0
+        with translated(self._config):
+            for chunk in self._client.get_object(Bucket=self._config.bucket, Key=key)["Body"].iter_chunks(READ_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+        return StoredObject(key=key, bytes=size, sha256=digest.hexdigest())
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object. Storage does it: nothing passes through this process.
+
+        Raises:
+            ObjectNotFound: there is no object of the key ``source``.
+            StorageError: it could not be copied; a part of it may have been.
+        """
+        bucket = self._config.bucket
+        with translated(self._config):
+            self._client.copy({"Bucket": bucket, "Key": source}, bucket, target, Config=COPYING)
+
+    def upload_url(self, key: str, *, content_type: str, size_bytes: int | None = None) -> str:
         """A presigned URL that takes an object by PUT. Asks no server.
+
+        Args:
+            size_bytes: the one size that the object may have; None: any.
 
         Raises:
             StorageMisconfigured: there are no credentials to sign with.
         """
+        size = {} if size_bytes is None else {"ContentLength": size_bytes}
         with translated(self._config):
             return self._signing_client.generate_presigned_url(
                 "put_object",
-                {"Bucket": self._config.bucket, "Key": key, "ContentType": content_type},
+                {"Bucket": self._config.bucket, "Key": key, "ContentType": content_type, **size},
                 ExpiresIn=self._config.url_ttl_s,
             )
 

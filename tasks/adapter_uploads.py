@@ -6,6 +6,7 @@ A file goes on to storage as it is read: nothing of it is kept, and nothing of i
 from __future__ import annotations
 
 import hashlib
+import uuid
 
 from storage import FullReads, ObjectNotFound, Readable, S3Storage
 from tasks.adapters import AdapterSource
@@ -23,6 +24,8 @@ from tasks.safetensors_header import (
 
 CONTENT_TYPE = "application/octet-stream"
 FOLDER = "adapters/"
+INCOMING = "incoming/"
+READ_BYTES = 1 << 20
 
 
 class UploadedAdapters:
@@ -39,12 +42,12 @@ class UploadedAdapters:
             AdapterNotUsable: it is no whole safetensors file.
             StorageError: storage is away.
         """
-        size, name = found.size_bytes or 0, found.ref
+        size, name, key = found.size_bytes or 0, found.ref, found.object_key or ""
         try:
-            start = self._storage.get_range(found.weight_name, 0, min(size, FIRST_BYTES)) if size else b""
+            start = self._storage.get_range(key, 0, min(size, FIRST_BYTES)) if size else b""
             end = header_end(start, name=name)
             if len(start) < end <= size:
-                start += self._storage.get_range(found.weight_name, len(start), end)
+                start += self._storage.get_range(key, len(start), end)
         except ObjectNotFound as error:
             raise AdapterNotFound(f"The file of {name} is gone. Send it again.") from error
         return parse_header(start, name=name, size_bytes=size)
@@ -100,8 +103,20 @@ class IncomingAdapter:
         return self._digest.hexdigest()
 
 
+def sha256_of(stream: Readable, name: str, *, max_bytes: int) -> str:
+    """The SHA-256 of a file that comes in and is kept nowhere.
+
+    Raises:
+        AdapterNotUsable: it is no whole safetensors file, or too large.
+    """
+    incoming = IncomingAdapter(stream, name, max_bytes=max_bytes)
+    while incoming.read(READ_BYTES):
+        pass
+    return incoming.sha256
+
+
 def receive(storage: S3Storage, stream: Readable, name: str, key: str, *, max_bytes: int) -> FoundAdapter:
-    """Put a file into storage under ``key`` as it comes in. What cannot be used leaves nothing behind.
+    """Put a file into storage under ``key``, which must be noted, as it comes in.
 
     Raises:
         AdapterNotUsable: it is no whole safetensors file, or too large.
@@ -119,13 +134,19 @@ def uploaded(name: str, key: str, sha256: str, size_bytes: int) -> FoundAdapter:
         source=AdapterSource.UPLOAD,
         repository=name,
         commit=sha256,
-        weight_name=key,
+        weight_name=f"{name}.safetensors",
+        object_key=key,
         sha256=sha256,
         size_bytes=size_bytes,
         base_names=(),
     )
 
 
-def upload_key(upload_id: str) -> str:
-    """Where a file lies in storage."""
-    return f"{FOLDER}{upload_id}.safetensors"
+def new_file_key() -> str:
+    """A place in storage for the file of an entry."""
+    return f"{FOLDER}{uuid.uuid4().hex}.safetensors"
+
+
+def incoming_key(upload_id: str) -> str:
+    """Where a client puts a file that it sends to storage itself."""
+    return f"{INCOMING}{upload_id}.safetensors"

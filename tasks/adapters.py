@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 
 class AdapterSource(StrEnum):
@@ -16,6 +17,11 @@ class AdapterSource(StrEnum):
     """A folder of this service's own."""
     UPLOAD = "upload"
     """A file that a client has put into our storage."""
+
+
+def is_none(value: object) -> bool:
+    """Whether a field is left out."""
+    return value is None
 
 
 class ResolvedAdapter(BaseModel):
@@ -34,8 +40,16 @@ class ResolvedAdapter(BaseModel):
     )
     sha256: str | None = Field(None, description="of the file; null where the Hub does not name it")
     size_bytes: int | None = Field(None, description="of the file; null where the Hub does not name it")
-    weight_name: str = Field(description="the file: its path in the repository or folder, or its key in storage")
+    weight_name: str = Field(description="the file: its path in the repository or folder; of an upload a name for it")
     base_model: str = Field(description="slug of the base model that serves it")
+    object_key: SkipJsonSchema[str | None] = Field(
+        None, exclude_if=is_none, description="where an upload lies in storage; left out of all that is shown"
+    )
+
+    @property
+    def shown(self) -> ResolvedAdapter:
+        """The adapter as others may see it."""
+        return self.model_copy(update={"object_key": None})
 
 
 class LocalAdapter(BaseModel):

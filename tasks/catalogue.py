@@ -3,8 +3,7 @@
 stokehold:catalogue:<name>          string  an entry
 stokehold:catalogue                 sorted  names of all entries, in alphabetical order
 stokehold:catalogue_of:<owner>      set     names of an owner's entries
-stokehold:catalogue_pinned:<slug>   set     names of the pinned entries of a base model
-stokehold:catalogue_removed         sorted  objects whose entries are gone, by the time at which they went
+stokehold:catalogue_pinned:<slug>   hash    names of the pinned entries of a base model, with the bytes of their files
 stokehold:adapters_used:<slug>      sorted  the adapters that jobs wanted last, by the time of the last such job
 """
 
@@ -13,18 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters import ResolvedAdapter
 from tasks.broker import Broker
 from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
+from tasks.object_notes import UNTAKEN
 
 NAMES = "stokehold:catalogue"
-REMOVED = "stokehold:catalogue_removed"
 MAX_ENTRIES = 1000
 """Of one owner."""
 PAGE = 200
 MAX_USED = 100
-REMOVE_AFTER_S = 86_400
+KEEP_FILE_S = 86_400
 """For which jobs that were accepted before still find the file of an entry that is gone."""
 
 
@@ -39,20 +38,30 @@ class Catalogue:
         self._broker = broker
         self._pinned_bytes = pinned_bytes
         self._register = broker.script("register")
+        self._unregister = broker.script("unregister")
+        self._pin = broker.script("pin")
 
-    def add(self, entry: CatalogueAdapter) -> None:
-        """Add an entry.
+    def add(self, entry: CatalogueAdapter, promise: str | None = None) -> None:
+        """Add an entry, which takes its file and uses up the upload that it came by, in one step.
+
+        Args:
+            promise: key of the promise of this upload.
 
         Raises:
             AdapterExists: another has its name.
-            InvalidRequest: its owner has too many.
+            InvalidRequest: its owner has too many, its file is gone, or the upload was used.
         """
-        keys = [_entry(entry.name), NAMES, _owned(entry.owner)]
-        match self._register(keys=keys, args=[entry.name, entry.model_dump_json(), MAX_ENTRIES]):
+        keys = [_entry(entry.name), NAMES, _owned(entry.owner), UNTAKEN, *([promise] if promise else [])]
+        file = entry.found.object_key or ""
+        match self._register(keys=keys, args=[entry.name, entry.model_dump_json(), MAX_ENTRIES, file]):
             case "taken":
                 raise AdapterExists(f"There is an adapter {entry.name!r} already. Choose another name.", field="name")
             case "full":
                 raise InvalidRequest(f"A key may have {MAX_ENTRIES} adapters. Remove one first.")
+            case "used":
+                raise InvalidRequest("This upload has been registered before. Ask for a new one.", field="upload")
+            case "gone":
+                raise InvalidRequest("The file was sent too slowly, and has been removed again. Send it once more.")
 
     def get(self, name: str, owner: str | None) -> CatalogueAdapter:
         """An entry that someone may see.
@@ -62,7 +71,7 @@ class Catalogue:
         """
         found = self.find(name, owner)
         if found is None:
-            raise AdapterNotInCatalogue(f"There is no adapter {name!r} in the catalogue; GET /v1/adapters lists them.")
+            raise missing(name)
         return found
 
     def find(self, name: str, owner: str | None) -> CatalogueAdapter | None:
@@ -84,47 +93,38 @@ class Catalogue:
                     yield CatalogueAdapter.model_validate_json(text)
             first = f"({names[-1]}"
 
-    def remove(self, entry: CatalogueAdapter, now: float) -> None:
-        """Remove an entry. Its file goes a day later: jobs may want it that were accepted before."""
-        with self._broker.pipeline() as pipeline:
-            pipeline.delete(_entry(entry.name))
-            pipeline.zrem(NAMES, entry.name)
-            pipeline.srem(_owned(entry.owner), entry.name)
-            pipeline.srem(_pinned(entry.slug), entry.name)
-            if entry.found.source is AdapterSource.UPLOAD:
-                pipeline.zadd(REMOVED, {entry.found.weight_name: now + REMOVE_AFTER_S})
-            pipeline.execute()
+    def remove(self, entry: CatalogueAdapter) -> None:
+        """Remove an entry, but none that has its name by now. Its file goes a day later: jobs may want it that were
+        accepted before.
+        """
+        keys = [_entry(entry.name), NAMES, _owned(entry.owner), _pinned(entry.slug), UNTAKEN]
+        self._unregister(keys=keys, args=[entry.name, entry.id, entry.found.object_key or "", KEEP_FILE_S])
 
-    def removed(self, now: float) -> list[str]:
-        """Objects in storage that no entry and no job needs any more."""
-        return cast(list[str], self._broker.zrangebyscore(REMOVED, "-inf", now))
-
-    def forget_file(self, key: str) -> None:
-        """Note that such an object is gone."""
-        self._broker.zrem(REMOVED, key)
-
-    def pin(self, entry: CatalogueAdapter) -> CatalogueAdapter:
+    def pin(self, entry: CatalogueAdapter) -> None:
         """Keep an adapter in the memory of every worker of its base model.
 
         Raises:
+            AdapterNotInCatalogue: it was removed meanwhile.
             PinRefused: the pinned ones would take too much of it.
         """
-        others = [one for one in self.pinned(entry.slug) if one.name != entry.name]
-        total = sum(one.found.size_bytes or 0 for one in (*others, entry))
-        if total > self._pinned_bytes:
+        total = self._set_pinned(entry, size=entry.found.size_bytes or 0)
+        if total is not None:
             raise PinRefused(
-                f"The pinned adapters of {entry.slug} would have {total} bytes, and may have "
-                f"{self._pinned_bytes}: half of STOKEHOLD_ADAPTER_MEMORY_BYTES. Unpin another one first."
+                f"The pinned adapters of {entry.slug} would have {total} bytes, and may have {self._pinned_bytes}: "
+                "half of a worker's memory for adapters. Unpin another one first."
             )
-        return self._set_pinned(entry, pinned=True)
 
-    def unpin(self, entry: CatalogueAdapter) -> CatalogueAdapter:
-        """Let an adapter go from memory when others are wanted."""
-        return self._set_pinned(entry, pinned=False)
+    def unpin(self, entry: CatalogueAdapter) -> None:
+        """Let an adapter go from memory when others are wanted.
+
+        Raises:
+            AdapterNotInCatalogue: it was removed meanwhile.
+        """
+        self._set_pinned(entry, size=None)
 
     def pinned(self, slug: str) -> list[CatalogueAdapter]:
         """The pinned adapters of a base model."""
-        names = sorted(cast(set[str], self._broker.smembers(_pinned(slug))))
+        names = sorted(cast(list[str], self._broker.hkeys(_pinned(slug))))
         texts = cast(list[str | None], self._broker.mget([_entry(name) for name in names])) if names else []
         return [CatalogueAdapter.model_validate_json(text) for text in texts if text is not None]
 
@@ -143,13 +143,19 @@ class Catalogue:
         texts = cast(list[str], self._broker.zrevrange(_used(slug), 0, MAX_USED - 1))
         return [ResolvedAdapter.model_validate_json(text) for text in texts]
 
-    def _set_pinned(self, entry: CatalogueAdapter, *, pinned: bool) -> CatalogueAdapter:
-        changed = entry.model_copy(update={"pinned": pinned})
-        with self._broker.pipeline() as pipeline:
-            pipeline.set(_entry(entry.name), changed.model_dump_json(), xx=True)
-            (pipeline.sadd if pinned else pipeline.srem)(_pinned(entry.slug), entry.name)
-            pipeline.execute()
-        return changed
+    def _set_pinned(self, entry: CatalogueAdapter, *, size: int | None) -> str | None:
+        """Pin or unpin; how many bytes the pinned ones would have where that is too much."""
+        changed = entry.model_copy(update={"pinned": size is not None}).model_dump_json()
+        arguments = [entry.name, entry.id, changed, "" if size is None else size, self._pinned_bytes]
+        answer = cast(str, self._pin(keys=[_entry(entry.name), _pinned(entry.slug)], args=arguments))
+        if answer == "gone":
+            raise missing(entry.name)
+        return None if answer == "ok" else answer
+
+
+def missing(name: str) -> AdapterNotInCatalogue:
+    """The error for a name that no entry has."""
+    return AdapterNotInCatalogue(f"There is no adapter {name[:64]!r} in the catalogue; GET /v1/adapters lists them.")
 
 
 def _entry(name: str) -> str:

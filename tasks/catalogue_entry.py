@@ -60,12 +60,16 @@ class CatalogueAdapter(Entry):
     """An entry with the file that it stands for, in one version.
 
     Attributes:
+        id: of this entry alone; another one may have its name later.
+        said: digest of what its owner said when it was made: the same once more gives the same entry.
         owner: id of the API key that made it; None where none is configured.
         slug: of the base model that serves it.
         found: the file.
         passport: as it was when the entry was made.
     """
 
+    id: str
+    said: str
     owner: str | None
     created_at: datetime
     slug: str

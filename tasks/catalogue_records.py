@@ -10,8 +10,8 @@ from itertools import islice
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.adapters import AdapterSource, LocalAdapter
+from tasks.catalogue import missing
 from tasks.catalogue_entry import CatalogueAdapter, is_visible
-from tasks.errors import AdapterNotInCatalogue
 from tasks.passport import Passport
 from tasks.service import Service
 
@@ -104,7 +104,7 @@ def detail(service: Service, name: str, owner: str | None) -> CatalogueDetail:
     for adapter in service.adapter_folders.adapters():
         if adapter.name == name:
             return CatalogueDetail(**record_of_file(adapter).model_dump(), passport=None)
-    raise AdapterNotInCatalogue(f"There is no adapter {name[:64]!r} in the catalogue; GET /v1/adapters lists them.")
+    raise missing(name)
 
 
 def record_of(entry: CatalogueAdapter, owner: str | None) -> CatalogueRecord:

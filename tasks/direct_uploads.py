@@ -1,30 +1,38 @@
 """Files that clients put into storage themselves, under URLs that they were promised.
 
-stokehold:upload:<id>   string  what was promised, for a day
-stokehold:uploaded      sorted  keys of promised objects that nobody has taken yet, by the time of the promise
+What a client says of its file proves nothing, and with its URL it may replace the file for as long as the URL is good.
+So an upload is only where a file comes from: ``own_copy`` has storage copy it to a key that no URL leads to, and reads
+the copy to its end.
+
+stokehold:upload:<id>   string  what was promised, until it is used or its note falls due
 """
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from storage import ObjectNotFound, S3Storage, StorageError, StoredObject
 from tasks.errors import InvalidRequest
 from tasks.frozen import Frozen
+from tasks.object_notes import UNTAKEN
 from tasks.service import Service
 
-PROMISED = "stokehold:uploaded"
+logger = logging.getLogger(__name__)
+
 KEEP_S = 86_400
+"""Seconds for which a file is kept after its URL has expired: an upload that began in time may end much later."""
 
 
 class Promise(Frozen):
     """A place in storage that someone may fill.
 
     Attributes:
-        sha256: of the file that will be there; None where that does not matter.
-        size_bytes: of this file.
+        sha256: of the file that will be there, as its sender says; None where that does not matter.
+        size_bytes: of this file, as its sender says.
     """
 
     key: str
@@ -45,50 +53,80 @@ class DirectUpload(BaseModel):
 
 
 def promise(service: Service, upload_id: str, promised: Promise, content_type: str) -> DirectUpload:
-    """Promise a place in storage."""
-    with service.broker.pipeline() as pipeline:
-        pipeline.set(_upload(upload_id), promised.model_dump_json(), ex=KEEP_S)
-        pipeline.zadd(PROMISED, {promised.key: service.store.now()})
-        pipeline.execute()
-    url = service.storage.upload_url(promised.key, content_type=content_type)
+    """Promise a place in storage. Storage refuses a file of another size than was promised.
+
+    Raises:
+        BrokerUnavailable: Valkey does not answer.
+    """
+    keep_s = service.settings.url_ttl_s + KEEP_S
+    service.object_notes.note(promised.key, keep_s)
+    service.broker.set(promise_key(upload_id), promised.model_dump_json(), ex=keep_s)
+    url = service.storage.upload_url(promised.key, content_type=content_type, size_bytes=promised.size_bytes)
     headers = {"Content-Type": content_type}
     return DirectUpload(id=upload_id, url=url, headers=headers, expires_in_s=service.settings.url_ttl_s)
 
 
 def promised_upload(service: Service, upload_id: str, owner: str | None, *, most_bytes: int) -> Promise:
-    """What was promised to someone, once the file is there.
+    """What was promised to someone, once the file is there. A file of the wrong size is removed.
 
     Raises:
         InvalidRequest: nothing was promised, or the file is not there, too large, or of another size than promised.
+        StorageError: storage is away.
     """
-    text = cast(str | None, service.broker.get(_upload(upload_id)))
+    text = cast(str | None, service.broker.get(promise_key(upload_id)))
     found = None if text is None else Promise.model_validate_json(text)
     if found is None or found.owner != owner:
         raise InvalidRequest(f"There is no upload {upload_id[:64]!r}. Ask for a new one.", field="upload")
     size = service.storage.size(found.key)
     if size is None:
-        raise InvalidRequest("The file is not there yet. Send it by PUT to the upload's url.", field="upload")
+        raise not_there()
     if size > most_bytes or found.size_bytes not in (None, size):
+        remove_upload(service.storage, found)
         expected = f"at most {most_bytes}" if found.size_bytes is None else str(found.size_bytes)
         raise InvalidRequest(f"The file has {size} bytes, and {expected} are expected. Send it again.", field="upload")
     return found.model_copy(update={"size_bytes": size})
 
 
-def take(service: Service, promised: Promise) -> None:
-    """Note that a file is somebody's now."""
-    service.broker.zrem(PROMISED, promised.key)
+def own_copy(storage: S3Storage, promised: Promise, key: str) -> StoredObject:
+    """Copy what a client has sent to ``key``, which must be noted, and read the copy: what it is, is proven by that.
 
-
-def remove_unclaimed(service: Service) -> None:
-    """Remove files that nobody has taken: one step of retention.
+    The time of the request is bounded by the size, which was checked before.
 
     Raises:
+        InvalidRequest: the file has gone meanwhile, or is not the one that was announced.
         StorageError: storage is away.
     """
-    before = service.store.now() - KEEP_S
-    for key in cast(list[str], service.broker.zrangebyscore(PROMISED, "-inf", before)):
-        service.storage.delete(key)
-        service.broker.zrem(PROMISED, key)
+    try:
+        storage.copy(promised.key, key)
+    except ObjectNotFound as error:
+        raise not_there() from error
+    copied = storage.digest(key)
+    if copied.bytes != promised.size_bytes or promised.sha256 not in (None, copied.sha256):
+        remove_upload(storage, promised)
+        raise InvalidRequest(
+            f"The file that you have sent is not the one that was announced: it has {copied.bytes} bytes and the "
+            f"SHA-256 {copied.sha256}. Send it again.",
+            field="upload",
+        )
+    return copied
+
+
+def remove_upload(storage: S3Storage, promised: Promise) -> None:
+    """Remove what a client has sent. Its note stays: the URL may be used again, and retention looks once more."""
+    try:
+        storage.remove(promised.key)
+    except StorageError as error:
+        logger.warning("upload %s is removed later: %s", promised.key, error)
+
+
+def take(service: Service, promised: Promise) -> None:
+    """Note that a file is somebody's now."""
+    service.broker.zrem(UNTAKEN, promised.key)
+
+
+def not_there() -> InvalidRequest:
+    """The error for a file that has not been sent."""
+    return InvalidRequest("The file is not there yet. Send it by PUT to the upload's url.", field="upload")
 
 
 def new_id() -> str:
@@ -96,5 +134,6 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _upload(upload_id: str) -> str:
+def promise_key(upload_id: str) -> str:
+    """Where a promise is kept."""
     return f"stokehold:upload:{upload_id}"

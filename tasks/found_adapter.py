@@ -17,6 +17,7 @@ class FoundAdapter:
         is_tagged: its author calls it a LoRA.
         trigger_words: by its card or its sidecar; empty where only the file itself may name some.
         default_scale: of a request that names none.
+        object_key: where an uploaded file lies in storage. For us alone.
     """
 
     ref: str
@@ -30,6 +31,7 @@ class FoundAdapter:
     is_tagged: bool = True
     trigger_words: tuple[str, ...] = ()
     default_scale: float = 1.0
+    object_key: str | None = None
 
     def resolved(self, base_model: str) -> ResolvedAdapter:
         """The adapter for a job of this base model."""
@@ -42,4 +44,5 @@ class FoundAdapter:
             size_bytes=self.size_bytes,
             weight_name=self.weight_name,
             base_model=base_model,
+            object_key=self.object_key,
         )

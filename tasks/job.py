@@ -92,6 +92,12 @@ class JobSpec(Frozen):
         return self.width * self.height * self.steps * self.image_count
 
 
+def shown(spec: JobSpec) -> JobSpec:
+    """A specification as others may see it, which holds all that fixes the pictures."""
+    adapters = tuple(scaled.model_copy(update={"adapter": scaled.adapter.shown}) for scaled in spec.adapters)
+    return spec.model_copy(update={"adapters": adapters})
+
+
 class Line(Frozen):
     """The line of a batch that a job comes from."""
 

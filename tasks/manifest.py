@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from tasks.frozen import Frozen
-from tasks.job import Job, JobSpec
+from tasks.job import Job, JobSpec, shown
 from tasks.replay_report import FactDifference
 from tasks.surroundings import Surroundings
 
@@ -18,11 +19,14 @@ METADATA_KEY = "stokehold"
 class Manifest(Frozen):
     """What made a picture. The same manifest draws the same picture.
 
-    Inside a picture it names no job, so that the same picture has the same bytes.
+    Inside a picture it names no job, so that the same picture has the same bytes. A picture is shown to others: a
+    manifest never says where an uploaded adapter lies in storage.
     """
 
     job: str | None = Field(None, description="id of the job that drew it; null inside the picture")
-    spec: JobSpec = Field(description="the request, complete, with its adapters pinned to commits")
+    spec: Annotated[JobSpec, AfterValidator(shown)] = Field(
+        description="the request, complete, with its adapters pinned to commits"
+    )
     adapter_files: tuple[str, ...] = Field(description="SHA-256 of each adapter's file, as it was merged")
     base: str = Field(description="fingerprint of all weights of the base model as they were loaded")
     surroundings: Surroundings

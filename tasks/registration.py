@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,18 +13,39 @@ from storage import Readable
 from tasks.adapter_description import named_base_models
 from tasks.adapter_reference import AdapterReference
 from tasks.adapter_resolver import Asker
-from tasks.adapter_uploads import CONTENT_TYPE, UploadedAdapters, receive, upload_key, uploaded
+from tasks.adapter_uploads import (
+    CONTENT_TYPE,
+    UploadedAdapters,
+    incoming_key,
+    new_file_key,
+    receive,
+    sha256_of,
+    uploaded,
+)
 from tasks.adapters import AdapterSource
 from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
-from tasks.direct_uploads import DirectUpload, Promise, new_id, promise, promised_upload, take
-from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, StokeholdError
+from tasks.direct_uploads import (
+    KEEP_S,
+    DirectUpload,
+    Promise,
+    new_id,
+    own_copy,
+    promise,
+    promise_key,
+    promised_upload,
+    remove_upload,
+)
+from tasks.errors import AdapterExists, AdapterNotUsable, BrokerUnavailable, InvalidRequest, RequestError
 from tasks.fit import Verdict
 from tasks.found_adapter import FoundAdapter
+from tasks.object_notes import ObjectNotes
 from tasks.service import Service
+
+logger = logging.getLogger(__name__)
 
 
 def register(service: Service, wanted: Registration, asker: Asker) -> CatalogueAdapter:
-    """Make an entry of an adapter on the Hub, or of a file that is in storage.
+    """Make an entry of an adapter on the Hub, or of a file that is in storage; the same once more gives the same entry.
 
     Raises:
         AdapterExists: the name is taken.
@@ -28,20 +53,34 @@ def register(service: Service, wanted: Registration, asker: Asker) -> CatalogueA
         ServiceUnavailable: Valkey or the Hub does not answer.
         StorageError: storage is away.
     """
+    said = digest(wanted.model_dump_json())
+    if first := made_before(service, wanted.name, said, asker.owner):
+        return first
     require_free(service, wanted.name)
     if (wanted.ref is None) == (wanted.upload is None):
         raise InvalidRequest("Name an adapter on the Hub as ref, or a file that you have sent as upload.", field="ref")
-    if wanted.ref is not None:
-        return add(service, wanted, on_the_hub(service, wanted, asker), asker.owner)
-    promised = promised_upload(service, wanted.upload or "", asker.owner, most_bytes=service.settings.adapter_max_bytes)
-    found = uploaded(wanted.name, promised.key, promised.sha256 or "", promised.size_bytes or 0)
-    entry = add(service, wanted, found, asker.owner)
-    take(service, promised)
+    if wanted.upload is not None:
+        return register_upload(service, wanted, wanted.upload, asker.owner, said)
+    return add(service, judged(service, wanted, on_the_hub(service, wanted, asker), asker.owner, said))
+
+
+def register_upload(service: Service, wanted: Entry, upload_id: str, owner: str | None, said: str) -> CatalogueAdapter:
+    """Make an entry of what a client has put into storage: of a copy that it cannot replace, and that we have read.
+
+    Raises:
+        AdapterExists, InvalidRequest, ServiceUnavailable, StorageError: as ``register`` does.
+    """
+    promised = promised_upload(service, upload_id, owner, most_bytes=service.settings.adapter_max_bytes)
+    with new_file(service.object_notes) as key:
+        copied = own_copy(service.storage, promised, key)
+        found = uploaded(wanted.name, key, copied.sha256, copied.bytes)
+        entry = add(service, judged(service, wanted, found, owner, said), promise_key(upload_id))
+    remove_upload(service.storage, promised)
     return entry
 
 
 def register_file(service: Service, wanted: Entry, stream: Readable, owner: str | None) -> CatalogueAdapter:
-    """Make an entry of a file that comes in. What cannot be used leaves nothing behind.
+    """Make an entry of a file that comes in; the same once more gives the same entry.
 
     Raises:
         AdapterExists: the name is taken.
@@ -49,14 +88,33 @@ def register_file(service: Service, wanted: Entry, stream: Readable, owner: str 
         InvalidRequest: the owner has too many.
         StorageError: storage is away.
     """
+    most = service.settings.adapter_max_bytes
+    if is_own(service.catalogue.find(wanted.name, owner), owner):
+        said = said_of_file(wanted, sha256_of(stream, wanted.name, max_bytes=most))
+        if first := made_before(service, wanted.name, said, owner):
+            return first
     require_free(service, wanted.name)
-    key, most = upload_key(new_id()), service.settings.adapter_max_bytes
-    found = receive(service.storage, stream, wanted.name, key, max_bytes=most)
+    with new_file(service.object_notes) as key:
+        found = receive(service.storage, stream, wanted.name, key, max_bytes=most)
+        return add(service, judged(service, wanted, found, owner, said_of_file(wanted, found.commit)))
+
+
+@contextmanager
+def new_file(notes: ObjectNotes) -> Iterator[str]:
+    """A place in storage for a file, noted before anything is there. What no entry takes within the block is removed.
+
+    Raises:
+        BrokerUnavailable: Valkey does not answer.
+    """
+    key = new_file_key()
+    notes.note(key, KEEP_S)
     try:
-        return add(service, wanted, found, owner)
-    except StokeholdError:
-        service.storage.delete(found.weight_name)
-        raise
+        yield key
+    finally:
+        try:
+            notes.give_up(key)
+        except BrokerUnavailable as error:
+            logger.warning("file %s is removed later, unless an entry has it: %s", key, error)
 
 
 def begin_upload(service: Service, owner: str | None, *, sha256: str, size_bytes: int) -> DirectUpload:
@@ -69,7 +127,7 @@ def begin_upload(service: Service, owner: str | None, *, sha256: str, size_bytes
     if size_bytes > most:
         raise AdapterNotUsable(f"The file has {size_bytes} bytes, and this service takes at most {most}.")
     upload_id = new_id()
-    promised = Promise(key=upload_key(upload_id), owner=owner, sha256=sha256, size_bytes=size_bytes)
+    promised = Promise(key=incoming_key(upload_id), owner=owner, sha256=sha256, size_bytes=size_bytes)
     return promise(service, upload_id, promised, CONTENT_TYPE)
 
 
@@ -115,31 +173,69 @@ def base_names(service: Service, wanted: Entry, found: FoundAdapter) -> tuple[st
     return found.base_names
 
 
-def add(service: Service, wanted: Entry, found: FoundAdapter, owner: str | None) -> CatalogueAdapter:
-    """Judge a file and make the entry.
+def judged(service: Service, wanted: Entry, found: FoundAdapter, owner: str | None, said: str) -> CatalogueAdapter:
+    """The entry of a file that can be used here; it is not in the catalogue yet.
 
     Raises:
-        AdapterExists: the name is taken.
         AdapterNotUsable: it cannot be used here.
-        InvalidRequest: the owner has too many.
     """
-    said = replace(
+    described = replace(
         found,
         base_names=base_names(service, wanted, found),
         default_scale=wanted.default_scale,
         trigger_words=wanted.trigger_words or found.trigger_words,
     )
-    passport = service.resolver.judge(said)
+    passport = service.resolver.judge(described)
     if passport.verdict is Verdict.REJECTED or passport.base_model is None:
         raise AdapterNotUsable(f"{wanted.name} cannot be used here. {passport.reason}")
-    entry = CatalogueAdapter(
+    return CatalogueAdapter(
         **wanted.model_dump(include=set(Entry.model_fields), exclude={"trigger_words"}),
         trigger_words=passport.trigger_words,
+        id=new_id(),
+        said=said,
         owner=owner,
         created_at=datetime.now(UTC),
         slug=passport.base_model,
-        found=said,
+        found=described,
         passport=passport,
     )
-    service.catalogue.add(entry)
+
+
+def add(service: Service, entry: CatalogueAdapter, promise: str | None = None) -> CatalogueAdapter:
+    """Put an entry into the catalogue; where the same request was faster, its entry is the answer.
+
+    Args:
+        promise: key of the promise of the upload that its file came by.
+
+    Raises:
+        AdapterExists: the name is taken.
+        InvalidRequest: the owner has too many, or its file is gone or registered already.
+    """
+    try:
+        service.catalogue.add(entry, promise)
+    except RequestError:
+        if first := made_before(service, entry.name, entry.said, entry.owner):
+            return first
+        raise
     return entry
+
+
+def made_before(service: Service, name: str, said: str, owner: str | None) -> CatalogueAdapter | None:
+    """The entry that the same request has made, if it did."""
+    entry = service.catalogue.find(name, owner)
+    return entry if is_own(entry, owner) and entry is not None and entry.said == said else None
+
+
+def is_own(entry: CatalogueAdapter | None, owner: str | None) -> bool:
+    """Whether there is an entry, and this owner has made it."""
+    return entry is not None and entry.owner == owner
+
+
+def said_of_file(wanted: Entry, sha256: str) -> str:
+    """What tells a request that sends a file from others."""
+    return digest(f"{sha256} {wanted.model_dump_json()}")
+
+
+def digest(text: str) -> str:
+    """SHA-256, in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -6,7 +6,6 @@ import logging
 from threading import Lock
 
 from storage import StorageError
-from tasks.direct_uploads import remove_unclaimed
 from tasks.object_notes import remove_untaken
 from tasks.service import Service
 
@@ -16,17 +15,6 @@ MOST_A_ROUND = 500
 """How many jobs one round removes. With a round every 5 s, more than 8 million a day."""
 
 one_at_a_time = Lock()
-
-
-def remove_files(service: Service) -> None:
-    """Remove the files of adapters that have left the catalogue.
-
-    Raises:
-        StorageError: storage is away.
-    """
-    for key in service.catalogue.removed(service.store.now()):
-        service.storage.delete(key)
-        service.catalogue.forget_file(key)
 
 
 def remove_expired(service: Service) -> None:
@@ -39,8 +27,6 @@ def remove_expired(service: Service) -> None:
         return
     try:
         remove_untaken(service.object_notes, service.storage)
-        remove_unclaimed(service)
-        remove_files(service)
         for batch in service.batches.expired(MOST_A_ROUND):
             service.storage.delete(batch.folder)
             service.storage.delete(batch.images)

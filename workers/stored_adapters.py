@@ -2,8 +2,8 @@
 
 So they share its cache with them: within the same bound, removed in the same order, and named for their content.
 
-    models--stokehold--<first 16 digits of the SHA-256>/blobs/<SHA-256>
-                                                       /snapshots/<first 40 digits>/adapter.safetensors -> the blob
+    models--stokehold--<SHA-256>/blobs/<SHA-256>
+                                /snapshots/<SHA-256>/adapter.safetensors -> the blob
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FILE = "adapter.safetensors"
 
 def cached_repository(adapter: ResolvedAdapter) -> str:
     """Under which repository the Hub's cache has an adapter."""
-    return f"{OWNER}/{adapter.commit[:16]}" if adapter.source is AdapterSource.UPLOAD else adapter.repository
+    return f"{OWNER}/{adapter.commit}" if adapter.source is AdapterSource.UPLOAD else adapter.repository
 
 
 def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path, max_bytes: int) -> Path:
@@ -37,11 +37,11 @@ def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path
         AdapterFetchFailed: it is gone, too large or damaged, storage is away, or the cache cannot be written.
     """
     folder = cache / repo_folder_name(repo_id=cached_repository(adapter), repo_type="model")
-    path = folder / "snapshots" / adapter.commit[:40] / FILE
+    path = folder / "snapshots" / adapter.commit / FILE
     ref = adapter.ref
     try:
         if not path.exists():
-            size = storage.size(adapter.weight_name)
+            size = storage.size(object_key(adapter))
             if size is None:
                 raise gone(adapter)
             require_small(size, max_bytes, ref)
@@ -61,6 +61,12 @@ def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path
     raise AdapterFetchFailed(f"The file of adapter {ref!r} is not the one that was announced. Send it again.")
 
 
+def object_key(adapter: ResolvedAdapter) -> str:
+    """Where the file of an uploaded adapter lies in storage."""
+    assert adapter.object_key is not None
+    return adapter.object_key
+
+
 def gone(adapter: ResolvedAdapter) -> AdapterFetchFailed:
     """The error for a file that is not in storage any more."""
     return AdapterFetchFailed(f"The file of adapter {adapter.ref!r} is gone. Send it to the catalogue again.")
@@ -73,7 +79,7 @@ def download(storage: S3Storage, adapter: ResolvedAdapter, folder: Path, path: P
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = blob.with_name(f"{adapter.commit}.{uuid.uuid4().hex}.incomplete")
     try:
-        storage.download(adapter.weight_name, beside)
+        storage.download(object_key(adapter), beside)
         beside.replace(blob)
     finally:
         beside.unlink(missing_ok=True)

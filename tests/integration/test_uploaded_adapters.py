@@ -99,7 +99,7 @@ def test_a_file_that_is_gone_or_too_large_is_said(service: Service, adapter: Res
 def test_a_file_with_another_checksum_is_refused_and_not_kept(
     service: Service, adapter: ResolvedAdapter, tmp_path: Path
 ) -> None:
-    service.storage.put(adapter.weight_name, b"another", content_type="application/octet-stream")
+    service.storage.put(adapter.object_key or "", b"another", content_type="application/octet-stream")
 
     with pytest.raises(AdapterFetchFailed, match="not the one that was announced"):
         fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10**9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,14 +15,16 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import create_app
+from tasks.adapter_uploads import incoming_key
 from tasks.api_keys import KeyLimits
-from tasks.retention import remove_expired
+from tasks.object_notes import UNTAKEN, remove_untaken
 from tasks.service import Service
 from tests.support.hub import HubServer
 from tests.support.safetensors_files import lora_bytes
 from tests.support.services import with_hub
 
 FILE = lora_bytes(metadata={"stokehold.base_model": "demo", "modelspec.trigger_phrase": "pxl"})
+OTHER_FILE = lora_bytes(metadata={"stokehold.base_model": "demo", "modelspec.trigger_phrase": "other"})
 FILES = {"pytorch_lora_weights.safetensors": FILE}
 LIMITS = KeyLimits(requests_per_minute=600, queued_jobs=10, pixel_steps_per_day=10**9)
 Send = Callable[..., TestResponse]
@@ -62,8 +65,28 @@ def stored(service: Service) -> list[str]:
     return list(service.storage.list("adapters/"))
 
 
+def let_time_pass(service: Service) -> None:
+    """Let every note of an object fall due."""
+    service.broker.zunionstore(UNTAKEN, {UNTAKEN: 0})
+
+
 def names(client: FlaskClient, query: str = "", **headers: str) -> list[str]:
     return [one["name"] for one in client.get(f"/v1/adapters{query}", headers=headers).get_json()["adapters"]]
+
+
+def begun(client: FlaskClient, body: bytes) -> dict[str, Any]:
+    """An upload that says truly what it will be."""
+    wanted = {"sha256": hashlib.sha256(body).hexdigest(), "size_bytes": len(body)}
+    answered = client.post("/v1/adapters/uploads", json=wanted).get_json()
+    assert isinstance(answered, dict)
+    return answered
+
+
+def put(upload: dict[str, Any], body: bytes) -> None:
+    """Send a file to the place that was promised for it."""
+    request = urllib.request.Request(upload["url"], data=body, method="PUT", headers=upload["headers"])
+    with urllib.request.urlopen(request):
+        pass
 
 
 def bearer(service: Service, name: str, *, allow_private: bool = False) -> dict[str, str]:
@@ -126,11 +149,19 @@ class TestSendingAFile:
         assert stored(service) == []
 
     def test_a_name_that_is_taken_is_refused_before_the_file_is_read(self, send: Send, service: Service) -> None:
-        send()
+        ada, bob = bearer(service, "ada"), bearer(service, "bob")
+        send(headers=ada)
 
-        again, of_a_folder = send(), send("pixel")
+        answers = [send(headers=bob), send("pixel", headers=bob), send(headers=ada, description="another")]
 
-        assert (again.status_code, of_a_folder.status_code) == (409, 409)
+        assert [answered.status_code for answered in answers] == [409, 409, 409]
+        assert len(stored(service)) == 1
+
+    def test_the_same_file_sent_again_gives_the_same_entry(self, send: Send, service: Service) -> None:
+        first, again, another = send(), send(), send(body=OTHER_FILE)
+
+        assert (first.status_code, again.status_code, another.status_code) == (201, 201, 409)
+        assert first.get_json() == again.get_json()
         assert len(stored(service)) == 1
 
     def test_a_form_without_its_parts_is_refused(self, client: FlaskClient) -> None:
@@ -154,16 +185,75 @@ class TestRegistering:
         assert (answered.status_code, record["source"], record["shared"]) == (201, "hub", True)
         assert record["passport"]["repository"] == "ada/pixel"
 
-    def test_a_file_that_went_to_storage_directly(self, client: FlaskClient) -> None:
-        wanted = {"sha256": hashlib.sha256(FILE).hexdigest(), "size_bytes": len(FILE)}
-        upload = client.post("/v1/adapters/uploads", json=wanted).get_json()
+    def test_a_file_that_went_to_storage_directly(self, client: FlaskClient, service: Service) -> None:
+        upload = begun(client, FILE)
         early = client.post("/v1/adapters", json={"name": "mine", "upload": upload["id"]})
-        put = urllib.request.Request(upload["url"], data=FILE, method="PUT", headers=upload["headers"])
-        with urllib.request.urlopen(put):
-            answered = client.post("/v1/adapters", json={"name": "mine", "upload": upload["id"]})
+        put(upload, FILE)
+        answered = client.post("/v1/adapters", json={"name": "mine", "upload": upload["id"]})
 
         assert (early.status_code, answered.status_code) == (422, 201)
-        assert answered.get_json()["sha256"] == wanted["sha256"]
+        assert answered.get_json()["sha256"] == hashlib.sha256(FILE).hexdigest()
+        assert list(service.storage.list("")) == stored(service)
+
+    def test_a_checksum_that_is_claimed_and_not_shown_names_nothing(
+        self, client: FlaskClient, send: Send, service: Service
+    ) -> None:
+        send("victims")
+        other = OTHER_FILE.ljust(len(FILE))[: len(FILE)]
+        upload = begun(client, FILE)
+        put(upload, other)
+
+        answered = client.post("/v1/adapters", json={"name": "mine", "upload": upload["id"]})
+
+        assert answered.status_code == 422
+        assert hashlib.sha256(other).hexdigest() in answered.get_json()["detail"]
+        remove_untaken(service.object_notes, service.storage)
+        assert list(service.storage.list("")) == stored(service)
+        assert names(client) == ["crayon", "pixel", "victims"]
+
+    def test_a_file_of_another_size_than_promised_is_refused_by_storage(self, client: FlaskClient) -> None:
+        upload = client.post("/v1/adapters/uploads", json={"sha256": "0" * 64, "size_bytes": 1}).get_json()
+
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+            put(upload, FILE)
+        refused.value.close()
+
+    def test_a_file_of_another_size_is_removed_where_storage_took_it(
+        self, client: FlaskClient, service: Service
+    ) -> None:
+        upload = client.post("/v1/adapters/uploads", json={"sha256": "0" * 64, "size_bytes": 1}).get_json()
+        service.storage.put(incoming_key(upload["id"]), FILE, content_type="application/octet-stream")
+
+        answered = client.post("/v1/adapters", json={"name": "mine", "upload": upload["id"]})
+
+        assert answered.status_code == 422
+        assert list(service.storage.list("")) == []
+
+    def test_a_file_that_is_replaced_after_it_was_judged_changes_nothing(
+        self, client: FlaskClient, service: Service
+    ) -> None:
+        upload = begun(client, FILE)
+        put(upload, FILE)
+        client.post("/v1/adapters", json={"name": "mine", "upload": upload["id"]})
+
+        put(upload, OTHER_FILE.ljust(len(FILE))[: len(FILE)])
+
+        assert [service.storage.get(key) for key in stored(service)] == [FILE]
+        let_time_pass(service)
+        remove_untaken(service.object_notes, service.storage)
+        assert list(service.storage.list("")) == stored(service)
+
+    def test_an_upload_is_registered_once(self, client: FlaskClient, service: Service) -> None:
+        upload = begun(client, FILE)
+        put(upload, FILE)
+        entry = {"name": "mine", "upload": upload["id"]}
+
+        first, again = client.post("/v1/adapters", json=entry), client.post("/v1/adapters", json=entry)
+        other = client.post("/v1/adapters", json={**entry, "name": "other"})
+
+        assert (first.status_code, again.status_code, other.status_code) == (201, 201, 422)
+        assert first.get_json() == again.get_json()
+        assert len(stored(service)) == 1
 
     @pytest.mark.parametrize(
         "entry",
@@ -221,15 +311,15 @@ class TestTheCatalogue:
             assert client.post("/v1/jobs", json=body, headers=bob).status_code == status
 
     def test_what_is_removed_is_gone_and_its_file_a_day_later(
-        self, client: FlaskClient, send: Send, service: Service, monkeypatch: pytest.MonkeyPatch
+        self, client: FlaskClient, send: Send, service: Service
     ) -> None:
         send()
 
         removed = client.delete("/v1/adapters/mine")
-        remove_expired(service)
+        remove_untaken(service.object_notes, service.storage)
         kept = stored(service)
-        monkeypatch.setattr(service.store, "now", lambda: 10**10)
-        remove_expired(service)
+        let_time_pass(service)
+        remove_untaken(service.object_notes, service.storage)
 
         assert removed.status_code == 204
         assert names(client) == ["crayon", "pixel"]
