@@ -13,8 +13,8 @@ RUN pip install --no-cache-dir -r requirements.txt
 
 # What may be written belongs to the user that runs; a new named volume takes over the folder's owner.
 RUN useradd --system --uid 10001 --no-create-home stokehold \
-    && mkdir /cache /data \
-    && chown stokehold /cache /data
+    && mkdir /cache \
+    && chown stokehold /cache
 COPY . .
 USER stokehold
 

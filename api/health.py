@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Literal
 
@@ -12,10 +14,13 @@ from pydantic import BaseModel
 
 from api.answers import answer
 from api.context import current_service
-from api.problems import documented, of_unavailable
+from api.problems import documented, of_error, of_unavailable, respond
 from storage import StorageError
-from tasks.errors import BrokerUnavailable, ServiceUnavailable, StorageUnavailable
+from tasks.errors import BrokerUnavailable, LoopOverdue, ServiceUnavailable, StorageUnavailable
+from tasks.rounds import LoopAge
 from tasks.service import Service
+
+logger = logging.getLogger(__name__)
 
 blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health")])
 
@@ -38,16 +43,34 @@ def healthz() -> Response:
     responses={HTTPStatus.OK: Health, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 def readyz() -> Response:
-    """Whether broker and storage can be reached; the problem names each that cannot."""
-    away = unreachable(current_service())
-    return of_unavailable(*away) if away else answer(Health())
+    """Whether the service can do its work; the problem names each server that it needs and each loop that is overdue.
+
+    Valkey must take a write, and every loop beside the requests must have finished a round lately.
+    """
+    service = current_service()
+    if away := unreachable(service):
+        return of_unavailable(*away)
+    late = [age for age in service.rounds.ages() if age.overdue]
+    return of_overdue(late) if late else answer(Health())
+
+
+def of_overdue(late: Sequence[LoopAge]) -> Response:
+    """Answer that loops are overdue."""
+    detail = f"Overdue: {', '.join(map(described, late))}. The process that runs it must be started anew."
+    logger.error("loops are overdue: %s", ", ".join(map(described, late)))
+    return respond(of_error(LoopOverdue(detail), HTTPStatus.SERVICE_UNAVAILABLE, detail))
+
+
+def described(age: LoopAge) -> str:
+    """A loop and how late it is."""
+    return f"{age.loop} ({'no round yet' if age.age_s is None else f'last round {age.age_s:g} s ago'})"
 
 
 def unreachable(service: Service) -> list[ServiceUnavailable]:
-    """The servers that a job needs and that do not answer."""
+    """The servers that a job needs and that do not serve us."""
     away: list[ServiceUnavailable] = []
     try:
-        service.broker.ping()
+        service.rounds.probe()
     except BrokerUnavailable as error:
         away.append(error)
     try:

@@ -13,6 +13,7 @@ from api.answers import answer
 from api.context import current_service
 from api.problems import documented
 from tasks.base_models import Defaults, Limits, Scheduler, ServedModel
+from tasks.rounds import LoopAge
 from tasks.service import Service
 from tasks.worker_registry import WorkerNote
 
@@ -35,11 +36,12 @@ class ModelRecord(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The base models, the default first."""
+    """The base models, the default first, and the work beside the requests."""
 
     model_config = ConfigDict(frozen=True)
 
     models: tuple[ModelRecord, ...]
+    loops: tuple[LoopAge, ...] = Field(description="what brings jobs back, plans batches and delivers webhooks")
 
 
 @blueprint.get(
@@ -51,7 +53,8 @@ class ModelList(BaseModel):
 def list_models() -> Response:
     """List the base models."""
     service = current_service()
-    return answer(ModelList(models=tuple(record_of(service, model) for model in service.base_models)))
+    models = tuple(record_of(service, model) for model in service.base_models)
+    return answer(ModelList(models=models, loops=service.rounds.ages()))
 
 
 def record_of(service: Service, model: ServedModel) -> ModelRecord:

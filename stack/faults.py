@@ -65,7 +65,8 @@ class Faults:
             "storage_killed": lambda: self.away("s3", 60),
             "storage_frozen": lambda: self.freeze("s3", 30),
             "api_killed": lambda: self.away("api", 2),
-            "housekeeping_killed": lambda: self.away("light-worker", 5),
+            "housekeeping_killed": lambda: self.away("housekeeping", 5),
+            "light_worker_killed": lambda: self.away("light-worker", 5),
             "message_repeated": self.repeat_message,
         }
         end = time.monotonic() + seconds

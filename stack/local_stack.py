@@ -10,12 +10,13 @@ from stack.folder import StackFolder
 from stack.part import Part
 from stack.ports import Ports, require_free
 from stack.seaweedfs import s3_url, seaweedfs_part
-from stack.services import api_part, api_url, base_worker_part, light_worker_part
+from stack.services import api_part, api_url, base_worker_part, loops_part
 from stack.stop_request import StopRequest
 from stack.supervisor import Say, Supervisor, say_now, supervised
 from stack.valkey import valkey_part, valkey_url
 from storage import S3Storage
 from tasks.base_models import read_base_models
+from tasks.rounds import LOOPS
 from tasks.service import storage_config
 from tasks.settings import PREFIX, Settings
 
@@ -80,7 +81,8 @@ class LocalStack:
         environment = {f"{PREFIX}{name.upper()}": value for name, value in self.overrides.items()}
         slug = read_base_models(settings.models_file).default.slug
         yield api_part(self.ports.api, environment)
-        yield light_worker_part(settings.broker_url, self.folder.data("beat-schedule"), environment)
+        for process in LOOPS:
+            yield loops_part(process, settings.broker_url, environment)
         yield base_worker_part(slug, settings.broker_url, environment)
 
 

@@ -1,20 +1,16 @@
-"""The parts of our own: the API, the light worker, and a worker with a warm pipeline."""
+"""The parts of our own: the API, the processes that run loops, and a worker with a warm pipeline."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-
-from celery import Celery
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from stack.part import Part
 from stack.ports import LOOPBACK
 from stack.probes import answers_200
 from tasks.broker import connect
 from tasks.errors import BrokerUnavailable
+from tasks.rounds import LOOPS, Rounds
 from tasks.worker_registry import WorkerRegistry
 
 Environment = Mapping[str, str]
@@ -42,18 +38,13 @@ def api_part(port: int, environment: Environment) -> Part:
     )
 
 
-def light_worker_part(broker_url: str, schedule: Path, environment: Environment) -> Part:
-    """The worker for housekeeping, with the clock that sends it; ready when it answers a ping."""
-    name = "light@stokehold"
+def loops_part(process: str, broker_url: str, environment: Environment) -> Part:
+    """A process that runs loops; ready when each of them has finished a round."""
     return Part(
-        name="light-worker",
-        command=(
-            *(sys.executable, "-m", "celery", "-A", "tasks.celery", "worker", "--queues", "light"),
-            *("--pool", "threads", "--concurrency", "5", "--without-gossip", "--without-mingle"),
-            *("--beat", "--schedule", str(schedule), "--hostname", name, "--loglevel", "INFO"),
-        ),
-        is_ready=lambda _pid: answers_celery_ping(broker_url, name),
-        says="housekeeping",
+        name=process,
+        command=(sys.executable, "-m", "tasks.processes", process),
+        is_ready=lambda pid: has_gone_round(broker_url, process, pid),
+        says=", ".join(LOOPS[process]),
         environment=environment,
     )
 
@@ -84,10 +75,11 @@ def is_registered(broker_url: str, slug: str, pid: int) -> bool:
     return any(worker.name.startswith(f"{slug}-{pid}@") for worker in workers)
 
 
-def answers_celery_ping(broker_url: str, name: str) -> bool:
-    """Whether the Celery worker of this name answers."""
-    with Celery(broker=broker_url, set_as_current=False) as app:
-        try:
-            return bool(app.control.ping(destination=[name], timeout=0.5))
-        except (OperationalError, RedisError):  # also of a connection that an earlier broker left in kombu's pool
-            return False
+def has_gone_round(broker_url: str, process: str, pid: int) -> bool:
+    """Whether each loop of this process has finished a round; those of an earlier start do not count."""
+    try:
+        with connect(broker_url) as broker:
+            latest = Rounds(broker, period_s=1).latest()
+    except BrokerUnavailable:
+        return False
+    return all(loop in latest and latest[loop].process.startswith(f"{pid}@") for loop in LOOPS[process])

@@ -1,4 +1,4 @@
-"""Start the parts in order, see that all of them live, and stop them in reverse order."""
+"""Start the parts in order, start one anew that ends by itself, and stop them in reverse order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from stack.errors import AlreadyRunning, PartNotReady, StackError, StopAsked
+from stack.errors import AlreadyRunning, PartDied, PartNotReady, StackError, StopAsked
 from stack.folder import StackFolder
 from stack.leftovers import end_leftovers
 from stack.part import Part
@@ -17,6 +17,12 @@ from stack.stop_request import StopRequest
 
 Say = Callable[[str], None]
 
+MOST_RESTARTS = 5
+RESTARTS_WITHIN_S = 600
+"""A part that ends by itself is started anew, but not more than this often in this time: then something is wrong."""
+FIRST_PAUSE_S = 0.5
+"""Before it is started anew; twice as long each further time."""
+
 
 def say_now(line: str) -> None:
     """Print a line at once, also into a pipe."""
@@ -24,7 +30,7 @@ def say_now(line: str) -> None:
 
 
 class Supervisor:
-    """The parts of one stack, which live and end together.
+    """The parts of one stack, which begin and end together.
 
     Args:
         folder: where they work.
@@ -37,6 +43,7 @@ class Supervisor:
         self._stop = stop
         self._say = say
         self._processes: list[Process] = []
+        self._restarts: dict[str, list[float]] = {}
 
     def start(self, parts: Iterable[Part]) -> None:
         """Start parts side by side, and wait until all of them are ready.
@@ -54,14 +61,16 @@ class Supervisor:
             self._wait_until_ready(process, begin)
 
     def watch(self) -> None:
-        """Return when the user wants to stop.
+        """Start each part anew that ends by itself, and return when the user wants to stop.
 
         Raises:
-            PartDied: a part ended.
+            PartDied: a part ends again and again.
         """
         with suppress(StopAsked):
             while True:
-                self.check()
+                self._check_stop()
+                for place, process in enumerate(self._processes):
+                    self._processes[place] = self._alive(process)
                 time.sleep(POLL_S)
 
     def check(self) -> None:
@@ -73,8 +82,7 @@ class Supervisor:
         """
         for process in self._processes:
             process.check_alive()
-        if self._stop.asked:
-            raise StopAsked("Stopped before all was done.")
+        self._check_stop()
 
     def stop(self) -> None:
         """Stop every part, the last one first."""
@@ -86,6 +94,41 @@ class Supervisor:
             begin = time.monotonic()
             how = "stopped" if process.stop(self._stop) else "killed"
             self._say(f"  {process.part.name:<14} {how} after {time.monotonic() - begin:.1f} s")
+
+    def _check_stop(self) -> None:
+        if self._stop.asked:
+            raise StopAsked("Stopped before all was done.")
+
+    def _alive(self, process: Process) -> Process:
+        """The process, or where it has ended the one that takes its place."""
+        try:
+            process.check_alive()
+            return process
+        except PartDied as death:
+            pause_s = self._pause_before_restart(process.part.name, death)
+        process.stop(self._stop)  # its children
+        self._sleep(pause_s)
+        return Process(process.part, self._folder)
+
+    def _pause_before_restart(self, name: str, death: PartDied) -> float:
+        """How long to wait before a part is started anew.
+
+        Raises:
+            PartDied: it was started anew too often.
+        """
+        now = time.monotonic()
+        latest = [then for then in self._restarts.get(name, []) if now - then < RESTARTS_WITHIN_S]
+        if len(latest) >= MOST_RESTARTS:
+            raise death
+        self._restarts[name] = [*latest, now]
+        self._say(f"{headline(death)}. It is started anew ({len(latest) + 1} of {MOST_RESTARTS} times).")
+        return FIRST_PAUSE_S * 2.0 ** len(latest)
+
+    def _sleep(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self._check_stop()
+            time.sleep(POLL_S)
 
     def _wait_until_ready(self, process: Process, begin: float) -> None:
         part = process.part

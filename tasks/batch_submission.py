@@ -6,10 +6,7 @@ stokehold:batch_keys:<digest>   string  the batch of an idempotency key, for a d
 from __future__ import annotations
 
 import hashlib
-import logging
 from typing import cast
-
-from kombu.exceptions import OperationalError
 
 from storage import Readable
 from tasks.batch import MAX_BYTES, Batch, BatchTerms
@@ -17,11 +14,8 @@ from tasks.batch_results import LINES_TYPE
 from tasks.direct_uploads import DirectUpload, Promise, new_id, promise, promised_upload, take
 from tasks.errors import BatchNotFound
 from tasks.idempotency import KEEP_S
-from tasks.routing import LIGHT_QUEUE, PLAN_BATCHES
 from tasks.service import Service
 from tasks.webhooks import check_webhook
-
-logger = logging.getLogger(__name__)
 
 
 def submit_batch(service: Service, terms: BatchTerms, lines: Readable, *, idempotency_key: str | None = None) -> Batch:
@@ -83,13 +77,8 @@ def reserved_id(service: Service, owner: str | None, key: str | None) -> str:
 
 
 def record(service: Service, batch_id: str, terms: BatchTerms) -> Batch:
-    """Record a batch whose file is in storage, and have it planned at once if the broker takes the message."""
-    batch = service.batches.create(batch_id, input_key(batch_id), terms)
-    try:
-        service.celery.send_task(PLAN_BATCHES, queue=LIGHT_QUEUE, ignore_result=True)
-    except OperationalError as error:
-        logger.warning("batch %s is planned with the next round: %s", batch_id, error)
-    return batch
+    """Record a batch whose file is in storage; the light worker plans it."""
+    return service.batches.create(batch_id, input_key(batch_id), terms)
 
 
 def input_key(batch_id: str) -> str:

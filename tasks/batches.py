@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Lock
 
 from storage import StorageError
 from tasks.adapter_resolver import Asker
@@ -29,32 +28,19 @@ logger = logging.getLogger(__name__)
 MOST_HARVESTS = 20
 """Parts of the results that one round writes of a batch, so that the others have their turn."""
 
-planning = Lock()
-advancing = Lock()
-
 
 def plan_batches(service: Service) -> None:
-    """Plan what is new, one batch at a time: a large file takes minutes, and holds up nothing else."""
-    if not planning.acquire(blocking=False):
-        return
-    try:
-        for batch in service.batches.active():
-            if batch.status is BatchStatus.VALIDATING:
-                undisturbed(plan_batch, service, batch)
-    finally:
-        planning.release()
+    """Plan what is new, one batch at a time."""
+    for batch in service.batches.active():
+        if batch.status is BatchStatus.VALIDATING:
+            undisturbed(plan_batch, service, batch)
 
 
 def advance_batches(service: Service) -> None:
     """One round of those that are planned."""
-    if not advancing.acquire(blocking=False):
-        return
-    try:
-        for batch in service.batches.active():
-            if batch.status in (BatchStatus.RUNNING, BatchStatus.CANCELING):
-                undisturbed(advance, service, batch)
-    finally:
-        advancing.release()
+    for batch in service.batches.active():
+        if batch.status in (BatchStatus.RUNNING, BatchStatus.CANCELING):
+            undisturbed(advance, service, batch)
 
 
 def undisturbed(step: Callable[[Service, Batch], None], service: Service, batch: Batch) -> None:

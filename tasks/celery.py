@@ -1,7 +1,7 @@
-"""The Celery application, its configuration and its tasks.
+"""The Celery application, its configuration and its one task.
 
-The API sends messages through it; the workers and the light worker run it (``celery -A tasks.celery``). It also carries
-the parts that a task body needs: the service, and in a worker with a device the runner.
+The API and housekeeping send messages through it; the workers run it. It also carries the parts that a task body needs:
+the service, and in a worker the runner.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Protocol
 from celery import Celery
 from celery.signals import after_setup_logger, celeryd_init
 
-from tasks import batches, housekeeping, retention, routing, webhooks
-from tasks.errors import DeliveryFailed
+from tasks import routing
 from tasks.logs import keep_secrets_out
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
@@ -34,20 +33,19 @@ class Application(Celery):
     def __init__(self, configuration: Settings) -> None:
         super().__init__("stokehold", broker=configuration.broker_url)
         self.configuration = configuration
-        self.conf.update(celery_options(configuration))
+        self.conf.update(celery_options())
 
     @cached_property
     def service(self) -> Service:
         return build_service(self.configuration, self)
 
 
-def celery_options(configuration: Settings) -> dict[str, object]:
+def celery_options() -> dict[str, object]:
     """Celery's own options, each with its reason."""
     return {
         "accept_content": ["json"],
         "task_serializer": "json",
         "task_ignore_result": True,
-        "task_default_queue": routing.LIGHT_QUEUE,
         # A worker takes a message only when a thread is free to begin on it: nothing is reserved and then lost with it.
         # The message is acknowledged at once; from then on the lease in the job store brings the job back.
         "worker_disable_prefetch": True,
@@ -64,14 +62,6 @@ def celery_options(configuration: Settings) -> dict[str, object]:
         "broker_connection_retry_on_startup": True,
         "worker_consumer": "tasks.consumer:Consumer",
         "broker_connection_max_retries": None,  # by default a worker ends after a hundred, within an hour
-        "beat_schedule": {
-            task: {
-                "task": task,
-                "schedule": configuration.housekeeping_s,
-                "options": {"expires": configuration.housekeeping_s, "queue": routing.LIGHT_QUEUE},
-            }
-            for task in (routing.HOUSEKEEPING, routing.RETENTION, routing.PLAN_BATCHES, routing.ADVANCE_BATCHES)
-        },
     }
 
 
@@ -107,40 +97,3 @@ def installed_runner() -> Runner:
     if app.runner is None:
         raise RuntimeError("No runner is installed. Start this worker with: python -m workers --base <slug>")
     return app.runner
-
-
-@app.task(name=routing.HOUSEKEEPING)
-def housekeep() -> None:
-    """Bring back what a dead process left behind."""
-    housekeeping.housekeeping(app.service)
-
-
-@app.task(name=routing.RETENTION)
-def remove_expired() -> None:
-    """Remove what has been kept long enough."""
-    retention.remove_expired(app.service)
-
-
-@app.task(name=routing.PLAN_BATCHES)
-def plan_batches() -> None:
-    """Check the lines of new batches and put them into the order of drawing."""
-    batches.plan_batches(app.service)
-
-
-@app.task(name=routing.ADVANCE_BATCHES)
-def advance_batches() -> None:
-    """Let lines of batches become jobs, and collect their results."""
-    batches.advance_batches(app.service)
-
-
-@app.task(
-    name=routing.DELIVER,
-    autoretry_for=(DeliveryFailed,),
-    max_retries=None,  # webhooks.deliver knows when to give up
-    retry_backoff=webhooks.FIRST_RETRY_S,
-    retry_backoff_max=webhooks.MAX_RETRY_S,
-    retry_jitter=True,
-)
-def deliver(job_id: str) -> None:
-    """Tell a job's submitter that it has ended."""
-    webhooks.deliver(app.service, job_id)

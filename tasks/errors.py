@@ -22,6 +22,7 @@
     ├── ServiceUnavailable          a server that we need is away, or there is no room (HTTP 503)
     │   ├── BrokerUnavailable
     │   ├── HubUnavailable
+    │   ├── LoopOverdue
     │   ├── StorageUnavailable
     │   └── TooManyWaiting
     ├── JobFailed                   ends one job; its code and message are the record's ``error``
@@ -238,6 +239,13 @@ class HubUnavailable(ServiceUnavailable):
 
     code = "hub_unavailable"
     title = "The model hub is unavailable for the moment"
+
+
+class LoopOverdue(ServiceUnavailable):
+    """A loop that brings jobs back, plans batches or delivers webhooks has finished no round for too long."""
+
+    code = "loop_overdue"
+    title = "A loop beside the requests is overdue"
 
 
 class StorageUnavailable(ServiceUnavailable):

@@ -1,4 +1,4 @@
-"""What brings a job back when a worker or the API died: run by the light worker every few seconds."""
+"""What brings a job back when a worker or the API died: four loops in a process that needs Valkey alone."""
 
 from __future__ import annotations
 
@@ -8,35 +8,42 @@ from tasks.errors import LeaseLost, WorkerLost
 from tasks.job import Failure, Job
 from tasks.routing import messages, send
 from tasks.service import Service
-from tasks.uploads import settle_uploads
-from tasks.webhooks import send_due
 
 logger = logging.getLogger(__name__)
 
 # A healthy submission marks its job as sent within milliseconds; this long, and the process that accepted it is gone.
 UNSENT_AFTER_S = 2.0
 
-
 LOST_AFTER_S = 5.0
 """A message is claimed within milliseconds of leaving its queue; this long, and the worker that took it is gone."""
 
 
-def housekeeping(service: Service) -> None:
-    """One round: what a dead process left behind is brought back, sent or removed, and what is too late is ended."""
+def take_back_lapsed(service: Service) -> None:
+    """Queue the jobs again whose workers are gone."""
     for job in service.store.lapsed():
         take_back(service, job)
+
+
+def end_late(service: Service) -> None:
+    """Fail the jobs that have not begun by their deadlines."""
     for job in service.store.late():
         service.store.end_late(job)
+
+
+def send_unsent(service: Service) -> None:
+    """Send the messages of jobs whose submission was cut off before it did."""
     for job in service.store.unsent(UNSENT_AFTER_S):
         send(service.celery, service.store, job)
+
+
+def resend_lost(service: Service) -> None:
+    """Send interactive jobs again whose message a worker took, and died before it claimed the job."""
     for model in service.base_models:
-        resend_lost(service, model.slug)
-    settle_uploads(service)
-    send_due(service)
+        resend_lost_of(service, model.slug)
 
 
-def resend_lost(service: Service, slug: str) -> None:
-    """Send interactive jobs again whose message a worker took, and died before it claimed the job.
+def resend_lost_of(service: Service, slug: str) -> None:
+    """The same for the queue of one base model.
 
     There are then fewer messages than queued jobs. Messages leave a queue from its front, so it is the first jobs that
     lack theirs; where that guess is wrong, the job store drops the second message, and the next round guesses again.

@@ -15,13 +15,6 @@ from tasks.job_store import JobStore
 logger = logging.getLogger(__name__)
 
 GENERATE = "generate"
-HOUSEKEEPING = "housekeeping"
-RETENTION = "retention"
-PLAN_BATCHES = "plan_batches"
-ADVANCE_BATCHES = "advance_batches"
-DELIVER = "deliver"
-LIGHT_QUEUE = "light"
-"""Work without a device: housekeeping, retention, batches and webhooks."""
 
 
 def queue_of(slug: str) -> str:

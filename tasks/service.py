@@ -25,6 +25,7 @@ from tasks.judge import Judge
 from tasks.object_notes import ObjectNotes
 from tasks.pace import Pace
 from tasks.quotas import Quotas
+from tasks.rounds import Rounds
 from tasks.settings import Settings
 from tasks.worker_registry import WorkerRegistry
 
@@ -49,6 +50,7 @@ class Service:
     pace: Pace
     keys: ApiKeys
     quotas: Quotas
+    rounds: Rounds
     storage: S3Storage
     object_notes: ObjectNotes
 
@@ -90,6 +92,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         pace=Pace(store, workers),
         keys=keys,
         quotas=Quotas(broker, keys, settings.broker_url),
+        rounds=Rounds(broker, period_s=settings.housekeeping_s),
         storage=storage,
         object_notes=ObjectNotes(broker),
     )

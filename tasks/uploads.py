@@ -67,7 +67,7 @@ def settle_upload(service: Service, lease: Lease) -> bool:
 
 
 def settle_uploads(service: Service) -> None:
-    """Settle whatever has begun to upload and is over, as far as storage is there: one step of housekeeping."""
+    """Settle whatever has begun to upload and is over, as far as storage is there: a loop of the light worker."""
     for member in cast(set[str], service.broker.smembers(UPLOADS)):
         job_id, _, token = member.rpartition("/")
         attempt, _, claim = token.partition("-")

@@ -1,8 +1,7 @@
 """Tell a submitter's server that a job or a batch has ended, signed as the Standard Webhooks specification says.
 
-The step that ends it notes in the same moment that a delivery is due (``tasks/lua``); housekeeping sends
-what is due to the light worker, and only a delivery that is over is taken off the list. So none is lost with a process;
-one may come twice, and then has the same ``webhook-id``.
+The step that ends it notes in the same moment that a delivery is due (``tasks/lua``), and only a delivery that is over
+is taken off the list. So none is lost with a process; one may come twice, and then has the same ``webhook-id``.
 """
 
 from __future__ import annotations
@@ -11,17 +10,18 @@ import ipaddress
 import json
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from kombu.exceptions import OperationalError
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from tasks import routing, safe_http
+from tasks import safe_http
 from tasks.batch import Batch
 from tasks.batch_records import record_of as batch_record_of
 from tasks.errors import AddressRefused, BatchNotFound, ConfigurationError, DeliveryFailed, InvalidRequest, JobNotFound
@@ -35,10 +35,12 @@ logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 2
 MAX_RETRY_S = 600
-"""Bounds of Celery's pause before the next try; it doubles each time and is drawn by lot below that."""
+"""Bounds of the pause before the next try, which is as long as the receiver has failed so far."""
 GIVE_UP_AFTER = timedelta(hours=2)
-SEND_AGAIN_AFTER_S = MAX_RETRY_S + 60
-"""A delivery not heard of for longer than any pause between two tries died with its worker."""
+SEND_AGAIN_AFTER_S = 60
+"""A delivery under way for longer than any try takes died with its process."""
+AT_ONCE = 5
+MOST_A_ROUND = 20
 
 FIELD = "webhook_url"
 
@@ -85,21 +87,35 @@ def signer(settings: Settings) -> Webhook:
         raise ConfigurationError(expected) from error
 
 
-def send_due(service: Service) -> None:
-    """Send the deliveries that are due to the light worker."""
-    now = service.store.now()
-    for ended in cast(list[str], service.broker.zrangebyscore(WEBHOOKS, "-inf", now)):
-        try:
-            service.celery.send_task(routing.DELIVER, args=(ended,), queue=routing.LIGHT_QUEUE, ignore_result=True)
-        except OperationalError as error:
-            logger.warning("the webhook of %s is due and not sent yet: %s", ended, error)
-            return
-        postpone(service, ended)
+def deliver_due(service: Service) -> None:
+    """Make the deliveries that are due, a few at once: one round of the loop."""
+    due = cast(
+        list[str], service.broker.zrangebyscore(WEBHOOKS, "-inf", service.store.now(), start=0, num=MOST_A_ROUND)
+    )
+    if due:
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as pool:
+            list(pool.map(partial(try_to_deliver, service), due))
 
 
-def postpone(service: Service, ended: str) -> None:
-    """Leave a delivery to the message that is under way; nothing happens if it is over."""
-    service.broker.zadd(WEBHOOKS, {ended: service.store.now() + SEND_AGAIN_AFTER_S}, xx=True)
+def try_to_deliver(service: Service, ended: str) -> None:
+    """Make one delivery, or leave it for later."""
+    postpone(service, ended, SEND_AGAIN_AFTER_S)
+    try:
+        deliver(service, ended)
+    except DeliveryFailed as error:
+        logger.info("the webhook of %s is tried again later: %s", ended, error)
+    except Exception:
+        logger.exception("the webhook of %s raised", ended)
+
+
+def postpone(service: Service, ended: str, seconds: float) -> None:
+    """Leave a delivery for so long; nothing happens if it is over."""
+    service.broker.zadd(WEBHOOKS, {ended: service.store.now() + seconds}, xx=True)
+
+
+def pause_s(since: timedelta) -> float:
+    """How long to wait before the next try of a delivery that has been due for a while."""
+    return min(MAX_RETRY_S, max(FIRST_RETRY_S, since.total_seconds()))
 
 
 def utc_now() -> datetime:
@@ -123,9 +139,10 @@ def deliver(
     """
     try:
         if service.broker.zscore(WEBHOOKS, ended) is not None:
-            attempt(service, notice_of(service, ended), resolve, clock())
+            notice = notice_of(service, ended)
+            attempt(service, notice, resolve, clock())
     except DeliveryFailed:
-        postpone(service, ended)
+        postpone(service, ended, pause_s(clock() - notice.ended_at))
         raise
     except (BatchNotFound, JobNotFound):
         logger.warning("%s expired before its webhook was delivered", ended)

@@ -45,7 +45,7 @@ def test_a_job_goes_all_the_way_to_a_picture_that_clients_reach(outside: Outside
     assert fetch(url).startswith(PNG_SIGNATURE)
 
 
-@pytest.mark.parametrize("name", ["s3", "api", "light-worker", "worker-demo"])
+@pytest.mark.parametrize("name", ["s3", "api", "housekeeping", "light-worker", "webhooks", "worker-demo"])
 def test_a_health_check_finds_its_part_healthy(outside: OutsideDocker, name: str) -> None:
     check = outside.health_check(name)
 

@@ -1,4 +1,4 @@
-"""``scripts/up`` as a user meets it: two lives of one folder, the first ended by Ctrl-C, the second by a part's death.
+"""``scripts/up`` as a user meets it: two lives of one folder, one ended by Ctrl-C, one with parts that are killed.
 
 The tests share the two starts, which is what takes the time.
 """
@@ -21,7 +21,9 @@ import pytest
 from stack.client import Client, fetch
 from stack.local_stack import api_url
 from stack.ports import LOOPBACK, Ports
+from stack.probes import answers_200
 from tests.support.up import Up, running_up
+from tests.support.waiting import wait_until
 
 WAITING_JOBS = 4
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -101,7 +103,7 @@ def test_the_printed_curl_line_submits_a_job(first_life: FirstLife) -> None:
 def test_ctrl_c_stops_every_part_in_order_and_leaves_no_orphan(first_life: FirstLife) -> None:
     stopped = re.findall(r"^ *(\S+) +stopped after", first_life.output, re.MULTILINE)
 
-    assert stopped == ["worker-demo", "light-worker", "api", "s3", "valkey"]
+    assert stopped == ["worker-demo", "webhooks", "light-worker", "housekeeping", "api", "s3", "valkey"]
     assert first_life.exit_code == 0
     assert first_life.survivors == []
 
@@ -152,12 +154,13 @@ def test_a_second_start_in_the_same_folder_is_refused(second_life: Up, folder: P
     assert "Traceback" not in other.output
 
 
-def test_a_part_that_is_killed_is_named_and_takes_all_down(second_life: Up) -> None:
-    parts = second_life.parts()
+@pytest.mark.parametrize("name", ["housekeeping", "valkey"])
+def test_a_part_that_is_killed_is_named_and_started_anew(second_life: Up, client: Client, name: str) -> None:
+    killed = second_life.pid_of(name)
 
-    os.kill(second_life.pid_of("valkey"), signal.SIGKILL)
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: second_life.folder.process_file(name).path.exists() and second_life.pid_of(name) != killed)
+    wait_until(lambda: answers_200(f"{api_url(second_life.ports.api)}/readyz"), patience_s=60)
 
-    assert second_life.process.wait() == 1
-    assert "valkey died (killed by SIGKILL)" in second_life.output
-    assert "Ready to accept connections" in second_life.output, "the end of its log"
-    assert survivors(parts) == []
+    assert f"{name} died (killed by SIGKILL). It is started anew" in second_life.output
+    assert client.finished(client.submit({"prompt": "a red circle"}), meanwhile=lambda: None)["status"] == "succeeded"

@@ -15,7 +15,7 @@ from stack.folder import StackFolder
 from stack.parts import Parts
 from stack.ports import Ports
 from stack.seaweedfs import s3_url, seaweedfs_part
-from stack.services import api_part, api_url, light_worker_part
+from stack.services import api_part, api_url, loops_part
 from stack.valkey import valkey_part, valkey_url
 from tasks.adapter_facts import FactsCache
 from tasks.adapter_hub import AdapterHub
@@ -25,6 +25,7 @@ from tasks.celery import Application
 from tasks.job import Job, Lane, Status
 from tasks.job_keys import UPLOADS
 from tasks.requests import JobRequest
+from tasks.rounds import LOOPS
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
 from tasks.submission import submit as submit_job
@@ -116,7 +117,7 @@ def parts(nursery: Nursery, folder: Path, ports: Ports, environment: Mapping[str
         )
         parts.start(
             [
-                light_worker_part(valkey_url(ports.valkey), stack.data("beat-schedule"), environment),
+                *(loops_part(process, valkey_url(ports.valkey), environment) for process in LOOPS),
                 api_part(ports.api, environment),
             ]
         )

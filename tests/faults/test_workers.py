@@ -34,7 +34,7 @@ def status(service: Service, job: Job) -> Status:
 def test_a_worker_killed_in_any_stage_costs_its_job_an_attempt_and_leaves_nothing(
     start: Start, submit: Submit, ended: Ended, service: Service, parts: Parts
 ) -> None:
-    parts.freeze("light-worker")  # or a victim would get the job of the one before it
+    parts.freeze("housekeeping")  # or a victim would get the job of the one before it
     killed = {}
     for stage in STAGES:
         victim = start(stage)
@@ -43,7 +43,7 @@ def test_a_worker_killed_in_any_stage_costs_its_job_an_attempt_and_leaves_nothin
         assert bool(images_of(service, job)) == (stage in {"uploaded", "finish"})
         victim.kill()
         killed[stage] = job
-    parts.thaw("light-worker")
+    parts.thaw("housekeeping")
 
     start()
 

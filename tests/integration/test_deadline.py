@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tasks.broker import Broker
-from tasks.housekeeping import housekeeping
 from tasks.job import Job, Status
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
+from tests.support.housekeeping import housekeeping
 from tests.support.services import make_service
 
 DEADLINE_S = 0.05

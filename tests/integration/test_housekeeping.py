@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from tasks.housekeeping import UNSENT_AFTER_S, housekeeping
+from tasks.housekeeping import UNSENT_AFTER_S
 from tasks.image_format import ImageFormat
 from tasks.job import Job, JobSpec, Lane, Status
 from tasks.requests import JobRequest
 from tasks.routing import messages, queue_of
 from tasks.service import Service
 from tasks.submission import complete, submit
+from tests.support.housekeeping import housekeeping
 from tests.support.services import NOBODY, make_service
 
 LEASE_S = 0.1

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tasks.housekeeping import housekeeping
 from tasks.job import Failure, Job, Result, StoredImage, Timings
 from tasks.job_keys import UPLOADS
 from tasks.service import Service
 from tasks.uploads import attempt_prefix, note_upload, settle_uploads
+from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC
 from tests.support.services import NOBODY, make_service
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,11 +13,9 @@ from tasks import webhooks
 from tasks.batch import BatchStatus, BatchTerms
 from tasks.broker import Broker
 from tasks.errors import DeliveryFailed, InvalidRequest
-from tasks.housekeeping import housekeeping
 from tasks.job import Failure, Job, Result, StoredImage
 from tasks.job_keys import WEBHOOKS
 from tasks.requests import JobRequest
-from tasks.routing import LIGHT_QUEUE
 from tasks.service import Service
 from tasks.submission import submit
 from tests.support.receiver import Receiver, receiving
@@ -133,34 +128,24 @@ def test_a_receiver_that_never_accepts_is_given_up_after_two_hours(service: Serv
     assert due(service) == []
 
 
-def test_housekeeping_sends_once_what_no_process_lived_to_send(service: Service) -> None:
+def test_a_round_delivers_what_is_due(service: Service) -> None:
     with receiving(200) as receiver:
-        job = ended(service, receiver)
+        ended(service, receiver)
 
-        housekeeping(service)
-        housekeeping(service)
+        webhooks.deliver_due(service)
 
-    assert service.broker.llen(LIGHT_QUEUE) == 1
-    assert due(service) == [job.id]
+    assert len(receiver.received) == 1
+    assert due(service) == []
 
 
-def test_the_light_worker_tries_again_by_itself(service: Service, valkey_url: str) -> None:
-    environment = {f"STOKEHOLD_{name.upper()}": str(value) for name, value in SETTINGS.items()}
-    command = [*(sys.executable, "-m", "celery", "-A", "tasks.celery", "worker", "--queues", LIGHT_QUEUE)]
+def test_what_was_not_accepted_is_tried_again_later_and_not_in_the_next_round(service: Service) -> None:
     with receiving(500, 200) as receiver:
         ended(service, receiver)
-        housekeeping(service)
-        worker = subprocess.Popen(
-            [*command, "--pool", "threads", "--concurrency", "2", "--without-gossip", "--without-mingle"],
-            env={**os.environ, **environment, "STOKEHOLD_BROKER_URL": valkey_url},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            wait_until(lambda: due(service) == [])
-        finally:
-            worker.kill()
-            worker.wait()
+
+        webhooks.deliver_due(service)
+        webhooks.deliver_due(service)
+        assert len(receiver.received) == 1
+        wait_until(lambda: webhooks.deliver_due(service) or due(service) == [])
 
     assert len(receiver.received) == 2
 

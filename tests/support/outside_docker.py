@@ -17,8 +17,9 @@ from stack.part import Part
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 from stack.seaweedfs import option, program, s3_url, sockets
-from stack.services import api_part, base_worker_part, light_worker_part
+from stack.services import api_part, base_worker_part, loops_part
 from stack.valkey import answers_ping
+from tasks.rounds import LOOPS
 from tests.support.up import ENVIRONMENT, ROOT
 
 IMAGE = {**ENVIRONMENT, "PATH": f"{Path(sys.executable).parent}:{ENVIRONMENT['PATH']}"}
@@ -80,7 +81,7 @@ class OutsideDocker:
         """Our parts that need no GPU, exactly as their commands say; ready when those of ``scripts/up`` are."""
         for like in (
             api_part(self.ports.api, {}),
-            light_worker_part(self.broker_url, self.folder.root, {}),
+            *(loops_part(process, self.broker_url, {}) for process in LOOPS),
             base_worker_part("demo", self.broker_url, {}),
         ):
             words = shlex.split(self.local(self.services[like.name]["command"]))

@@ -17,6 +17,7 @@ import yaml
 from stack.ports import Ports
 from stack.seaweedfs import options
 from tasks.base_models import read_base_models
+from tasks.rounds import LOOPS
 from tasks.settings import PREFIX, Settings
 from tests.support.compose import SECRETS, TEXT, compose_file
 from tests.support.up import ROOT
@@ -43,7 +44,7 @@ def option(service: dict[str, Any], name: str) -> str:
 
 
 def test_every_part_is_there() -> None:
-    assert set(SERVICES) == {"valkey", "s3", "api", "light-worker", "worker-demo", "worker-sdxl", "worker-sd15"}
+    assert set(SERVICES) == {"valkey", "s3", "api", *LOOPS, "worker-demo", "worker-sdxl", "worker-sd15"}
 
 
 def test_a_worker_runs_only_where_its_profile_is_asked_for() -> None:
@@ -104,7 +105,7 @@ def test_every_variable_is_a_setting(name: str) -> None:
     assert set(OURS[name]["environment"]) <= known | ELSEWHERE
 
 
-@pytest.mark.parametrize("name", ["api", "light-worker"])
+@pytest.mark.parametrize("name", ["api", "webhooks"])
 def test_who_takes_webhooks_and_who_sends_them_agree_on_them(name: str) -> None:
     secret = "whsec_" + "A" * 32
     given = compose_file({**SECRETS, "WEBHOOK_SECRET": secret, "WEBHOOK_ALLOW_HTTP": "true"})
@@ -192,6 +193,12 @@ def test_every_base_model_of_a_worker_has_an_entry_in_the_models_file(tmp_path: 
     slugs = {model.slug for model in read_base_models(all_on)}
 
     assert {worker["command"].split()[-1] for worker in BASE_WORKERS.values()} <= slugs
+
+
+@pytest.mark.parametrize("process", LOOPS)
+def test_a_process_with_loops_is_healthy_when_they_are_on_time(process: str) -> None:
+    assert OURS[process]["command"] == f"python -m tasks.processes {process}"
+    assert OURS[process]["healthcheck"]["test"][1:] == [*OURS[process]["command"].split(), "--check"]
 
 
 def test_the_workers_differ_in_their_base_model_alone() -> None:

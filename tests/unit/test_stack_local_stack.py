@@ -69,4 +69,4 @@ def test_our_parts_use_the_servers_that_the_user_names(make_stack: MakeStack) ->
 def test_our_parts_start_in_the_order_in_which_they_need_each_other(make_stack: MakeStack) -> None:
     names = [part.name for part in make_stack({}).services(Settings())]
 
-    assert names == ["api", "light-worker", "worker-demo"]
+    assert names == ["api", "housekeeping", "light-worker", "webhooks", "worker-demo"]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from stack.errors import AlreadyRunning, PartDied, PartNotReady, StackError, Sto
 from stack.folder import StackFolder
 from stack.part import Part
 from stack.stop_request import StopRequest
-from stack.supervisor import supervised
+from stack.supervisor import MOST_RESTARTS, supervised
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -91,11 +92,42 @@ def test_a_part_gets_our_environment_and_its_own(
         wait_until(lambda: lines(folder.log("api")) == ["1 2"])
 
 
-def test_a_part_that_dies_is_named_with_the_end_of_its_log(folder: StackFolder, part: Callable[..., Part]) -> None:
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supervisor starts a part anew at once."""
+    monkeypatch.setattr("stack.supervisor.FIRST_PAUSE_S", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_part_that_dies_again_and_again_is_named_with_the_end_of_its_log(
+    folder: StackFolder, notes: Path, part: Callable[..., Part]
+) -> None:
     with supervised(folder, StopRequest()) as supervisor:
         supervisor.start([part("valkey"), part("api", "echo no more memory; exit 3")])
-        with pytest.raises(PartDied, match=r"api died \(exit code 3\).*api\.log:\n  \| no more memory"):
+        with pytest.raises(PartDied, match=r"api died \(exit code 3\).*api\.log:\n.*  \| no more memory"):
             supervisor.watch()
+
+    assert lines(notes).count("api starts") == 1 + MOST_RESTARTS
+    assert lines(notes).count("valkey starts") == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_part_that_ends_once_is_started_anew_and_the_user_is_told(
+    folder: StackFolder, notes: Path, part: Callable[..., Part]
+) -> None:
+    said, stop = list[str](), StopRequest()
+
+    with supervised(folder, stop, said.append) as supervisor:
+        supervisor.start([part("housekeeping", f"test $(wc -l <{notes}) -gt 1 || exit 70")])
+        watching = threading.Thread(target=supervisor.watch)
+        watching.start()
+        wait_until(lambda: len(lines(notes)) == 2)
+        wait_until(lambda: lives(pid_of(folder, "housekeeping")))
+        stop.asked = True
+        watching.join()
+
+    assert "housekeeping died (exit code 70). It is started anew (1 of 5 times)." in said
+    assert lines(notes) == ["housekeeping starts", "housekeeping starts", "housekeeping ends"]
 
 
 def test_the_user_is_told_of_a_death_before_the_others_stop(folder: StackFolder, part: Callable[..., Part]) -> None:
@@ -113,7 +145,7 @@ def test_a_part_that_is_killed_is_named_with_the_signal(folder: StackFolder, par
         supervisor.start([part("api")])
         os.kill(pid_of(folder, "api"), signal.SIGKILL)
         with pytest.raises(PartDied, match=r"api died \(killed by SIGKILL\)"):
-            supervisor.watch()
+            wait_until(lambda: bool(supervisor.check()))
 
 
 def test_a_part_that_dies_ends_the_start_and_takes_the_others_down(
@@ -225,7 +257,7 @@ from pathlib import Path
 from stack.folder import StackFolder
 from stack.part import Part
 from stack.stop_request import StopRequest
-from stack.supervisor import supervised
+from stack.supervisor import MOST_RESTARTS, supervised
 
 with supervised(StackFolder(Path(sys.argv[1])), StopRequest()) as supervisor:
     for name in ("valkey", "api"):

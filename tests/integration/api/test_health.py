@@ -10,6 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
+from tasks.rounds import ROUNDS, Round
+from tasks.service import Service
 from tests.support.services import NOBODY, make_service
 
 BROKER = "The broker is unavailable for the moment."
@@ -33,6 +35,37 @@ def test_the_service_is_ready_when_broker_and_storage_are_there(client: FlaskCli
     response = client.get("/readyz")
 
     assert (response.status_code, response.json) == (HTTPStatus.OK, {"status": "ok"})
+
+
+def test_readiness_names_a_loop_that_is_overdue(client: FlaskClient, service: Service) -> None:
+    service.broker.hset(ROUNDS, "leases", Round(at=0, process="1@gone").model_dump_json())
+
+    response = client.get("/readyz")
+
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response.get_json()["type"] == "urn:stokehold:problem:loop_overdue"
+    assert "leases (last round" in response.get_json()["detail"]
+
+
+def test_the_list_of_models_has_the_age_of_each_loop(client: FlaskClient, service: Service) -> None:
+    service.rounds.finished("leases")
+
+    loops = {loop["loop"]: loop for loop in client.get("/v1/models").get_json()["loops"]}
+
+    assert loops["leases"]["age_s"] is not None
+    assert not loops["leases"]["overdue"]
+    assert loops["planning"]["age_s"] is None
+
+
+def test_the_service_is_not_ready_when_nothing_can_be_written(client: FlaskClient, service: Service) -> None:
+    service.broker.config_set("maxmemory", "1")
+    try:
+        response = client.get("/readyz")
+    finally:
+        service.broker.config_set("maxmemory", "0")
+
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert BROKER in response.get_json()["detail"]
 
 
 def test_readiness_names_all_that_is_away(alone: FlaskClient) -> None:

@@ -1,0 +1,109 @@
+"""The processes without a device that run loops: ``python -m tasks.processes housekeeping|light-worker|webhooks``.
+
+*Housekeeping* talks to Valkey alone, so nothing that a submitter sends can hold it up. The *light worker* reads files
+of submitters and removes objects from storage. *Webhooks* sends to servers of submitters. With ``--check`` the command
+reports whether the loops of a running process are on time: for health checks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from tasks import batches, housekeeping, retention, uploads, webhooks
+from tasks.celery import app
+from tasks.errors import BrokerUnavailable, StokeholdError
+from tasks.logs import configure_logging
+from tasks.loops import Loop, run_until
+from tasks.rounds import LOOPS, LoopAge, Rounds
+from tasks.service import Service
+
+Round = Callable[[Service], None]
+
+ROUNDS_OF: Mapping[str, Round] = {
+    "leases": housekeeping.take_back_lapsed,
+    "deadlines": housekeeping.end_late,
+    "unsent": housekeeping.send_unsent,
+    "lost-messages": housekeeping.resend_lost,
+    "planning": batches.plan_batches,
+    "batches": batches.advance_batches,
+    "retention": retention.remove_expired,
+    "uploads": uploads.settle_uploads,
+    "webhooks": webhooks.deliver_due,
+}
+SHORT_PERIOD_S = 1.0
+WITHOUT_DELAY = frozenset({"planning", "webhooks"})
+"""Loops that somebody waits for: they look at least this often whether there is something to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the loops of a process until SIGTERM or SIGINT.
+
+    Raises:
+        SystemExit: the configuration is wrong; with ``--check``, a loop is overdue or Valkey does not answer.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tasks.processes", description="Run the loops of a process.")
+    parser.add_argument("process", choices=LOOPS)
+    parser.add_argument("--check", action="store_true", help="only report whether its loops are on time")
+    options = parser.parse_args(arguments)
+    try:
+        service = app.service
+    except StokeholdError as error:
+        sys.exit(f"stokehold: {error}")
+    configure_logging(service.settings.log_level, prompts=service.settings.log_prompts)
+    if options.check:
+        check(service.rounds, options.process)
+    else:
+        run(service, options.process)
+
+
+def run(service: Service, process: str) -> None:
+    """Run the loops of a process until a signal says stop."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    run_until(stop, loops_of(service, process))
+
+
+def loops_of(service: Service, process: str) -> list[Loop]:
+    """The loops of a process."""
+    period_s = service.settings.housekeeping_s
+    short_s = min(SHORT_PERIOD_S, period_s)
+    return [
+        Loop(
+            name=name,
+            period_s=short_s if name in WITHOUT_DELAY else period_s,
+            most_s=most_s,
+            round=partial(ROUNDS_OF[name], service),
+            finished=service.rounds.finished,
+        )
+        for name, most_s in LOOPS[process].items()
+    ]
+
+
+def check(rounds: Rounds, process: str) -> None:
+    """Return if the loops of a process are on time.
+
+    Raises:
+        SystemExit: one is not; the message names it.
+    """
+    try:
+        late = [age for age in rounds.ages(process) if age.overdue or age.age_s is None]
+    except BrokerUnavailable as error:
+        sys.exit(f"stokehold: {error}")
+    if late:
+        sys.exit("\n".join(map(complaint, late)))
+
+
+def complaint(age: LoopAge) -> str:
+    """What is wrong with an overdue loop."""
+    last = "has finished no round yet" if age.age_s is None else f"last finished a round {age.age_s:g} s ago"
+    return f"stokehold: the loop {age.loop} {last}."
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""One round of everything that brings a job back."""
+
+from __future__ import annotations
+
+from tasks.housekeeping import end_late, resend_lost, send_unsent, take_back_lapsed
+from tasks.service import Service
+from tasks.uploads import settle_uploads
+
+
+def housekeeping(service: Service) -> None:
+    """One round of each loop, in turn."""
+    for stage in (take_back_lapsed, end_late, send_unsent, resend_lost, settle_uploads):
+        stage(service)
