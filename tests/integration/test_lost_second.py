@@ -10,11 +10,11 @@ import pytest
 
 from stack.ports import Ports
 from tasks.errors import LeaseLost
-from tasks.housekeeping import housekeeping
 from tasks.job import Failure, Job, Result, Status, StoredImage, Timings
 from tasks.service import Service
 from tasks.uploads import attempt_prefix, note_upload, settle_upload
 from tests.support.forgetful_valkey import ForgetfulValkey
+from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC
 from tests.support.services import make_service
 
