@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,14 +17,17 @@ from threading import Lock
 from typing import cast
 
 from cachetools import LRUCache
-from pydantic import BaseModel, ConfigDict
 
 from tasks.adapter_description import BASE_MODEL_KEYS, TRIGGER_WORDS_KEY, trigger_words
 from tasks.adapter_layers import AdapterLayers, bounded, layers_of
 from tasks.adapters import AdapterSource
 from tasks.broker import Broker
+from tasks.errors import RecordNotUnderstood
 from tasks.found_adapter import FoundAdapter
+from tasks.frozen import StoredRecord, read
 from tasks.safetensors_header import SafetensorsHeader, Shape
+
+logger = logging.getLogger(__name__)
 
 KEEP_S = 86_400
 MAX_SHARED_CHARACTERS = 500_000
@@ -38,10 +42,8 @@ MAX_TRIGGER_WORDS = 20
 MAX_ALPHAS = 20
 
 
-class StoredFacts(BaseModel):
+class StoredFacts(StoredRecord):
     """A header without what nobody asks for."""
-
-    model_config = ConfigDict(frozen=True)
 
     shapes: dict[str, Shape]
     metadata: dict[str, str]
@@ -97,7 +99,13 @@ class FactsCache:
 
     def _shared(self, key: str) -> StoredFacts | None:
         text = cast(str | None, self._broker.get(key))
-        return None if text is None else StoredFacts.model_validate_json(zlib.decompress(base64.b64decode(text)))
+        if text is None:
+            return None
+        try:
+            return read(StoredFacts, zlib.decompress(base64.b64decode(text)), "What a file says of itself")
+        except RecordNotUnderstood as error:
+            logger.info("a file is read again: %s", error)
+            return None
 
     def _share(self, key: str, facts: StoredFacts) -> None:
         text = base64.b64encode(zlib.compress(facts.model_dump_json().encode())).decode()

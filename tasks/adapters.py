@@ -7,6 +7,8 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from tasks.frozen import Stored
+
 
 class AdapterSource(StrEnum):
     """Where an adapter's file comes from."""
@@ -24,13 +26,11 @@ def is_none(value: object) -> bool:
     return value is None
 
 
-class ResolvedAdapter(BaseModel):
+class ResolvedAdapter(Stored):
     """An adapter pinned to one file in one version, and to the base model that it was made for.
 
     It travels in the job's record: a job that is run again fetches exactly this file.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     ref: str = Field(description="as the client wrote it")
     source: AdapterSource

@@ -14,10 +14,11 @@ import secrets
 from datetime import UTC, datetime
 from typing import cast
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import Field, PositiveInt
 
 from tasks.broker import Broker
 from tasks.errors import ApiKeyNotFound
+from tasks.frozen import Stored, StoredRecord, read
 from tasks.settings import Settings
 
 KEYS = "stokehold:keys"
@@ -25,20 +26,16 @@ PREFIX = "stokehold"
 """Of every secret, so that one that was left somewhere is recognised."""
 
 
-class KeyLimits(BaseModel):
+class KeyLimits(Stored):
     """How much a key may use."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     requests_per_minute: PositiveInt
     queued_jobs: PositiveInt
     pixel_steps_per_day: PositiveInt = Field(description="pixels times steps of all pictures")
 
 
-class ApiKey(BaseModel):
+class ApiKey(StoredRecord):
     """A key, without its secret."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     name: str
@@ -81,7 +78,8 @@ class ApiKeys:
 
     def list(self) -> list[ApiKey]:
         """Every key, the oldest first; those revoked too."""
-        keys = map(ApiKey.model_validate_json, cast(list[str], self._broker.hvals(KEYS)))
+        found = cast(dict[str, str], self._broker.hgetall(KEYS))
+        keys = [read(ApiKey, text, f"Key {key_id}") for key_id, text in found.items()]
         return sorted(keys, key=lambda key: key.created_at)
 
     def get(self, key_id: str) -> ApiKey:
@@ -93,7 +91,7 @@ class ApiKeys:
         found = cast(str | None, self._broker.hget(KEYS, key_id))
         if found is None:
             raise ApiKeyNotFound(f"There is no key {key_id!r}; scripts/stokehold keys list shows those there are.")
-        return ApiKey.model_validate_json(found)
+        return read(ApiKey, found, f"Key {key_id}")
 
     def revoke(self, key_id: str) -> ApiKey:
         """Let the key be good for nothing from now on.

@@ -18,11 +18,12 @@ def adapters_digest(spec: JobSpec) -> str:
     pins = [scaled.adapter for scaled in spec.adapters]
     files = [(pin.source.value, pin.repository, pin.commit, pin.weight_name) for pin in pins]
     scales = [scaled.scale for scaled in spec.adapters]
-    return hashlib.blake2b(repr((files, scales)).encode(), digest_size=12).hexdigest()
+    newer = [(scaled.model_extra, scaled.adapter.model_extra) for scaled in spec.adapters]
+    return hashlib.blake2b(repr((files, scales, newer)).encode(), digest_size=12).hexdigest()
 
 
 def settings_digest(spec: JobSpec) -> str:
     """The same for jobs of one group whose pictures one pass of the pipeline can draw."""
     shape = (spec.image_count, spec.width, spec.height, spec.steps)
-    settings = (*shape, spec.guidance_scale, spec.scheduler, spec.negative_prompt is None)
+    settings = (*shape, spec.guidance_scale, spec.scheduler, spec.negative_prompt is None, spec.model_extra)
     return hashlib.blake2b(repr(settings).encode(), digest_size=12).hexdigest()

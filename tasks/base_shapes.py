@@ -15,11 +15,12 @@ from threading import Lock
 from typing import cast
 
 from cachetools import TTLCache
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.base_models import ServedModel
 from tasks.broker import Broker
 from tasks.families import Family, family_of
+from tasks.frozen import Stored, StoredRecord, read
 from tasks.safetensors_header import Shape
 
 KEEP_S = 30 * 86_400
@@ -30,10 +31,8 @@ MAX_CACHED = 64
 UNET = "unet"
 
 
-class ModuleShape(BaseModel):
+class ModuleShape(Stored):
     """A linear layer or a convolution that an adapter may change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="with the component in front")
     other_names: tuple[str, ...] = Field(description="how files of other formats name it")
@@ -48,10 +47,8 @@ class ModuleShape(BaseModel):
         return self.shape[1]
 
 
-class BaseShapes(BaseModel):
+class BaseShapes(StoredRecord):
     """The modules of a base model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = Field(description="repository or folder that was loaded, as models.toml had it")
     revision: str | None = None
@@ -106,7 +103,7 @@ class ShapeStore:
             if model.slug in self._cached:
                 return self._cached[model.slug]
         told = cast(str | None, self._broker.get(_key(model.slug)))
-        shapes = None if told is None else BaseShapes.model_validate_json(told)
+        shapes = None if told is None else read(BaseShapes, told, f"What base model {model.slug} looks like")
         if shapes is not None and not shapes.is_of(model):
             shapes = None
         with self._lock:

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pydantic import Field
 
 from tasks.adapters import ResolvedAdapter
-from tasks.frozen import Frozen
+from tasks.frozen import Stored, StoredRecord
 from tasks.job import Failure, ScaledAdapter
 
 MAX_LINES = 1_000_000
@@ -77,7 +77,7 @@ class OnError(StrEnum):
     """The other lines are drawn."""
 
 
-class BatchTerms(Frozen):
+class BatchTerms(Stored):
     """What a submitter is and asks for."""
 
     owner: str | None = Field(None, description="id of the API key that submitted it; null where none is configured")
@@ -86,14 +86,14 @@ class BatchTerms(Frozen):
     dry_run: bool = Field(False, description="plan it, and draw nothing")
 
 
-class LineError(Frozen):
+class LineError(Stored):
     """What is wrong with a line."""
 
     line: int = Field(description="its number; the first is 1")
     message: str
 
 
-class Group(Frozen):
+class Group(Stored):
     """Lines of a plan that want the same adapters: they are drawn one after another. They lie together in the plan.
 
     Attributes:
@@ -114,7 +114,7 @@ class Group(Frozen):
     adapters: tuple[tuple[int, float], ...]
 
 
-class Plan(Frozen):
+class Plan(StoredRecord):
     """In which order the lines of a batch are drawn. Lies in storage beside the lines in this order."""
 
     adapters: tuple[ResolvedAdapter, ...]
@@ -125,7 +125,7 @@ class Plan(Frozen):
         return tuple(ScaledAdapter(adapter=self.adapters[place], scale=scale) for place, scale in group.adapters)
 
 
-class Forecast(Frozen):
+class Forecast(Stored):
     """What a plan will take, from what this service has measured; null where it has not measured it yet."""
 
     lines: int
@@ -137,7 +137,7 @@ class Forecast(Frozen):
     finish_s: float | None = Field(description="seconds until it is done, with the workers that were alive")
 
 
-class Batch(Frozen):
+class Batch(StoredRecord):
     """A batch as the store keeps it. Times are those of the store's clock, in UTC."""
 
     id: str

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tasks.batch import Batch
 from tasks.batch_index import LineIndex, line_index
-from tasks.frozen import Frozen
+from tasks.frozen import Frozen, StoredRecord, read
 from tasks.job import Failure, Job, Status, StoredImage, SwapWay
 from tasks.records import ImageRecord, image_record
 from tasks.service import Service
@@ -23,7 +23,7 @@ FORGET_AFTER_S = 120
 LINES_TYPE = "application/jsonl"
 
 
-class LineResult(Frozen):
+class LineResult(StoredRecord):
     """What came of a line."""
 
     line: int = Field(description="its number in the file; the first is 1")
@@ -88,6 +88,15 @@ def result_of(job: Job) -> LineResult:
     )
 
 
+def read_result(body: bytes) -> LineResult:
+    """A line of the results that are in storage.
+
+    Raises:
+        RecordNotUnderstood: a newer version wrote it.
+    """
+    return read(LineResult, body, "A line of the results")
+
+
 def gather(service: Service, batch: Batch, index: LineIndex) -> None:
     """Read all results that are in storage into an index; of a line that was tried again, the latest.
 
@@ -96,7 +105,7 @@ def gather(service: Service, batch: Batch, index: LineIndex) -> None:
     """
     for part in service.batches.parts(batch):
         for body in service.storage.get(part).splitlines():
-            result = LineResult.model_validate_json(body)
+            result = read_result(body)
             index.replace(result.line, result.custom_id, int(result.status is Status.SUCCEEDED), body)
 
 
@@ -109,13 +118,14 @@ def results_so_far(service: Service, batch: Batch) -> Iterator[bytes]:
     with tempfile.TemporaryDirectory(prefix="stokehold-") as name, line_index(Path(name)) as index:
         gather(service, batch, index)
         for body in index.bodies():
-            yield with_urls(service, LineResult.model_validate_json(body)).model_dump_json().encode() + b"\n"
+            yield with_urls(service, read_result(body)).model_dump_json().encode() + b"\n"
 
 
 def with_urls(service: Service, result: LineResult) -> LineRecord:
     """A result as a client sees it."""
     images = tuple(image_record(service, image) for image in result.images)
-    return LineRecord(**result.model_dump(exclude={"images"}), images=images)
+    fields = result.model_dump(include={"line", "custom_id", "status", "error"})
+    return LineRecord(**fields, images=images)
 
 
 def write_results(index: LineIndex, folder: Path) -> tuple[Path, Path]:

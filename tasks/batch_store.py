@@ -11,19 +11,23 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tasks.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
 from tasks.batch_place import cursors_key, ended_key, jobs_key
 from tasks.broker import Broker
-from tasks.errors import BatchNotFound, StatusConflict
+from tasks.errors import BatchNotFound, RecordNotUnderstood, StatusConflict
+from tasks.frozen import VERSION, not_understood
 from tasks.job import Failure, Status
 from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import BATCH, WEBHOOKS, job_key
+
+logger = logging.getLogger(__name__)
 
 ACTIVE = "stokehold:batches"
 FINISHED = "stokehold:batches:finished"
@@ -51,7 +55,18 @@ class BatchStore:
         seconds, microseconds = self._broker.time()
         created = f"{seconds + microseconds / 1e6:.6f}"
         status = BatchStatus.VALIDATING.value
-        fields = ["status", status, "input", input_key, "terms", terms.model_dump_json(), "created_at", created]
+        fields = [
+            "record_version",
+            str(VERSION),
+            "status",
+            status,
+            "input",
+            input_key,
+            "terms",
+            terms.model_dump_json(),
+            "created_at",
+            created,
+        ]
         with self._broker.pipeline() as pipeline:
             pipeline.hset(batch_key(batch_id), items=fields)
             pipeline.sadd(ACTIVE, batch_id)
@@ -71,12 +86,12 @@ class BatchStore:
         return batch_of(batch_id, fields)
 
     def existing(self, ids: Sequence[str]) -> list[Batch]:
-        """The batches of these ids, in their order, without those that are gone."""
+        """The batches of these ids, in their order, without those that are gone or of a newer version."""
         with self._broker.pipeline(transaction=False) as pipeline:
             for batch_id in ids:
                 pipeline.hgetall(batch_key(batch_id))
             hashes = pipeline.execute()
-        return [batch_of(batch_id, fields) for batch_id, fields in zip(ids, hashes, strict=True) if fields]
+        return known_batches(dict(zip(ids, hashes, strict=True)))
 
     def active(self) -> list[Batch]:
         """The batches that are not at an end, the oldest first."""
@@ -129,7 +144,7 @@ class BatchStore:
         with self._broker.pipeline(transaction=False) as pipeline:
             for job_id in self.jobs(batch):
                 pipeline.hget(job_key(job_id), "status")
-            return [Status(status) for status in pipeline.execute() if status]
+            return [Status(status) for status in pipeline.execute() if status in tuple(Status)]
 
     def parts(self, batch: Batch) -> list[str]:
         """Keys of the parts of its results, in the order of writing."""
@@ -163,8 +178,37 @@ class BatchStore:
             pipeline.execute()
 
 
+def known_batches(batches: Mapping[str, Mapping[str, str]]) -> list[Batch]:
+    """The batches of these hashes, by id, without those that are gone or not understood: the latter the log names."""
+    found: list[Batch] = []
+    for batch_id, fields in batches.items():
+        try:
+            if fields:
+                found.append(batch_of(batch_id, fields))
+        except RecordNotUnderstood as error:
+            logger.error("%s", error)
+    return found
+
+
 def batch_of(batch_id: str, fields: Mapping[str, str]) -> Batch:
-    """Build a batch from its hash; a field that is not there yet keeps the model's default."""
+    """Build a batch from its hash; a field that is not there yet keeps the model's default.
+
+    Raises:
+        RecordNotUnderstood: a newer version wrote it, or it is damaged.
+    """
+    try:
+        return parsed_batch(batch_id, fields)
+    except (ValidationError, RecordNotUnderstood) as error:
+        raise not_understood(f"Batch {batch_id}", error) from error
+
+
+def parsed_batch(batch_id: str, fields: Mapping[str, str]) -> Batch:
+    """Build a batch from its hash.
+
+    Raises:
+        RecordNotUnderstood: its version is a newer one.
+        ValidationError: a field has a value that is unknown here.
+    """
     parsed: dict[str, object] = {name: value for name, value in fields.items() if name in Batch.model_fields}
     for name in TIMES:
         if name in fields:

@@ -20,6 +20,7 @@ from tasks.batch_results import LINES_TYPE, gather, harvest, write_results
 from tasks.batch_retry import Remainder
 from tasks.batch_store import batch_key
 from tasks.errors import InvalidRequest, LimitExceeded, ServiceUnavailable, StatusConflict
+from tasks.frozen import read
 from tasks.job import Failure
 from tasks.service import Service
 
@@ -121,7 +122,7 @@ def begin(service: Service, batch: Batch, plan: Plan, lines: Path, **fields: obj
 
 def read_plan(service: Service, batch: Batch) -> Plan:
     """The present plan of a batch."""
-    return Plan.model_validate_json(service.storage.get(f"{batch.plan}.json"))
+    return read(Plan, service.storage.get(f"{batch.plan}.json"), f"The plan of batch {batch.id}")
 
 
 def advance(service: Service, batch: Batch) -> None:

@@ -16,6 +16,7 @@ from tasks.adapters import ResolvedAdapter
 from tasks.broker import Broker
 from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
+from tasks.frozen import read, read_all
 from tasks.object_notes import UNTAKEN
 
 NAMES = "stokehold:catalogue"
@@ -77,7 +78,7 @@ class Catalogue:
     def find(self, name: str, owner: str | None) -> CatalogueAdapter | None:
         """An entry, if someone may see it."""
         text = cast(str | None, self._broker.get(_entry(name)))
-        entry = None if text is None else CatalogueAdapter.model_validate_json(text)
+        entry = None if text is None else read(CatalogueAdapter, text, f"Adapter {name}")
         return entry if entry is not None and is_visible(entry, owner) else None
 
     def has(self, name: str) -> bool:
@@ -88,9 +89,7 @@ class Catalogue:
         """All entries whose names come after this one, in alphabetical order."""
         first = f"({name}" if name else "-"
         while names := cast(list[str], self._broker.zrange(NAMES, first, "+", bylex=True, offset=0, num=PAGE)):
-            for text in cast(list[str | None], self._broker.mget([_entry(one) for one in names])):
-                if text is not None:
-                    yield CatalogueAdapter.model_validate_json(text)
+            yield from self._existing(names)
             first = f"({names[-1]}"
 
     def remove(self, entry: CatalogueAdapter) -> None:
@@ -125,8 +124,7 @@ class Catalogue:
     def pinned(self, slug: str) -> list[CatalogueAdapter]:
         """The pinned adapters of a base model."""
         names = sorted(cast(list[str], self._broker.hkeys(_pinned(slug))))
-        texts = cast(list[str | None], self._broker.mget([_entry(name) for name in names])) if names else []
-        return [CatalogueAdapter.model_validate_json(text) for text in texts if text is not None]
+        return self._existing(names) if names else []
 
     def note_use(self, adapters: tuple[ResolvedAdapter, ...], now: float) -> None:
         """Note that a job wants these adapters."""
@@ -141,7 +139,13 @@ class Catalogue:
     def used(self, slug: str) -> list[ResolvedAdapter]:
         """The adapters of a base model that jobs wanted last, the latest first."""
         texts = cast(list[str], self._broker.zrevrange(_used(slug), 0, MAX_USED - 1))
-        return [ResolvedAdapter.model_validate_json(text) for text in texts]
+        return read_all(ResolvedAdapter, {f"A used adapter of {slug}: {text}": text for text in texts})
+
+    def _existing(self, names: list[str]) -> list[CatalogueAdapter]:
+        """The entries of these names, without those that are gone."""
+        texts = cast(list[str | None], self._broker.mget([_entry(name) for name in names]))
+        found = {f"Adapter {name}": text for name, text in zip(names, texts, strict=True) if text is not None}
+        return read_all(CatalogueAdapter, found)
 
     def _set_pinned(self, entry: CatalogueAdapter, *, size: int | None) -> str | None:
         """Pin or unpin; how many bytes the pinned ones would have where that is too much."""

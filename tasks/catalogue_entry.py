@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool, StringConstraints, field_validator
 
 from tasks.adapter_reference import LOCAL_NAME, MAX_REFERENCE_CHARACTERS
 from tasks.found_adapter import FoundAdapter
-from tasks.frozen import Frozen
+from tasks.frozen import Frozen, StoredRecord
 from tasks.json_numbers import JSON_NUMBER
 from tasks.passport import Passport
 
@@ -56,7 +56,7 @@ class Registration(Entry):
     )
 
 
-class CatalogueAdapter(Entry):
+class CatalogueAdapter(Entry, StoredRecord):
     """An entry with the file that it stands for, in one version.
 
     Attributes:
@@ -67,6 +67,8 @@ class CatalogueAdapter(Entry):
         found: the file.
         passport: as it was when the entry was made.
     """
+
+    model_config = StoredRecord.model_config
 
     id: str
     said: str

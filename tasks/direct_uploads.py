@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from storage import ObjectNotFound, S3Storage, StorageError, StoredObject
 from tasks.errors import InvalidRequest
-from tasks.frozen import Frozen
+from tasks.frozen import StoredRecord, read
 from tasks.object_notes import UNTAKEN
 from tasks.service import Service
 
@@ -27,7 +27,7 @@ KEEP_S = 86_400
 """Seconds for which a file is kept after its URL has expired: an upload that began in time may end much later."""
 
 
-class Promise(Frozen):
+class Promise(StoredRecord):
     """A place in storage that someone may fill.
 
     Attributes:
@@ -74,7 +74,7 @@ def promised_upload(service: Service, upload_id: str, owner: str | None, *, most
         StorageError: storage is away.
     """
     text = cast(str | None, service.broker.get(promise_key(upload_id)))
-    found = None if text is None else Promise.model_validate_json(text)
+    found = None if text is None else read(Promise, text, "This upload")
     if found is None or found.owner != owner:
         raise InvalidRequest(f"There is no upload {upload_id[:64]!r}. Ask for a new one.", field="upload")
     size = service.storage.size(found.key)

@@ -23,6 +23,7 @@
     │   ├── BrokerUnavailable
     │   ├── HubUnavailable
     │   ├── LoopOverdue
+    │   ├── RecordNotUnderstood
     │   ├── StorageUnavailable
     │   └── TooManyWaiting
     ├── JobFailed                   ends one job; its code and message are the record's ``error``
@@ -246,6 +247,13 @@ class LoopOverdue(ServiceUnavailable):
 
     code = "loop_overdue"
     title = "A loop beside the requests is overdue"
+
+
+class RecordNotUnderstood(ServiceUnavailable):
+    """A record was written by a newer version, as happens while a service is updated; another process may read it."""
+
+    code = "record_not_understood"
+    title = "The record is of a newer version"
 
 
 class StorageUnavailable(ServiceUnavailable):

@@ -1,8 +1,28 @@
-"""The base of what the job store keeps."""
+"""The bases of values that never change: of requests, and of what is read back from Valkey or storage.
+
+Two versions of Stokehold work side by side while a service is updated, and records outlive the version that wrote them.
+So a reader keeps what it does not know, knows what is missing by its default, and refuses by name what it must not
+misread:
+
+- A field that a version adds has a default, which means what earlier versions did.
+- A version that adds what no reader may pass over, such as another status, writes a higher ``record_version`` into the
+  records that have it.
+"""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from tasks.errors import RecordNotUnderstood
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""The highest version of a record that this one understands."""
 
 
 class Frozen(BaseModel):
@@ -10,3 +30,71 @@ class Frozen(BaseModel):
 
     # A prompt must not reach a log by way of an error message.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Stored(BaseModel):
+    """A value that is read back, perhaps by another version than the one that wrote it.
+
+    Fields of a later version are kept, so that nothing of them is lost when the value is written again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
+
+
+class StoredRecord(Stored):
+    """A whole record, which says how new a reader must be.
+
+    Raises:
+        RecordNotUnderstood: newer than this one.
+    """
+
+    record_version: int = Field(
+        VERSION, description="of the form of this record; a reader that knows only lower ones stops"
+    )
+
+    @field_validator("record_version")
+    @classmethod
+    def _is_known(cls, version: int) -> int:
+        if version > VERSION:
+            raise RecordNotUnderstood(f"A {cls.__name__} has version {version}, and this process reads {VERSION}.")
+        return version
+
+
+Value = TypeVar("Value", bound=BaseModel)
+
+
+def read(kind: type[Value], text: str | bytes, name: str) -> Value:
+    """A stored value from its JSON.
+
+    Args:
+        name: what it is, to begin a sentence with.
+
+    Raises:
+        RecordNotUnderstood: a newer version wrote it, or it is damaged.
+    """
+    try:
+        return kind.model_validate_json(text)
+    except (ValidationError, RecordNotUnderstood) as error:
+        raise not_understood(name, error) from error
+
+
+def read_all(kind: type[Value], texts: Mapping[str, str]) -> list[Value]:
+    """Stored values by name, from their JSON, without those that are not understood: these are named in the log."""
+    found: list[Value] = []
+    for name, text in texts.items():
+        try:
+            found.append(read(kind, text, name))
+        except RecordNotUnderstood as error:
+            logger.error("%s", error)
+    return found
+
+
+def not_understood(name: str, error: ValidationError | RecordNotUnderstood) -> RecordNotUnderstood:
+    """The refusal of a record, for the one who asks for it and for the log."""
+    why = str(error) if isinstance(error, RecordNotUnderstood) else f"{', '.join(places(error))} cannot be read."
+    return RecordNotUnderstood(f"{name} was recorded by another version of this service. Ask again soon. ({why})")
+
+
+def places(error: ValidationError) -> Iterable[str]:
+    """Where in a record something is wrong."""
+    return (".".join(map(str, problem["loc"])) for problem in error.errors(include_url=False, include_input=False))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from tasks.adapters import ResolvedAdapter
 from tasks.base_models import Scheduler
-from tasks.frozen import Frozen
+from tasks.frozen import Frozen, Stored, StoredRecord
 from tasks.image_format import ImageFormat
 from tasks.replay_report import ReplayReport
 from tasks.surroundings import Surroundings
@@ -63,14 +63,14 @@ class Lane(StrEnum):
     """A line of a batch: behind every interactive job."""
 
 
-class ScaledAdapter(Frozen):
+class ScaledAdapter(Stored):
     """An adapter, pinned to a commit, and how strongly it is merged."""
 
     adapter: ResolvedAdapter
     scale: float
 
 
-class JobSpec(Frozen):
+class JobSpec(Stored):
     """Everything that fixes a job's pictures; nothing in it is left open."""
 
     base_model: str = Field(description="slug")
@@ -87,6 +87,17 @@ class JobSpec(Frozen):
     image_format: ImageFormat
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of fields that are set and that not every version has: who draws it must know them all."""
+        parts = (self, *self.adapters, *(scaled.adapter for scaled in self.adapters))
+        return tuple(sorted({name for part in parts for name in optional_fields(part)}))
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """What it needs and this version does not know: drawn here, its pictures would be others."""
+        return tuple(name for name in self.needs if name not in KNOWN_FIELDS)
+
+    @property
     def pixel_steps(self) -> int:
         """What it costs: pixels times steps of all its pictures."""
         return self.width * self.height * self.steps * self.image_count
@@ -98,7 +109,21 @@ def shown(spec: JobSpec) -> JobSpec:
     return spec.model_copy(update={"adapters": adapters})
 
 
-class Line(Frozen):
+KNOWN_FIELDS = frozenset(name for kind in (JobSpec, ScaledAdapter, ResolvedAdapter) for name in kind.model_fields)
+"""By which this version knows how to fix pictures. A field that a version adds is null in jobs that do without it."""
+
+
+def optional_fields(part: Stored) -> Iterator[str]:
+    """The fields of a specification that are set, and could be left out."""
+    yield from (name for name, value in (part.model_extra or {}).items() if value is not None)
+    yield from (
+        name
+        for name, field in type(part).model_fields.items()
+        if not field.is_required() and getattr(part, name) is not None
+    )
+
+
+class Line(Stored):
     """The line of a batch that a job comes from."""
 
     batch: str = Field(description="id")
@@ -106,7 +131,7 @@ class Line(Frozen):
     custom_id: str = Field(description="its submitter's own name for it")
 
 
-class Terms(Frozen):
+class Terms(Stored):
     """What a submitter is and asks for, beside the pictures."""
 
     owner: str | None = Field(
@@ -119,7 +144,7 @@ class Terms(Frozen):
     warnings: tuple[str, ...] = Field((), description="what was doubtful about the request, and did not stop it")
 
 
-class Progress(Frozen):
+class Progress(Stored):
     """How far the drawing is."""
 
     step: int
@@ -140,7 +165,12 @@ class SwapWay(StrEnum):
 Seconds = Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
 
 
-class Timings(Frozen):
+def known_swap_way(way: object) -> object:
+    """A way, or null for one that a newer version goes: it is only told."""
+    return way if way in tuple(SwapWay) else None
+
+
+class Timings(Stored):
     """Seconds that each stage took; None until it is over."""
 
     queued: Seconds | None = Field(None, description="from accepted to claimed by a worker")
@@ -148,10 +178,12 @@ class Timings(Frozen):
     swap: Seconds | None = Field(None, description="merge the adapters into the base model")
     draw: Seconds | None = Field(None, description="run the pipeline")
     publish: Seconds | None = Field(None, description="encode and upload the images")
-    swap_way: SwapWay | None = Field(None, description="how the adapters came into the base model")
+    swap_way: Annotated[SwapWay | None, BeforeValidator(known_swap_way)] = Field(
+        None, description="how the adapters came into the base model"
+    )
 
 
-class Measured(Frozen):
+class Measured(Stored):
     """Seconds, on average of the latest jobs of a base model; None before the first."""
 
     job: float | None = Field(None, description="for which a job held the device")
@@ -170,7 +202,7 @@ class Measured(Frozen):
         )
 
 
-class AdapterReceipt(Frozen):
+class AdapterReceipt(Stored):
     """What merging an adapter did."""
 
     ref: str
@@ -181,14 +213,14 @@ class AdapterReceipt(Frozen):
     )
 
 
-class BaseReceipt(Frozen):
+class BaseReceipt(Stored):
     """Which weights a picture was drawn with, below what was merged into them."""
 
     fingerprint: str = Field(description="of all weights of the base model as they were loaded, 16 hexadecimal digits")
     swaps_since_check: int = Field(description="swaps since they were last found to be, bit for bit, what was loaded")
 
 
-class StoredImage(Frozen):
+class StoredImage(Stored):
     """One picture in storage. ``flagged`` pictures were held back by the safety checker and have no key."""
 
     key: str | None = Field(description="object key in the bucket")
@@ -200,7 +232,7 @@ class StoredImage(Frozen):
     flagged: bool = False
 
 
-class Result(Frozen):
+class Result(Stored):
     """What came of a job that succeeded."""
 
     images: tuple[StoredImage, ...]
@@ -212,7 +244,7 @@ class Result(Frozen):
     replay: ReplayReport | None = Field(None, description="of a job that draws another one again")
 
 
-class Failure(Frozen):
+class Failure(Stored):
     """Why a job failed, for its submitter: a stable code, and a sentence to act on."""
 
     code: str
@@ -235,7 +267,7 @@ class Lease(Frozen):
         return f"{self.attempt}-{self.claim}"
 
 
-class Job(Frozen):
+class Job(StoredRecord):
     """A job as the store keeps it. Times are those of the store's clock, in UTC."""
 
     id: str

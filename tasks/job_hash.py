@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from tasks.errors import RecordNotUnderstood
+from tasks.frozen import not_understood
 from tasks.job import Failure, Job, JobSpec, Progress, Result, Terms, Timings
+
+logger = logging.getLogger(__name__)
 
 JSON_FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "spec": TypeAdapter(JobSpec),
@@ -26,15 +31,44 @@ def flat(fields: Mapping[str, str]) -> list[str]:
     return [part for pair in fields.items() for part in pair]
 
 
+def known_jobs(jobs: Mapping[str, Mapping[str, str]]) -> list[Job]:
+    """The jobs of these hashes, by id, without those that are gone or not understood: the latter the log names."""
+    found: list[Job] = []
+    for job_id, fields in jobs.items():
+        try:
+            if fields:
+                found.append(job_of(job_id, fields))
+        except RecordNotUnderstood as error:
+            logger.error("%s", error)
+    return found
+
+
 def datetime_of(seconds: str) -> datetime:
     """A time of the server's clock."""
     return datetime.fromtimestamp(float(seconds), UTC)
 
 
 def job_of(job_id: str, fields: Mapping[str, str]) -> Job:
-    """Build a job from its hash; a field that is not there yet keeps the model's default."""
+    """Build a job from its hash; a field that is not there yet keeps the model's default.
+
+    Raises:
+        RecordNotUnderstood: a newer version wrote it, or it is damaged.
+    """
+    try:
+        return parsed_job(job_id, fields)
+    except (ValidationError, RecordNotUnderstood) as error:
+        raise not_understood(f"Job {job_id}", error) from error
+
+
+def parsed_job(job_id: str, fields: Mapping[str, str]) -> Job:
+    """Build a job from its hash.
+
+    Raises:
+        RecordNotUnderstood: its version is a newer one.
+        ValidationError: a field has a value that is unknown here.
+    """
     parsed: dict[str, object] = {}
-    for name in ("status", "lane", "attempt", "claim", "given_back", "waits", "worker"):
+    for name in ("record_version", "status", "lane", "attempt", "claim", "given_back", "waits", "worker"):
         if name in fields:
             parsed[name] = fields[name]
     for name in ("created_at", "sent_at", "started_at", "finished_at"):

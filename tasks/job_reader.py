@@ -11,7 +11,7 @@ from typing import cast
 from tasks.broker import Broker, broker_errors
 from tasks.errors import JobNotFound
 from tasks.job import Job, Lane, Measured
-from tasks.job_hash import job_of
+from tasks.job_hash import job_of, known_jobs
 from tasks.job_keys import (
     DEADLINES,
     FINISHED,
@@ -42,6 +42,7 @@ class JobReader:
 
         Raises:
             JobNotFound: there is none, or it has expired.
+            RecordNotUnderstood: a newer version wrote it.
         """
         fields = cast(dict[str, str], self._broker.hgetall(job_key(job_id)))
         if not fields:
@@ -49,13 +50,13 @@ class JobReader:
         return job_of(job_id, fields)
 
     def existing(self, ids: object) -> list[Job]:
-        """The jobs of these ids, in their order, without those that are gone."""
-        known = cast(list[str], ids)
+        """The jobs of these ids, in their order, without those that are gone or of a newer version."""
+        wanted = cast(list[str], ids)
         with self._broker.pipeline(transaction=False) as pipeline:
-            for job_id in known:
+            for job_id in wanted:
                 pipeline.hgetall(job_key(job_id))
             hashes = pipeline.execute()
-        return [job_of(job_id, fields) for job_id, fields in zip(known, hashes, strict=True) if fields]
+        return known_jobs(dict(zip(wanted, hashes, strict=True)))
 
     def expired(self, count: int) -> list[Job]:
         """Of the jobs that have been finished for longer than they are kept, the ``count`` oldest."""

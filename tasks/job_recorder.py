@@ -9,6 +9,7 @@ from tasks.backfill_group import group_of, settings_digest
 from tasks.batch_place import LinePlace
 from tasks.broker import Broker
 from tasks.errors import IdempotencyConflict, JobNotFound
+from tasks.frozen import VERSION
 from tasks.idempotency import KEEP_S, Idempotency
 from tasks.job import Job, JobSpec, Lane, Status, Terms
 from tasks.job_hash import datetime_of, flat
@@ -81,7 +82,13 @@ class JobRecorder(JobReader):
         keys.append(idempotency_key(idempotency) if idempotency else "")
         keys += [place.cursors, place.jobs] if place else ["", ""]
         line = [place.group, place.begin, place.end] if place else ["", "", ""]
-        fields = {"spec": spec.model_dump_json(), "terms": terms.model_dump_json(), "lane": lane}
+        fields = {
+            "record_version": str(VERSION),
+            "needs": " ".join(spec.needs),
+            "spec": spec.model_dump_json(),
+            "terms": terms.model_dump_json(),
+            "lane": lane,
+        }
         if group:
             fields["settings"] = settings_digest(spec)
         if place:

@@ -31,7 +31,7 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from tasks.broker import Broker
-from tasks.errors import DeadlineExceeded, JobNotFound, LeaseLost, LeftToAnother, StatusConflict
+from tasks.errors import DeadlineExceeded, JobNotFound, LeaseLost, LeftToAnother, RecordNotUnderstood, StatusConflict
 from tasks.job import (
     Failure,
     Job,
@@ -93,7 +93,7 @@ class JobStore(JobRecorder):
     def claim(self, job_id: str, worker: str, spare: Callable[[Job], bool] = lambda _: False) -> Job | None:
         """Take a queued job for this worker, under a new lease; None if it is not there to be taken.
 
-        A job whose deadline is over is ended instead.
+        A job whose deadline is over is ended instead; one that a newer version must draw stays where it is.
 
         Args:
             spare: whether this worker shall leave a job to another one.
@@ -105,8 +105,14 @@ class JobStore(JobRecorder):
             job = self.get(job_id)
             if job.status is Status.QUEUED and spare(job):
                 raise LeftToAnother(f"Job {job_id} failed on worker {worker} and is left to another one.")
+            if job.spec.unknown:
+                logger.warning("job %s is left to a newer worker, which knows %s", job_id, ", ".join(job.spec.unknown))
+                return None
             fields = self._step(job, Status.RUNNING, {"worker": worker, "claim": secrets.token_hex(CLAIM_BYTES)})
         except (JobNotFound, StatusConflict):
+            return None
+        except RecordNotUnderstood as error:
+            logger.warning("a job is left to a newer worker: %s", error)
             return None
         except DeadlineExceeded:
             self.end_late(job)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from tasks.frozen import Frozen
+from tasks.frozen import StoredRecord
 from tasks.job import Job, JobSpec, shown
 from tasks.replay_report import FactDifference
 from tasks.surroundings import Surroundings
@@ -16,7 +16,7 @@ METADATA_KEY = "stokehold"
 """The PNG text chunk that holds the manifest of the one picture as JSON; JPEG and WebP have it as ImageDescription."""
 
 
-class Manifest(Frozen):
+class Manifest(StoredRecord):
     """What made a picture. The same manifest draws the same picture.
 
     Inside a picture it names no job, so that the same picture has the same bytes. A picture is shown to others: a

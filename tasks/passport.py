@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.adapter_facts import AdapterFacts
 from tasks.adapter_layers import Format, Part, bounded
@@ -10,16 +10,15 @@ from tasks.adapters import AdapterSource
 from tasks.families import Family
 from tasks.fit import Verdict, family_of_adapter
 from tasks.found_adapter import FoundAdapter
+from tasks.frozen import Stored
 from tasks.route import Route
 
 MAX_UNMATCHED = 20
 MAX_NAMES = 10
 
 
-class Passport(BaseModel):
+class Passport(Stored):
     """What is to be expected of an adapter, before any worker has seen it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     ref: str = Field(description="as the request had it")
     verdict: Verdict = Field(description="`unknown`: it is tried, with a warning in the job's record")

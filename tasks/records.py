@@ -14,6 +14,7 @@ from tasks.job import (
     BaseReceipt,
     Failure,
     Job,
+    JobSpec,
     Lane,
     Progress,
     ScaledAdapter,
@@ -93,6 +94,10 @@ class JobRecord(BaseModel):
     warnings: tuple[str, ...] = Field(description="what was doubtful about the request, and did not stop it")
 
 
+SPEC_FIELDS = JobSpec.model_fields.keys() - {"adapters", "image_count"}
+"""Of a job's specification, those that its record shows as they are."""
+
+
 def record_of(service: Service, job: Job) -> JobRecord:
     """The record of a job, with fresh URLs its position in the queue and how long that will take."""
     spec = job.spec
@@ -101,7 +106,7 @@ def record_of(service: Service, job: Job) -> JobRecord:
         **job.model_dump(
             include={"id", "status", "lane", "created_at", "started_at", "finished_at", "attempt", "worker"}
         ),
-        **spec.model_dump(exclude={"adapters", "image_count"}),
+        **spec.model_dump(include=SPEC_FIELDS),
         position=position,
         eta_s=None if position is None else service.pace.eta_s(spec.base_model, position),
         progress=job.progress if job.status is Status.RUNNING else None,
@@ -126,4 +131,4 @@ def adapter_record(scaled: ScaledAdapter) -> AdapterRecord:
 def image_record(service: Service, image: StoredImage) -> ImageRecord:
     """A picture as the record shows it, with a fresh URL."""
     url = None if image.key is None else service.storage.url(image.key)
-    return ImageRecord(url=url, **image.model_dump(exclude={"key"}))
+    return ImageRecord(url=url, **image.model_dump(include=StoredImage.model_fields.keys() - {"key"}))

@@ -15,7 +15,8 @@ from PIL.ExifTags import Base
 from pydantic import ValidationError
 
 from tasks.adapters import AdapterSource, ResolvedAdapter
-from tasks.errors import InvalidRequest, StokeholdError
+from tasks.errors import InvalidRequest, RecordNotUnderstood, StokeholdError
+from tasks.frozen import read as read_stored
 from tasks.job import JobSpec
 from tasks.manifest import METADATA_KEY, Manifest
 from tasks.requests import JobRequest
@@ -63,8 +64,8 @@ def read_manifest(body: bytes) -> Manifest:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InvalidRequest("This is no picture that can be read. Give a PNG, JPEG or WebP file.") from error
     try:
-        return Manifest.model_validate_json(text or "")
-    except ValidationError:
+        return read_stored(Manifest, text or "", "The manifest")
+    except RecordNotUnderstood:
         raise InvalidRequest(
             "The picture does not say what made it: it is not of Stokehold, or another program has saved it since."
         ) from None

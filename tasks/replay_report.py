@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tasks.frozen import Frozen
+from tasks.frozen import Stored
 
 
-class PictureDifference(Frozen):
+class PictureDifference(Stored):
     """How far two pictures are from one another, in steps of 8-bit RGB: from 0 to 255."""
 
     largest: int
     mean: float
 
 
-class FactDifference(Frozen):
+class FactDifference(Stored):
     """A fact of a manifest that is another than it was."""
 
     name: str
@@ -22,7 +22,7 @@ class FactDifference(Frozen):
     now: str
 
 
-class ReplayReport(Frozen):
+class ReplayReport(Stored):
     """The pictures of a job against those of the one that it draws again."""
 
     of: str = Field(description="id of the first job")

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from tasks.frozen import Frozen
+from tasks.frozen import Stored
 
 
-class Surroundings(Frozen):
+class Surroundings(Stored):
     """The device and the software that a picture was drawn with."""
 
     device: str = Field(description="what its kernels ran on")

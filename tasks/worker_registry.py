@@ -8,27 +8,24 @@ from __future__ import annotations
 
 from typing import cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tasks.broker import Broker
+from tasks.frozen import Stored, StoredRecord, read_all
 from tasks.job import Job
 
 NOTE = "stokehold:worker:"
 
 
-class MergedAdapter(BaseModel):
+class MergedAdapter(Stored):
     """An adapter that is merged into a worker's base model."""
-
-    model_config = ConfigDict(frozen=True)
 
     ref: str
     scale: float
 
 
-class WorkerMemory(BaseModel):
+class WorkerMemory(Stored):
     """What a worker keeps in memory, in bytes."""
-
-    model_config = ConfigDict(frozen=True)
 
     weights: int = Field(description="the base model, on the device")
     pristine: int = Field(
@@ -37,10 +34,8 @@ class WorkerMemory(BaseModel):
     adapters: int = Field(description="parsed adapters, in host memory")
 
 
-class WorkerNote(BaseModel):
+class WorkerNote(StoredRecord):
     """What a worker says of itself."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     base_model: str = Field(description="slug")
@@ -90,7 +85,7 @@ class WorkerRegistry:
         silent = [name for name, note in zip(names, notes, strict=True) if note is None]
         if silent:
             self._broker.srem(_names(slug), *silent)
-        return [WorkerNote.model_validate_json(note) for note in notes if note is not None]
+        return read_all(WorkerNote, {name: note for name, note in zip(names, notes, strict=True) if note is not None})
 
 
 def spares(workers: WorkerRegistry, worker: str, job: Job) -> bool:

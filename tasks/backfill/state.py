@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from tasks.errors import InvalidRequest
+from tasks.errors import InvalidRequest, RecordNotUnderstood
+from tasks.frozen import StoredRecord, read
 
 NAME = "backfill.json"
 
 
-class BackfillState(BaseModel):
+class BackfillState(StoredRecord):
     """Which batch the folder belongs to.
 
     Attributes:
         digest: SHA-256 of the lines as they were sent.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch_id: str
     digest: str
@@ -31,10 +28,10 @@ def read_state(folder: Path) -> BackfillState | None:
         InvalidRequest: it cannot be read.
     """
     try:
-        return BackfillState.model_validate_json((folder / NAME).read_bytes())
+        return read(BackfillState, (folder / NAME).read_bytes(), NAME)
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
+    except (OSError, RecordNotUnderstood) as error:
         raise InvalidRequest(f"{folder / NAME} cannot be read. Remove it to begin anew. ({error})") from error
 
 

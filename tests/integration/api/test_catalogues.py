@@ -50,12 +50,14 @@ def test_a_base_model_shows_its_workers_and_what_they_have_merged(client: FlaskC
     assert demo["workers"] == []
     assert sdxl["workers"] == [
         {
+            "record_version": 1,
             "name": "worker-1",
             "base_model": "sdxl",
             "device": "cuda:0",
             "memory": {"weights": 100, "pristine": 50, "adapters": 10},
             "reloads": 0,
             "merged": [{"ref": "crayon", "scale": 0.5}],
+            "unhealthy": None,
         }
     ]
 

@@ -1,0 +1,145 @@
+"""Records of the next version in this one's hands, while a service is updated: read, or refused one by one."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from tasks.api_keys import KEYS, ApiKeys, default_limits
+from tasks.batch_store import batch_key
+from tasks.errors import RecordNotUnderstood
+from tasks.frozen import VERSION
+from tasks.housekeeping import housekeeping
+from tasks.job import Lane, Status
+from tasks.job_keys import job_key
+from tasks.retention import remove_expired
+from tasks.service import Service
+from tests.support.jobs import SPEC
+from tests.support.services import make_service
+
+Submit = Callable[..., str]
+LEASE_S = 0.2
+
+
+@pytest.fixture
+def service(servers: dict[str, Any], tmp_path: Path) -> Service:
+    return make_service(tmp_path, **servers, lease_s=LEASE_S, retention_s=1)
+
+
+def change(service: Service, key: str, part: str, **fields: object) -> None:
+    """Let a part of a record be as a newer version has written it."""
+    text: Any = service.broker.hget(key, part)
+    service.broker.hset(key, part, json.dumps({**json.loads(text), **fields}))
+
+
+def newer(service: Service, job_id: str) -> str:
+    """Let a job be one that no older version may read."""
+    service.broker.hset(job_key(job_id), "record_version", VERSION + 1)
+    return job_id
+
+
+@pytest.mark.parametrize("part", ["terms", "spec"])
+def test_a_job_with_a_field_that_is_not_known_yet_is_read(
+    client: FlaskClient, service: Service, submit: Submit, part: str
+) -> None:
+    job_id = submit()
+    change(service, job_key(job_id), part, weather="fine")
+
+    assert client.get(f"/v1/jobs/{job_id}").get_json()["status"] == "queued"
+    assert [job["id"] for job in client.get("/v1/jobs").get_json()["jobs"]] == [job_id]
+
+
+@pytest.mark.parametrize("field", [{"record_version": VERSION + 1}, {"status": "paused"}, {"lane": "express"}])
+def test_a_job_that_is_not_understood_is_refused_by_name_and_hides_no_other(
+    client: FlaskClient, service: Service, submit: Submit, field: dict[str, Any]
+) -> None:
+    strange, plain = submit(), submit()
+    service.broker.hset(job_key(strange), mapping=field)
+
+    answer = client.get(f"/v1/jobs/{strange}")
+
+    assert (answer.status_code, answer.get_json()["type"].rpartition(":")[2]) == (503, "record_not_understood")
+    assert answer.headers["Retry-After"]
+    assert [job["id"] for job in client.get("/v1/jobs").get_json()["jobs"]] == [plain]
+
+
+def test_a_scheduler_of_a_newer_version_is_not_mistaken_for_none(service: Service, submit: Submit) -> None:
+    job_id = submit()
+    change(service, job_key(job_id), "spec", scheduler="euler_of_the_future")
+
+    with pytest.raises(RecordNotUnderstood, match=f"^Job {job_id} was recorded by another version"):
+        service.store.get(job_id)
+    assert service.store.claim(job_id, "worker") is None
+
+
+@pytest.mark.parametrize("lane", Lane)
+def test_a_worker_leaves_a_job_that_it_would_draw_wrongly(
+    service: Service, lane: Lane, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = service.store.create(SPEC, lane)
+    change(service, job_key(job.id), "spec", clip_skip=2)
+
+    assert service.store.claim(job.id, "worker") is None
+    assert service.store.get(job.id).status is Status.QUEUED
+    assert "left to a newer worker, which knows clip_skip" in caplog.text
+
+
+def test_housekeeping_goes_on_beside_a_job_that_is_not_understood(service: Service, submit: Submit) -> None:
+    strange, plain, late = submit(), submit(), submit(deadline_s=1)
+    for job_id in (strange, plain):
+        assert service.store.claim(job_id, "dies")
+    newer(service, strange)
+    time.sleep(1 + LEASE_S)
+
+    housekeeping(service)
+
+    assert service.store.get(plain).status is Status.QUEUED
+    assert service.store.get(late).status is Status.FAILED
+    assert service.broker.hget(job_key(strange), "status") == "running"
+
+
+def test_retention_goes_on_beside_a_job_that_is_not_understood(service: Service, submit: Submit) -> None:
+    strange, plain = submit(), submit()
+    for job_id in (strange, plain):
+        service.store.cancel(job_id)
+    newer(service, strange)
+    time.sleep(1.2)
+
+    remove_expired(service)
+
+    assert service.broker.exists(job_key(strange), job_key(plain)) == 1
+
+
+def test_a_batch_that_is_not_understood_hides_no_other(client: FlaskClient, service: Service) -> None:
+    body = b'{"custom_id": "a", "prompt": "a red circle"}\n'
+    strange, plain = (
+        client.post("/v1/batches", data=body, content_type="application/jsonl").get_json()["id"] for _ in range(2)
+    )
+    service.broker.hset(batch_key(strange), "status", "paused")
+
+    assert client.get(f"/v1/batches/{strange}").status_code == 503
+    assert [batch.id for batch in service.batches.active()] == [plain]
+
+
+def test_what_a_newer_version_says_of_a_key_outlives_an_older_one_that_revokes_it(service: Service) -> None:
+    keys = ApiKeys(service.broker)
+    key, _ = keys.create("a", default_limits(service.settings))
+    change(service, KEYS, key.id, colour="red")
+
+    keys.revoke(key.id)
+
+    text: Any = service.broker.hget(KEYS, key.id)
+    assert json.loads(text)["colour"] == "red"
+
+
+def test_a_key_that_is_not_understood_lets_no_one_in(client: FlaskClient, service: Service) -> None:
+    key, secret = ApiKeys(service.broker).create("a", default_limits(service.settings))
+    change(service, KEYS, key.id, record_version=VERSION + 1)
+
+    assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {secret}"}).status_code == 503
