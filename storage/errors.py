@@ -1,10 +1,10 @@
-"""What can go wrong with storage.
+"""What can go wrong with storage, by kind. Messages are for the operator: they name endpoints, buckets and settings.
 
-StorageError
+StorageError               of the request: the same request is refused again, from any machine
 ├── ObjectNotFound         no object has this key
-├── StorageMisconfigured   an operator must change a setting, the bucket or its policy
+├── StorageMisconfigured   of the machine: an operator must change a setting, the bucket or its policy
 │   └── BucketMissing
-└── StorageNotReachable    the same call may succeed later
+└── StorageNotReachable    of the moment: the same call may succeed later
 """
 
 from __future__ import annotations
@@ -27,4 +27,4 @@ class BucketMissing(StorageMisconfigured):
 
 
 class StorageNotReachable(StorageError):
-    """Nobody answers at the endpoint, or the server there fails."""
+    """Nothing answers at the endpoint, or the server there cannot serve us for the moment."""

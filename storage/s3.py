@@ -14,8 +14,8 @@ from boto3.s3.transfer import TransferConfig
 
 from storage.client import PATIENT, PROMPT, connect
 from storage.config import S3Config
-from storage.errors import BucketMissing, StorageError
-from storage.translation import translated
+from storage.errors import BucketMissing
+from storage.translation import refusal, translated
 
 if TYPE_CHECKING:
     from types_boto3_s3.literals import BucketLocationConstraintType
@@ -159,8 +159,8 @@ class S3Storage:
         Raises:
             StorageError: the object was not stored.
         """
-        with translated(self._config):
-            self._client.upload_file(str(path), self._config.bucket, key, ExtraArgs={"ContentType": content_type})
+        with path.open("rb") as file:
+            self.upload_stream(key, file, content_type=content_type)
 
     def upload_stream(self, key: str, stream: Readable, *, content_type: str) -> None:
         """Store what a stream gives as an object, a part at a time. What the stream raises leaves no object behind.
@@ -301,7 +301,6 @@ class S3Storage:
             )
         if problems := answer.get("Errors"):
             first = problems[0]
-            raise StorageError(
-                f"{len(problems)} objects were not removed; the first is {first['Key']}: {first['Message']}"
-            )
+            said = f"{len(problems)} objects were not removed; the first is {first['Key']}: {first['Message']}"
+            raise refusal(first.get("Code", ""), None, self._config, said)
         return len(keys)
