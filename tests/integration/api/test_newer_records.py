@@ -15,11 +15,11 @@ from tasks.api_keys import KEYS, ApiKeys, default_limits
 from tasks.batch_store import batch_key
 from tasks.errors import RecordNotUnderstood
 from tasks.frozen import VERSION
-from tasks.housekeeping import housekeeping
 from tasks.job import Lane, Status
 from tasks.job_keys import job_key
 from tasks.retention import remove_expired
 from tasks.service import Service
+from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC
 from tests.support.services import make_service
 
