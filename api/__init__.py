@@ -37,7 +37,7 @@ from tasks.celery import app as celery_app
 from tasks.errors import StokeholdError
 from tasks.logs import configure_logging
 from tasks.service import Service
-from tasks.webhooks import signer
+from tasks.webhooks.secrets import service_signer
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def ready_service() -> Service:
     try:
         service = celery_app.service
         if service.settings.webhook_secret is not None:
-            signer(service.settings)
+            service_signer(service.settings.webhook_secret)
         service.storage.ensure_bucket()
     except StorageNotReachable as error:
         logger.warning("%s", error)

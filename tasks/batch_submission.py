@@ -63,7 +63,7 @@ def check_terms(service: Service, terms: BatchTerms) -> None:
         InvalidRequest: it cannot be served.
     """
     if terms.webhook_url is not None:
-        check_webhook(service.settings, terms.webhook_url)
+        check_webhook(service.settings, terms.webhook_url, terms.owner)
 
 
 def reserved_id(service: Service, owner: str | None, key: str | None) -> str:

@@ -56,9 +56,9 @@ class BrokerPipeline(Pipeline):
 class Broker(Redis):
     """A client whose commands raise ``BrokerUnavailable``; around a subscription put ``broker_errors``."""
 
-    def script(self, name: str) -> Script:
-        """A script of ours, which the server runs as one atomic step."""
-        return self.register_script((LUA / f"{name}.lua").read_text("utf-8"))
+    def script(self, *names: str) -> Script:
+        """A script of ours, which the server runs as one atomic step; of several files, put one behind the other."""
+        return self.register_script("\n".join((LUA / f"{name}.lua").read_text("utf-8") for name in names))
 
     def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> BrokerPipeline:
         return BrokerPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)

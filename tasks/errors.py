@@ -10,6 +10,7 @@
     │   ├── BatchNotFound           404
     │   ├── CrossSiteRequest        403
     │   ├── HostNotTrusted          421
+    │   ├── DeliveryNotFound        404
     │   ├── InvalidRequest          422
     │   │   ├── AdapterNotFound
     │   │   ├── AdapterNotUsable
@@ -18,7 +19,8 @@
     │   ├── JobNotFound             404
     │   ├── LimitExceeded           429
     │   ├── PinRefused              409
-    │   └── StatusConflict          409
+    │   ├── StatusConflict          409
+    │   └── WebhookSecretFixed      409
     ├── ServiceUnavailable          a server that we need is away, or there is no room (HTTP 503)
     │   ├── BrokerUnavailable
     │   ├── HubUnavailable
@@ -47,6 +49,7 @@
     ├── DeliveryFailed              a webhook was not accepted; it is sent again later
     ├── AddressRefused              a webhook leads into a network that is not public; it is not sent
     ├── LeftToAnother               the job failed on this worker's machine, and another worker is there to try it
+    ├── EventSuperseded             a webhook would tell of an end that is one no more; it is not sent
     └── LeaseLost                   the job is another attempt's, or canceled: this one stops and leaves no trace
 
 Each class has a stable ``code``, a ``title`` for the person who meets it, and an HTTP status or none.
@@ -144,6 +147,14 @@ class HostNotTrusted(RequestError):
     http_status = 421
 
 
+class DeliveryNotFound(RequestError):
+    """No delivery of a webhook has this id, or it is another's, or it is kept no longer."""
+
+    code = "delivery_not_found"
+    title = "There is no such delivery"
+    http_status = 404
+
+
 class InvalidRequest(RequestError):
     """A value is well-formed and cannot be served."""
 
@@ -217,6 +228,14 @@ class StatusConflict(RequestError):
 
     code = "status_conflict"
     title = "The job's status does not allow this"
+    http_status = 409
+
+
+class WebhookSecretFixed(RequestError):
+    """Without API keys there is one secret, which the operator chooses."""
+
+    code = "webhook_secret_fixed"
+    title = "The webhook secret is the operator's"
     http_status = 409
 
 
@@ -400,6 +419,12 @@ class LeftToAnother(StokeholdError):
     """An attempt at the job met a fault of this worker's machine, and another worker is there to try it."""
 
     code = "left_to_another"
+
+
+class EventSuperseded(StokeholdError):
+    """The batch that had ended is being tried again, or has ended again."""
+
+    code = "event_superseded"
 
 
 class LeaseLost(StokeholdError):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.batch import Batch
-from tasks.errors import InvalidRequest
 from tasks.job import Job, Status
 from tasks.job_keys import list_key
+from tasks.list_cursor import cursor_at, place_in
 from tasks.records import JobRecord, record_of
 from tasks.service import Service
-
-PLACE = re.compile(r"\d+\.\d{6}:[\w-]+", re.ASCII)
 
 
 class JobPage(BaseModel):
@@ -80,23 +76,3 @@ def list_batch_jobs(
 def place_of(job: Job) -> str:
     """The name of a job in lists."""
     return f"{job.created_at.timestamp():.6f}:{job.id}"
-
-
-def cursor_at(place: str) -> str:
-    """What leads to the page behind this place in the list."""
-    return urlsafe_b64encode(place.encode()).decode()
-
-
-def place_in(cursor: str) -> str:
-    """The place in the list where a page begins.
-
-    Raises:
-        InvalidRequest: no page has ever had this cursor.
-    """
-    try:
-        place = urlsafe_b64decode(cursor).decode("ascii")
-    except ValueError:
-        place = ""
-    if not PLACE.fullmatch(place):
-        raise InvalidRequest("cursor must be the next_cursor of a page before, or left out.", field="cursor")
-    return place

@@ -29,6 +29,7 @@ TIMEOUT_S = 5.0
 TOTAL_S = 15.0
 """For the whole exchange, so that a server which sends a byte now and then does not hold a thread."""
 ADDRESSES_TRIED = 3
+NO_ADDRESS = "the name of the host leads to no address of the public internet"
 
 Resolve = Callable[[str, float], list[IPAddress]]
 """Finds the addresses of a host within these seconds."""
@@ -73,7 +74,7 @@ def resolve(host: str, timeout_s: float) -> list[IPAddress]:
         answers = dns.resolver.Resolver().resolve_name(host, lifetime=timeout_s)
         return [ipaddress.ip_address(address) for address in answers.addresses()]
     except (dns.exception.DNSException, UnicodeError) as error:
-        raise DeliveryFailed("the name of the host cannot be resolved") from error
+        raise DeliveryFailed(NO_ADDRESS) from error
 
 
 def within(seconds: float, call: Callable[[], Value]) -> Value:

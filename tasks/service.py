@@ -27,6 +27,8 @@ from tasks.pace import Pace
 from tasks.quotas import Quotas
 from tasks.rounds import Rounds
 from tasks.settings import Settings
+from tasks.webhooks.deliveries import Deliveries
+from tasks.webhooks.secrets import WebhookSecrets
 from tasks.worker_registry import WorkerRegistry
 
 
@@ -51,6 +53,8 @@ class Service:
     keys: ApiKeys
     quotas: Quotas
     rounds: Rounds
+    deliveries: Deliveries
+    webhook_secrets: WebhookSecrets
     storage: S3Storage
     object_notes: ObjectNotes
 
@@ -93,6 +97,8 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         keys=keys,
         quotas=Quotas(broker, keys, settings.broker_url),
         rounds=Rounds(broker, period_s=settings.housekeeping_s),
+        deliveries=Deliveries(broker, keep_s=settings.retention_s),
+        webhook_secrets=WebhookSecrets(broker, settings.webhook_secret),
         storage=storage,
         object_notes=ObjectNotes(broker),
     )

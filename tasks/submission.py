@@ -40,7 +40,7 @@ def submit(
         ServiceUnavailable: the job store or the Hub does not answer.
     """
     if request.webhook_url is not None:
-        check_webhook(service.settings, request.webhook_url)
+        check_webhook(service.settings, request.webhook_url, owner)
     terms = Terms(owner=owner, deadline_s=request.deadline_s, webhook_url=request.webhook_url)
     idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, terms.owner)
     # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.

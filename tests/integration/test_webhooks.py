@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
 
-from tasks import webhooks
+from tasks import safe_http
 from tasks.batch import BatchStatus, BatchTerms
 from tasks.broker import Broker
-from tasks.errors import DeliveryFailed, InvalidRequest
-from tasks.job import Failure, Job, Result, StoredImage
-from tasks.job_keys import WEBHOOKS
+from tasks.errors import AddressRefused, InvalidRequest
+from tasks.job import Failure, Result, StoredImage
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
-from tests.support.receiver import Receiver, receiving
+from tasks.webhooks.delivery import RETRY_AFTER_S, TRIES, Delivery
+from tests.support.receiver import receiving
 from tests.support.services import make_service
-from tests.support.waiting import wait_until
+from tests.support.webhooks import ended, pass_time, send_due, sending
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 SETTINGS = {"webhook_secret": SECRET, "webhook_allow_http": True, "webhook_allow_loopback": True}
@@ -32,32 +32,33 @@ def service(broker: Broker, valkey_url: str, tmp_path: Path) -> Service:
     return make_service(tmp_path, broker_url=valkey_url, **SETTINGS)
 
 
-def ended(service: Service, receiver: Receiver) -> Job:
-    """A job that has succeeded and whose submitter wants to be told."""
-    job = submit(service, JobRequest(prompt="a red circle", webhook_url=receiver.url))
-    claimed = service.store.claim(job.id, "w1")
-    assert claimed is not None
-    service.store.succeed(claimed, DONE, claimed.timings)
-    return job
+def only(service: Service) -> Delivery:
+    """The one delivery there is."""
+    (delivery,) = service.deliveries.page(None, limit=10).deliveries
+    return delivery
 
 
-def due(service: Service) -> list[str]:
-    return [str(job_id) for job_id in service.broker.zrange(WEBHOOKS, 0, -1)]
+def verified(message: tuple[str, dict[str, str], bytes]) -> Any:
+    """What a receiver reads that checks the signature with the specification's own library."""
+    _, headers, body = message
+    return Webhook(SECRET).verify(body, headers)
 
 
 def test_a_delivery_is_signed_tells_the_record_and_has_no_url(service: Service) -> None:
     with receiving(200) as receiver:
-        job = ended(service, receiver)
+        job = submit(service, JobRequest(prompt="a red circle", webhook_url=receiver.url))
+        claimed = service.store.claim(job.id, "w1")
+        assert claimed is not None
+        service.store.succeed(claimed, DONE, claimed.timings)
 
-        webhooks.deliver(service, job.id)
+        send_due(service)
 
-    _, headers, body = receiver.received[0]
-    message = Webhook(SECRET).verify(body, headers)
+    message = verified(receiver.received[0])
     assert message["type"] == "job.succeeded"
     assert message["data"]["id"] == job.id
     assert "url" not in message["data"]["images"][0]
-    assert headers["webhook-id"] == f"msg_{job.id}"
-    assert due(service) == []
+    assert receiver.received[0][1]["webhook-id"] == f"msg_{job.id}"
+    assert only(service).status == "delivered"
 
 
 def test_a_failed_job_is_told_too(service: Service) -> None:
@@ -67,18 +68,17 @@ def test_a_failed_job_is_told_too(service: Service) -> None:
         assert claimed is not None
         service.store.fail(claimed, Failure(code="failed", message="no"))
 
-        webhooks.deliver(service, job.id)
+        send_due(service)
 
-    assert Webhook(SECRET).verify(receiver.received[0][2], receiver.received[0][1])["type"] == "job.failed"
+    assert verified(receiver.received[0])["type"] == "job.failed"
 
 
-def test_a_job_without_webhook_is_not_on_the_list(service: Service) -> None:
-    job = service.store.claim(submit(service, JobRequest(prompt="a red circle")).id, "w1")
-    assert job is not None
+def test_a_job_without_webhook_has_no_delivery(service: Service) -> None:
+    service.store.cancel(submit(service, JobRequest(prompt="a red circle")).id)
 
-    service.store.succeed(job, DONE, job.timings)
+    send_due(service)
 
-    assert due(service) == []
+    assert service.deliveries.page(None, limit=10).deliveries == ()
 
 
 def test_the_end_of_a_batch_is_told_each_time_it_comes(service: Service) -> None:
@@ -86,81 +86,87 @@ def test_the_end_of_a_batch_is_told_each_time_it_comes(service: Service) -> None
         batch = service.batches.create("b", "batches/b/input.jsonl", BatchTerms(webhook_url=receiver.url))
         for _ in range(2):
             batch = service.batches.move(batch, BatchStatus.CANCELED)
-            webhooks.deliver(service, due(service)[0])
+            send_due(service)
             batch = service.batches.move(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1})
 
-    messages = [Webhook(SECRET).verify(body, headers) for _, headers, body in receiver.received]
+    messages = [verified(message) for message in receiver.received]
     assert [message["type"] for message in messages] == ["batch.canceled"] * 2
     assert messages[0]["data"]["id"] == batch.id
     assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 2
-    assert due(service) == []
+
+
+def test_an_end_that_a_retry_has_overtaken_is_not_told_as_something_else(service: Service) -> None:
+    with receiving(500) as receiver:
+        batch = service.batches.create("b", "batches/b/input.jsonl", BatchTerms(webhook_url=receiver.url))
+        batch = service.batches.move(batch, BatchStatus.CANCELED)
+        send_due(service)
+        service.batches.move(batch, BatchStatus.VALIDATING, {"generation": 1})
+        pass_time(service, RETRY_AFTER_S[0] * 2)
+
+        send_due(service)
+
+    assert len(receiver.received) == 1
+    assert only(service).status == "failed"
+    assert "tried again" in only(service).attempts[-1].reason
 
 
 @pytest.mark.parametrize("status", [307, 404, 500])
-def test_what_was_not_accepted_stays_on_the_list_and_comes_again_with_the_same_id(
-    service: Service, status: int
-) -> None:
+def test_what_was_not_accepted_comes_again_later_with_the_same_id(service: Service, status: int) -> None:
     with receiving(status, 200) as receiver:
-        job = ended(service, receiver)
-        with pytest.raises(DeliveryFailed, match=str(status)):
-            webhooks.deliver(service, job.id)
-        assert due(service) == [job.id]
+        ended(service, receiver.url)
+        send_due(service)
+        send_due(service)
+        assert len(receiver.received) == 1
+        pass_time(service, RETRY_AFTER_S[0] * 2)
 
-        webhooks.deliver(service, job.id)
+        send_due(service)
 
     assert [path for path, _, _ in receiver.received] == ["/hook", "/hook"]
     assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 1
-    assert due(service) == []
+    assert [attempt.status_code for attempt in only(service).attempts] == [status, 200]
+    assert only(service).status == "delivered"
 
 
-def test_a_receiver_that_never_accepts_is_given_up_after_two_hours(service: Service) -> None:
+def test_a_receiver_that_never_accepts_is_given_up_after_the_last_try(service: Service) -> None:
     with receiving(500) as receiver:
-        job = ended(service, receiver)
-        end = service.store.get(job.id).finished_at
-        assert end is not None
-        with pytest.raises(DeliveryFailed):
-            webhooks.deliver(service, job.id, clock=lambda: end + timedelta(hours=1, minutes=59))
-        assert due(service) == [job.id]
+        ended(service, receiver.url)
+        for _ in range(TRIES + 2):
+            send_due(service)
+            pass_time(service, RETRY_AFTER_S[-1] * 2)
 
-        webhooks.deliver(service, job.id, clock=lambda: end + timedelta(hours=2))
-
-    assert len(receiver.received) == 2
-    assert due(service) == []
+    assert len(receiver.received) == TRIES
+    assert only(service).status == "failed"
+    assert only(service).next_attempt_at is None
 
 
-def test_a_round_delivers_what_is_due(service: Service) -> None:
+def test_a_receiver_that_is_gone_is_given_up_at_once(service: Service) -> None:
+    with receiving(410) as receiver:
+        ended(service, receiver.url)
+        send_due(service)
+
+    assert only(service).status == "failed"
+
+
+def test_an_address_inside_gets_no_byte_and_the_log_says_nothing_of_it(service: Service) -> None:
+    def inside(url: str, body: bytes, headers: dict[str, str]) -> int:
+        raise AddressRefused("10.1.2.3 is not an address of the public internet.")
+
+    ended(service, "https://database.inside.example/")
+    with sending(service, post=inside) as sender:
+        sender.round()
+
+    assert only(service).attempts[0].reason == safe_http.NO_ADDRESS
+    assert "10.1.2.3" not in only(service).model_dump_json()
+
+
+def test_an_end_that_cannot_be_read_stops_none_behind_it(service: Service) -> None:
     with receiving(200) as receiver:
-        ended(service, receiver)
+        broken, good = ended(service, receiver.url), ended(service, receiver.url)
+        service.broker.hset(f"stokehold:job:{broken.id}", "spec", "{}")
 
-        webhooks.deliver_due(service)
+        send_due(service)
 
-    assert len(receiver.received) == 1
-    assert due(service) == []
-
-
-def test_what_was_not_accepted_is_tried_again_later_and_not_in_the_next_round(service: Service) -> None:
-    with receiving(500, 200) as receiver:
-        ended(service, receiver)
-
-        webhooks.deliver_due(service)
-        webhooks.deliver_due(service)
-        assert len(receiver.received) == 1
-        wait_until(lambda: webhooks.deliver_due(service) or due(service) == [])
-
-    assert len(receiver.received) == 2
-
-
-def test_an_address_inside_is_given_up_without_a_byte(service: Service, valkey_url: str, tmp_path: Path) -> None:
-    inside = tmp_path / "inside"
-    inside.mkdir()
-    strict = make_service(inside, broker_url=valkey_url, **{**SETTINGS, "webhook_allow_loopback": False})
-    with receiving(200) as receiver:
-        job = ended(service, receiver)
-
-        webhooks.deliver(strict, job.id)
-
-    assert receiver.received == []
-    assert due(service) == []
+    assert [headers["webhook-id"] for _, headers, _ in receiver.received] == [f"msg_{good.id}"]
 
 
 @pytest.mark.parametrize(
@@ -169,9 +175,12 @@ def test_an_address_inside_is_given_up_without_a_byte(service: Service, valkey_u
         ("https://example.com/", None, "no secret"),
         ("http://example.com/", SECRET, "https"),
         ("https://10.0.0.1/", SECRET, "public internet"),
+        ("https://10.1/", SECRET, "public internet"),
         ("https://[::ffff:127.0.0.1]/", SECRET, "public internet"),
+        ("https://[fec0::1]/", SECRET, "public internet"),
         ("https://user:word@example.com/", SECRET, "neither user nor password"),
         ("https://example.com:port/", SECRET, "not a URL"),
+        ("https://example.com:0/", SECRET, "not a URL"),
     ],
 )
 def test_a_webhook_that_would_never_be_sent_is_refused_at_once(

@@ -1,0 +1,249 @@
+"""The deliveries: which is sent next, and what became of the others.
+
+Every receiver of every owner has a lane. An owner is served in turn with the others, and each of its receivers in turn,
+so that nothing that is slow, dead or numerous delays another's. A receiver that has failed several times in a row is
+asked by one delivery at a time, ever less often: a circuit breaker. It counts for each owner by itself, or one who
+sends to wrong paths of a server would silence it for all. A sender holds a delivery under a lease, for a little longer
+than a try may take; when it lapses, the delivery is due again.
+
+    stokehold:webhooks                              sorted  ends that are no deliveries yet, by time
+    stokehold:webhooks:delivery:<id>                hash    a delivery
+    stokehold:webhooks:log:<owner>                  sorted  `<created>:<id>` of an owner's deliveries
+    stokehold:webhooks:pending:<owner>              sorted  ids of those that are to be sent, by age
+    stokehold:webhooks:done:<owner>                 sorted  ids of the others, by the time at which they ended
+    stokehold:webhooks:lane:<owner>:<receiver>      sorted  ids of those for a receiver, by when they are due
+    stokehold:webhooks:lanes:<owner>                sorted  an owner's receivers, by when to look at them
+    stokehold:webhooks:owners                       sorted  owners, the same
+    stokehold:webhooks:circuit:<owner>:<receiver>   hash    failures in a row, until when nothing is sent
+    stokehold:webhooks:sending:key:<owner>          sorted  ids of those being sent, by the end of the lease
+    stokehold:webhooks:sending:receiver:<receiver>  sorted  the same for all owners
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from pydantic import TypeAdapter
+from redis.commands.core import Script
+
+from tasks.broker import Broker
+from tasks.errors import DeliveryNotFound
+from tasks.job_hash import datetime_of, flat
+from tasks.job_keys import BATCH, WEBHOOKS
+from tasks.list_cursor import cursor_at, place_in
+from tasks.safe_http import TOTAL_S
+from tasks.webhooks.delivery import MAX_ATTEMPTS_KEPT, Attempt, Delivery, DeliveryPage, DeliveryStatus
+from tasks.webhooks.target import receiver_of
+
+LEASE_S = TOTAL_S + 5
+LOOK_AGAIN_S = 1
+LOOKS = 100
+ATTEMPTS = TypeAdapter(tuple[Attempt, ...])
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much there may be of each.
+
+    Attributes:
+        pending: deliveries of an owner that wait; then the oldest is dropped.
+        done: deliveries of an owner that are kept besides.
+        at_once_for_owner: deliveries of an owner that are sent at once.
+        at_once_at_receiver: deliveries that a receiver gets at once, from all owners together.
+        failures: failures in a row after which a receiver is asked less often.
+        closed_s: seconds for which it is not asked then, twice as many after each further failure.
+        most_closed_s: the most seconds of that.
+    """
+
+    pending: int = 5000
+    done: int = 1000
+    at_once_for_owner: int = 4
+    at_once_at_receiver: int = 8
+    failures: int = 5
+    closed_s: float = 30
+    most_closed_s: float = 600
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of a job or a batch that its submitter wants to be told of.
+
+    Attributes:
+        name: among the ends that are no deliveries yet: id of the job, or of the batch behind ``batch:``.
+        delivery_id: the same whenever the same end is told.
+    """
+
+    name: str
+    delivery_id: str
+    event: str
+    owner: str | None
+    url: str
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A delivery that this process may send.
+
+    Attributes:
+        claim: makes it this one's until its lease lapses.
+        end: name of what has ended.
+        tries: before this one, since it was last begun.
+    """
+
+    claim: str
+    end: str
+    owner: str | None
+    tries: int
+    delivery: Delivery
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What follows from a try.
+
+    Attributes:
+        retry_after_s: while it is pending: seconds until the next try.
+        answered: whether the receiver is well.
+    """
+
+    attempt: Attempt
+    status: DeliveryStatus
+    retry_after_s: float = 0
+    answered: bool = field(default=False)
+
+
+class Deliveries:
+    """The deliveries, in Valkey or Redis. Every step is atomic and may be asked for twice.
+
+    Args:
+        keep_s: seconds for which a delivery is kept.
+    """
+
+    def __init__(self, broker: Broker, *, keep_s: int, bounds: Bounds = Bounds()) -> None:
+        self._broker = broker
+        self._keep_s = keep_s
+        self._bounds = bounds
+        self._enlist = script(broker, "webhook_enlist")
+        self._take = script(broker, "webhook_take")
+        self._settle = script(broker, "webhook_settle")
+        self._redeliver = script(broker, "webhook_redeliver")
+
+    def ends(self, count: int) -> list[str]:
+        """Names of ends that are no deliveries yet, the ``count`` oldest."""
+        return cast(list[str], self._broker.zrange(WEBHOOKS, 0, count - 1))
+
+    def forget_end(self, name: str) -> None:
+        """Make no delivery of an end."""
+        self._broker.zrem(WEBHOOKS, name)
+
+    def enlist(self, end: End) -> None:
+        """Make a delivery of an end."""
+        fields = {"end": end.name, "event": end.event, "url": end.url}
+        place = [end.name, end.delivery_id, end.owner or "", receiver_of(end.url)]
+        self._enlist(
+            keys=[WEBHOOKS], args=[*place, self._keep_s, self._bounds.pending, self._bounds.done, *flat(fields)]
+        )
+
+    def take(self) -> Taken | None:
+        """Take the delivery whose turn it is; None if nothing is due, or all that is has to wait for others."""
+        claim, bounds = uuid.uuid4().hex, self._bounds
+        most = [bounds.at_once_for_owner, bounds.at_once_at_receiver, bounds.failures]
+        answer = self._take(keys=[WEBHOOKS], args=[claim, LEASE_S, *most, LOOK_AGAIN_S, LOOKS])
+        if answer is None:
+            return None
+        delivery_id, values = answer
+        fields = dict(zip(values[::2], values[1::2], strict=True))
+        return Taken(
+            claim=claim,
+            end=fields["end"],
+            owner=fields["owner"] or None,
+            tries=int(fields["tries"]),
+            delivery=delivery_of(delivery_id, fields),
+        )
+
+    def settle(self, taken: Taken, settlement: Settlement) -> bool:
+        """Note how a try has ended; False if the lease had lapsed and another sends it."""
+        bounds, attempts = self._bounds, (*taken.delivery.attempts, settlement.attempt)[-MAX_ATTEMPTS_KEPT:]
+        note: list[str | float] = [
+            settlement.status,
+            ATTEMPTS.dump_json(attempts),
+            settlement.retry_after_s,
+            int(settlement.answered),
+        ]
+        circuit: list[float] = [bounds.failures, bounds.closed_s, bounds.most_closed_s]
+        return bool(self._settle(keys=[WEBHOOKS], args=[taken.delivery.id, taken.claim, *note, *circuit, bounds.done]))
+
+    def page(self, owner: str | None, *, limit: int, cursor: str | None = None) -> DeliveryPage:
+        """A page of an owner's deliveries, newest first.
+
+        Args:
+            limit: how many at most.
+            cursor: of the page before; None begins with the newest.
+
+        Raises:
+            InvalidRequest: no page has ever had this cursor.
+        """
+        first = "+" if cursor is None else f"({place_in(cursor)}"
+        log = f"{WEBHOOKS}:log:{owner or ''}"
+        places = cast(list[str], self._broker.zrange(log, first, "-", desc=True, bylex=True, offset=0, num=limit + 1))
+        return DeliveryPage(
+            deliveries=self._existing([place.partition(":")[2] for place in places[:limit]]),
+            next_cursor=cursor_at(places[limit - 1]) if len(places) > limit else None,
+        )
+
+    def get(self, owner: str | None, delivery_id: str) -> Delivery:
+        """A delivery of this owner.
+
+        Raises:
+            DeliveryNotFound: there is none, or it is another's, which is not told.
+        """
+        fields = cast(dict[str, str], self._broker.hgetall(delivery_key(delivery_id)))
+        if fields.get("owner") != (owner or ""):
+            raise DeliveryNotFound(f"There is no delivery {delivery_id!r}. Those of old jobs are not kept.")
+        return delivery_of(delivery_id, fields)
+
+    def redeliver(self, owner: str | None, delivery_id: str) -> Delivery:
+        """Send a delivery of this owner again, with all its tries.
+
+        Raises:
+            DeliveryNotFound: there is none, or it is another's, which is not told.
+        """
+        self._redeliver(keys=[WEBHOOKS], args=[delivery_id, owner or "", self._bounds.pending, self._bounds.done])
+        return self.get(owner, delivery_id)
+
+    def _existing(self, ids: Sequence[str]) -> tuple[Delivery, ...]:
+        """The deliveries of these ids, without those that are gone."""
+        with self._broker.pipeline(transaction=False) as pipeline:
+            for delivery_id in ids:
+                pipeline.hgetall(delivery_key(delivery_id))
+            hashes = pipeline.execute()
+        return tuple(delivery_of(name, fields) for name, fields in zip(ids, hashes, strict=True) if fields)
+
+
+def script(broker: Broker, name: str) -> Script:
+    """A script of the queue."""
+    return broker.script("webhook_queue", name)
+
+
+def delivery_of(delivery_id: str, fields: Mapping[str, str]) -> Delivery:
+    """Build a delivery from its hash."""
+    end = fields["end"]
+    return Delivery(
+        id=delivery_id,
+        event=fields["event"],
+        job=None if end.startswith(BATCH) else end,
+        batch=end.removeprefix(BATCH) if end.startswith(BATCH) else None,
+        url=fields["url"],
+        status=DeliveryStatus(fields["status"]),
+        created_at=datetime_of(fields["created"]),
+        attempts=ATTEMPTS.validate_json(fields.get("attempts", "[]")),
+        next_attempt_at=datetime_of(fields["due"]) if "due" in fields else None,
+    )
+
+
+def delivery_key(delivery_id: str) -> str:
+    """A delivery."""
+    return f"{WEBHOOKS}:delivery:{delivery_id}"

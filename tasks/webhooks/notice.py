@@ -1,0 +1,77 @@
+"""What is told of the end of a job or a batch: its record, without URLs.
+
+A URL lets anyone in who has it, and may be stale when a late delivery comes; the receiver polls for fresh ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tasks.batch import Batch
+from tasks.batch_records import record_of as batch_record_of
+from tasks.errors import EventSuperseded
+from tasks.job import Job
+from tasks.job_keys import BATCH
+from tasks.records import record_of
+from tasks.service import Service
+from tasks.webhooks.deliveries import End
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What is told.
+
+    Attributes:
+        end: of what, and to whom.
+        data: the record.
+    """
+
+    end: End
+    ended_at: datetime
+    data: Mapping[str, Any]
+
+    @property
+    def body(self) -> str:
+        """What is sent."""
+        message = {"type": self.end.event, "timestamp": self.ended_at.isoformat(), "data": self.data}
+        return json.dumps(message, separators=(",", ":"))
+
+
+def notice_of(service: Service, name: str) -> Notice:
+    """What is told of a job, or of a batch whose name has ``batch:`` before its id.
+
+    Raises:
+        BatchNotFound, JobNotFound: its record has expired.
+        EventSuperseded: it is a batch that is being tried again.
+    """
+    if name.startswith(BATCH):
+        return batch_notice(service, service.batches.get(name.removeprefix(BATCH)))
+    return job_notice(service, service.store.get(name))
+
+
+def job_notice(service: Service, job: Job) -> Notice:
+    """What is told of a job."""
+    # Without their keys no URL is signed: the sender may have no credentials for the storage.
+    images = tuple(image.model_copy(update={"key": None}) for image in job.result.images)
+    unsigned = job.model_copy(update={"result": job.result.model_copy(update={"images": images})})
+    data = record_of(service, unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
+    end = End(job.id, f"msg_{job.id}", f"job.{job.status}", job.terms.owner, job.terms.webhook_url or "")
+    return Notice(end, job.finished_at or job.created_at, data)
+
+
+def batch_notice(service: Service, batch: Batch) -> Notice:
+    """What is told of a batch. One that is tried again ends once more, with a message of its own.
+
+    Raises:
+        EventSuperseded: it has not ended.
+    """
+    if not batch.status.is_terminal:
+        raise EventSuperseded("the batch is being tried again; its next end is told by itself")
+    data = batch_record_of(service, batch).model_dump(mode="json", exclude={"results_url", "errors_url"})
+    delivery_id = f"msg_{batch.id}-{batch.generation}"
+    end = End(BATCH + batch.id, delivery_id, f"batch.{batch.status}", batch.terms.owner, batch.terms.webhook_url or "")
+    return Notice(end, batch.finished_at or batch.created_at, data)

@@ -1,0 +1,189 @@
+"""Sends the deliveries: a bounded number of threads, each with one delivery at a time."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
+from threading import Lock
+
+from tasks import safe_http
+from tasks.errors import (
+    AddressRefused,
+    BatchNotFound,
+    BrokerUnavailable,
+    DeliveryFailed,
+    EventSuperseded,
+    JobNotFound,
+)
+from tasks.webhooks.deliveries import Deliveries, Settlement, Taken
+from tasks.webhooks.delivery import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, DeliveryStatus
+from tasks.webhooks.notice import Notice
+from tasks.webhooks.secrets import WebhookSecrets
+
+logger = logging.getLogger(__name__)
+
+THREADS = 32
+ENDS_AT_A_TIME = 200
+ENDS_A_ROUND = 2000
+JITTER = 0.1
+"""Part of a pause by which it is longer or shorter, so that what failed together does not come back together."""
+
+Read = Callable[[str], Notice]
+"""What is told of an end."""
+Post = Callable[[str, bytes, dict[str, str]], int]
+"""Sends a body to a URL; the status of the answer."""
+
+
+class Sender:
+    """Sends what is due.
+
+    Args:
+        read: makes what is told.
+        post: sends it, within a bounded time.
+    """
+
+    def __init__(self, deliveries: Deliveries, secrets: WebhookSecrets, read: Read, post: Post) -> None:
+        self._deliveries = deliveries
+        self._secrets = secrets
+        self._read = read
+        self._post = post
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="webhook")
+        self._taking = Lock()
+        self._free = THREADS
+        self._stopping = False
+
+    def round(self) -> None:
+        """Make deliveries of the ends that came, and begin to send what is due."""
+        self.enlist_ends()
+        self.begin()
+
+    def stop(self) -> None:
+        """Begin on nothing more, and wait for what is being sent."""
+        self._stopping = True
+        self._threads.shutdown()
+
+    def enlist_ends(self) -> None:
+        """Make deliveries of the ends that came."""
+        for _ in range(ENDS_A_ROUND // ENDS_AT_A_TIME):
+            names = self._deliveries.ends(ENDS_AT_A_TIME)
+            for name in names:
+                self._enlist(name)
+            if len(names) < ENDS_AT_A_TIME:
+                return
+
+    def begin(self) -> None:
+        """Let each thread that is free send a delivery that is due."""
+        with self._taking:
+            while self._free and not self._stopping and (taken := self._deliveries.take()):
+                self._free -= 1
+                self._threads.submit(self._work, taken)
+
+    def _work(self, taken: Taken) -> None:
+        try:
+            self.send(taken)
+        except BrokerUnavailable as error:
+            logger.warning("how delivery %s ended is not noted, so it is sent again: %s", taken.delivery.id, error)
+        except Exception:
+            logger.exception("delivery %s is sent again", taken.delivery.id)
+        with self._taking:
+            self._free += 1
+        try:
+            self.begin()
+        except BrokerUnavailable as error:
+            logger.warning("the next delivery waits for Valkey: %s", error)
+
+    def _enlist(self, name: str) -> None:
+        """Make a delivery of an end; one that cannot be read is not tried again, or it would stop those behind it."""
+        try:
+            self._deliveries.enlist(self._read(name).end)
+        except BrokerUnavailable:
+            raise
+        except (BatchNotFound, JobNotFound, EventSuperseded) as error:
+            logger.warning("the end of %s is not told: %s", name, error)
+            self._deliveries.forget_end(name)
+        except Exception:
+            logger.exception("the end of %s is not told", name)
+            self._deliveries.forget_end(name)
+
+    def send(self, taken: Taken) -> None:
+        """One try, and a note of how it ended.
+
+        Raises:
+            BrokerUnavailable: it cannot be noted; when the lease has lapsed, the delivery is sent again.
+        """
+        settlement = self._try(taken, datetime.now(UTC))
+        attempt, delivery = settlement.attempt, taken.delivery
+        if not self._deliveries.settle(taken, settlement):
+            logger.warning("delivery %s took longer than its lease, and is sent again", delivery.id)
+        logger.info("delivery %s is %s: %s", delivery.id, settlement.status, attempt.reason)
+
+    def _try(self, taken: Taken, now: datetime) -> Settlement:
+        """Send a delivery; what follows from how that ended."""
+        again = partial(failed, taken, now)
+        try:
+            notice = self._read(taken.end)
+            if notice.end.delivery_id != taken.delivery.id:
+                raise EventSuperseded("the batch was tried again since; its later end is told by itself")
+            status = self._post(taken.delivery.url, *self._message(notice, now))
+        except (BatchNotFound, JobNotFound):
+            return given_up(now, "the record has expired")
+        except EventSuperseded as error:
+            return given_up(now, str(error))
+        except AddressRefused:
+            # The same words as for a name that nobody knows: nothing is said of which names our network has.
+            return again(safe_http.NO_ADDRESS)
+        except DeliveryFailed as error:
+            return again(str(error))
+        except BrokerUnavailable:
+            raise
+        except Exception:
+            logger.exception("delivery %s could not be made", taken.delivery.id)
+            return again("it could not be sent, through no fault of the receiver")
+        return answered(taken, now, status)
+
+    def _message(self, notice: Notice, now: datetime) -> tuple[bytes, dict[str, str]]:
+        """What is sent, and the headers that sign it."""
+        body, message_id = notice.body, notice.end.delivery_id
+        signers = self._secrets.signers(notice.end.owner)
+        headers = {
+            "content-type": "application/json",
+            "user-agent": "Stokehold",
+            "webhook-id": message_id,
+            "webhook-timestamp": str(int(now.timestamp())),
+            "webhook-signature": " ".join(signer.sign(message_id, now, body) for signer in signers),
+        }
+        return body.encode(), headers
+
+
+def answered(taken: Taken, now: datetime, status: int) -> Settlement:
+    """What follows from an answer."""
+    attempt = Attempt(at=now, status_code=status, reason=f"the receiver answered {status}")
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return Settlement(attempt, DeliveryStatus.DELIVERED, answered=True)
+    if status == HTTPStatus.GONE:
+        return Settlement(attempt, DeliveryStatus.FAILED, answered=True)
+    return retried(taken, attempt)
+
+
+def failed(taken: Taken, now: datetime, reason: str) -> Settlement:
+    """What follows from a try without an answer."""
+    return retried(taken, Attempt(at=now, status_code=None, reason=reason))
+
+
+def given_up(now: datetime, reason: str) -> Settlement:
+    """A delivery that has nothing to tell any more."""
+    return Settlement(Attempt(at=now, status_code=None, reason=reason), DeliveryStatus.FAILED, answered=True)
+
+
+def retried(taken: Taken, attempt: Attempt) -> Settlement:
+    """The next try, or the end of a delivery that had its last one."""
+    age_s = (attempt.at - taken.delivery.created_at).total_seconds()
+    if taken.tries >= len(RETRY_AFTER_S) or (age_s > GIVE_UP_AFTER_S and taken.tries):
+        return Settlement(attempt, DeliveryStatus.FAILED)
+    pause_s = RETRY_AFTER_S[taken.tries] * random.uniform(1 - JITTER, 1 + JITTER)
+    return Settlement(attempt, DeliveryStatus.PENDING, retry_after_s=pause_s)

@@ -1,0 +1,61 @@
+"""Where a submitter wants to be told: what is refused at once, and which server it is."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, urlsplit
+
+from tasks import safe_http
+from tasks.errors import AddressRefused, InvalidRequest
+from tasks.settings import Settings
+
+FIELD = "webhook_url"
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def check_webhook(settings: Settings, url: str, owner: str | None = None) -> None:
+    """Check where a submitter wants to be told, as far as that is possible before the host is resolved.
+
+    Args:
+        owner: id of the submitter's API key; None where no key is configured.
+
+    Raises:
+        InvalidRequest: nothing will be sent there; the message says why.
+    """
+    if owner is None and settings.webhook_secret is None:
+        raise InvalidRequest("This service sends no webhooks: it has no secret to sign them with.", field=FIELD)
+    parts = parts_of(url)
+    if parts.scheme != "https" and not settings.webhook_allow_http:
+        raise InvalidRequest("Webhooks are sent over https alone.", field=FIELD)
+    if not parts.hostname or parts.username is not None or parts.password is not None:
+        raise InvalidRequest("Name a host, and neither user nor password.", field=FIELD)
+    address = safe_http.literal_address(parts.hostname)
+    if address is None:
+        return  # a name: checked when it is connected to
+    try:
+        safe_http.check_address(address, allow_loopback=settings.webhook_allow_loopback)
+    except AddressRefused as error:
+        raise InvalidRequest(str(error), field=FIELD) from None
+
+
+def parts_of(url: str) -> SplitResult:
+    """The parts of a URL.
+
+    Raises:
+        InvalidRequest: it is not one of http or https, or not written in ASCII.
+    """
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in DEFAULT_PORTS and parts.port != 0 and url.isascii() and url.isprintable()
+    except ValueError as error:
+        raise InvalidRequest(f"This is not a URL: {error}.", field=FIELD) from None
+    if not valid or " " in url:
+        raise InvalidRequest("This is not a URL of https in ASCII; write other letters percent-encoded.", field=FIELD)
+    return parts
+
+
+def receiver_of(url: str) -> str:
+    """The server behind a URL that was checked: host and port, the same for every spelling."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    address = safe_http.literal_address(host)
+    return f"{host if address is None else address}:{parts.port or DEFAULT_PORTS[parts.scheme]}"

@@ -1,0 +1,56 @@
+"""Senders of webhooks for tests, and ends to be told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from tasks import safe_http
+from tasks.job import Job
+from tasks.requests import JobRequest
+from tasks.service import Service
+from tasks.submission import submit
+from tasks.webhooks.notice import notice_of
+from tasks.webhooks.sender import Post, Sender
+
+SETTINGS = {"webhook_allow_http": True, "webhook_allow_loopback": True}
+
+
+def make_sender(service: Service, *, allow_loopback: bool = True, post: Post | None = None) -> Sender:
+    """A sender of this service."""
+    send = post or partial(safe_http.post, allow_loopback=allow_loopback)
+    return Sender(service.deliveries, service.webhook_secrets, partial(notice_of, service), send)
+
+
+@contextmanager
+def sending(service: Service, *, post: Post | None = None) -> Iterator[Sender]:
+    """A sender that is stopped at the end."""
+    sender = make_sender(service, post=post)
+    try:
+        yield sender
+    finally:
+        sender.stop()
+
+
+def send_due(service: Service) -> None:
+    """Let a sender send what is due now, and wait for it."""
+    with sending(service) as sender:
+        sender.round()
+
+
+def ended(service: Service, url: str, owner: str | None = None) -> Job:
+    """A job that was canceled and whose submitter wants to be told."""
+    job = submit(service, JobRequest(prompt="a red circle", webhook_url=url), owner=owner)
+    return service.store.cancel(job.id)
+
+
+def pass_time(service: Service, seconds: float) -> None:
+    """Let every delivery, lane, owner and open circuit be due this much earlier."""
+    for key in service.broker.scan_iter("stokehold:webhooks:*"):
+        kind = key.split(":")[2]
+        if kind in ("lane", "lanes", "owners", "sending"):
+            for member, score in service.broker.zrange(key, 0, -1, withscores=True):
+                service.broker.zadd(key, {member: score - seconds})
+        elif kind == "circuit" and (closed := service.broker.hget(key, "closed_until")):
+            service.broker.hset(key, "closed_until", str(float(closed) - seconds))
