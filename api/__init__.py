@@ -29,6 +29,7 @@ from api import (
     replay,
     security_headers,
     web_pages,
+    webhooks,
 )
 from api.context import install_service
 from api.root_path import RootPath
@@ -88,6 +89,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
         inspect.blueprint,
         inference.blueprint,
         openai_images.blueprint,
+        webhooks.blueprint,
         health.blueprint,
     ):
         app.register_api(blueprint)

@@ -11,9 +11,10 @@ from flask import Flask
 from flask.cli import AppGroup
 
 from tasks.api_keys import ApiKeys, KeyLimits, default_limits
-from tasks.broker import connect
+from tasks.broker import Broker, connect
 from tasks.errors import StokeholdError
 from tasks.settings import settings
+from tasks.webhooks.secrets import BOTH_FOR_S, MOST_BOTH_FOR_S, WebhookSecrets
 
 keys = AppGroup("keys", help="API keys: who may use the service, and how much of it.")
 
@@ -26,17 +27,28 @@ def create_app() -> Flask:
 
 
 @contextmanager
-def stored_keys() -> Iterator[ApiKeys]:
-    """The keys.
+def connected() -> Iterator[Broker]:
+    """Valkey or Redis.
 
     Raises:
         SystemExit: something is wrong; the message says what to do.
     """
     try:
         with connect(settings().broker_url) as broker:
-            yield ApiKeys(broker)
+            yield broker
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
+
+
+@contextmanager
+def stored_keys() -> Iterator[ApiKeys]:
+    """The keys.
+
+    Raises:
+        SystemExit: something is wrong; the message says what to do.
+    """
+    with connected() as broker:
+        yield ApiKeys(broker)
 
 
 @keys.command()
@@ -73,3 +85,21 @@ def revoke(key_id: str) -> None:
     with stored_keys() as stored:
         key = stored.revoke(key_id)
     click.echo(f"Key {key.id} of {key.name} is revoked.")
+
+
+@keys.command("webhook-secret")
+@click.argument("key_id")
+@click.option(
+    "--both-for-s",
+    type=click.IntRange(0, MOST_BOTH_FOR_S),
+    default=BOTH_FOR_S,
+    show_default=True,
+    help="Seconds for which the secret before this one signs too.",
+)
+def webhook_secret(key_id: str, both_for_s: int) -> None:
+    """Make the next webhook secret of a key and show it, this once."""
+    with connected() as broker:
+        key = ApiKeys(broker).get(key_id)
+        secret = WebhookSecrets(broker, of_service=None).rotate(key.id, both_for_s=both_for_s)
+    click.echo(f"Webhook secret of key {key.id} of {key.name}. It is shown only now.", err=True)
+    click.echo(secret)

@@ -169,7 +169,7 @@ class Deliveries:
         bounds, attempts = self._bounds, (*taken.delivery.attempts, settlement.attempt)[-MAX_ATTEMPTS_KEPT:]
         note: list[str | float] = [
             settlement.status,
-            ATTEMPTS.dump_json(attempts),
+            ATTEMPTS.dump_json(attempts).decode(),
             settlement.retry_after_s,
             int(settlement.answered),
         ]

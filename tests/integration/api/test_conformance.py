@@ -94,6 +94,13 @@ REQUESTS = [
     ("GET", "/v1/batches/{batch_id}/results", GenerationMode.POSITIVE),
     ("POST", "/v1/adapters/inspect", GenerationMode.POSITIVE),
     ("POST", "/v1/adapters/inspect", GenerationMode.NEGATIVE),
+    ("POST", "/v1/webhooks/secret", GenerationMode.POSITIVE),
+    ("POST", "/v1/webhooks/secret", GenerationMode.NEGATIVE),
+    ("GET", "/v1/webhooks/deliveries", GenerationMode.POSITIVE),
+    ("GET", "/v1/webhooks/deliveries", GenerationMode.NEGATIVE),
+    ("GET", "/v1/webhooks/deliveries/{delivery_id}", GenerationMode.POSITIVE),
+    ("GET", "/v1/webhooks/deliveries/{delivery_id}", GenerationMode.NEGATIVE),
+    ("POST", "/v1/webhooks/deliveries/{delivery_id}/redeliver", GenerationMode.POSITIVE),
     ("GET", "/healthz", GenerationMode.POSITIVE),
     ("GET", "/readyz", GenerationMode.POSITIVE),
 ]

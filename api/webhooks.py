@@ -1,0 +1,114 @@
+"""``/v1/webhooks``: the secret that signs one's own webhooks, and what became of each delivery."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+
+from flask import Response
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.answers import answer
+from api.authentication import current_owner
+from api.context import current_service
+from api.parameters import Parameters
+from api.problems import documented
+from tasks.errors import WebhookSecretFixed
+from tasks.webhooks.delivery import ID_PATTERN, Delivery, DeliveryPage
+from tasks.webhooks.secrets import BOTH_FOR_S, MOST_BOTH_FOR_S
+
+blueprint = APIBlueprint("webhooks", __name__, url_prefix="/v1/webhooks", abp_tags=[Tag(name="webhooks")])
+
+
+class SecretQuery(Parameters):
+    """How long the secret before it is good."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    both_for_s: int = Field(
+        BOTH_FOR_S,
+        ge=0,
+        le=MOST_BOTH_FOR_S,
+        description="seconds for which the secret before this one signs too; 0 ends it at once, if it has leaked",
+    )
+
+
+class WebhookSecret(BaseModel):
+    """A new secret."""
+
+    model_config = ConfigDict(frozen=True)
+
+    secret: str = Field(description="for any library of the Standard Webhooks specification; shown only now")
+    previous_until: datetime = Field(description="until when the secret before this one, if there was any, signs too")
+
+
+class DeliveryPath(BaseModel):
+    """Which delivery."""
+
+    delivery_id: str = Field(pattern=ID_PATTERN, description="the `webhook-id` of its tries")
+
+
+class ListQuery(Parameters):
+    """How many deliveries."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(20, ge=1, le=100, description="how many at most")
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
+
+
+ONE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+@blueprint.post(
+    "/secret",
+    operation_id="rotate_webhook_secret",
+    description="Takes no body. Makes a new secret and shows it, this once. It signs from now on, and for a while the "
+    "one before it signs too: each delivery then has two signatures, and either verifies it.",
+    responses={
+        HTTPStatus.CREATED: WebhookSecret,
+        **documented(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
+)
+def rotate_secret(query: SecretQuery) -> Response:
+    """Make a webhook secret."""
+    owner = current_owner()
+    if owner is None:
+        raise WebhookSecretFixed("This service has no API keys, and one webhook secret; its operator knows it.")
+    secret = current_service().webhook_secrets.rotate(owner, both_for_s=query.both_for_s)
+    until = datetime.now(UTC) + timedelta(seconds=query.both_for_s)
+    return answer(WebhookSecret(secret=secret, previous_until=until), HTTPStatus.CREATED)
+
+
+@blueprint.get(
+    "/deliveries",
+    operation_id="list_deliveries",
+    description="Newest first. Deliveries that are over are kept for a while, the latest 1000 at most.",
+    responses={
+        HTTPStatus.OK: DeliveryPage,
+        **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
+    },
+)
+def list_deliveries(query: ListQuery) -> Response:
+    """List deliveries of webhooks."""
+    return answer(current_service().deliveries.page(current_owner(), limit=query.limit, cursor=query.cursor))
+
+
+@blueprint.get("/deliveries/<delivery_id>", operation_id="get_delivery", responses={HTTPStatus.OK: Delivery, **ONE})
+def get_delivery(path: DeliveryPath) -> Response:
+    """Read a delivery."""
+    return answer(current_service().deliveries.get(current_owner(), path.delivery_id))
+
+
+@blueprint.post(
+    "/deliveries/<delivery_id>/redeliver",
+    operation_id="redeliver",
+    description="Takes no body. Sends it at once, with the same `webhook-id`, and if that fails with all its retries.",
+    responses={HTTPStatus.ACCEPTED: Delivery, **ONE},
+)
+def redeliver(path: DeliveryPath) -> Response:
+    """Send a delivery again."""
+    delivery = current_service().deliveries.redeliver(current_owner(), path.delivery_id)
+    return answer(delivery, HTTPStatus.ACCEPTED)
