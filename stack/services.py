@@ -46,6 +46,7 @@ def loops_part(process: str, broker_url: str, environment: Environment) -> Part:
         is_ready=lambda pid: has_gone_round(broker_url, process, pid),
         says=", ".join(LOOPS[process]),
         environment=environment,
+        grace_s=20,  # what is being sent to a slow receiver takes 15
     )
 
 

@@ -14,13 +14,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from tasks import batches, housekeeping, retention, uploads, webhooks
+from tasks import batches, housekeeping, retention, uploads
 from tasks.celery import app
 from tasks.errors import BrokerUnavailable, StokeholdError
 from tasks.logs import configure_logging
 from tasks.loops import Loop, run_until
 from tasks.rounds import LOOPS, LoopAge, Rounds
 from tasks.service import Service
+from tasks.webhooks.sender import Sender, sender_of
 
 Round = Callable[[Service], None]
 
@@ -33,7 +34,6 @@ ROUNDS_OF: Mapping[str, Round] = {
     "batches": batches.advance_batches,
     "retention": retention.remove_expired,
     "uploads": uploads.settle_uploads,
-    "webhooks": webhooks.deliver_due,
 }
 SHORT_PERIOD_S = 1.0
 WITHOUT_DELAY = frozenset({"planning", "webhooks"})
@@ -66,11 +66,14 @@ def run(service: Service, process: str) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    run_until(stop, loops_of(service, process))
+    with sender_of(service) as sender:
+        run_until(stop, loops_of(service, process, sender))
 
 
-def loops_of(service: Service, process: str) -> list[Loop]:
+def loops_of(service: Service, process: str, sender: Sender) -> list[Loop]:
     """The loops of a process."""
+    rounds = {name: partial(round_of, service) for name, round_of in ROUNDS_OF.items()}
+    every: Mapping[str, Callable[[], None]] = {**rounds, "webhooks": sender.round}
     period_s = service.settings.housekeeping_s
     short_s = min(SHORT_PERIOD_S, period_s)
     return [
@@ -78,7 +81,7 @@ def loops_of(service: Service, process: str) -> list[Loop]:
             name=name,
             period_s=short_s if name in WITHOUT_DELAY else period_s,
             most_s=most_s,
-            round=partial(ROUNDS_OF[name], service),
+            round=every[name],
             finished=service.rounds.finished,
         )
         for name, most_s in LOOPS[process].items()

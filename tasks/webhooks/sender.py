@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from threading import Lock
+from typing import Self
 
 from tasks import safe_http
 from tasks.errors import (
@@ -20,9 +21,10 @@ from tasks.errors import (
     EventSuperseded,
     JobNotFound,
 )
+from tasks.service import Service
 from tasks.webhooks.deliveries import Deliveries, Settlement, Taken
 from tasks.webhooks.delivery import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, DeliveryStatus
-from tasks.webhooks.notice import Notice
+from tasks.webhooks.notice import Notice, notice_of
 from tasks.webhooks.secrets import WebhookSecrets
 
 logger = logging.getLogger(__name__)
@@ -62,7 +64,10 @@ class Sender:
         self.enlist_ends()
         self.begin()
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Begin on nothing more, and wait for what is being sent."""
         self._stopping = True
         self._threads.shutdown()
@@ -158,6 +163,12 @@ class Sender:
             "webhook-signature": " ".join(signer.sign(message_id, now, body) for signer in signers),
         }
         return body.encode(), headers
+
+
+def sender_of(service: Service) -> Sender:
+    """The sender of a service."""
+    post = partial(safe_http.post, allow_loopback=service.settings.webhook_allow_loopback)
+    return Sender(service.deliveries, service.webhook_secrets, partial(notice_of, service), post)
 
 
 def answered(taken: Taken, now: datetime, status: int) -> Settlement:

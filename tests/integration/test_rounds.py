@@ -25,7 +25,7 @@ def noted(broker: Broker, loop: str, seconds_ago: float) -> None:
 
 
 def test_every_loop_has_a_round() -> None:
-    assert sorted(EVERY) == sorted(ROUNDS_OF)
+    assert sorted(EVERY) == sorted([*ROUNDS_OF, "webhooks"])
 
 
 def test_a_finished_round_has_an_age_and_names_its_process(rounds: Rounds) -> None:

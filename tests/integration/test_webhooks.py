@@ -20,7 +20,7 @@ from tasks.submission import submit
 from tasks.webhooks.delivery import RETRY_AFTER_S, TRIES, Delivery
 from tests.support.receiver import receiving
 from tests.support.services import make_service
-from tests.support.webhooks import ended, pass_time, send_due, sending
+from tests.support.webhooks import ended, pass_time, send_due, sender_through
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 SETTINGS = {"webhook_secret": SECRET, "webhook_allow_http": True, "webhook_allow_loopback": True}
@@ -152,7 +152,7 @@ def test_an_address_inside_gets_no_byte_and_the_log_says_nothing_of_it(service: 
         raise AddressRefused("10.1.2.3 is not an address of the public internet.")
 
     ended(service, "https://database.inside.example/")
-    with sending(service, post=inside) as sender:
+    with sender_through(service, inside) as sender:
         sender.round()
 
     assert only(service).attempts[0].reason == safe_http.NO_ADDRESS

@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
-from tasks import safe_http
 from tasks.job import Job
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 from tasks.webhooks.notice import notice_of
-from tasks.webhooks.sender import Post, Sender
-
-SETTINGS = {"webhook_allow_http": True, "webhook_allow_loopback": True}
+from tasks.webhooks.sender import Post, Sender, sender_of
 
 
-def make_sender(service: Service, *, allow_loopback: bool = True, post: Post | None = None) -> Sender:
-    """A sender of this service."""
-    send = post or partial(safe_http.post, allow_loopback=allow_loopback)
-    return Sender(service.deliveries, service.webhook_secrets, partial(notice_of, service), send)
-
-
-@contextmanager
-def sending(service: Service, *, post: Post | None = None) -> Iterator[Sender]:
-    """A sender that is stopped at the end."""
-    sender = make_sender(service, post=post)
-    try:
-        yield sender
-    finally:
-        sender.stop()
+def sender_through(service: Service, post: Post) -> Sender:
+    """A sender of this service that sends in another way."""
+    return Sender(service.deliveries, service.webhook_secrets, partial(notice_of, service), post)
 
 
 def send_due(service: Service) -> None:
     """Let a sender send what is due now, and wait for it."""
-    with sending(service) as sender:
+    with sender_of(service) as sender:
         sender.round()
 
 
