@@ -38,7 +38,7 @@ blueprint = APIBlueprint("adapters", __name__, url_prefix="/v1/adapters", abp_ta
 class AdapterPath(BaseModel):
     """Which entry."""
 
-    name: str = Field(max_length=64, description="as `GET /v1/adapters` lists it")
+    name: str = Field(description="as `GET /v1/adapters` lists it")
 
 
 class EntryBody(RawModel):

@@ -11,8 +11,10 @@ from api.context import current_service
 from tasks.adapter_resolver import Asker
 from tasks.api_keys import ApiKey, ApiKeys
 from tasks.batch import Batch
-from tasks.errors import ApiKeyRequired, BatchNotFound, JobNotFound
+from tasks.batch_store import no_batch
+from tasks.errors import ApiKeyRequired
 from tasks.job import Job
+from tasks.job_reader import no_job
 
 SCHEME = "api_key"
 SECURITY_SCHEMES: SecuritySchemesDict = {
@@ -77,7 +79,7 @@ def own_batch(batch_id: str) -> Batch:
     """
     batch = current_service().batches.get(batch_id)
     if batch.terms.owner != current_owner():
-        raise BatchNotFound(f"There is no batch {batch_id!r}. It may have expired; send its file again.")
+        raise no_batch(batch_id)
     return batch
 
 
@@ -95,5 +97,5 @@ def own_job(job_id: str) -> Job:
     """
     job = current_service().store.get(job_id)
     if job.terms.owner != current_owner():
-        raise JobNotFound(f"There is no job {job_id!r}. It may have expired; submit it again.")
+        raise no_job(job_id)
     return job

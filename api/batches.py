@@ -41,7 +41,7 @@ blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags
 class BatchPath(BaseModel):
     """Which batch."""
 
-    batch_id: str = Field(max_length=64, description="as the submission answered it")
+    batch_id: str = Field(description="as the submission answered it")
 
 
 class Lines(RawModel):

@@ -42,7 +42,7 @@ blueprint.before_request(require_json_object)
 class JobPath(BaseModel):
     """Which job."""
 
-    job_id: str = Field(max_length=64, description="as the submission answered it")
+    job_id: str = Field(description="as the submission answered it")
 
 
 class SubmissionHeader(Parameters):

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tasks.identifiers import identifier
+
 
 @dataclass(frozen=True)
 class LinePlace:
@@ -42,14 +44,14 @@ class LinePlace:
 
 def cursors_key(batch_id: str, generation: int) -> str:
     """How far the groups of a plan have become jobs."""
-    return f"stokehold:batch:{batch_id}:cursors:{generation}"
+    return f"stokehold:batch:{identifier(batch_id)}:cursors:{generation}"
 
 
 def jobs_key(batch_id: str) -> str:
     """The jobs whose results are not in storage yet."""
-    return f"stokehold:batch:{batch_id}:jobs"
+    return f"stokehold:batch:{identifier(batch_id)}:jobs"
 
 
 def ended_key(batch_id: str) -> str:
     """Those of them that have ended."""
-    return f"stokehold:batch:{batch_id}:ended"
+    return f"stokehold:batch:{identifier(batch_id)}:ended"

@@ -23,6 +23,7 @@ from tasks.batch_place import cursors_key, ended_key, jobs_key
 from tasks.broker import Broker
 from tasks.errors import BatchNotFound, RecordNotUnderstood, StatusConflict
 from tasks.frozen import VERSION, not_understood
+from tasks.identifiers import MAX_CHARACTERS, identifier, is_identifier
 from tasks.job import Failure, Status
 from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import BATCH, WEBHOOKS, job_key
@@ -80,9 +81,9 @@ class BatchStore:
         Raises:
             BatchNotFound: there is none, or it has expired.
         """
-        fields = cast(dict[str, str], self._broker.hgetall(batch_key(batch_id)))
+        fields = cast(dict[str, str], self._broker.hgetall(batch_key(batch_id))) if is_identifier(batch_id) else {}
         if not fields:
-            raise BatchNotFound(f"There is no batch {batch_id!r}. It may have expired; send its file again.")
+            raise no_batch(batch_id)
         return batch_of(batch_id, fields)
 
     def existing(self, ids: Sequence[str]) -> list[Batch]:
@@ -190,6 +191,11 @@ def known_batches(batches: Mapping[str, Mapping[str, str]]) -> list[Batch]:
     return found
 
 
+def no_batch(batch_id: str) -> BatchNotFound:
+    """The error that says so, of whatever came instead of an id."""
+    return BatchNotFound(f"There is no batch {batch_id[:MAX_CHARACTERS]!r}. It may have expired; send its file again.")
+
+
 def batch_of(batch_id: str, fields: Mapping[str, str]) -> Batch:
     """Build a batch from its hash; a field that is not there yet keeps the model's default.
 
@@ -235,8 +241,8 @@ def owner_key(owner: str | None) -> str:
 
 def batch_key(batch_id: str) -> str:
     """A batch."""
-    return f"stokehold:batch:{batch_id}"
+    return f"stokehold:batch:{identifier(batch_id)}"
 
 
 def _parts(batch_id: str) -> str:
-    return f"stokehold:batch:{batch_id}:parts"
+    return f"{batch_key(batch_id)}:parts"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from tasks.adapter_reference import LOCAL_NAME
 from tasks.adapters import ResolvedAdapter
 from tasks.broker import Broker
 from tasks.catalogue_entry import CatalogueAdapter, is_visible
@@ -77,7 +78,7 @@ class Catalogue:
 
     def find(self, name: str, owner: str | None) -> CatalogueAdapter | None:
         """An entry, if someone may see it."""
-        text = cast(str | None, self._broker.get(_entry(name)))
+        text = cast(str | None, self._broker.get(_entry(name))) if LOCAL_NAME.fullmatch(name) else None
         entry = None if text is None else read(CatalogueAdapter, text, f"Adapter {name}")
         return entry if entry is not None and is_visible(entry, owner) else None
 

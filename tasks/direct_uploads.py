@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from storage import ObjectNotFound, S3Storage, StorageError, StoredObject
 from tasks.errors import InvalidRequest
 from tasks.frozen import StoredRecord, read
+from tasks.identifiers import identifier, is_identifier
 from tasks.object_notes import UNTAKEN
 from tasks.service import Service
 
@@ -73,7 +74,7 @@ def promised_upload(service: Service, upload_id: str, owner: str | None, *, most
         InvalidRequest: nothing was promised, or the file is not there, too large, or of another size than promised.
         StorageError: storage is away.
     """
-    text = cast(str | None, service.broker.get(promise_key(upload_id)))
+    text = cast(str | None, service.broker.get(promise_key(upload_id))) if is_identifier(upload_id) else None
     found = None if text is None else read(Promise, text, "This upload")
     if found is None or found.owner != owner:
         raise InvalidRequest(f"There is no upload {upload_id[:64]!r}. Ask for a new one.", field="upload")
@@ -136,4 +137,4 @@ def new_id() -> str:
 
 def promise_key(upload_id: str) -> str:
     """Where a promise is kept."""
-    return f"stokehold:upload:{upload_id}"
+    return f"stokehold:upload:{identifier(upload_id)}"

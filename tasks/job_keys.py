@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tasks.idempotency import Idempotency
+from tasks.identifiers import identifier
 from tasks.job import Lane, Status
 
 JOB = "stokehold:job:"
@@ -23,7 +24,7 @@ interactive one, whatever their age."""
 
 def job_key(job_id: str) -> str:
     """A job."""
-    return JOB + job_id
+    return JOB + identifier(job_id)
 
 
 def waiting_key(slug: str) -> str:
@@ -38,7 +39,7 @@ def idempotency_key(idempotency: Idempotency) -> str:
 
 def channel_of(job_id: str) -> str:
     """Where each new status of a job is announced."""
-    return f"stokehold:changes:{job_id}"
+    return f"stokehold:changes:{identifier(job_id)}"
 
 
 def list_key(owner: str | None, status: Status | None = None) -> str:

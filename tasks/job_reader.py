@@ -10,6 +10,7 @@ from typing import cast
 
 from tasks.broker import Broker, broker_errors
 from tasks.errors import JobNotFound
+from tasks.identifiers import MAX_CHARACTERS, is_identifier
 from tasks.job import Job, Lane, Measured
 from tasks.job_hash import job_of, known_jobs
 from tasks.job_keys import (
@@ -44,9 +45,9 @@ class JobReader:
             JobNotFound: there is none, or it has expired.
             RecordNotUnderstood: a newer version wrote it.
         """
-        fields = cast(dict[str, str], self._broker.hgetall(job_key(job_id)))
+        fields = cast(dict[str, str], self._broker.hgetall(job_key(job_id))) if is_identifier(job_id) else {}
         if not fields:
-            raise JobNotFound(f"There is no job {job_id!r}. It may have expired; submit it again.")
+            raise no_job(job_id)
         return job_of(job_id, fields)
 
     def existing(self, ids: object) -> list[Job]:
@@ -124,3 +125,8 @@ class JobReader:
         """The server's time, in seconds since 1970."""
         seconds, microseconds = self._broker.time()
         return seconds + microseconds / 1e6
+
+
+def no_job(job_id: str) -> JobNotFound:
+    """The error that says so, of whatever came instead of an id."""
+    return JobNotFound(f"There is no job {job_id[:MAX_CHARACTERS]!r}. It may have expired; submit it again.")
