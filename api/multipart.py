@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from typing import IO
 
 from flask import request
-from werkzeug.exceptions import BadRequest, ClientDisconnected
+from werkzeug.exceptions import BadRequest, ClientDisconnected, RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 CHUNK = 64 * 1024
 MAX_FIELD_BYTES = 64 * 1024
+MAX_BOUNDARY_CHARACTERS = 70
+"""As RFC 2046 has it."""
+MAX_UNREAD_BYTES = 2 * CHUNK
+"""Of what is neither content nor complete: a preamble, or the header of a part."""
 
 
 class FilePart:
@@ -43,9 +47,9 @@ def read_form(field: str, file: str) -> tuple[bytes, FilePart]:
     Raises:
         BadRequest: the body is no such form.
     """
-    boundary = request.mimetype_params.get("boundary")
-    if not boundary:
-        raise BadRequest("The content type of the form names no boundary.")
+    boundary = request.mimetype_params.get("boundary", "")
+    if not 0 < len(boundary) <= MAX_BOUNDARY_CHARACTERS:
+        raise BadRequest(f"The content type must name a boundary of at most {MAX_BOUNDARY_CHARACTERS} characters.")
     events = read_events(request.stream, boundary.encode("latin-1", "replace"))
     value = read_field(events, field)
     part = next(events, None)
@@ -78,9 +82,10 @@ def read_events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
 
     Raises:
         BadRequest: it is no form.
+        RequestEntityTooLarge: what is between the parts, or the header of one, does not end.
         ClientDisconnected: the sender has hung up.
     """
-    decoder = MultipartDecoder(boundary)
+    decoder = MultipartDecoder(boundary, MAX_UNREAD_BYTES)
     while True:
         chunk = stream.read(CHUNK)
         try:
@@ -92,5 +97,9 @@ def read_events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
                     return
         except ValueError as error:
             raise BadRequest(f"The body is no multipart form: {error}.") from None
+        except RequestEntityTooLarge:
+            raise RequestEntityTooLarge(
+                f"The header of each part of the form, and what comes before it, may have {MAX_UNREAD_BYTES} bytes."
+            ) from None
         if not chunk:
             raise ClientDisconnected("The form is cut off.")

@@ -20,6 +20,7 @@ BASE_MODEL_KEYS = ("stokehold.base_model", "modelspec.architecture", "ss_base_mo
 (``sd_xl_base_1.0``, ``stable-diffusion-xl-v1-base``) name a served model where ``models.toml`` has them as aliases."""
 TRIGGER_WORDS_KEY = "modelspec.trigger_phrase"
 DESCRIPTION_KEY = "modelspec.description"
+MAX_SIDECAR_BYTES = 64 * 1024
 
 # The factor next to the input, in peft's, kohya's and diffusers' own older names: its first axis is the rank.
 _DOWN_FACTOR = re.compile(r"lora_A|lora[._]down")
@@ -92,15 +93,29 @@ def read_sidecar(path: Path) -> Sidecar:
     """Read a sidecar; one that does not exist says nothing.
 
     Raises:
-        AdapterNotUsable: it is no TOML, or an entry of it is unknown or wrong.
+        AdapterNotUsable: it is too long, no TOML, or an entry of it is unknown or wrong.
     """
     try:
-        return Sidecar.model_validate(tomllib.loads(path.read_text("utf-8")))
+        with path.open("rb") as file:
+            content = file.read(MAX_SIDECAR_BYTES + 1)
     except FileNotFoundError:
         return Sidecar()
     except OSError as error:
         raise AdapterNotUsable(f"{path.name} cannot be read. Check its permissions.") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    if len(content) > MAX_SIDECAR_BYTES:
+        raise AdapterNotUsable(f"{path.name} has more than {MAX_SIDECAR_BYTES} bytes. Shorten it.")
+    return parse_sidecar(content, path)
+
+
+def parse_sidecar(content: bytes, path: Path) -> Sidecar:
+    """The sidecar in a file's content.
+
+    Raises:
+        AdapterNotUsable: it is not TOML, or an entry of it is unknown or wrong.
+    """
+    try:
+        return Sidecar.model_validate(tomllib.loads(content.decode()))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise AdapterNotUsable(f"{path.name} is not valid TOML in UTF-8: {error}.") from error
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, p['loc']))}: {p['msg']}" for p in error.errors(include_url=False))

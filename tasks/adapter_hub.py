@@ -6,19 +6,24 @@ faster" (Hugging Face, December 2023) does it; unlike there, the shapes in the f
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 import httpx2
-from huggingface_hub import HfApi, ModelInfo
+from huggingface_hub import HfApi, ModelInfo, hf_hub_url
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
     HfHubHTTPError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
-    SafetensorsParsingError,
+)
+from huggingface_hub.utils import (  # type: ignore[attr-defined]
+    build_hf_headers,
+    get_session,
+    hf_raise_for_status,
 )
 
 from tasks.adapter_description import PICKLE_SUFFIXES
@@ -26,9 +31,13 @@ from tasks.adapter_reference import AdapterReference
 from tasks.adapters import AdapterSource
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, StokeholdError
 from tasks.found_adapter import FoundAdapter
-from tasks.safetensors_header import LENGTH_BYTES, SafetensorsHeader, broken, header_of_hub
+from tasks.redaction import shortened
+from tasks.safetensors_header import FIRST_BYTES, SafetensorsHeader, header_end, parse_header
 
 MAX_TRIGGER_CHARACTERS = 200
+MAX_BASE_NAMES, MAX_NAME = 20, 200
+PATIENCE = 4
+"""How many timeouts the header of a file may take in all."""
 LORA_TAG = "lora"
 BASE_MODEL_TAG = "base_model:adapter:"
 DEFAULT_WEIGHT_NAME = "pytorch_lora_weights.safetensors"
@@ -87,17 +96,30 @@ class AdapterHub:
             HubUnavailable: the Hub does not answer.
         """
         name, size = found.weight_name, found.size_bytes
-        if size is not None and size < LENGTH_BYTES:
-            raise broken(name, "it is too short")
-        reference = AdapterReference(found.repository)
-        with self._errors(reference):
-            try:
-                header = self._api.parse_safetensors_file_metadata(
-                    found.repository, name, revision=found.commit, timeout=self._timeout_s
-                )
-            except (SafetensorsParsingError, RecursionError, AttributeError, KeyError, TypeError, ValueError) as error:
-                raise broken(name, "its header cannot be read") from error
-        return header_of_hub(header, name=name, size_bytes=size)
+        with self._errors(AdapterReference(found.repository)):
+            start = self._beginning(found, FIRST_BYTES)
+            if len(start) < (end := header_end(start, name=name)):
+                start = self._beginning(found, end)
+        return parse_header(start, name=name, size_bytes=size)
+
+    def _beginning(self, found: FoundAdapter, count: int) -> bytes:
+        """The first bytes of a file; no more are read where the Hub sends more than it was asked for.
+
+        Raises:
+            TimeoutError: they come too slowly.
+        """
+        url = hf_hub_url(found.repository, found.weight_name, revision=found.commit, endpoint=self._api.endpoint)
+        headers = {**build_hf_headers(token=self._api.token), "Range": f"bytes=0-{count - 1}"}
+        with get_session().stream("GET", url, headers=headers, timeout=self._timeout_s) as response:
+            hf_raise_for_status(response)
+            start, deadline = b"", time.monotonic() + PATIENCE * self._timeout_s
+            for part in response.iter_bytes():
+                start += part
+                if time.monotonic() > deadline:
+                    raise TimeoutError("its file comes too slowly")
+                if len(start) >= count:
+                    break
+        return start[:count]
 
     def _model_info(self, reference: AdapterReference, *, allow_private: bool) -> ModelInfo:
         with self._errors(reference):
@@ -147,8 +169,9 @@ def require_open(info: ModelInfo, reference: AdapterReference) -> None:
 def base_models_of(info: ModelInfo) -> tuple[str, ...]:
     """The base models that a repository names: in its card, else in the Hub's tags."""
     named = info.card_data.base_model if info.card_data else None
-    if named:
-        return (named,) if isinstance(named, str) else tuple(named)
+    if named:  # a card's author writes there what they like
+        names = named if isinstance(named, list) else [named]
+        return tuple(name for name in names[:MAX_BASE_NAMES] if isinstance(name, str) and len(name) <= MAX_NAME)
     return tuple(tag.removeprefix(BASE_MODEL_TAG) for tag in info.tags or () if tag.startswith(BASE_MODEL_TAG))
 
 
@@ -179,7 +202,7 @@ def choose_weight_file(repository: str, files: Sequence[str], wanted: str | None
         AdapterNotUsable: there is no safetensors file, or several and none is asked for.
     """
     candidates = sorted(file for file in files if file.endswith(".safetensors"))
-    listed = ", ".join(candidates[:10])
+    listed = ", ".join(shortened(file, 100) for file in candidates[:10])
     if not candidates:
         pickles = any(PurePosixPath(file).suffix in PICKLE_SUFFIXES for file in files)
         found = "only pickles, which may run code when loaded" if pickles else "none"

@@ -16,9 +16,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Annotated
 
-from huggingface_hub.utils import SafetensorsFileMetadata  # type: ignore[attr-defined]
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
@@ -28,7 +28,11 @@ LENGTH_BYTES = 8
 FIRST_BYTES = 100_000
 """Enough for the whole header of nearly every file; what ``huggingface_hub`` asks for first, too."""
 MAX_HEADER_BYTES = 10_000_000
-MAX_TENSORS = 50_000
+MAX_TENSORS = 20_000
+"""Ten times as many as the largest adapters of today have."""
+MAX_BRACES = MAX_TENSORS + 5_000
+"""In a header: one opens each tensor, and some are in the metadata, which may hold JSON as text."""
+MAX_NAME_CHARACTERS = 500
 METADATA = "__metadata__"
 
 BITS = {
@@ -50,13 +54,18 @@ class TensorEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    dtype: str
+    dtype: Annotated[str, Field(max_length=100)]
     shape: Annotated[tuple[Size, ...], Field(max_length=8)]
     data_offsets: tuple[Size, Size]
 
 
-_TENSORS = TypeAdapter(dict[str, TensorEntry])
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
+
+_TENSORS = TypeAdapter(dict[Name, TensorEntry])
 _STRINGS = TypeAdapter(dict[str, str])
+
+_ONE_AT_A_TIME = Lock()
+"""Parsing holds the interpreter. Several headers at once would come no faster, and leave the other threads no turn."""
 
 
 @dataclass(frozen=True)
@@ -105,19 +114,20 @@ def header_end(start: bytes, *, name: str) -> int:
     return LENGTH_BYTES + length
 
 
-def parse_header(start: bytes, *, name: str, size_bytes: int) -> SafetensorsHeader:
+def parse_header(start: bytes, *, name: str, size_bytes: int | None) -> SafetensorsHeader:
     """The header, from the beginning of a file. What follows the header in ``start`` is not looked at.
 
     Args:
         name: of the file, for the errors.
-        size_bytes: of the whole file.
+        size_bytes: of the whole file, where it is known.
 
     Raises:
         AdapterNotUsable: it is no whole safetensors file.
     """
     tensors, metadata = parse_tensors(start, name=name)
-    require_whole(tensors, name, size_bytes - header_end(start, name=name))
-    return header_of({key: tensor.shape for key, tensor in tensors.items()}, metadata, name, size_bytes)
+    values = value_bytes_of(tensors) if size_bytes is None else size_bytes - header_end(start, name=name)
+    require_whole(tensors, name, values)
+    return SafetensorsHeader({key: tensor.shape for key, tensor in tensors.items()}, metadata, size_bytes)
 
 
 def declared_size(start: bytes, *, name: str) -> int:
@@ -141,10 +151,23 @@ def parse_tensors(start: bytes, *, name: str) -> tuple[Mapping[str, TensorEntry]
     end = header_end(start, name=name)
     if len(start) < end:
         raise broken(name, "its header is cut off")
+    if start.count(b"{", LENGTH_BYTES, end) > MAX_BRACES:  # counted before anything is built of it
+        raise AdapterNotUsable(f"{name} has too many tensors; an adapter may have {MAX_TENSORS}.")
+    with _ONE_AT_A_TIME:
+        return parsed(start[LENGTH_BYTES:end], name=name)
+
+
+def parsed(header: bytes, *, name: str) -> tuple[Mapping[str, TensorEntry], Mapping[str, str]]:
+    """The tensors and the metadata of a header's JSON.
+
+    Raises:
+        AdapterNotUsable: it is not a header.
+    """
     try:
-        content = from_json(start[LENGTH_BYTES:end], allow_inf_nan=False)
+        content = from_json(header, allow_inf_nan=False)
         if not isinstance(content, dict):
             raise broken(name, "its header is no JSON object")
+        require_few(len(content), name)
         metadata = _STRINGS.validate_python(content.pop(METADATA, None) or {}, strict=True)
         return _TENSORS.validate_python(content), metadata
     except ValidationError as error:
@@ -158,40 +181,14 @@ def value_bytes_of(tensors: Mapping[str, TensorEntry]) -> int:
     return max((tensor.data_offsets[1] for tensor in tensors.values()), default=0)
 
 
-def header_of_hub(found: SafetensorsFileMetadata, *, name: str, size_bytes: int | None) -> SafetensorsHeader:
-    """The header of a file on the Hub, as ``HfApi.parse_safetensors_file_metadata`` has read it.
+def require_few(tensors: int, name: str) -> None:
+    """Check the number of a file's tensors.
 
     Raises:
-        AdapterNotUsable: it is no whole safetensors file.
+        AdapterNotUsable: there are too many.
     """
-    try:
-        metadata = _STRINGS.validate_python(found.metadata or {}, strict=True)
-        tensors = _TENSORS.validate_python(
-            {
-                key: {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": tensor.data_offsets}
-                for key, tensor in found.tensors.items()
-            }
-        )
-    except ValidationError as error:
-        raise broken(name, f"its header has {error.errors()[0]['msg'].lower()}") from error
-    values = value_bytes_of(tensors)
-    if size_bytes is not None and values + LENGTH_BYTES > size_bytes:
-        raise broken(name, "it is cut off")
-    require_whole(tensors, name, values)
-    return header_of({key: tensor.shape for key, tensor in tensors.items()}, metadata, name, size_bytes)
-
-
-def header_of(
-    shapes: Mapping[str, Shape], metadata: Mapping[str, str], name: str, size_bytes: int | None
-) -> SafetensorsHeader:
-    """A header of a bounded number of tensors.
-
-    Raises:
-        AdapterNotUsable: there are more.
-    """
-    if len(shapes) > MAX_TENSORS:
-        raise AdapterNotUsable(f"{name} has {len(shapes)} tensors; an adapter may have {MAX_TENSORS}.")
-    return SafetensorsHeader(shapes, metadata, size_bytes)
+    if tensors > MAX_TENSORS:
+        raise AdapterNotUsable(f"{name} has {tensors} tensors; an adapter may have {MAX_TENSORS}.")
 
 
 def require_whole(tensors: Mapping[str, TensorEntry], name: str, value_bytes: int) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from huggingface_hub import HfApi
@@ -216,6 +218,34 @@ class TestLookingUp:
 
         with pytest.raises(HubUnavailable, match="Try again later"):
             look_up(hub, "ada/pixel")
+
+    @pytest.mark.parametrize("named", [7, [7, {"a": "b"}], {"a": "b"}, "a" * 1_000, ["a" * 1_000], [["a"]]])
+    def test_a_card_that_names_no_base_model_says_nothing_of_it(self, hub: HubServer, named: Any) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA}, base_model=named)
+
+        assert look_up(hub, "ada/pixel").base_names == ()
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            json.dumps({f"k{number}": {"dtype": "F32"} for number in range(140_000)}).encode(),
+            b"[" * 1_000_000,
+            b'{"a":' * 20_000,
+        ],
+        ids=["many tensors", "deep lists", "deep objects"],
+    )
+    def test_a_header_out_of_bounds_is_refused(self, hub: HubServer, header: bytes) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: len(header).to_bytes(8, "little") + header})
+
+        with pytest.raises(AdapterNotUsable):
+            AdapterHub(api=HfApi(endpoint=hub.url, token=False)).read_header(look_up(hub, "ada/pixel"))
+
+    def test_a_header_that_trickles_is_given_up_on(self, hub: HubServer) -> None:
+        hub.add_repository("ada/pixel", {WEIGHTS: LORA})
+        found = look_up(hub, "ada/pixel")
+
+        with hub.trickling(0.05), pytest.raises(HubUnavailable, match="too slowly"):
+            AdapterHub(api=HfApi(endpoint=hub.url, token=False), timeout_s=0.2).read_header(found)
 
     def test_a_hub_that_accepts_and_says_nothing_is_given_up_on(self, hub: HubServer) -> None:
         with hub.silent(), pytest.raises(HubUnavailable, match="timed out"):

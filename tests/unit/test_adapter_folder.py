@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from tasks.adapter_description import MAX_SIDECAR_BYTES, describe
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_reference import AdapterReference
 from tasks.adapters import AdapterSource, LocalAdapter, ResolvedAdapter
@@ -238,3 +239,13 @@ def test_a_folder_that_goes_away_later_takes_only_its_own_adapters_with_it(
 
     assert names(catalogue) == ["in-stays"]
     assert f"adapter folder {goes} cannot be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "sidecar", [f"description = '{'a' * MAX_SIDECAR_BYTES}'", "rank = " + "[" * 50_000, "a." * 20_000 + "a = 1"]
+)
+def test_a_sidecar_that_is_long_or_deep_is_refused(tmp_path: Path, sidecar: str) -> None:
+    path = write_lora(tmp_path, "pixel", sidecar=sidecar)
+
+    with pytest.raises(AdapterNotUsable, match=r"pixel\.toml"):
+        describe(path)

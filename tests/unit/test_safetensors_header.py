@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -63,8 +64,33 @@ def test_what_safetensors_writes_is_read_from_its_beginning(
         (file_of({"a": tensor()}, 7), "cut off"),
         (file_of({"a": tensor()}, 9), "bytes that belong to no tensor"),
         (file_of({str(number): tensor(shape=[0], end=0) for number in range(MAX_TENSORS + 1)}), "tensors"),
+        (file_of({str(number): tensor(shape=[0], end=0) for number in range(2 * MAX_TENSORS)}), "too many tensors"),
+        (file_of({str(number): 0 for number in range(MAX_TENSORS + 1)}), "tensors"),
+        (file_of({"a" * 10_000: tensor()}, 8), "its header has"),
+        (struct.pack("<Q", 1_000_000) + b"[" * 1_000_000, "no JSON"),
+        (struct.pack("<Q", 100_000) + b'{"a":' * 20_000, "no JSON"),
     ],
 )
 def test_what_is_no_whole_safetensors_file_is_refused_with_the_reason(content: bytes, reason: str) -> None:
     with pytest.raises(AdapterNotUsable, match=reason):
         parse_header(content, name="a.safetensors", size_bytes=len(content))
+
+
+def test_a_header_of_many_tensors_is_refused_before_any_is_built() -> None:
+    content = file_of({f"k{number}": tensor(shape=[0], end=0) for number in range(140_000)})
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(AdapterNotUsable, match="too many tensors"):
+            parse_header(content, name="a.safetensors", size_bytes=len(content))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most < len(content)
+
+
+def test_metadata_may_hold_json() -> None:
+    content = file_of({"__metadata__": {"ss_tag_frequency": "{" * 4_000}, "a": tensor()}, 8)
+
+    assert parse_header(content, name="a.safetensors", size_bytes=len(content)).shapes == {"a": (2,)}

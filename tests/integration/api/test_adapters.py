@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import create_app
+from api.multipart import CHUNK, MAX_UNREAD_BYTES
 from tasks.adapter_uploads import incoming_key
 from tasks.api_keys import KeyLimits
 from tasks.object_notes import UNTAKEN, remove_untaken
@@ -59,6 +60,28 @@ def send(client: FlaskClient) -> Send:
         return client.post("/v1/adapters", data=form, content_type="multipart/form-data", headers=headers)
 
     return send
+
+
+class Endless(io.RawIOBase):
+    """A body that goes on for ever.
+
+    Attributes:
+        given: how many bytes of it were read.
+    """
+
+    def __init__(self, beginning: bytes, filler: bytes) -> None:
+        self._beginning, self._filler = beginning, filler
+        self.given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        part = (self._beginning + self._filler * len(buffer))[: len(buffer)]
+        self._beginning = b""
+        buffer[: len(part)] = part
+        self.given += len(part)
+        return len(part)
 
 
 def stored(service: Service) -> list[str]:
@@ -168,6 +191,33 @@ class TestSendingAFile:
         for form in ({}, {"file": (io.BytesIO(FILE), "f")}, {"entry": "{}"}):
             answered = client.post("/v1/adapters", data=form, content_type="multipart/form-data")
             assert answered.status_code == 400
+
+    @pytest.mark.parametrize(
+        "beginning",
+        [b"", b'--B\r\nContent-Disposition: form-data; name="entry"\r\nX-A: ', b"--B" + b" " * 1_000, b"\r\n--B\r\n"],
+        ids=["preamble", "part header", "boundary", "part header's name"],
+    )
+    @pytest.mark.parametrize("filler", [b"a", b"\r\na: b", b"\r\n--", b" "])
+    def test_a_form_that_begins_no_part_is_read_no_further_than_its_bound(
+        self, client: FlaskClient, beginning: bytes, filler: bytes
+    ) -> None:
+        body = Endless(beginning, filler)
+
+        answered = client.post(
+            "/v1/adapters",
+            content_type="multipart/form-data; boundary=B",
+            environ_overrides={"wsgi.input": body, "CONTENT_LENGTH": str(300 << 20)},
+        )
+
+        assert answered.status_code in (400, 413)
+        assert body.given <= MAX_UNREAD_BYTES + 2 * CHUNK
+
+    def test_a_boundary_is_bounded(self, client: FlaskClient) -> None:
+        content_type = f"multipart/form-data; boundary={'B' * 71}"
+
+        answered = client.post("/v1/adapters", data=b"", content_type=content_type)
+
+        assert answered.status_code == 400
 
     def test_a_wrong_entry_is_told_by_field(self, send: Send, service: Service) -> None:
         answered = send("Not A Name", default_scale=100)
