@@ -70,7 +70,8 @@ FIELDS = {
 
 DESCRIPTION = (
     "The body, the answer and the header `lora` are those of the Hub's Inference API. The format follows `Accept`. "
-    "Waits at most `STOKEHOLD_ANSWER_WAIT_S` for the picture; then 503, and `Location` says where to poll the job."
+    "Waits for the picture as long as this service is set to, or a minute; then 503, and `Location` says where to poll "
+    "the job."
 )
 
 

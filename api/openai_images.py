@@ -71,7 +71,7 @@ class ImagesAnswer(BaseModel):
     "/generations",
     operation_id="generate_images",
     description="The body and the answer are those of OpenAI's API; the fields that it lacks go into `extra_body`. "
-    "Waits at most `STOKEHOLD_ANSWER_WAIT_S`; then 503, and `Location` says where to poll the job.",
+    "Waits as long as this service is set to, or a minute; then 503, and `Location` says where to poll the job.",
     responses={HTTPStatus.OK: ImagesAnswer, **documented_wait()},
 )
 def generate_images(header: SubmissionHeader, body: ImagesRequest) -> Response:

@@ -75,7 +75,9 @@ class Settings(BaseSettings):
 
     lease_s: PositiveFloat = Field(15, description="seconds of silence after which a worker loses a job")
     housekeeping_s: PositiveFloat = Field(5, description="seconds between two rounds of housekeeping")
-    storage_patience_s: NonNegativeFloat = Field(120, description="seconds that a drawn job waits for storage")
+    storage_patience_s: NonNegativeFloat = Field(
+        120, description="seconds that a job waits for storage, to fetch and to publish"
+    )
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
     retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")
     webhook_secret: SecretStr | None = Field(

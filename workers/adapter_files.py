@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import httpx2
@@ -22,6 +23,8 @@ from workers.adapter_size import require_small
 from workers.hub_blob import is_damaged
 from workers.hub_downloads import DownloadBounds, DownloadWatch, watched
 from workers.stored_adapters import fetch_from_storage
+
+logger = logging.getLogger(__name__)
 
 UNBOUNDED = 2**63
 
@@ -104,12 +107,11 @@ def fetch_from_hub(
             f"{file} can no longer be read on the Hub: it was removed, made private or gated. Submit with another one."
         ) from error
     except (httpx2.HTTPError, LocalEntryNotFoundError) as error:
-        reason = str(error.__cause__ or error).partition("\n")[0]
-        raise AdapterUnavailable(f"The Hub did not deliver {file}: {reason}. Submit the job again later.") from error
+        logger.warning("the Hub did not deliver %s: %s", file, error.__cause__ or error)
+        raise AdapterUnavailable(f"The Hub did not deliver {file}. Submit the job again later.") from error
     except (OSError, ValueError) as error:
-        raise AdapterUnavailable(
-            f"The worker cannot store {file}: {error}. Its operator should check the Hub cache (HF_HOME) and its disk."
-        ) from error
+        logger.error("adapter %s cannot be kept on this machine: %s; see its disk and HF_HOME", file, error)
+        raise AdapterUnavailable(f"The worker cannot store {file}. Submit the job again later.") from error
 
 
 def download(

@@ -14,5 +14,5 @@ def require_small(size: int, max_bytes: int, ref: str) -> None:
     if size > max_bytes:
         raise AdapterFetchFailed(
             f"The file of adapter {ref!r} has {size} bytes, and this service takes at most {max_bytes}. Use an adapter "
-            "of a smaller rank, or ask the operator to raise STOKEHOLD_ADAPTER_MAX_BYTES."
+            "of a smaller rank, or ask the operator to raise that bound."
         )

@@ -170,6 +170,11 @@ class Attempts:
         for attempt in self.attempts:
             attempt.give_up()
 
+    def pause(self, seconds: float) -> None:
+        """As ``Attempt.pause``, all of them together."""
+        for attempt in self.attempts:
+            attempt.pause(seconds / len(self.attempts))
+
     def note_waiting(self, waits: bool) -> None:
         """As ``Attempt.note_waiting``."""
         for attempt in self.attempts:

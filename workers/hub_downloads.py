@@ -83,7 +83,7 @@ class DownloadWatch:
         if seconds > self._bounds.patience_s + received / self._bounds.bytes_per_s:
             raise AdapterUnavailable(
                 f"The Hub sends this adapter too slowly: it is not here after {seconds:.0f} s. Submit the job again "
-                "later, or ask the operator to check the network and STOKEHOLD_ADAPTER_BYTES_PER_S."
+                "later."
             )
 
 

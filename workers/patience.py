@@ -19,7 +19,7 @@ Pause = Callable[[float], None]
 
 
 class Patience:
-    """How long one job waits for storage, all its uploads together.
+    """How long one job waits for storage, in one of its stages.
 
     Args:
         seconds: the bound.
@@ -31,8 +31,8 @@ class Patience:
         self._pause = pause
         self._clock = clock
 
-    def insist(self, upload: Callable[[], Result]) -> Result:
-        """Upload, again and again while storage is away.
+    def insist(self, step: Callable[[], Result]) -> Result:
+        """Take a step that needs storage, again and again while storage is away.
 
         Raises:
             StorageError: storage refuses, or is away for longer than the bound.
@@ -40,10 +40,10 @@ class Patience:
         pause_s = FIRST_PAUSE_S
         while True:
             try:
-                return upload()
+                return step()
             except StorageNotReachable as error:
                 if self._clock() + pause_s > self._deadline:
                     raise
-                logger.warning("storage is away, the upload is tried again in %g s: %s", pause_s, error)
+                logger.warning("storage is away, it is tried again in %g s: %s", pause_s, error)
             self._pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 
+from storage import StorageError
 from tasks.adapters import ResolvedAdapter
 from tasks.errors import BrokerUnavailable, JobFailed, MachineFault, WorkerStopping
 from tasks.service import Service
@@ -62,7 +63,7 @@ class Readiness:
     def _loads(self, adapter: ResolvedAdapter) -> bool:
         try:
             self._adapters.get(adapter)
-        except (JobFailed, MachineFault, WorkerStopping) as error:
+        except (JobFailed, MachineFault, StorageError, WorkerStopping) as error:
             logger.warning("adapter %s is not loaded ahead: %s", adapter.ref, error)
             return False
         return True

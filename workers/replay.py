@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 
 from PIL.Image import DecompressionBombError
 
-from storage import ObjectNotFound, S3Storage, StorageError
+from storage import ObjectNotFound, StorageError
 from tasks.errors import JobNotFound
 from tasks.job import Job, StoredImage
 from tasks.manifest import Manifest, differences, manifest_of
 from tasks.replay_report import PictureDifference, ReplayReport
 from tasks.service import Service
 from workers.comparison import compare
+from workers.patience import Patience
 
 logger = logging.getLogger(__name__)
 
@@ -23,12 +26,15 @@ UNREADABLE = "A picture in storage cannot be decoded any more."
 HELD_BACK = "The safety checker held every picture back, so none is stored."
 
 
-def report_of(service: Service, first_id: str, images: tuple[StoredImage, ...], manifest: Manifest) -> ReplayReport:
+def report_of(
+    service: Service, first_id: str, images: tuple[StoredImage, ...], manifest: Manifest, patience: Patience
+) -> ReplayReport:
     """What became of the pictures of the job ``first_id``, drawn again as ``images``.
 
     A first job that is gone is no error: the pictures are drawn, and there is nothing to hold them against.
 
     Raises:
+        WorkerStopping, LeaseLost: as ``Attempt.pause`` does, while storage is waited for.
         BrokerUnavailable: nobody can say for the moment whether it is gone.
     """
     try:
@@ -36,17 +42,21 @@ def report_of(service: Service, first_id: str, images: tuple[StoredImage, ...], 
     except JobNotFound:
         return ReplayReport(of=first_id, identical=None, reason=EXPIRED)
     then = manifest_of(first)
-    report = comparison(service.storage, first, images)
+    report = comparison(lambda key: patience.insist(partial(service.storage.get, key)), first, images)
     return report.model_copy(update={"differs": () if then is None else differences(then, manifest)})
 
 
-def comparison(storage: S3Storage, first: Job, images: tuple[StoredImage, ...]) -> ReplayReport:
-    """The first job's pictures against these."""
+def comparison(get: Callable[[str], bytes], first: Job, images: tuple[StoredImage, ...]) -> ReplayReport:
+    """The first job's pictures against these.
+
+    Args:
+        get: fetches an object from storage.
+    """
     pairs = [pair for pair in zip(first.result.images, images, strict=True) if not all(one.flagged for one in pair)]
     if not pairs:
         return ReplayReport(of=first.id, identical=None, reason=HELD_BACK)
     try:
-        found = tuple(difference(storage, then, now) for then, now in zip(first.result.images, images, strict=True))
+        found = tuple(difference(get, then, now) for then, now in zip(first.result.images, images, strict=True))
     except StorageError as error:  # its address and keys are for the operator
         logger.warning("job %s cannot be compared: %s", first.id, error)
         return ReplayReport(of=first.id, identical=None, reason=GONE if isinstance(error, ObjectNotFound) else AWAY)
@@ -58,7 +68,7 @@ def comparison(storage: S3Storage, first: Job, images: tuple[StoredImage, ...]) 
     return ReplayReport(of=first.id, identical=identical, images=found)
 
 
-def difference(storage: S3Storage, then: StoredImage, now: StoredImage) -> PictureDifference | None:
+def difference(get: Callable[[str], bytes], then: StoredImage, now: StoredImage) -> PictureDifference | None:
     """How far two pictures are from one another; None where one was held back, and so is not stored.
 
     Raises:
@@ -67,4 +77,4 @@ def difference(storage: S3Storage, then: StoredImage, now: StoredImage) -> Pictu
     """
     if then.key is None or now.key is None:
         return None
-    return compare(storage.get(then.key), storage.get(now.key))
+    return compare(get(then.key), get(now.key))

@@ -31,7 +31,7 @@ from tasks.worker_registry import spares
 from workers.adapter_cache import AdapterCache
 from workers.attempt import Attempt, Attempts
 from workers.cancellations import Cancellations
-from workers.draw import Drawing, Watcher, draw
+from workers.draw import Drawing, draw
 from workers.heartbeat import Heartbeat
 from workers.patience import Patience
 from workers.prepare import prepare
@@ -151,15 +151,17 @@ class JobRunner:
         with attempt.stopwatch.measure(Stage.PUBLISH):
             return self.publish(attempt, drawing)
 
-    def draw(self, attempts: Sequence[Attempt], watcher: Watcher, stopwatch: Stopwatch) -> list[Drawing]:
-        """The first two stages of jobs that one pass of the pipeline can draw.
+    def draw(self, attempts: Sequence[Attempt], watcher: Attempt | Attempts, stopwatch: Stopwatch) -> list[Drawing]:
+        """The first two stages of jobs that one pass of the pipeline can draw. Storage is waited for, as in the third.
 
         Raises:
             JobFailed, LeaseLost, DrawingInterrupted: as in ``work``.
+            StorageError: storage refuses, or was unavailable for too long.
         """
         job = attempts[0].job
+        patience = Patience(self.service.settings.storage_patience_s, watcher.pause)
         with stopwatch.measure(Stage.ADAPTER):
-            adapters = prepare(self.adapters, job.spec)
+            adapters = patience.insist(partial(prepare, self.adapters, job.spec))
         watcher.note_waiting(self.warm.device_thread.is_taken)
         specs = [attempt.job.spec for attempt in attempts]
         return draw(self.warm, specs, adapters, watcher, stopwatch, first=job.lane is Lane.INTERACTIVE)
@@ -189,7 +191,9 @@ class JobRunner:
             adapter_files=drawing.adapter_files,
             surroundings=self.surroundings,
             batch_size=drawing.batch_size,
-            replay=None if first is None else attempt.insist(partial(report_of, self.service, first, images, manifest)),
+            replay=None
+            if first is None
+            else attempt.insist(partial(report_of, self.service, first, images, manifest, patience)),
         )
 
     def pass_on(self, job_id: str) -> None:

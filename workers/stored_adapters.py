@@ -8,6 +8,7 @@ So they share its cache with them: within the same bound, removed in the same or
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from contextlib import suppress
@@ -15,11 +16,13 @@ from pathlib import Path
 
 from huggingface_hub.file_download import repo_folder_name
 
-from storage import ObjectNotFound, S3Storage, StorageError
+from storage import ObjectNotFound, S3Storage
 from tasks.adapters import AdapterSource, ResolvedAdapter
-from tasks.errors import AdapterFetchFailed
+from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from workers.adapter_size import require_small
 from workers.hub_blob import is_damaged
+
+logger = logging.getLogger(__name__)
 
 OWNER = "stokehold"
 FILE = "adapter.safetensors"
@@ -34,7 +37,9 @@ def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path
     """The file of an uploaded adapter on this machine, downloaded unless it is there already.
 
     Raises:
-        AdapterFetchFailed: it is gone, too large or damaged, storage is away, or the cache cannot be written.
+        AdapterFetchFailed: it is gone, too large or damaged.
+        AdapterUnavailable: the cache cannot be written.
+        StorageError: storage does not serve us; its kind says whether to wait.
     """
     folder = cache / repo_folder_name(repo_id=cached_repository(adapter), repo_type="model")
     path = folder / "snapshots" / adapter.commit / FILE
@@ -52,12 +57,9 @@ def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path
         path.unlink(missing_ok=True)
     except ObjectNotFound as error:
         raise gone(adapter) from error
-    except StorageError as error:
-        raise AdapterFetchFailed(f"Storage did not deliver adapter {ref!r}: {error} Submit the job later.") from error
     except OSError as error:
-        raise AdapterFetchFailed(
-            f"The worker cannot store adapter {ref!r}: {error}. Its operator should check the Hub cache (HF_HOME)."
-        ) from error
+        logger.error("adapter %r cannot be kept on this machine: %s; see its disk and HF_HOME", ref, error)
+        raise AdapterUnavailable(f"The worker cannot store adapter {ref!r}. Submit the job again later.") from error
     raise AdapterFetchFailed(f"The file of adapter {ref!r} is not the one that was announced. Send it again.")
 
 

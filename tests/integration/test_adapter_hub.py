@@ -337,7 +337,7 @@ class TestFetching:
         not_a_folder = tmp_path / "file"
         not_a_folder.touch()
 
-        with pytest.raises(AdapterUnavailable, match="HF_HOME"):
+        with pytest.raises(AdapterUnavailable, match="cannot store"):
             fetch_from(hub, pixel, not_a_folder)
 
 

@@ -122,7 +122,7 @@ def test_storage_that_is_away_is_said_without_its_address(service: Service, tmp_
     (tmp_path / "away").mkdir()
     away = make_service(tmp_path / "away").storage
 
-    found = comparison(away, first, first.result.images)
+    found = comparison(away.get, first, first.result.images)
 
     assert (found.identical, found.reason) == (None, AWAY)
 
