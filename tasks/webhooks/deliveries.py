@@ -132,8 +132,12 @@ class Deliveries:
         self._redeliver = script(broker, "webhook_redeliver")
 
     def ends(self, count: int) -> list[str]:
-        """Names of ends that are no deliveries yet, the ``count`` oldest."""
-        return cast(list[str], self._broker.zrange(WEBHOOKS, 0, count - 1))
+        """Names of ends that are no deliveries yet: the ``count`` oldest and newest, so that neither has to wait."""
+        with self._broker.pipeline(transaction=False) as pipeline:
+            pipeline.zrange(WEBHOOKS, 0, count // 2 - 1)
+            pipeline.zrange(WEBHOOKS, -(count // 2), -1)
+            oldest, newest = pipeline.execute()
+        return list(dict.fromkeys([*oldest, *newest]))
 
     def forget_end(self, name: str) -> None:
         """Make no delivery of an end."""

@@ -41,16 +41,52 @@ class Notice:
         return json.dumps(message, separators=(",", ":"))
 
 
-def notice_of(service: Service, name: str) -> Notice:
-    """What is told of a job, or of a batch whose name has ``batch:`` before its id.
+@dataclass(frozen=True)
+class Notices:
+    """Reads what is told.
+
+    Names are those of ``End``: the id of a job, or of a batch behind ``batch:``.
+    """
+
+    service: Service
+
+    def end(self, name: str) -> End:
+        """Of what is told, and to whom.
+
+        Raises:
+            BatchNotFound, JobNotFound: its record has expired.
+            EventSuperseded: it is a batch that is being tried again.
+        """
+        if name.startswith(BATCH):
+            return end_of_batch(self.service.batches.get(name.removeprefix(BATCH)))
+        return end_of_job(self.service.store.get(name))
+
+    def notice(self, name: str) -> Notice:
+        """What is told.
+
+        Raises:
+            BatchNotFound, JobNotFound, EventSuperseded: as ``end`` does.
+        """
+        if name.startswith(BATCH):
+            return batch_notice(self.service, self.service.batches.get(name.removeprefix(BATCH)))
+        return job_notice(self.service, self.service.store.get(name))
+
+
+def end_of_job(job: Job) -> End:
+    """Of what is told, and to whom."""
+    return End(job.id, f"msg_{job.id}", f"job.{job.status}", job.terms.owner, job.terms.webhook_url or "")
+
+
+def end_of_batch(batch: Batch) -> End:
+    """The same of a batch. One that is tried again ends once more, with a message of its own.
 
     Raises:
-        BatchNotFound, JobNotFound: its record has expired.
-        EventSuperseded: it is a batch that is being tried again.
+        EventSuperseded: it has not ended.
     """
-    if name.startswith(BATCH):
-        return batch_notice(service, service.batches.get(name.removeprefix(BATCH)))
-    return job_notice(service, service.store.get(name))
+    if not batch.status.is_terminal:
+        raise EventSuperseded("the batch is being tried again; its next end is told by itself")
+    delivery_id = f"msg_{batch.id}-{batch.generation}"
+    return End(BATCH + batch.id, delivery_id, f"batch.{batch.status}", batch.terms.owner, batch.terms.webhook_url or "")
 
 
 def job_notice(service: Service, job: Job) -> Notice:
@@ -59,19 +95,15 @@ def job_notice(service: Service, job: Job) -> Notice:
     images = tuple(image.model_copy(update={"key": None}) for image in job.result.images)
     unsigned = job.model_copy(update={"result": job.result.model_copy(update={"images": images})})
     data = record_of(service, unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
-    end = End(job.id, f"msg_{job.id}", f"job.{job.status}", job.terms.owner, job.terms.webhook_url or "")
-    return Notice(end, job.finished_at or job.created_at, data)
+    return Notice(end_of_job(job), job.finished_at or job.created_at, data)
 
 
 def batch_notice(service: Service, batch: Batch) -> Notice:
-    """What is told of a batch. One that is tried again ends once more, with a message of its own.
+    """What is told of a batch.
 
     Raises:
         EventSuperseded: it has not ended.
     """
-    if not batch.status.is_terminal:
-        raise EventSuperseded("the batch is being tried again; its next end is told by itself")
+    end = end_of_batch(batch)
     data = batch_record_of(service, batch).model_dump(mode="json", exclude={"results_url", "errors_url"})
-    delivery_id = f"msg_{batch.id}-{batch.generation}"
-    end = End(BATCH + batch.id, delivery_id, f"batch.{batch.status}", batch.terms.owner, batch.terms.webhook_url or "")
     return Notice(end, batch.finished_at or batch.created_at, data)

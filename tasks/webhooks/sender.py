@@ -24,7 +24,7 @@ from tasks.errors import (
 from tasks.service import Service
 from tasks.webhooks.deliveries import Deliveries, Settlement, Taken
 from tasks.webhooks.delivery import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, DeliveryStatus
-from tasks.webhooks.notice import Notice, notice_of
+from tasks.webhooks.notice import Notice, Notices
 from tasks.webhooks.secrets import WebhookSecrets
 
 logger = logging.getLogger(__name__)
@@ -35,8 +35,6 @@ ENDS_A_ROUND = 2000
 JITTER = 0.1
 """Part of a pause by which it is longer or shorter, so that what failed together does not come back together."""
 
-Read = Callable[[str], Notice]
-"""What is told of an end."""
 Post = Callable[[str, bytes, dict[str, str]], int]
 """Sends a body to a URL; the status of the answer."""
 
@@ -45,14 +43,13 @@ class Sender:
     """Sends what is due.
 
     Args:
-        read: makes what is told.
         post: sends it, within a bounded time.
     """
 
-    def __init__(self, deliveries: Deliveries, secrets: WebhookSecrets, read: Read, post: Post) -> None:
+    def __init__(self, deliveries: Deliveries, secrets: WebhookSecrets, notices: Notices, post: Post) -> None:
         self._deliveries = deliveries
         self._secrets = secrets
-        self._read = read
+        self._notices = notices
         self._post = post
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="webhook")
         self._taking = Lock()
@@ -105,7 +102,7 @@ class Sender:
     def _enlist(self, name: str) -> None:
         """Make a delivery of an end; one that cannot be read is not tried again, or it would stop those behind it."""
         try:
-            self._deliveries.enlist(self._read(name).end)
+            self._deliveries.enlist(self._notices.end(name))
         except BrokerUnavailable:
             raise
         except (BatchNotFound, JobNotFound, EventSuperseded) as error:
@@ -131,7 +128,7 @@ class Sender:
         """Send a delivery; what follows from how that ended."""
         again = partial(failed, taken, now)
         try:
-            notice = self._read(taken.end)
+            notice = self._notices.notice(taken.end)
             if notice.end.delivery_id != taken.delivery.id:
                 raise EventSuperseded("the batch was tried again since; its later end is told by itself")
             status = self._post(taken.delivery.url, *self._message(notice, now))
@@ -168,7 +165,7 @@ class Sender:
 def sender_of(service: Service) -> Sender:
     """The sender of a service."""
     post = partial(safe_http.post, allow_loopback=service.settings.webhook_allow_loopback)
-    return Sender(service.deliveries, service.webhook_secrets, partial(notice_of, service), post)
+    return Sender(service.deliveries, service.webhook_secrets, Notices(service), post)
 
 
 def answered(taken: Taken, now: datetime, status: int) -> Settlement:

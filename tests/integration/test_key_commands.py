@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import pytest
+from standardwebhooks import Webhook
 
 from api.gunicorn_config import is_local
 from tasks.api_keys import ApiKeys
 from tasks.broker import Broker
+from tasks.webhooks.secrets import WebhookSecrets
 from tests.support.up import ROOT
 
 
@@ -68,3 +71,19 @@ def test_without_a_key_the_api_listens_for_no_other_machine(broker: Broker, valk
 )
 def test_only_loopback_and_sockets_are_local(address: str | tuple[str, int], local: bool) -> None:
     assert is_local(address) is local
+
+
+def test_a_webhook_secret_is_made_and_shown_once(broker: Broker, valkey_url: str) -> None:
+    made = ApiKeys(broker).find(keys(valkey_url, "create", "ada").strip())
+    assert made is not None
+
+    secrets = [keys(valkey_url, "webhook-secret", made.id).strip() for _ in range(2)]
+    unknown = run(valkey_url, "flask", "--app", "api.key_commands", "keys", "webhook-secret", "nobody")
+
+    signers = WebhookSecrets(broker, None).signers(made.id)
+    now = datetime.now(UTC)
+    assert [signer.sign("a", now, "b") for signer in signers] == [
+        Webhook(secret).sign("a", now, "b") for secret in reversed(secrets)
+    ]
+    assert unknown.returncode != 0
+    assert not any(secret in keys(valkey_url, "list") for secret in secrets)

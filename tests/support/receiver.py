@@ -14,9 +14,10 @@ from threading import Event, Thread
 
 @dataclass
 class Receiver:
-    """What came, and with which statuses to answer; the last one stays."""
+    """What came, and with which statuses to answer; the last one stays. How long to wait before each byte of that."""
 
     url: str = ""
+    pause_s: float = 0
     statuses: list[int] = field(default_factory=lambda: [200])
     received: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
@@ -29,15 +30,15 @@ def receiving(*statuses: int, tls: ssl.SSLContext | None = None, pause_s: float 
         tls: its certificate, if it speaks https.
         pause_s: before each byte of its answer.
     """
-    receiver = Receiver(statuses=list(statuses))
+    receiver = Receiver(statuses=list(statuses), pause_s=pause_s)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.received.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
             with suppress(OSError):  # the sender may have given up
-                for byte in b"HTTP/1.1 200 OK\r\n" if pause_s else b"":
-                    time.sleep(pause_s)
+                for byte in b"HTTP/1.1 200 OK\r\n" if receiver.pause_s else b"":
+                    time.sleep(receiver.pause_s)
                     self.wfile.write(bytes([byte]))
                 self._answer()
 

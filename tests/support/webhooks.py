@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from tasks.job import Job
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
-from tasks.webhooks.notice import notice_of
+from tasks.webhooks.notice import Notices
 from tasks.webhooks.sender import Post, Sender, sender_of
 
 
 def sender_through(service: Service, post: Post) -> Sender:
     """A sender of this service that sends in another way."""
-    return Sender(service.deliveries, service.webhook_secrets, partial(notice_of, service), post)
+    return Sender(service.deliveries, service.webhook_secrets, Notices(service), post)
 
 
 def send_due(service: Service) -> None:

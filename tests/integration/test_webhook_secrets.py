@@ -1,0 +1,103 @@
+"""Each API key signs with a secret of its own, and while it is changed with two."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from tasks.api_keys import ApiKeys, KeyLimits
+from tasks.broker import Broker
+from tasks.errors import ConfigurationError
+from tasks.webhooks.secrets import WebhookSecrets, new_secret
+
+BODY = '{"type": "job.succeeded"}'
+OF_SERVICE = new_secret()
+
+
+@pytest.fixture
+def secrets(broker: Broker) -> WebhookSecrets:
+    return WebhookSecrets(broker, SecretStr(OF_SERVICE))
+
+
+def signed(secrets: WebhookSecrets, owner: str | None) -> dict[str, str]:
+    """The headers of a delivery."""
+    now = datetime.now(UTC)
+    signatures = [signer.sign("msg_1", now, BODY) for signer in secrets.signers(owner)]
+    timestamp = str(int(now.timestamp()))
+    return {"webhook-id": "msg_1", "webhook-timestamp": timestamp, "webhook-signature": " ".join(signatures)}
+
+
+def verifies(secret: str, headers: dict[str, str]) -> bool:
+    """Whether a receiver that knows this secret believes the delivery."""
+    try:
+        Webhook(secret).verify(BODY, headers)
+    except WebhookVerificationError:
+        return False
+    return True
+
+
+def test_no_key_can_forge_what_is_anothers(secrets: WebhookSecrets) -> None:
+    of_ada, of_bob = secrets.rotate("ada"), secrets.rotate("bob")
+
+    assert verifies(of_ada, signed(secrets, "ada"))
+    assert not verifies(of_bob, signed(secrets, "ada"))
+    assert not verifies(OF_SERVICE, signed(secrets, "ada"))
+    assert verifies(OF_SERVICE, signed(secrets, None))
+
+
+def test_while_a_secret_is_changed_the_one_before_verifies_too_and_no_third(secrets: WebhookSecrets) -> None:
+    oldest, before, latest = (secrets.rotate("ada") for _ in range(3))
+
+    headers = signed(secrets, "ada")
+
+    assert [verifies(secret, headers) for secret in (oldest, before, latest)] == [False, True, True]
+
+
+def test_a_secret_that_has_leaked_can_be_ended_at_once(secrets: WebhookSecrets) -> None:
+    leaked, latest = secrets.rotate("ada"), secrets.rotate("ada", both_for_s=0)
+
+    headers = signed(secrets, "ada")
+
+    assert (verifies(leaked, headers), verifies(latest, headers)) == (False, True)
+
+
+def test_a_key_that_never_asked_for_one_signs_with_one_that_nobody_knows_and_then_with_both(
+    secrets: WebhookSecrets, broker: Broker
+) -> None:
+    first = signed(secrets, "ada")
+    known = secrets.rotate("ada")
+
+    assert len(first["webhook-signature"].split()) == 1
+    assert len(signed(secrets, "ada")["webhook-signature"].split()) == 2
+    assert verifies(known, signed(secrets, "ada"))
+
+
+def test_a_rotation_whose_answer_was_lost_changes_nothing_when_it_is_asked_again(
+    secrets: WebhookSecrets, broker: Broker
+) -> None:
+    before, latest = secrets.rotate("ada"), secrets.rotate("ada")
+
+    secrets._rotate(keys=["stokehold:webhooks:secret:ada"], args=[latest, 60])
+
+    assert verifies(before, signed(secrets, "ada"))
+
+
+@pytest.mark.parametrize("secret", [None, SecretStr("whsec_"), SecretStr("whsec_not base64")])
+def test_without_keys_the_operator_is_told_what_is_wrong_with_the_secret(
+    broker: Broker, secret: SecretStr | None
+) -> None:
+    with pytest.raises(ConfigurationError, match="STOKEHOLD_WEBHOOK_SECRET"):
+        WebhookSecrets(broker, secret).signers(None)
+
+
+def test_no_list_of_keys_has_a_webhook_secret(secrets: WebhookSecrets, broker: Broker) -> None:
+    keys = ApiKeys(broker)
+    key, _ = keys.create("ada", KeyLimits(requests_per_minute=1, queued_jobs=1, pixel_steps_per_day=1))
+
+    secret = secrets.rotate(key.id)
+
+    assert secret not in str([key.model_dump() for key in keys.list()])
+    assert secret not in repr(secrets)

@@ -1,0 +1,165 @@
+"""The sender: what is slow costs its own places, and what dies with it is sent again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from tasks.api_keys import default_limits
+from tasks.broker import Broker
+from tasks.errors import BrokerUnavailable
+from tasks.job_keys import WEBHOOKS
+from tasks.service import Service
+from tasks.webhooks.deliveries import LEASE_S, Bounds, Settlement, Taken
+from tasks.webhooks.sender import ENDS_A_ROUND, THREADS, sender_of
+from tests.support.receiver import receiving
+from tests.support.services import make_service
+from tests.support.up import ROOT
+from tests.support.waiting import wait_until
+from tests.support.webhooks import ended, pass_time, send_due, sender_through
+
+SETTINGS = {"webhook_allow_http": True, "webhook_allow_loopback": True, "housekeeping_s": 0.5}
+
+
+@pytest.fixture
+def service(broker: Broker, valkey_url: str, tmp_path: Path) -> Service:
+    return make_service(tmp_path, broker_url=valkey_url, **SETTINGS)
+
+
+def make_key(service: Service) -> str:
+    """Id of a new API key."""
+    return service.keys.create("ada", default_limits(service.settings))[0].id
+
+
+def statuses(service: Service, owner: str) -> list[str]:
+    return [str(delivery.status) for delivery in service.deliveries.page(owner, limit=100).deliveries]
+
+
+def test_a_receiver_that_answers_a_byte_now_and_then_does_not_delay_another_key(service: Service) -> None:
+    attacker, other = make_key(service), make_key(service)
+    with receiving(200, pause_s=0.3) as slow, receiving(200) as quick, sender_of(service) as sender:
+        for _ in range(2 * THREADS):
+            ended(service, slow.url, attacker)
+        sender.round()
+        ended(service, quick.url, other)
+
+        sender.round()
+        wait_until(lambda: statuses(service, other) == ["delivered"], patience_s=10)
+
+    assert "delivered" not in statuses(service, attacker)
+    assert len(slow.received) <= Bounds().at_once_for_owner * 2
+
+
+def test_everything_that_is_due_is_sent_without_waiting_for_the_next_round(service: Service) -> None:
+    owner = make_key(service)
+    with receiving(200) as receiver, sender_of(service) as sender:
+        for _ in range(20):
+            ended(service, receiver.url, owner)
+
+        sender.round()
+        wait_until(lambda: statuses(service, owner) == ["delivered"] * 20)
+
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 20
+
+
+def test_what_a_killed_sender_was_sending_is_sent_again_when_its_lease_is_over(
+    service: Service, valkey_url: str
+) -> None:
+    owner = make_key(service)
+    environment = {f"STOKEHOLD_{name.upper()}": str(value) for name, value in SETTINGS.items()}
+    with receiving(200, pause_s=1) as receiver:
+        ended(service, receiver.url, owner)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tasks.processes", "webhooks"],
+            cwd=ROOT,
+            env={**os.environ, **environment, "STOKEHOLD_BROKER_URL": valkey_url},
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda: len(receiver.received) == 1)
+        process.kill()
+        process.wait()
+        send_due(service)
+        assert len(receiver.received) == 1
+        receiver.pause_s = 0
+        pass_time(service, LEASE_S)
+
+        send_due(service)
+
+    assert statuses(service, owner) == ["delivered"]
+    assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 1
+
+
+def test_a_sender_that_is_told_to_end_finishes_what_it_sends_and_begins_nothing(service: Service) -> None:
+    owner, begun, may_end = make_key(service), Event(), Event()
+
+    def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        begun.set()
+        may_end.wait(30)
+        return 200
+
+    with sender_through(service, post) as sender:
+        for number in range(10):
+            ended(service, f"https://{number}.example/", owner)
+        sender.round()
+        begun.wait(30)
+        sender._stopping = True
+        may_end.set()
+
+    assert sorted(statuses(service, owner)) == ["delivered"] * Bounds().at_once_for_owner + ["pending"] * 6
+
+
+def test_a_try_that_cannot_be_noted_is_made_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = make_key(service)
+
+    def away(taken: Taken, settlement: Settlement) -> bool:
+        raise BrokerUnavailable("away")
+
+    with receiving(200) as receiver:
+        ended(service, receiver.url, owner)
+        with monkeypatch.context() as patch:
+            patch.setattr(type(service.deliveries), "settle", lambda _self, *arguments: away(*arguments))
+            send_due(service)
+        pass_time(service, LEASE_S)
+
+        send_due(service)
+
+    assert len(receiver.received) == 2
+    assert statuses(service, owner) == ["delivered"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("of ours"), OSError(24, "Too many open files"), RuntimeError("something else")]
+)
+def test_whatever_is_raised_in_a_try_ends_that_try_alone(service: Service, error: Exception) -> None:
+    owner = make_key(service)
+
+    def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+        if "broken" in url:
+            raise error
+        return 200
+
+    ended(service, "https://broken.example/", owner)
+    ended(service, "https://good.example/", owner)
+    with sender_through(service, post) as sender:
+        sender.round()
+
+    good, broken = service.deliveries.page(owner, limit=2).deliveries
+    assert (good.status, broken.status) == ("delivered", "pending")
+    assert str(error) not in broken.model_dump_json()
+
+
+def test_an_end_does_not_wait_for_a_long_backlog_of_others(service: Service) -> None:
+    owner = make_key(service)
+    with receiving(200) as receiver, sender_of(service) as sender:
+        service.broker.zadd(WEBHOOKS, {f"gone-{number}": number for number in range(2 * ENDS_A_ROUND)})
+        ended(service, receiver.url, owner)
+
+        sender.round()
+        wait_until(lambda: statuses(service, owner) == ["delivered"])
+
+    assert service.broker.zcard(WEBHOOKS) > 0
