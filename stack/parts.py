@@ -57,6 +57,24 @@ class Parts:
         """The process of a part."""
         return self._processes[name].pid
 
+    def has_died(self, name: str) -> bool:
+        """Whether a part has ended by itself."""
+        try:
+            self._processes[name].check_alive()
+        except PartDied:
+            return True
+        return False
+
+    def start_the_dead(self) -> tuple[str, ...]:
+        """Start again what has ended by itself, as a supervisor does; the names.
+
+        Raises:
+            PartDied, PartNotReady: as by ``start``.
+        """
+        dead = tuple(name for name in self._processes if self.has_died(name))
+        self.start([self.kill(name) for name in dead])
+        return dead
+
     def kill(self, name: str) -> Part:
         """End a part as a loss of power does; what it takes to start it again."""
         process = self._processes.pop(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stack.ledger import Ledger, take_stock
+from stack.soak.ledger import Ledger, take_stock
 from tasks.job import BaseReceipt, Failure, Job, Result, StoredImage, Timings
 from tasks.service import Service
 from tests.support.jobs import SPEC
@@ -48,6 +48,19 @@ def test_a_job_without_record_end_or_picture_is_lost(service: Service, tmp_path:
 
     assert ledger.lost == 3
     assert not ledger.is_clean
+
+
+def test_a_job_that_an_emptied_valkey_forgot_is_not_lost_and_its_picture_no_orphan(
+    service: Service, tmp_path: Path
+) -> None:
+    (tmp_path / "log").touch()
+    service.storage.put("images/forgotten/1/0.png", b"picture", content_type="image/png")
+    kept = succeeded(service)
+
+    ledger = take_stock(service, ["forgotten", kept.id], [tmp_path / "log"], {}, forgettable={"forgotten", kept.id})
+
+    assert (ledger.submitted, ledger.succeeded, ledger.forgotten, ledger.lost, ledger.orphans) == (2, 1, 1, 0, 0)
+    assert ledger.is_clean
 
 
 def test_a_second_end_and_a_picture_without_a_job_are_seen(service: Service, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,7 +23,8 @@ class Ledger:
 
     Attributes:
         submitted: jobs that the API has acknowledged.
-        lost: those without a record, without an end, or without the pictures that their record names.
+        forgotten: those of which Valkey, when it was emptied, lost the record.
+        lost: other ones without a record, without an end, or without the pictures that their record names.
         twice: those that workers took to their end more than once.
         orphans: objects in storage that no record names.
         base_clean: whether no worker ever found its base changed, and all drew with the same one.
@@ -35,6 +36,7 @@ class Ledger:
     succeeded: int
     failed: int
     canceled: int
+    forgotten: int
     lost: int
     twice: int
     orphans: int
@@ -45,7 +47,7 @@ class Ledger:
     @property
     def is_clean(self) -> bool:
         """Whether the service kept its promise."""
-        ended = self.succeeded + self.failed + self.canceled
+        ended = self.succeeded + self.failed + self.canceled + self.forgotten
         return not (self.lost or self.twice or self.orphans) and self.base_clean and ended == self.submitted
 
     def as_dict(self) -> dict[str, object]:
@@ -53,8 +55,20 @@ class Ledger:
         return asdict(self)
 
 
-def take_stock(service: Service, accepted: Iterable[str], logs: Iterable[Path], faults: Mapping[str, int]) -> Ledger:
+def take_stock(
+    service: Service,
+    accepted: Iterable[str],
+    logs: Iterable[Path],
+    faults: Mapping[str, int],
+    forgettable: Set[str] = frozenset(),
+) -> Ledger:
     """Compare the records, the storage and the workers' logs when all is over.
+
+    Args:
+        accepted: ids of the jobs that the API has acknowledged.
+        faults: how often each kind was done.
+        forgettable: jobs that were submitted before Valkey was emptied. The images of those whose records it lost
+            stay in storage, and are not counted as orphans.
 
     Raises:
         BrokerUnavailable, StorageError: a server is away.
@@ -65,15 +79,18 @@ def take_stock(service: Service, accepted: Iterable[str], logs: Iterable[Path], 
     stored = set(service.storage.list("images/"))
     lines = [line for log in logs for line in log.read_text("utf-8", "replace").splitlines()]
     ends = Counter(found[1] for line in lines if (found := SUCCEEDED.search(line)))
+    forgotten = (set(ids) & forgettable) - {job.id for job in jobs}
+    is_kept = sum(job.status.is_terminal and keys_of(job) <= stored for job in jobs)
     prints = {job.result.base.fingerprint for job in jobs if job.result.base}
     return Ledger(
         submitted=len(ids),
         succeeded=by_status[Status.SUCCEEDED],
         failed=by_status[Status.FAILED],
         canceled=by_status[Status.CANCELED],
-        lost=len(ids) - sum(job.status.is_terminal and keys_of(job) <= stored for job in jobs),
+        forgotten=len(forgotten),
+        lost=len(ids) - len(forgotten) - is_kept,
         twice=sum(count > 1 for count in ends.values()),
-        orphans=sum(not is_named(service, key) for key in stored),
+        orphans=sum(not is_named(service, key, without_record=bool(forgettable)) for key in stored),
         base_clean=len(prints) <= 1 and not any(CHANGED in line for line in lines),
         faults=dict(faults),
         failures=dict(Counter(job.error.code for job in jobs if job.error)),
@@ -88,10 +105,14 @@ def find(service: Service, job_id: str) -> Job | None:
         return None
 
 
-def is_named(service: Service, key: str) -> bool:
-    """Whether an object is a picture of its job; also of one whose submission the API could not acknowledge."""
+def is_named(service: Service, key: str, *, without_record: bool) -> bool:
+    """Whether an object is a picture of its job; also of one whose submission the API could not acknowledge.
+
+    Args:
+        without_record: what to say where the job has no record.
+    """
     job = find(service, key.split("/")[1])
-    return job is not None and key in keys_of(job)
+    return without_record if job is None else key in keys_of(job)
 
 
 def keys_of(job: Job) -> set[str]:

@@ -1,0 +1,63 @@
+"""Faults at random: each is done to the running stack, and undone after a while."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from stack.parts import Parts
+
+Fault = Callable[[], None]
+Say = Callable[[str], None]
+Sleep = Callable[[float], None]
+
+PAUSE_S = (1, 5)
+"""Between two faults."""
+
+
+class Faults:
+    """Does one fault after another.
+
+    Args:
+        parts: the stack.
+        kinds: what can be done, by name; each leaves everything whole.
+        choice: which comes next.
+        say: told of each fault.
+
+    Attributes:
+        done: how often each kind was done.
+        died: how often each part ended by itself and was started again, as a supervisor does.
+    """
+
+    def __init__(self, parts: Parts, kinds: Mapping[str, Fault], choice: random.Random, say: Say) -> None:
+        self.done: Counter[str] = Counter()
+        self.died: Counter[str] = Counter()
+        self._parts = parts
+        self._kinds = kinds
+        self._choice = choice
+        self._say = say
+
+    def run(self, seconds: float, sleep: Sleep = time.sleep) -> None:
+        """Do faults for so long.
+
+        Raises:
+            StackError: a part did not come back.
+        """
+        end = time.monotonic() + seconds
+        for name in self._in_turn():
+            sleep(self._choice.uniform(*PAUSE_S))
+            if time.monotonic() > end:
+                return
+            begin = time.monotonic()
+            self._kinds[name]()
+            self.done[name] += 1
+            self.died.update(died := self._parts.start_the_dead())
+            restarted = f"   started again: {', '.join(died)}" if died else ""
+            self._say(f"  {name:<28} {time.monotonic() - begin:5.1f} s{restarted}")
+
+    def _in_turn(self) -> Iterator[str]:
+        """Every kind in random order, then every kind again."""
+        while True:
+            yield from self._choice.sample(tuple(self._kinds), len(self._kinds))

@@ -1,0 +1,127 @@
+"""What a client does who wants single images."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from stack.soak.recorded_client import RecordedClient
+from stack.soak.reply import Reply
+from stack.soak.sight import Json, seen_images
+from stack.soak.visitor import Act, Visitor, within_limits
+from stack.soak.wishes import Wishes
+from tasks.job import Status
+
+LATEST = 20
+"""A client withdraws one of so many jobs."""
+
+
+class JobVisitor(Visitor):
+    """Submits jobs, polls them, withdraws some and fetches their images.
+
+    Args:
+        wishes: what it asks for.
+        has_room: whether the workers can bear another job.
+        everyones: ids of the jobs of all clients, to look at those of others.
+
+    Attributes:
+        known: its jobs, as it saw them last.
+        unsettled: by key, submissions that it must send again, since it does not know what came of them.
+    """
+
+    def __init__(
+        self,
+        client: RecordedClient,
+        choice: random.Random,
+        wishes: Wishes,
+        has_room: Callable[[], bool],
+        everyones: list[str],
+    ) -> None:
+        super().__init__(client, choice)
+        self.known: dict[str, Json] = {}
+        self.unsettled: dict[str, Json] = {}
+        self._wishes = wishes
+        self._has_room = has_room
+        self._everyones = everyones
+        self._count = 0
+
+    @property
+    def acts(self) -> Mapping[Act, int]:
+        return {
+            self.submit: 6,
+            self.poll: 12,
+            self.send_again: 6,
+            self.cancel: 1,
+            self.client.list_jobs: 1,
+            self.look_at_one_of_everyones: 1,
+        }
+
+    def settle(self) -> bool:
+        for key in tuple(self.unsettled):
+            self.send(self.client, key)
+        return not self.unsettled
+
+    def look_at_all(self) -> None:
+        within_limits(self.client.list_jobs)
+        for job_id in tuple(self.known):
+            reply = within_limits(partial(self.client.poll_job, job_id))
+            self.see(reply)
+            self.fetch(reply)
+
+    def submit(self) -> None:
+        """Submit a job, sometimes with too little patience for the answer."""
+        if self._has_room():
+            self._count += 1
+            key = f"{self.client.caller.name}-{self._count}"
+            self.unsettled[key] = self._wishes.job(key)
+            patience_s = self.choice.choice((30, 30, 30, self.choice.uniform(0.01, 0.3)))
+            self.sometimes_twice(partial(self.send, self.client.impatient(patience_s), key))
+
+    def send(self, client: RecordedClient, key: str) -> None:
+        """Send a submission, for the first time or again."""
+        if body := self.unsettled.get(key):  # on another connection it may have been settled meanwhile
+            reply = client.submit_job(body, key)
+            if reply.is_settled:
+                self.unsettled.pop(key, None)
+            self.see(reply)
+
+    def send_again(self) -> None:
+        """Send a submission again whose outcome is unknown."""
+        if self.unsettled:
+            self.sometimes_twice(partial(self.send, self.client, self.choice.choice(tuple(self.unsettled))))
+
+    def poll(self) -> None:
+        """Poll a job that has not ended, and fetch its images if it has now."""
+        under_way = [job_id for job_id, record in self.known.items() if not Status(record["status"]).is_terminal]
+        if under_way:
+            reply = self.client.poll_job(self.choice.choice(under_way), self.choice.choice((0, 0, 1, 2)))
+            self.see(reply)
+            if self.choice.random() < 0.5:
+                self.fetch(reply)
+
+    def cancel(self) -> None:
+        """Withdraw one of the latest jobs."""
+        if self.known:
+            job_id = self.choice.choice(tuple(self.known)[-LATEST:])
+            self.sometimes_twice(lambda: self.see(self.client.cancel_job(job_id)))
+
+    def look_at_one_of_everyones(self) -> None:
+        """Ask for a job that may be another's."""
+        if self._everyones:
+            self.client.poll_job(self.choice.choice(self._everyones))
+
+    def see(self, reply: Reply) -> None:
+        """Remember a job."""
+        if reply.is_done:
+            record = reply.record
+            if record["id"] not in self.known:
+                self._everyones.append(record["id"])
+            self.known[record["id"]] = record
+
+    def fetch(self, reply: Reply) -> None:
+        """Fetch the images of a job."""
+        if reply.is_done:
+            record = reply.record
+            for image, recorded in zip(record["images"], seen_images(record["images"]), strict=True):
+                self.client.fetch_image(record["id"], image["url"], recorded)

@@ -1,0 +1,58 @@
+"""Clients that come and go while the block runs."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+from stack.soak.visitor import Visitor
+
+PAUSE_S = (0.1, 1.2)
+"""Between two visits of a client."""
+SETTLE_S = 120
+
+
+class Load:
+    """Lets visitors come while the block runs, each on its own thread."""
+
+    def __init__(self, visitors: Sequence[Visitor], choice: random.Random) -> None:
+        self._visitors = visitors
+        self._choice = choice
+        self._over = Event()
+        self._pool = ThreadPoolExecutor(len(visitors), thread_name_prefix="visitor")
+        self._visits: list[Future[None]] = []
+
+    def __enter__(self) -> Load:
+        self._visits = [self._pool.submit(self._come_again, visitor) for visitor in self._visitors]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._pool.shutdown()
+
+    def settle(self) -> bool:
+        """When the block is over: let all find out what came of what they sent; whether they did.
+
+        Raises:
+            Exception: what a visitor did not expect.
+        """
+        for visits in self._visits:
+            visits.result()
+        deadline = time.monotonic() + SETTLE_S
+        while unsettled := [visitor for visitor in self._visitors if not visitor.settle()]:
+            if time.monotonic() > deadline:
+                return not unsettled
+            time.sleep(1)
+        return True
+
+    def look_at_all(self) -> None:
+        """Let all look at everything that they made."""
+        with ThreadPoolExecutor(len(self._visitors)) as pool:
+            list(pool.map(lambda visitor: visitor.look_at_all(), self._visitors))
+
+    def _come_again(self, visitor: Visitor) -> None:
+        while not self._over.wait(self._choice.uniform(*PAUSE_S)):
+            visitor.visit()

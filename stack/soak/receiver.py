@@ -1,0 +1,117 @@
+"""A receiver of webhooks, which verifies them, and is now and then slow, fails or hangs up."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from stack.history.event import Kind, Request, SeenWebhook
+from stack.history.recorder import Caller, Recorder
+from stack.ports import LOOPBACK
+from stack.soak.sight import seen_batch, seen_job
+
+SLOW_S = 2.0
+"""Between two bytes of a slow answer."""
+MOST_BYTES = 10
+"""After which a slow receiver hangs up."""
+
+
+class Manner(StrEnum):
+    """How a receiver treats a delivery."""
+
+    PROMPT = "prompt"
+    FAILING = "failing"
+    SLOW = "slow"
+    HANGING_UP = "hanging_up"
+
+
+class Receiver:
+    """What the deliveries to all owners have in common.
+
+    Args:
+        recorder: where each delivery is written down.
+        secrets: by owner, the secret with which deliveries to it are signed.
+        choice: how a delivery is treated.
+
+    Attributes:
+        manner: how every delivery is treated while a fault lasts; None leaves it to chance.
+    """
+
+    def __init__(self, recorder: Recorder, secrets: Mapping[str, str], choice: random.Random) -> None:
+        self.manner: Manner | None = None
+        self._recorder = recorder
+        self._secrets = secrets
+        self._choice = choice
+
+    def receive(self, owner: str, headers: Mapping[str, str], body: bytes) -> Manner:
+        """Write a delivery down; how to answer it."""
+        message = json.loads(body)
+        about = message["data"]
+        seen = SeenWebhook(
+            id=headers["webhook-id"],
+            genuine=self._is_genuine(owner, headers, body),
+            about=seen_batch(about) if message["type"].startswith("batch.") else seen_job(about),
+        )
+        self._recorder.saw(Caller("receiver", owner), Request(kind=Kind.WEBHOOK, target=seen.about.id), seen)
+        return self.manner or self._choice.choices(tuple(Manner), (20, 2, 1, 1))[0]
+
+    def _is_genuine(self, owner: str, headers: Mapping[str, str], body: bytes) -> bool:
+        try:
+            Webhook(self._secrets[owner]).verify(body, dict(headers))
+        except WebhookVerificationError:
+            return False
+        return True
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers deliveries to ``/<owner>``."""
+
+    receiver: Receiver
+
+    def do_POST(self) -> None:
+        """A delivery."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        manner = self.receiver.receive(self.path.strip("/"), headers, body)
+        with suppress(OSError):  # the service has hung up
+            self.answer(manner)
+
+    def answer(self, manner: Manner) -> None:
+        """Answer, or not."""
+        self.close_connection = True
+        if manner is Manner.SLOW:
+            for byte in b"HTTP/1.1 200 OK"[:MOST_BYTES]:
+                self.wfile.write(bytes([byte]))
+                time.sleep(SLOW_S)
+        elif manner is not Manner.HANGING_UP:
+            status = HTTPStatus.OK if manner is Manner.PROMPT else HTTPStatus.INTERNAL_SERVER_ERROR
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def receiving(receiver: Receiver, port: int) -> Iterator[None]:
+    """Listen while the block runs."""
+    handler = type("Handler", (Handler,), {"receiver": receiver})
+    with ThreadingHTTPServer((LOOPBACK, port), handler) as server:
+        server.daemon_threads = True
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="receiver")
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,59 @@
+"""What a client makes of an answer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from stack.history.event import Phase
+from stack.soak.exchange import Answered
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a client makes of an answer.
+
+    Attributes:
+        phase: whether what it asked for was done.
+        body: of an answer that says so.
+        status: of HTTP; None where no answer came.
+        code: of a problem.
+    """
+
+    phase: Phase
+    body: bytes = b""
+    status: int | None = None
+    code: str | None = None
+
+    @property
+    def record(self) -> Any:
+        """The record in the body."""
+        return json.loads(self.body)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was done."""
+        return self.phase is Phase.OK
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the client need not send its request again."""
+        return self.phase is not Phase.INFO and self.status != HTTPStatus.TOO_MANY_REQUESTS
+
+
+def phase_of(status: int) -> Phase:
+    """What an HTTP status says of a request: it was done, it was surely not done, or that is unknown."""
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return Phase.OK
+    refused = status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.REQUEST_TIMEOUT
+    return Phase.FAIL if refused else Phase.INFO
+
+
+def code_of(answered: Answered) -> str | None:
+    """The code of a problem document; None where the body is something else."""
+    try:
+        return str(json.loads(answered.body)["type"]).rpartition(":")[2]
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,108 @@
+"""Run the stack under load and faults, let it come to rest, and check what came of it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from stack.history.checker import check
+from stack.history.event import Kind, Request
+from stack.history.operations import operations_of
+from stack.history.recorder import Caller, Recorder, read_history
+from stack.soak.faults import Fault, Faults, Say
+from stack.soak.ledger import find, take_stock
+from stack.soak.load import Load
+from stack.soak.part_faults import PartFaults
+from stack.soak.people import OWNERS, People, webhook_secret
+from stack.soak.receiver import Receiver, receiving
+from stack.soak.report import Report, accepted_jobs, outcomes
+from stack.soak.server_faults import NetworkFaults, StoreFaults
+from stack.soak.stage import Stage, staged
+from tasks.errors import BrokerUnavailable
+from tasks.job_keys import LEASES, UPLOADS
+from tasks.service import Service
+
+PATIENCE_S = 600
+"""How long the jobs may take that are left when the faults are over."""
+
+SOAK = Caller("soak", "soak")
+
+
+def soak(seconds: float, choice: random.Random, folder: Path, history: Path, say: Say) -> Report:
+    """Run the stack in a folder under load and faults for so long; the sum.
+
+    Args:
+        history: file in which the clients write down what they do.
+
+    Raises:
+        StackError, StokeholdError, StorageError: a part does not start, or does not come back.
+    """
+    with ExitStack() as cleanup:
+        secret = webhook_secret(choice)
+        stage = cleanup.enter_context(staged(folder, secret))
+        recorder = cleanup.enter_context(Recorder(history))
+        receiver = Receiver(recorder, dict.fromkeys(OWNERS, secret), random.Random(choice.random()))
+        cleanup.enter_context(receiving(receiver, stage.receiver))
+        people = People(stage.service, stage.url, stage.receiver, recorder, random.Random(choice.random()))
+        visitors = tuple(people.visitors(adapters_of(stage)))
+        kinds = kinds_of_faults(stage, receiver, recorder, people.everyones, choice)
+        faults = Faults(stage.parts, kinds, choice, say)
+        with Load(visitors, random.Random(choice.random())) as load:
+            faults.run(seconds)
+        say("The faults are over.")
+        load.settle()
+        come_to_rest(stage.service, people.everyones)
+        recorder.saw(SOAK, Request(kind=Kind.CALM))
+        load.look_at_all()
+        return report_of(stage, history, faults)
+
+
+def adapters_of(stage: Stage) -> Sequence[str]:
+    """Names of the adapters of the folders, broken ones among them."""
+    return [
+        path.stem for folder in stage.service.settings.adapter_folders for path in sorted(folder.glob("*.safetensors"))
+    ]
+
+
+def kinds_of_faults(
+    stage: Stage, receiver: Receiver, recorder: Recorder, everyones: list[str], choice: random.Random
+) -> Mapping[str, Fault]:
+    """Every fault, by name."""
+    parts = PartFaults(stage.parts, choice)
+    network = NetworkFaults(stage.api, stage.valkey, stage.storage, receiver, choice)
+    store = StoreFaults(stage.service, recorder, everyones, choice)
+    return {**parts.of_each(stage.servers), **parts.of_workers(stage.orders), **network.kinds(), **store.kinds()}
+
+
+def come_to_rest(service: Service, accepted: Sequence[str]) -> None:
+    """Return when everything has ended and every upload is settled, or when that takes too long."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and not at_rest(service, accepted):
+        time.sleep(1)
+
+
+def at_rest(service: Service, accepted: Sequence[str]) -> bool:
+    """Whether nothing is left to be done."""
+    try:
+        jobs = [find(service, job_id) for job_id in accepted]
+        ended = all(job is None or job.status.is_terminal for job in jobs)
+        waiting = sum(service.store.waiting(model.slug) for model in service.base_models)
+        held = service.broker.zcard(LEASES) or service.broker.scard(UPLOADS)
+        return ended and not (waiting or held or service.batches.active())
+    except BrokerUnavailable:
+        return False
+
+
+def report_of(stage: Stage, history: Path, faults: Faults) -> Report:
+    """Check what clients saw, and what is there in the end.
+
+    Raises:
+        BrokerUnavailable, StorageError: a server is away.
+    """
+    operations = operations_of(read_history(history))
+    accepted, forgettable = accepted_jobs(operations)
+    ledger = take_stock(stage.service, accepted, stage.worker_logs, faults.done, forgettable)
+    return Report(ledger, check(read_history(history)), outcomes(operations), faults.died)
