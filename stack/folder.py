@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +14,28 @@ from stack.process_file import ProcessFile
 
 @dataclass(frozen=True)
 class StackFolder:
-    """The folder of one stack, ``./var`` for ``scripts/up``."""
+    """The folder of one stack, ``./var`` for ``scripts/up``. It holds prompts and passwords: others may not look in."""
 
     root: Path
+
+    def make_private(self) -> None:
+        """Make the folder, and keep all users but its own out of it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+
+    def secret(self, name: str) -> str:
+        """A password of this stack, made when it is first asked for."""
+        self.make_private()
+        path = self.root / f"{name}.secret"
+        if not path.exists():
+            write_private(path, secrets.token_hex(24))
+        return path.read_text("ascii")
+
+    def write_environment(self, variables: Mapping[str, str]) -> None:
+        """Write down what a process needs that works with this stack and is not a part of it, for a shell to read."""
+        self.make_private()
+        lines = (f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
+        write_private(self.root / "environment", "".join(lines))
 
     @property
     def log_folder(self) -> Path:
@@ -40,3 +63,15 @@ class StackFolder:
     def lock(self) -> ProcessFile:
         """Held by the stack that works here."""
         return ProcessFile(self.root / "stack.lock")
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that no other user may read, not for a moment either."""
+    path.unlink(missing_ok=True)
+    with open(path, "x", encoding="utf-8", opener=private) as file:
+        file.write(text)
+
+
+def private(path: str, flags: int) -> int:
+    """An opener for ``open``: a file that it makes belongs to its user alone."""
+    return os.open(path, flags, 0o600)

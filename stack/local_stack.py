@@ -21,8 +21,7 @@ from tasks.service import storage_config
 from tasks.settings import PREFIX, Settings
 
 ACCESS_KEY = "stokehold"
-SECRET_KEY = "stokehold-on-loopback"
-"""Of the embedded storage, which only this machine reaches: they keep anonymous requests out, not other users of it."""
+"""Of the embedded storage. Its secret key, as Valkey's password, is random: other users of this machine reach them."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +63,37 @@ class LocalStack:
     @property
     def overrides(self) -> Mapping[str, str]:
         """The settings that follow from the embedded servers, by field."""
-        broker = {"broker_url": valkey_url(self.ports.valkey)} if self.own_broker else {}
-        keys = {"s3_access_key": ACCESS_KEY, "s3_secret_key": SECRET_KEY}
-        storage = {"s3_endpoint": s3_url(self.ports), **keys} if self.own_storage else {}
-        return {**broker, **storage}
+        values: dict[str, str] = {}
+        if self.own_broker:
+            values |= {"broker_url": valkey_url(self.ports.valkey, self._password("valkey"))}
+        if self.own_storage:
+            keys = {"s3_access_key": ACCESS_KEY, "s3_secret_key": self._password("s3")}
+            values |= {"s3_endpoint": s3_url(self.ports), **keys}
+        return values
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The same as variables."""
+        return {f"{PREFIX}{name.upper()}": value for name, value in self.overrides.items()}
 
     def servers(self) -> Iterator[Part]:
         """The embedded servers that are needed."""
         if self.own_broker:
-            yield valkey_part(self.folder.data("valkey"), self.ports.valkey)
+            yield valkey_part(self.folder.data("valkey"), self.ports.valkey, self._password("valkey"))
         if self.own_storage:
-            yield seaweedfs_part(self.folder.data("s3"), self.ports, ACCESS_KEY, SECRET_KEY)
+            yield seaweedfs_part(self.folder.data("s3"), self.ports, ACCESS_KEY, self._password("s3"))
 
     def services(self, settings: Settings) -> Iterator[Part]:
         """Our own parts. The first base model of ``models.toml`` gets a worker."""
-        environment = {f"{PREFIX}{name.upper()}": value for name, value in self.overrides.items()}
+        environment = self.environment
         slug = read_base_models(settings.models_file).default.slug
         yield api_part(self.ports.api, environment)
         for process in LOOPS:
             yield loops_part(process, settings.broker_url, environment)
         yield base_worker_part(slug, settings.broker_url, environment)
+
+    def _password(self, server: str) -> str:
+        return self.folder.secret(server)
 
 
 @contextmanager
@@ -101,6 +111,7 @@ def running(stack: LocalStack, stop: StopRequest, say: Say = say_now) -> Iterato
             stack.wanted_ports,
             f"Stop what listens there, or choose another block of ports: scripts/up --port {stack.ports.api + 1000}",
         )
+        stack.folder.write_environment(stack.environment)
         supervisor.start(stack.servers())
         S3Storage(storage_config(settings)).ensure_bucket()
         supervisor.start(stack.services(settings))

@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import suppress
 
 from stack.errors import PartDied, StackError
-from stack.folder import StackFolder
+from stack.folder import StackFolder, private
 from stack.part import Part
 from stack.stop_request import StopRequest
 
@@ -25,8 +25,9 @@ class Process:
         self.part = part
         self.log = folder.log(part.name)
         self._file = folder.process_file(part.name)
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self._file.locked() as descriptor, self.log.open("ab") as log:
+        folder.make_private()
+        self.log.parent.mkdir(exist_ok=True)
+        with self._file.locked() as descriptor, open(self.log, "ab", opener=private) as log:
             try:
                 self._popen = subprocess.Popen(
                     part.command,
@@ -35,6 +36,7 @@ class Process:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
+                    umask=0o077,  # what it writes holds prompts
                     pass_fds=(descriptor,),
                 )
             except OSError as error:

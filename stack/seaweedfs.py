@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sysconfig
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from stack.part import Part
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 
+SIGNING_KEYS = (
+    "WEED_JWT_SIGNING_KEY",
+    "WEED_JWT_SIGNING_READ_KEY",
+    "WEED_JWT_FILER_SIGNING_KEY",
+    "WEED_JWT_FILER_SIGNING_READ_KEY",
+)
 GRACE_S = 5
 """It needs 2.3; then it is killed, which loses nothing: docs/decisions/0005-end-seaweedfs-after-five-seconds.md."""
 
@@ -26,7 +33,7 @@ def seaweedfs_part(folder: Path, ports: Ports, access_key: str, secret_key: str)
         command=(str(program()), "-logtostderr=true", "mini", *options(folder, ports)),
         is_ready=lambda _pid: answers_200(f"{s3_url(ports)}/healthz"),
         says=s3_url(ports),
-        environment={"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key},
+        environment={"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key, **signing_keys()},
         grace_s=GRACE_S,
         leftovers=sockets(ports),
     )
@@ -44,6 +51,7 @@ def options(folder: Path, ports: Ports) -> tuple[str, ...]:
         f"-ip={LOOPBACK}",
         f"-ip.bind={LOOPBACK}",
         *(f"-{option(name)}={port}" for name, port in ports.of_seaweedfs.items()),
+        "-disableHttp=true",  # of its inner parts, which would read, write and delete for anyone who asks
         "-s3.autoCreateBucket=false",  # as S3 itself: nothing can be put into a bucket that was not made
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
@@ -51,6 +59,11 @@ def options(folder: Path, ports: Ports) -> tuple[str, ...]:
         "-admin.ui=false",
         "-master.telemetry=false",
     )
+
+
+def signing_keys() -> dict[str, str]:
+    """Variables with keys that its parts sign their requests to each other with: they serve no one else."""
+    return {name: secrets.token_hex(32) for name in SIGNING_KEYS}
 
 
 def option(name: str) -> str:

