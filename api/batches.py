@@ -91,7 +91,8 @@ class BatchListQuery(Parameters):
 def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> Response:  # noqa: ARG001 (documented)
     """Submit a batch."""
     service = current_service()
-    terms = BatchTerms(owner=current_owner(), **query.model_dump(exclude={"upload"}))
+    owner = current_owner()
+    terms = BatchTerms(owner=owner, weight=service.keys.weight(owner), **query.model_dump(exclude={"upload"}))
     if query.upload is None:
         batch = received(terms, header.idempotency_key)
     else:

@@ -10,7 +10,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from tasks.api_keys import ApiKeys, KeyLimits, default_limits
+from tasks.api_keys import MAX_WEIGHT, ApiKeys, KeyLimits, default_limits
 from tasks.broker import Broker, connect
 from tasks.errors import StokeholdError
 from tasks.settings import settings
@@ -56,13 +56,14 @@ def stored_keys() -> Iterator[ApiKeys]:
 @click.option("--requests-per-minute", type=click.IntRange(min=1))
 @click.option("--queued-jobs", type=click.IntRange(min=1))
 @click.option("--pixel-steps-per-day", type=click.IntRange(min=1))
+@click.option("--weight", type=click.IntRange(1, MAX_WEIGHT), default=1, help="Share in drawing, against other keys'.")
 @click.option("--allow-private", is_flag=True, help="Let it use private and gated adapters that HF_TOKEN may read.")
-def create(name: str, *, allow_private: bool, **chosen: int | None) -> None:
+def create(name: str, *, allow_private: bool, weight: int, **chosen: int | None) -> None:
     """Make a key and show its secret, this once."""
     own = {limit: value for limit, value in chosen.items() if value is not None}
     limits = KeyLimits.model_validate(default_limits(settings()).model_dump() | own)
     with stored_keys() as stored:
-        key, secret = stored.create(name, limits, allow_private=allow_private)
+        key, secret = stored.create(name, limits, allow_private=allow_private, weight=weight)
     click.echo(f"Key {key.id} for {name}. It is shown only now; send it as Authorization: Bearer", err=True)
     click.echo(secret)
 
@@ -72,7 +73,8 @@ def list_keys() -> None:
     """List the keys, without their secrets."""
     with stored_keys() as stored:
         for key in stored.list():
-            limits = ", ".join(f"{name} {value}" for name, value in key.limits.model_dump().items())
+            shares = {**key.limits.model_dump(), "weight": key.weight}
+            limits = ", ".join(f"{name} {value}" for name, value in shares.items())
             state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "good"
             private = ", private adapters" if key.allow_private else ""
             click.echo(f"{key.id}  {key.created_at:%Y-%m-%d}  {state}  {key.name}  ({limits}{private})")

@@ -26,6 +26,9 @@ PREFIX = "stokehold"
 """Of every secret, so that one that was left somewhere is recognised."""
 
 
+MAX_WEIGHT = 100
+
+
 class KeyLimits(Stored):
     """How much a key may use."""
 
@@ -43,6 +46,7 @@ class ApiKey(StoredRecord):
     revoked_at: datetime | None = None
     limits: KeyLimits
     allow_private: bool = Field(False, description="may use private and gated adapters that the service's token reads")
+    weight: int = Field(1, ge=1, le=MAX_WEIGHT, description="share in drawing, against that of other keys")
     digest: str = Field(repr=False, description="SHA-256 of the secret")
 
 
@@ -61,7 +65,9 @@ class ApiKeys:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    def create(self, name: str, limits: KeyLimits, *, allow_private: bool = False) -> tuple[ApiKey, str]:
+    def create(
+        self, name: str, limits: KeyLimits, *, allow_private: bool = False, weight: int = 1
+    ) -> tuple[ApiKey, str]:
         """A new key and its secret, which is kept nowhere."""
         key_id = secrets.token_hex(6)
         secret = f"{PREFIX}_{key_id}_{secrets.token_urlsafe(32)}"
@@ -71,6 +77,7 @@ class ApiKeys:
             created_at=datetime.now(UTC),
             limits=limits,
             allow_private=allow_private,
+            weight=weight,
             digest=digest_of(secret),
         )
         self._put(key)
@@ -121,6 +128,10 @@ class ApiKeys:
         except ApiKeyNotFound:
             return False
         return key.allow_private and key.revoked_at is None
+
+    def weight(self, key_id: str | None) -> int:
+        """The share in drawing of the key of this id; without a key all jobs have the same."""
+        return 1 if key_id is None else self.get(key_id).weight
 
     def are_needed(self) -> bool:
         """Whether there ever was a key."""

@@ -83,6 +83,7 @@ class BatchTerms(Stored):
     owner: str | None = Field(None, description="id of the API key that submitted it; null where none is configured")
     on_error: OnError = OnError.REJECT
     webhook_url: str | None = Field(None, description="told when the batch has ended")
+    weight: int = Field(1, description="share of its owner in drawing, against that of others")
     dry_run: bool = Field(False, description="plan it, and draw nothing")
 
 

@@ -91,6 +91,7 @@ def terms_of(batch: Batch, number: int, line: BatchLine) -> Terms:
     """The terms of a line's job."""
     return Terms(
         owner=batch.terms.owner,
+        weight=batch.terms.weight,
         deadline_s=line.deadline_s,
         line=Line(batch=batch.id, number=number, custom_id=line.custom_id),
     )

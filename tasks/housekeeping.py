@@ -45,8 +45,8 @@ def resend_lost(service: Service) -> None:
 def resend_lost_of(service: Service, slug: str) -> None:
     """The same for the queue of one base model.
 
-    There are then fewer messages than queued jobs. Messages leave a queue from its front, so it is the first jobs that
-    lack theirs; where that guess is wrong, the job store drops the second message, and the next round guesses again.
+    There are then fewer messages than queued jobs. Any message stands for any job, so as many of the first jobs are
+    sent again as there are messages too few, if these had time to arrive.
     """
     on_queue = messages(service.celery, slug)
     for job in service.store.overdue(slug, service.store.waiting_for_message(slug) - on_queue, LOST_AFTER_S):

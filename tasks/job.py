@@ -140,6 +140,7 @@ class Terms(Stored):
     deadline_s: float | None = Field(None, description="seconds from accepted until it must have begun")
     webhook_url: str | None = Field(None, description="told when the job has ended")
     line: Line | None = Field(None, description="of the batch that it belongs to")
+    weight: int = Field(1, description="share of its owner in drawing, against that of others")
     replay_of: str | None = Field(None, description="id of the job that it draws again, to be compared")
     warnings: tuple[str, ...] = Field((), description="what was doubtful about the request, and did not stop it")
 

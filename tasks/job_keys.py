@@ -52,6 +52,12 @@ def groups_key(slug: str) -> str:
     return f"stokehold:backfill:{slug}"
 
 
+def lane_keys(slug: str, owner: str | None) -> list[str]:
+    """A base model's interactive lane, as ``tasks/lua/turns.lua`` has it; last the owner's line."""
+    lines = f"stokehold:interactive:{slug}"
+    return [lines, f"{lines}:ends", f"{lines}:weights", f"{lines}:of:{owner or ''}"]
+
+
 def group_key(slug: str, owner: str | None, adapters: str) -> str:
     """The queued backfill jobs of an owner that want the same adapters.
 

@@ -21,9 +21,13 @@ from tasks.job_keys import (
     UNSENT,
     channel_of,
     job_key,
+    lane_keys,
     pace_key,
     waiting_key,
 )
+
+OWNERS_COUNTED = 200
+"""Bounds what it costs to ask for a position, which every poll of a queued job does."""
 
 
 class JobReader:
@@ -37,6 +41,7 @@ class JobReader:
     def __init__(self, broker: Broker, *, retention_s: int) -> None:
         self._broker = broker
         self._retention_s = retention_s
+        self._position = broker.script("position")
 
     def get(self, job_id: str) -> Job:
         """The job as it stands now.
@@ -87,8 +92,16 @@ class JobReader:
         return [job for job in first if job.sent_at is not None and job.sent_at <= sent_before]
 
     def position(self, job: Job) -> int | None:
-        """How many queued jobs of its base model are before it; None once it waits no more."""
-        return cast(int | None, self._broker.zrank(waiting_key(job.spec.base_model), job.id))
+        """How many queued jobs of its base model are drawn before it, if none comes; None once it waits no more.
+
+        Of the owners whose turns come first ``OWNERS_COUNTED`` are counted, and any further ones by their average.
+        Backfill jobs count in the order of their creation, whatever order a worker finds best.
+        """
+        slug = job.spec.base_model
+        if job.lane is Lane.BACKFILL:
+            return cast(int | None, self._broker.zrank(waiting_key(slug), job.id))
+        lines, _, weights, line = lane_keys(slug, job.terms.owner)
+        return cast(int | None, self._position(keys=[lines, weights, line], args=[job.id, OWNERS_COUNTED]))
 
     def waiting(self, slug: str) -> int:
         """How many jobs of a base model are queued."""

@@ -20,6 +20,7 @@ from tasks.job_keys import (
     groups_key,
     idempotency_key,
     job_key,
+    lane_keys,
     list_key,
     waiting_key,
 )
@@ -38,7 +39,7 @@ class JobRecorder(JobReader):
     def __init__(self, broker: Broker, *, retention_s: int, new_id: Callable[[], str]) -> None:
         super().__init__(broker, retention_s=retention_s)
         self.new_id = new_id
-        self._create = broker.script("create")
+        self._create = broker.script("turns", "create")
 
     def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
         """Record a new job as queued. Its message is not sent yet."""
@@ -78,9 +79,11 @@ class JobRecorder(JobReader):
     ) -> Any:
         """What ``create.lua`` answers."""
         slug, group = spec.base_model, group_of(spec, terms) if lane is Lane.BACKFILL else ""
-        keys = [job_key(job_id), waiting_key(slug), UNSENT, DEADLINES, list_key(terms.owner), groups_key(slug)]
-        keys.append(idempotency_key(idempotency) if idempotency else "")
-        keys += [place.cursors, place.jobs] if place else ["", ""]
+        job = job_key(job_id)
+        keys = [job, waiting_key(slug), UNSENT, DEADLINES, list_key(terms.owner), groups_key(slug)]
+        keys.append(idempotency_key(idempotency) if idempotency else job)
+        keys += [place.cursors, place.jobs] if place else [job, job]
+        keys += lane_keys(slug, terms.owner)
         line = [place.group, place.begin, place.end] if place else ["", "", ""]
         fields = {
             "record_version": str(VERSION),
@@ -98,7 +101,7 @@ class JobRecorder(JobReader):
             keys=keys,
             args=[
                 *(job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, KEEP_S, group),
-                *line,
+                *(*line, terms.weight),
                 *flat(fields),
             ],
         )

@@ -16,6 +16,7 @@ not agree on theirs.
     stokehold:pace:<slug>        hash    seconds that jobs of a base model take: moving averages
     stokehold:webhooks           sorted  ids of ended jobs, by the time at which their webhook is to be sent (again)
     stokehold:uploads            set     attempts that may have left images; ``tasks/uploads.py`` has more
+    stokehold:interactive:<slug> sorted  owners with queued interactive jobs; ``tasks/interactive_lane.py`` has more
     stokehold:backfill:<slug>    sorted  groups of queued backfill jobs; ``tasks/backfill_lane.py`` has more
     stokehold:idempotency:<key>  hash    the first job of an idempotency key, for a day
     stokehold:changes:<id>       channel announces each new status
@@ -56,6 +57,7 @@ from tasks.job_keys import (
     channel_of,
     groups_key,
     job_key,
+    lane_keys,
     list_key,
     pace_key,
     waiting_key,
@@ -81,7 +83,7 @@ class JobStore(JobRecorder):
     def __init__(self, broker: Broker, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
         super().__init__(broker, retention_s=retention_s, new_id=new_id)
         self._lease_s = lease_s
-        self._move = broker.script("move")
+        self._move = broker.script("turns", "move")
         self._mark_sent = broker.script("mark_sent")
         self._renew = broker.script("renew")
         self._forget = broker.script("forget")
@@ -93,27 +95,27 @@ class JobStore(JobRecorder):
     def claim(self, job_id: str, worker: str, spare: Callable[[Job], bool] = lambda _: False) -> Job | None:
         """Take a queued job for this worker, under a new lease; None if it is not there to be taken.
 
-        A job whose deadline is over is ended instead; one that a newer version must draw stays where it is.
+        A job whose deadline is over is ended instead.
 
         Args:
             spare: whether this worker shall leave a job to another one.
 
         Raises:
-            LeftToAnother: ``spare`` says so.
+            LeftToAnother: ``spare`` says so, or only a newer version can draw it.
         """
         try:
             job = self.get(job_id)
             if job.status is Status.QUEUED and spare(job):
                 raise LeftToAnother(f"Job {job_id} failed on worker {worker} and is left to another one.")
             if job.spec.unknown:
-                logger.warning("job %s is left to a newer worker, which knows %s", job_id, ", ".join(job.spec.unknown))
-                return None
+                raise LeftToAnother(
+                    f"Job {job_id} is left to a newer worker, which knows {', '.join(job.spec.unknown)}."
+                )
             fields = self._step(job, Status.RUNNING, {"worker": worker, "claim": secrets.token_hex(CLAIM_BYTES)})
         except (JobNotFound, StatusConflict):
             return None
         except RecordNotUnderstood as error:
-            logger.warning("a job is left to a newer worker: %s", error)
-            return None
+            raise LeftToAnother(f"A job is left to a newer worker. {error}") from error
         except DeadlineExceeded:
             self.end_late(job)
             return None
@@ -206,7 +208,7 @@ class JobStore(JobRecorder):
         """Take the job to another status; its hash as it is then."""
         slug = job.spec.base_model
         indexes = [waiting_key(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
-        indexes += [WEBHOOKS, groups_key(slug), UPLOADS]
+        indexes += [WEBHOOKS, groups_key(slug), UPLOADS, *lane_keys(slug, job.terms.owner)]
         answer = self._move(
             keys=[job_key(job.id), *indexes],
             args=[

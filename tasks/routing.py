@@ -32,8 +32,21 @@ def messages(celery: Celery, slug: str) -> int:
             return 0
 
 
+def pass_on(celery: Celery, slug: str, job_id: str) -> None:
+    """Put back a message that a worker has received and does nothing with.
+
+    A broker that does not take it is no error here: housekeeping finds that there are fewer messages than queued jobs.
+    """
+    try:
+        celery.send_task(GENERATE, args=(job_id,), queue=queue_of(slug), ignore_result=True)
+    except OperationalError as error:
+        logger.warning("a message to the workers of %s is not passed on: %s", slug, error)
+
+
 def send(celery: Celery, store: JobStore, job: Job) -> None:
     """Send the message of a queued interactive job to its base model's queue and note it as sent.
+
+    It says that a job waits; its id is for the log. Which job is drawn next is decided at the claim.
 
     A broker that does not take it is no error here: the job is recorded as unsent, and housekeeping sends it later.
     """

@@ -20,6 +20,7 @@ from tasks.base_shapes import ShapeStore
 from tasks.batch_store import BatchStore
 from tasks.broker import Broker, connect
 from tasks.catalogue import Catalogue
+from tasks.interactive_lane import InteractiveLane
 from tasks.job_store import JobStore
 from tasks.judge import Judge
 from tasks.object_notes import ObjectNotes
@@ -46,6 +47,7 @@ class Service:
     judge: Judge
     catalogue: Catalogue
     store: JobStore
+    interactive: InteractiveLane
     backfill: BackfillLane
     batches: BatchStore
     workers: WorkerRegistry
@@ -90,6 +92,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         judge=judge,
         catalogue=catalogue,
         store=store,
+        interactive=InteractiveLane(broker, store, workers),
         backfill=BackfillLane(broker, store, workers),
         batches=BatchStore(broker, retention_s=settings.retention_s),
         workers=workers,

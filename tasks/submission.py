@@ -41,7 +41,12 @@ def submit(
     """
     if request.webhook_url is not None:
         check_webhook(service.settings, request.webhook_url, owner)
-    terms = Terms(owner=owner, deadline_s=request.deadline_s, webhook_url=request.webhook_url)
+    terms = Terms(
+        owner=owner,
+        weight=service.keys.weight(owner),
+        deadline_s=request.deadline_s,
+        webhook_url=request.webhook_url,
+    )
     idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, terms.owner)
     # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
     if idempotency is not None and (first := service.store.created_before(idempotency)):
@@ -91,7 +96,9 @@ def replay(service: Service, job: Job, *, idempotency_key: str | None = None) ->
         LimitExceeded: its owner has used as much as it may.
         StatusConflict: it has not succeeded.
     """
-    terms = Terms(owner=job.terms.owner, warnings=job.terms.warnings, replay_of=job.id)
+    owner = job.terms.owner
+    weight = service.keys.weight(owner)
+    terms = Terms(owner=owner, weight=weight, warnings=job.terms.warnings, replay_of=job.id)
     idempotency = None if idempotency_key is None else idempotency_of_replay(job.id, idempotency_key, terms.owner)
     if idempotency is not None and (first := service.store.created_before(idempotency)):
         return first

@@ -13,7 +13,6 @@ from tasks.errors import (
     BrokerUnavailable,
     DrawingInterrupted,
     JobFailed,
-    JobNotFound,
     LeaseLost,
     LeftToAnother,
     MachineFault,
@@ -21,13 +20,12 @@ from tasks.errors import (
     StorageFault,
     UnknownFault,
 )
-from tasks.job import Job, Lane, Result, Status
+from tasks.job import Job, Lane, Result
 from tasks.manifest import Manifest
-from tasks.routing import send
+from tasks.routing import pass_on
 from tasks.service import Service
 from tasks.surroundings import Surroundings
 from tasks.uploads import note_upload
-from tasks.worker_registry import spares
 from workers.adapter_cache import AdapterCache
 from workers.attempt import Attempt, Attempts
 from workers.cancellations import Cancellations
@@ -56,24 +54,29 @@ class JobRunner:
     adapters: AdapterCache
     heartbeat: Heartbeat
     cancellations: Cancellations
+    slug: str
     worker: str
     surroundings: Surroundings
     stops: Stops
 
     def __call__(self, job_id: str) -> None:
-        """Work on an interactive job. A message whose job cannot be claimed is a duplicate or too late, and dropped."""
+        """Work on the interactive job that is due. A message for which none waits is one too many, and dropped.
+
+        Args:
+            job_id: of the job that the message was sent for, which may have been drawn already.
+        """
         if self.stops.soon.is_set():
-            self.pass_on(job_id)
+            pass_on(self.service.celery, self.slug, job_id)
             return
         try:
-            job = self.service.store.claim(job_id, self.worker, partial(spares, self.service.workers, self.worker))
+            job = self.service.interactive.claim(self.slug, self.worker)
         except LeftToAnother as error:
             logger.info("%s", error)
             self.stops.soon.wait(LEAVE_S)  # or a worker with nothing to do would take its message again at once
-            self.pass_on(job_id)
+            pass_on(self.service.celery, self.slug, job_id)
             return
         if job is None:
-            logger.info("job %s is not there to be claimed", job_id)
+            logger.info("no job waits; the message was sent for job %s", job_id)
         else:
             self.run((job,))
 
@@ -195,16 +198,6 @@ class JobRunner:
             if first is None
             else attempt.insist(partial(report_of, self.service, first, images, manifest, patience)),
         )
-
-    def pass_on(self, job_id: str) -> None:
-        """Put back a message that Valkey had promised to this worker when it was told to end."""
-        try:
-            job = self.service.store.get(job_id)
-        except JobNotFound as error:
-            logger.info("%s", error)
-            return
-        if job.status is Status.QUEUED:
-            send(self.service.celery, self.service.store, job)
 
 
 def fault_of(error: Exception) -> MachineFault:

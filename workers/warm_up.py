@@ -91,6 +91,7 @@ def warm_up(service: Service, model: ServedModel, load: Callable[[], Any], devic
         adapters,
         heartbeat,
         cancellations,
+        slug=model.slug,
         worker=worker,
         surroundings=surroundings_of(model, device),
         stops=stops,

@@ -1,7 +1,7 @@
 -- Which queued backfill jobs a worker should draw next. Nothing is claimed yet: another worker may be faster.
 --
--- Between owners: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), a job being the unit. An owner's next job
--- has as its start the end of its last one, or the time of the lane where that is later; the earliest start is due, and
+-- Between owners: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), a job being the unit, divided
+-- by its owner's weight. An owner's next job has as its start the end of its last one, or the time of the lane where that is later; the earliest start is due, and
 -- becomes the time of the lane. An owner that comes late or rested gains nothing by it. A lane that becomes empty forgets.
 -- Within an owner: a worker stays with its group, and leaves it for another owner only after QUANTUM jobs too many, so
 -- that fairness costs a swap every QUANTUM jobs and not every job. A new group is one that no other worker alive is with;
@@ -116,7 +116,9 @@ if #ARGV == 6 and #queued == 1 and redis.call('ZCARD', chosen) <= #jobs then
   return jobs
 end
 local owner = owner_of(chosen)
-redis.call('HSET', ends, '', string.format('%.0f', least), 'of ' .. owner, string.format('%.0f', starts[owner] + #jobs))
+local weight = tonumber(redis.call('HGET', ARGV[5] .. jobs[1], 'weight') or 1)
+local last_end = starts[owner] + #jobs / weight
+redis.call('HSET', ends, '', string.format('%.17g', least), 'of ' .. owner, string.format('%.17g', last_end))
 for _, name in ipairs(redis.call('HKEYS', ends)) do
   if name ~= '' and not starts[string.sub(name, 4)] and tonumber(redis.call('HGET', ends, name)) <= least then
     redis.call('HDEL', ends, name)

@@ -2,7 +2,8 @@
 --
 -- KEYS: job hash, waiting set of its base model, unsent set, leases set, deadlines set, finished set,
 --       list of its owner's jobs, measured seconds of a job of its base model, set of webhooks that are due,
---       groups of its base model's backfill lane, set of attempts that may have left images behind
+--       groups of its base model's backfill lane, set of attempts that may have left images behind,
+--       and of an interactive job its lane: lines, ends, weights, the line of its owner
 -- ARGV: 1 job id            2 statuses it may come from, space-separated     3 status it goes to
 --       4 fencing token, `<attempt>-<claim>` ('' when the step is not a worker's)
 --       5 lease in seconds  6 seconds that were measured, a JSON object by what  7 score in the waiting set
@@ -13,6 +14,7 @@
 -- A client that lost the answer asks again with the same step id and gets the answer once more; the step is not repeated.
 
 local job, waiting, unsent, leases, deadlines, finished, list, pace, webhooks, groups, uploads = unpack(KEYS)
+local lane = {lines = KEYS[12], ends = KEYS[13], weights = KEYS[14], line = KEYS[15]}
 local id, to, token = ARGV[1], ARGV[3], ARGV[4]
 
 -- How much of the average the latest job is: it follows a change within about ten jobs.
@@ -56,7 +58,10 @@ if to == 'queued' and group then
   redis.call('ZADD', groups, 'LT', ARGV[7], group)
 elseif to == 'queued' then
   redis.call('ZADD', unsent, string.format('%.6f', now), id)
-elseif group and redis.call('ZREM', group, id) == 1 and redis.call('EXISTS', group) == 0 then
+  join_lane(lane, id, ARGV[7], redis.call('HGET', job, 'weight') or 1)
+elseif not group then
+  leave_lane(lane, id, to == 'running')
+elseif redis.call('ZREM', group, id) == 1 and redis.call('EXISTS', group) == 0 then
   redis.call('ZREM', groups, group)
 end
 if to == 'queued' then

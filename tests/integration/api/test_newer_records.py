@@ -13,9 +13,9 @@ from flask.testing import FlaskClient
 
 from tasks.api_keys import KEYS, ApiKeys, default_limits
 from tasks.batch_store import batch_key
-from tasks.errors import RecordNotUnderstood
+from tasks.errors import LeftToAnother, RecordNotUnderstood
 from tasks.frozen import VERSION
-from tasks.job import Lane, Status
+from tasks.job import Job, JobSpec, Lane, Status, Terms
 from tasks.job_keys import job_key
 from tasks.retention import remove_expired
 from tasks.service import Service
@@ -75,19 +75,45 @@ def test_a_scheduler_of_a_newer_version_is_not_mistaken_for_none(service: Servic
 
     with pytest.raises(RecordNotUnderstood, match=f"^Job {job_id} was recorded by another version"):
         service.store.get(job_id)
-    assert service.store.claim(job_id, "worker") is None
+    with pytest.raises(LeftToAnother):
+        service.store.claim(job_id, "worker")
 
 
-@pytest.mark.parametrize("lane", Lane)
-def test_a_worker_leaves_a_job_that_it_would_draw_wrongly(
-    service: Service, lane: Lane, caplog: pytest.LogCaptureFixture
-) -> None:
-    job = service.store.create(SPEC, lane)
-    change(service, job_key(job.id), "spec", clip_skip=2)
+def of_a_newer_version(lane: Lane, service: Service) -> Job:
+    """A job that wants what this version does not know."""
+    return service.store.create(JobSpec.model_validate({**SPEC.model_dump(), "clip_skip": 2}), lane)
 
-    assert service.store.claim(job.id, "worker") is None
-    assert service.store.get(job.id).status is Status.QUEUED
-    assert "left to a newer worker, which knows clip_skip" in caplog.text
+
+def test_a_worker_leaves_an_interactive_job_that_it_would_draw_wrongly(service: Service) -> None:
+    strange = of_a_newer_version(Lane.INTERACTIVE, service)
+
+    with pytest.raises(LeftToAnother, match="is left to another worker"):
+        service.interactive.claim("demo", "worker")
+
+    plain = service.store.create(SPEC)
+    claimed = service.interactive.claim("demo", "worker")
+    assert claimed is not None
+    assert claimed.id == plain.id
+    assert service.store.get(strange.id).status is Status.QUEUED
+
+
+def test_a_worker_leaves_a_line_that_it_would_draw_wrongly(service: Service) -> None:
+    strange, plain = of_a_newer_version(Lane.BACKFILL, service), service.store.create(SPEC, Lane.BACKFILL)
+
+    assert [job.id for job in service.backfill.claim("demo", "worker")] == [plain.id]
+    assert service.backfill.claim("demo", "worker") == ()
+    assert service.store.get(strange.id).status is Status.QUEUED
+
+
+def test_a_worker_finds_what_it_can_draw_behind_any_number_of_others(service: Service) -> None:
+    for _ in range(200):
+        of_a_newer_version(Lane.INTERACTIVE, service)
+    plain = service.store.create(SPEC, terms=Terms(owner="another"))
+
+    claimed = service.interactive.claim("demo", "worker")
+
+    assert claimed is not None
+    assert claimed.id == plain.id
 
 
 def test_housekeeping_goes_on_beside_a_job_that_is_not_understood(service: Service, submit: Submit) -> None:
