@@ -58,11 +58,22 @@ SPECIAL: dict[str, str] = {
 }
 """Networks that are not of the public internet, and what they are."""
 
+ISATAP = 0x5EFE
+"""Before the IPv4 address with which an address of an ISATAP tunnel ends, in any network (RFC 5214)."""
+UNIVERSAL = 0x0200_0000
+"""A bit beside it that may be set or not."""
+
 NETWORKS: tuple[Network, ...] = tuple(map(ipaddress.ip_network, SPECIAL))
 
 
 def is_public(address: IPAddress) -> bool:
     """Whether an address is a unicast address of the public internet that does not stand for another address."""
-    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id is not None or address not in GLOBAL_UNICAST):
+    if isinstance(address, ipaddress.IPv6Address) and not is_plain(address):
         return False
     return not any(address in network for network in NETWORKS if network.version == address.version)
+
+
+def is_plain(address: ipaddress.IPv6Address) -> bool:
+    """Whether an address is a unicast one for which no network interface and no tunnel is named."""
+    is_tunnel = (int(address) >> 32) & 0xFFFF_FFFF & ~UNIVERSAL == ISATAP
+    return address in GLOBAL_UNICAST and address.scope_id is None and not is_tunnel

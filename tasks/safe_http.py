@@ -163,7 +163,7 @@ class PublicNetwork(httpcore2.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
-        failure: Exception = httpcore2.ConnectError("the name has no address")
+        failure: Exception = httpcore2.ConnectError("no address was tried")
         for address in self._checked(host)[:ADDRESSES_TRIED]:
             try:
                 stream = self._sockets.connect_tcp(
@@ -183,6 +183,8 @@ class PublicNetwork(httpcore2.NetworkBackend):
             raise httpcore2.ConnectTimeout("no name server answered in time") from error
         for address in addresses:
             check_address(address, allow_loopback=self._allow_loopback)
+        if not addresses:
+            raise DeliveryFailed(NO_ADDRESS)
         return addresses
 
 

@@ -10,6 +10,8 @@ from tasks.settings import Settings
 
 FIELD = "webhook_url"
 DEFAULT_PORTS = {"http": 80, "https": 443}
+FIRST_FREE_PORT = 1024
+"""Below are the ports of other protocols, such as mail, which a request must not be made to look like."""
 
 
 def check_webhook(settings: Settings, url: str, owner: str | None = None) -> None:
@@ -28,6 +30,8 @@ def check_webhook(settings: Settings, url: str, owner: str | None = None) -> Non
         raise InvalidRequest("Webhooks are sent over https alone.", field=FIELD)
     if not parts.hostname or parts.username is not None or parts.password is not None:
         raise InvalidRequest("Name a host, and neither user nor password.", field=FIELD)
+    if port_of(parts) < FIRST_FREE_PORT and port_of(parts) not in DEFAULT_PORTS.values():
+        raise InvalidRequest("Webhooks are sent to the ports 443, 80, and 1024 and above.", field=FIELD)
     address = safe_http.literal_address(parts.hostname)
     if address is None:
         return  # a name: checked when it is connected to
@@ -45,7 +49,7 @@ def parts_of(url: str) -> SplitResult:
     """
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in DEFAULT_PORTS and parts.port != 0 and url.isascii() and url.isprintable()
+        valid = parts.scheme in DEFAULT_PORTS and port_of(parts) > 0 and url.isascii() and url.isprintable()
     except ValueError as error:
         raise InvalidRequest(f"This is not a URL: {error}.", field=FIELD) from None
     if not valid or " " in url:
@@ -53,9 +57,14 @@ def parts_of(url: str) -> SplitResult:
     return parts
 
 
+def port_of(parts: SplitResult) -> int:
+    """The port that a URL leads to."""
+    return DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+
+
 def receiver_of(url: str) -> str:
     """The server behind a URL that was checked: host and port, the same for every spelling."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     address = safe_http.literal_address(host)
-    return f"{host if address is None else address}:{parts.port or DEFAULT_PORTS[parts.scheme]}"
+    return f"{host if address is None else address}:{port_of(parts)}"

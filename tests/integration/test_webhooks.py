@@ -181,6 +181,8 @@ def test_an_end_that_cannot_be_read_stops_none_behind_it(service: Service) -> No
         ("https://user:word@example.com/", SECRET, "neither user nor password"),
         ("https://example.com:port/", SECRET, "not a URL"),
         ("https://example.com:0/", SECRET, "not a URL"),
+        ("https://example.com:25/", SECRET, "443"),
+        ("https://example.com:70000/", SECRET, "not a URL"),
     ],
 )
 def test_a_webhook_that_would_never_be_sent_is_refused_at_once(

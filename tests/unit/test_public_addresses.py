@@ -16,6 +16,7 @@ INSIDE = """
     ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::ffff:0:127.0.0.1 ::127.0.0.1 64:ff9b::7f00:1 2002:7f00:1::1
     64:ff9b:1:ffff::7f00:1 2001:0:7f00:1::1 2001:2::1 2001:10::1 2001:20::1 2001:30::1 2001:db8::1
     3fff::1 3fff:fff:ffff::1 5f00::1 100::1 100:0:0:1::1 200::1 4000::1 8000::1
+    2606:4700::5efe:10.0.0.1 2606:4700::200:5efe:127.0.0.1
 """
 
 
@@ -30,7 +31,7 @@ def test_an_address_inside_is_not_public(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "223.255.255.255", "100.128.0.1", "2606:4700::1111"])
+@pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "223.255.255.255", "2606:4700::1111", "2a00::5eff:0:1"])
 def test_an_address_of_the_public_internet_is(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
 
