@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
     retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")
     webhook_secret: SecretStr | None = Field(
-        None, description="signs webhooks: `whsec_` and 24 to 64 random bytes in base64; unset: no webhooks"
+        None,
+        description="signs webhooks of a service without API keys: `whsec_` and 24 to 64 random bytes in base64; "
+        "unset: it sends none",
     )
     webhook_allow_http: bool = Field(False, description="send webhooks over plain http too")
     webhook_allow_loopback: bool = Field(False, description="send webhooks to this very machine too, for tests")
