@@ -36,7 +36,7 @@ class BatchStatus(StrEnum):
     COMPLETED = "completed"
     """Every line has ended, well or not, and the results are in storage."""
     FAILED = "failed"
-    """It cannot be run; ``error`` and ``errors`` say why."""
+    """It cannot be run, or not go on; ``error`` and ``errors`` say why."""
     CANCELED = "canceled"
     """Its submitter withdrew it; the results of what was drawn before are in storage."""
 
@@ -52,10 +52,10 @@ TRANSITIONS: Mapping[BatchStatus, frozenset[BatchStatus]] = MappingProxyType(
         ),
         BatchStatus.PLANNED: frozenset(),
         BatchStatus.RUNNING: frozenset({BatchStatus.COMPLETED, BatchStatus.CANCELING}),
-        BatchStatus.CANCELING: frozenset({BatchStatus.CANCELED}),
+        BatchStatus.CANCELING: frozenset({BatchStatus.CANCELED, BatchStatus.FAILED}),
         BatchStatus.COMPLETED: frozenset({BatchStatus.VALIDATING}),
         BatchStatus.CANCELED: frozenset({BatchStatus.VALIDATING}),
-        BatchStatus.FAILED: frozenset(),
+        BatchStatus.FAILED: frozenset({BatchStatus.VALIDATING}),
     }
 )
 """From each status, those that may follow it. Back to the beginning leads a retry."""
@@ -144,8 +144,11 @@ class Batch(StoredRecord):
     id: str
     terms: BatchTerms = BatchTerms()
     status: BatchStatus
+    step: str = Field("", description="id of its latest step: the next one holds only if no other came between")
+    request: str = Field("", description="digest of the file and of what was asked for")
     input: str = Field(description="key of its file in storage")
     plan: str | None = Field(None, description="where its plan lies in storage, without the ending")
+    results: str | None = Field(None, description="with what the keys of its results begin, once they are written")
     created_at: datetime
     started_at: datetime | None = Field(None, description="when its lines began to become jobs")
     finished_at: datetime | None = None
@@ -168,6 +171,16 @@ class Batch(StoredRecord):
         return f"batches/{self.id}/"
 
     @property
+    def plan_objects(self) -> tuple[str, ...]:
+        """Keys of its plan: the lines in the order of drawing, and where each group lies among them."""
+        return plan_objects(self.plan)
+
+    @property
+    def result_objects(self) -> tuple[str, ...]:
+        """Keys of its results: all of them, and those without pictures."""
+        return result_objects(self.results)
+
+    @property
     def images(self) -> str:
         """With what the keys of its images begin."""
         return f"images/{self.id}-"
@@ -176,3 +189,13 @@ class Batch(StoredRecord):
         """The id of the job that a line becomes."""
         again = f"-{self.generation}" if self.generation else ""
         return f"{self.id}-{line}{again}"
+
+
+def plan_objects(plan: str | None) -> tuple[str, ...]:
+    """Keys of a plan."""
+    return (f"{plan}.jsonl", f"{plan}.json") if plan else ()
+
+
+def result_objects(results: str | None) -> tuple[str, ...]:
+    """Keys of results."""
+    return (f"{results}results.jsonl", f"{results}errors.jsonl") if results else ()

@@ -10,6 +10,7 @@ from tasks.batch import Batch, Group, Plan
 from tasks.batch_line import BatchLine, parse_line
 from tasks.batch_place import LinePlace
 from tasks.batch_plan import spec_of
+from tasks.errors import BaseModelNotServed
 from tasks.job import Line, Terms
 from tasks.service import Service
 
@@ -47,7 +48,11 @@ def expand(service: Service, batch: Batch, plan: Plan) -> int:
 
 
 def open_groups(service: Service, batch: Batch, plan: Plan) -> list[OpenGroup]:
-    """The groups to take lines from: the first that are not done, one for each worker of their base model."""
+    """The groups to take lines from: the first that are not done, one for each worker of their base model.
+
+    Raises:
+        BaseModelNotServed: that of a group was removed from ``models.toml`` meanwhile.
+    """
     cursors = service.batches.cursors(batch)
     wanted = {model.slug: max(1, len(service.workers.alive(model.slug))) for model in service.base_models}
     first, done, found = int(cursors.get("first", 0)), list[int](), list[OpenGroup]()
@@ -57,6 +62,8 @@ def open_groups(service: Service, batch: Batch, plan: Plan) -> list[OpenGroup]:
         if begin >= group.end:
             if number == first + len(done):
                 done.append(number)
+        elif group.base_model not in wanted:
+            raise BaseModelNotServed(f"The base model {group.base_model!r} is not served any more.")
         elif wanted[group.base_model]:
             wanted[group.base_model] -= 1
             found.append(OpenGroup(number, group, begin))
@@ -79,7 +86,7 @@ def expand_group(service: Service, batch: Batch, plan: Plan, open_group: OpenGro
         number, _, text = row.partition(b" ")
         line = parse_line(text, service.base_models)
         spec = spec_of(line, adapters, service.base_models, service.settings.image_format, secrets.randbelow)
-        place = LinePlace(batch.id, batch.generation, open_group.number, begin, begin + len(row) + 1)
+        place = LinePlace(batch.id, batch.plan or "", open_group.number, begin, begin + len(row) + 1)
         terms = terms_of(batch, int(number), line)
         if service.store.create_line(batch.job_id(int(number)), spec, terms, place) is None:
             break

@@ -1,9 +1,9 @@
 """Where a line stands in the plan of its batch: what makes it one job, and no second one.
 
-stokehold:batch:<id>:cursors:<generation>  hash   by group of the plan: the place of its next line, from its first
-                                                  byte; `first`: the group before which all are done
-stokehold:batch:<id>:jobs                  set    ids of its jobs whose results are not in storage yet
-stokehold:batch:<id>:ended                 list   ids of those of them that have ended
+stokehold:batch:<id>:cursors:<plan>   hash   by group of the plan: the place of its next line, from its first byte;
+                                             `first`: the group before which all are done
+stokehold:batch:<id>:jobs             set    ids of its jobs whose results are not in storage yet
+stokehold:batch:<id>:ended            list   ids of those of them that have ended
 """
 
 from __future__ import annotations
@@ -12,26 +12,33 @@ from dataclasses import dataclass
 
 from tasks.identifiers import identifier
 
+BATCHES = "stokehold:batch:"
+
 
 @dataclass(frozen=True)
 class LinePlace:
     """The place of a line.
 
     Attributes:
+        plan: key of the plan in storage. Under another plan of its batch the line becomes no job.
         group: number of its group in the plan.
         begin: first byte in the plan.
         end: the byte behind the last, where the next line of the group begins.
     """
 
     batch_id: str
-    generation: int
+    plan: str
     group: int
     begin: int
     end: int
 
     @property
+    def batch(self) -> str:
+        return batch_key(self.batch_id)
+
+    @property
     def cursors(self) -> str:
-        return cursors_key(self.batch_id, self.generation)
+        return cursors_key(self.batch_id, self.plan)
 
     @property
     def jobs(self) -> str:
@@ -42,16 +49,21 @@ class LinePlace:
         return ended_key(self.batch_id)
 
 
-def cursors_key(batch_id: str, generation: int) -> str:
+def batch_key(batch_id: str) -> str:
+    """A batch."""
+    return BATCHES + identifier(batch_id)
+
+
+def cursors_key(batch_id: str, plan: str | None) -> str:
     """How far the groups of a plan have become jobs."""
-    return f"stokehold:batch:{identifier(batch_id)}:cursors:{generation}"
+    return f"{batch_key(batch_id)}:cursors:{plan or ''}"
 
 
 def jobs_key(batch_id: str) -> str:
     """The jobs whose results are not in storage yet."""
-    return f"stokehold:batch:{identifier(batch_id)}:jobs"
+    return f"{batch_key(batch_id)}:jobs"
 
 
 def ended_key(batch_id: str) -> str:
     """Those of them that have ended."""
-    return f"stokehold:batch:{identifier(batch_id)}:ended"
+    return f"{batch_key(batch_id)}:ended"

@@ -66,7 +66,8 @@ def record_of(service: Service, batch: Batch, now: datetime | None = None) -> Ba
     elapsed_s = elapsed(batch, now or datetime.now(UTC))
     rate = ended / elapsed_s if elapsed_s and ended else None
     is_under_way = batch.status is BatchStatus.RUNNING
-    has_results = batch.status in (BatchStatus.COMPLETED, BatchStatus.CANCELED) and batch.plan is not None
+    has_results = batch.results and batch.status.is_terminal
+    results, errors = (service.storage.url(key) for key in batch.result_objects) if has_results else (None, None)
     return BatchRecord(
         **batch.model_dump(include={"id", "status", "created_at", "started_at", "finished_at"}),
         on_error=batch.terms.on_error,
@@ -75,8 +76,8 @@ def record_of(service: Service, batch: Batch, now: datetime | None = None) -> Ba
         eta_s=round((batch.lines - ended) / rate, 1) if rate and is_under_way else None,
         forecast=batch.forecast,
         outcome=BatchOutcome(swaps=batch.swaps, device_s=batch.device_s, elapsed_s=elapsed_s),
-        results_url=service.storage.url(f"{batch.folder}results.jsonl") if has_results else None,
-        errors_url=service.storage.url(f"{batch.folder}errors.jsonl") if has_results else None,
+        results_url=results,
+        errors_url=errors,
         errors=batch.errors,
         error=batch.error,
     )

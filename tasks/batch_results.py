@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,14 @@ from pydantic import Field
 
 from tasks.batch import Batch
 from tasks.batch_index import LineIndex, line_index
+from tasks.errors import JobNotFound
 from tasks.frozen import Frozen, StoredRecord, read
 from tasks.job import Failure, Job, Status, StoredImage, SwapWay
 from tasks.records import ImageRecord, image_record
 from tasks.service import Service
+from tasks.work_folder import work_folder
+
+logger = logging.getLogger(__name__)
 
 MOST_A_PART = 1000
 FORGET_AFTER_S = 120
@@ -46,7 +50,7 @@ class LineRecord(Frozen):
 def harvest(service: Service, batch: Batch) -> bool:
     """Put the results of jobs that have ended into storage and forget these jobs; whether there were any.
 
-    A crash at any point leaves the jobs where the next round finds them; the part that was written is then in vain.
+    A crash at any point leaves the jobs where the next round finds them; the part that was written is then removed.
 
     Raises:
         StorageError: the part cannot be written.
@@ -55,23 +59,40 @@ def harvest(service: Service, batch: Batch) -> bool:
     if not ids:
         return False
     jobs = service.store.existing(ids)
+    lost = require_lost(service, ids, jobs)
     part = f"{batch.folder}parts/{uuid.uuid4().hex}.jsonl"
     body = b"".join(result_of(job).model_dump_json().encode() + b"\n" for job in jobs)
+    service.object_notes.note(part)
     service.storage.put(part, body, content_type=LINES_TYPE)
-    if service.batches.settle(batch, part, ids, counts_of(jobs)):
+    if service.batches.settle(batch, part, ids, counts_of(jobs, lost)):
         for job in jobs:
             service.store.forget(job, after_s=FORGET_AFTER_S)
     return True
 
 
-def counts_of(jobs: Sequence[Job]) -> dict[str, float]:
-    """What these jobs add to the numbers of their batch."""
+def require_lost(service: Service, ids: Sequence[str], jobs: Sequence[Job]) -> int:
+    """How many of these jobs have no record any more: what came of them is not known, and a retry draws them again.
+
+    Raises:
+        RecordNotUnderstood: the others of them have a record that only a newer version reads, or that is damaged.
+    """
+    missing = sorted(set(ids) - {job.id for job in jobs})
+    for job_id in missing:
+        try:
+            service.store.get(job_id)
+        except JobNotFound:
+            logger.error("job %s of a batch is gone, and what came of it", job_id)
+    return len(missing)
+
+
+def counts_of(jobs: Sequence[Job], lost: int) -> dict[str, float]:
+    """What these jobs, and some that are lost, add to the numbers of their batch."""
     by_status = Counter(job.status for job in jobs)
     swapped = (SwapWay.MERGED, SwapWay.DIFFUSERS)
     return {
-        "ended": len(jobs),
+        "ended": len(jobs) + lost,
         "succeeded": by_status[Status.SUCCEEDED],
-        "failed": by_status[Status.FAILED],
+        "failed": by_status[Status.FAILED] + lost,
         "canceled": by_status[Status.CANCELED],
         "swaps": sum(job.timings.swap_way in swapped for job in jobs),
         "device_s": round(sum((job.timings.swap or 0) + (job.timings.draw or 0) for job in jobs), 3),
@@ -115,7 +136,7 @@ def results_so_far(service: Service, batch: Batch) -> Iterator[bytes]:
     Raises:
         StorageError: a part cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="stokehold-") as name, line_index(Path(name)) as index:
+    with work_folder() as folder, line_index(folder) as index:
         gather(service, batch, index)
         for body in index.bodies():
             yield with_urls(service, read_result(body)).model_dump_json().encode() + b"\n"

@@ -4,7 +4,9 @@
     stokehold:batch:<id>:parts        list    keys of the parts of its results in storage, in the order of writing
     stokehold:batches                 set     ids of batches that are not at an end
     stokehold:batches:finished        sorted  ids of those that are, by the time at which they came there
+    stokehold:batches:removing        set     ids of batches that are forgotten, whose objects are to be removed
     stokehold:batches:<owner>         sorted  ids of an owner's batches, by the time of creation
+    stokehold:batch_keys:<digest>     hash    the first batch of an idempotency key, and the digest of its request
 
 ``tasks/batch_place.py`` has what is kept of its lines.
 """
@@ -19,19 +21,22 @@ from typing import cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tasks.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
-from tasks.batch_place import cursors_key, ended_key, jobs_key
+from tasks.batch_place import BATCHES, batch_key, cursors_key, ended_key, jobs_key
 from tasks.broker import Broker
-from tasks.errors import BatchNotFound, RecordNotUnderstood, StatusConflict
+from tasks.errors import BatchNotFound, IdempotencyConflict, RecordNotUnderstood, StatusConflict, StorageUnavailable
 from tasks.frozen import VERSION, not_understood
-from tasks.identifiers import MAX_CHARACTERS, identifier, is_identifier
+from tasks.idempotency import KEEP_S
+from tasks.identifiers import MAX_CHARACTERS, is_identifier
 from tasks.job import Failure, Status
 from tasks.job_hash import datetime_of, flat
-from tasks.job_keys import BATCH, WEBHOOKS, job_key
+from tasks.job_keys import BATCH, JOB, WEBHOOKS, job_key
+from tasks.object_notes import UNTAKEN, WRITING_S
 
 logger = logging.getLogger(__name__)
 
 ACTIVE = "stokehold:batches"
 FINISHED = "stokehold:batches:finished"
+REMOVING = "stokehold:batches:removing"
 
 JSON_FIELDS: Mapping[str, TypeAdapter[object]] = {
     "terms": TypeAdapter(BatchTerms),
@@ -50,30 +55,43 @@ class BatchStore:
         self._retention_s = retention_s
         self._move = broker.script("batch_move")
         self._settle = broker.script("batch_settle")
+        self._create = broker.script("batch_create")
+        self._pass = broker.script("batch_pass")
+        self._lose = broker.script("batch_lose")
+        self._forget = broker.script("batch_forget")
 
-    def create(self, batch_id: str, input_key: str, terms: BatchTerms) -> Batch:
-        """Record a new batch whose file is in storage."""
-        seconds, microseconds = self._broker.time()
-        created = f"{seconds + microseconds / 1e6:.6f}"
-        status = BatchStatus.VALIDATING.value
-        fields = [
-            "record_version",
-            str(VERSION),
-            "status",
-            status,
-            "input",
-            input_key,
-            "terms",
-            terms.model_dump_json(),
-            "created_at",
-            created,
-        ]
-        with self._broker.pipeline() as pipeline:
-            pipeline.hset(batch_key(batch_id), items=fields)
-            pipeline.sadd(ACTIVE, batch_id)
-            pipeline.zadd(owner_key(terms.owner), {batch_id: float(created)})
-            pipeline.execute()
-        return self.get(batch_id)
+    def create(
+        self, batch_id: str, input_key: str, terms: BatchTerms, request: str = "", key: str | None = None
+    ) -> tuple[Batch, bool]:
+        """Record a new batch and take its file, unless it was sent before; the batch, and whether it is new.
+
+        Args:
+            input_key: of its file, which must be noted.
+            request: digest of the file and of the terms.
+            key: where the batch of its idempotency key is kept, if it has one.
+
+        Raises:
+            IdempotencyConflict: the idempotency key, or the file, belongs to another request.
+            StorageUnavailable: the file was removed before it was recorded.
+        """
+        fields = {"record_version": str(VERSION), "terms": terms.model_dump_json()}
+        answer, known = self._create(
+            keys=[batch_key(batch_id), ACTIVE, owner_key(terms.owner), UNTAKEN, key or batch_key(batch_id)],
+            args=[batch_id, input_key, request, KEEP_S, BATCHES, *flat(fields)],
+        )
+        if answer == "conflict":
+            raise another_request()
+        if answer == "gone":
+            raise StorageUnavailable("The file took too long to come in, and was removed.")
+        return self.get(known), answer == "created"
+
+    def first_of(self, key: str) -> tuple[Batch, str] | None:
+        """The batch of an idempotency key and the digest of its request, if there is one."""
+        first, digest = cast(list[str | None], self._broker.hmget(key, "id", "digest"))
+        try:
+            return (self.get(first), digest or "") if first else None
+        except BatchNotFound:
+            return None
 
     def get(self, batch_id: str) -> Batch:
         """The batch as it stands now.
@@ -94,41 +112,65 @@ class BatchStore:
             hashes = pipeline.execute()
         return known_batches(dict(zip(ids, hashes, strict=True)))
 
+    def active_ids(self) -> list[str]:
+        """Ids of the batches that are not at an end."""
+        return sorted(cast(set[str], self._broker.smembers(ACTIVE)))
+
     def active(self) -> list[Batch]:
         """The batches that are not at an end, the oldest first."""
-        ids = cast(set[str], self._broker.smembers(ACTIVE))
-        return sorted(self.existing(sorted(ids)), key=lambda batch: batch.created_at)
+        return sorted(self.existing(self.active_ids()), key=lambda batch: batch.created_at)
 
-    def move(self, batch: Batch, target: BatchStatus, fields: Mapping[str, object] | None = None) -> Batch:
+    def remove_entry(self, batch_id: str) -> None:
+        """Remove a batch that does not exist from those that are not at an end."""
+        self._broker.srem(ACTIVE, batch_id)
+
+    def move(
+        self,
+        batch: Batch,
+        target: BatchStatus,
+        fields: Mapping[str, object] | None = None,
+        *,
+        takes: Sequence[str] = (),
+        leaves: Sequence[str] = (),
+    ) -> Batch:
         """Take a batch to another status; the batch there.
 
         Args:
+            batch: as it was read; if it has taken another step since, nothing happens.
             fields: what else changes.
+            takes: keys of noted objects that it names from now on.
+            leaves: keys of objects that it names no longer; they are removed after a while.
 
         Raises:
             BatchNotFound: there is none.
             StatusConflict: it is not where this step leads from.
+            StorageUnavailable: an object was removed before it was taken.
         """
         changes = {name: stored(value) for name, value in (fields or {}).items()}
-        answer = self._move(
-            keys=[batch_key(batch.id), ACTIVE, FINISHED, cursors_key(batch.id, batch.generation), WEBHOOKS],
-            args=[
-                batch.id,
-                " ".join(sorted(sources(target))),
-                target,
-                uuid.uuid4().hex,
-                int(target.is_terminal),
-                BATCH + batch.id,
-                *flat(changes),
-            ],
-        )
-        if answer == "refused":
-            raise StatusConflict(f"Batch {batch.id!r} cannot become {target} from where it stands. Ask where that is.")
+        keys = [batch_key(batch.id), ACTIVE, FINISHED, cursors_key(batch.id, batch.plan), WEBHOOKS, UNTAKEN]
+        steps: list[str | int] = [
+            batch.id,
+            " ".join(sorted(sources(target))),
+            target,
+            uuid.uuid4().hex,
+            int(target.is_terminal),
+        ]
+        objects: list[str | int] = [WRITING_S, len(takes), len(leaves), *takes, *leaves]
+        answer = self._move(keys=keys, args=[*steps, BATCH + batch.id, batch.step, *objects, *flat(changes)])
+        match answer:
+            case "refused":
+                raise StatusConflict(
+                    f"Batch {batch.id!r} cannot become {target} from where it stands. Ask where that is."
+                )
+            case "changed":
+                raise StatusConflict(f"Batch {batch.id!r} has moved on meanwhile. Ask where it stands.")
+            case "gone":
+                raise StorageUnavailable(f"Objects of batch {batch.id!r} were removed before they were recorded.")
         return self.get(batch.id)
 
     def settle(self, batch: Batch, part: str, ids: Sequence[str], counts: Mapping[str, float]) -> bool:
-        """Count jobs whose results are in a part in storage; whether nobody else has done so."""
-        keys = [batch_key(batch.id), ended_key(batch.id), jobs_key(batch.id), _parts(batch.id)]
+        """Count jobs whose results are in a noted part in storage, and take it; whether nothing else has done so."""
+        keys = [batch_key(batch.id), ended_key(batch.id), jobs_key(batch.id), _parts(batch.id), UNTAKEN]
         numbers = {name: str(number) for name, number in counts.items()}
         return bool(self._settle(keys=keys, args=[part, len(ids), len(numbers), *flat(numbers), *ids]))
 
@@ -151,32 +193,46 @@ class BatchStore:
         """Keys of the parts of its results, in the order of writing."""
         return cast(list[str], self._broker.lrange(_parts(batch.id), 0, -1))
 
+    def lose(self, batch: Batch) -> None:
+        """Let the batch wait no longer for jobs that have no record any more."""
+        if ids := sorted(self.jobs(batch)):
+            self._lose(keys=[ended_key(batch.id), jobs_key(batch.id)], args=[JOB, *ids])
+
     def cursors(self, batch: Batch) -> dict[str, str]:
         """How far the groups of its plan have become jobs."""
-        return cast(dict[str, str], self._broker.hgetall(cursors_key(batch.id, batch.generation)))
+        return cast(dict[str, str], self._broker.hgetall(cursors_key(batch.id, batch.plan)))
 
     def pass_groups(self, batch: Batch, first: int, done: Sequence[int]) -> None:
         """Note that all groups before ``first`` are done; what is known of each of these is no longer needed."""
-        cursors = cursors_key(batch.id, batch.generation)
-        with self._broker.pipeline() as pipeline:
-            pipeline.hset(cursors, "first", str(first))
-            pipeline.hdel(cursors, *map(str, done))
-            pipeline.execute()
+        self._pass(keys=[batch_key(batch.id), cursors_key(batch.id, batch.plan)], args=[batch.plan or "", first, *done])
 
-    def expired(self, count: int) -> list[Batch]:
-        """Of the batches that have been finished for longer than they are kept, the ``count`` oldest."""
+    def expired(self, count: int) -> list[str]:
+        """Ids of the batches that have been finished for longer than they are kept, the ``count`` oldest."""
         seconds, _ = self._broker.time()
-        ids = self._broker.zrangebyscore(FINISHED, "-inf", seconds - self._retention_s, start=0, num=count)
-        return self.existing(cast(list[str], ids))
+        return cast(
+            list[str], self._broker.zrangebyscore(FINISHED, "-inf", seconds - self._retention_s, start=0, num=count)
+        )
 
-    def forget(self, batch: Batch) -> None:
-        """Remove a finished batch's record. Its objects must be gone before."""
-        cursors = [cursors_key(batch.id, generation) for generation in range(batch.generation + 1)]
+    def forget(self, batch: Batch) -> bool:
+        """Remove a finished batch's record, and note that its objects are to be removed; whether it was still so."""
+        rest = [jobs_key(batch.id), ended_key(batch.id), _parts(batch.id), cursors_key(batch.id, batch.plan)]
+        keys = [batch_key(batch.id), FINISHED, owner_key(batch.terms.owner), REMOVING, *rest]
+        return bool(self._forget(keys=keys, args=[batch.id, batch.step]))
+
+    def forget_entry(self, batch_id: str) -> None:
+        """Forget a finished batch that has no record; its objects are to be removed."""
         with self._broker.pipeline() as pipeline:
-            pipeline.zrem(owner_key(batch.terms.owner), batch.id)
-            pipeline.delete(batch_key(batch.id), jobs_key(batch.id), ended_key(batch.id), _parts(batch.id), *cursors)
-            pipeline.zrem(FINISHED, batch.id)
+            pipeline.sadd(REMOVING, batch_id)
+            pipeline.zrem(FINISHED, batch_id)
             pipeline.execute()
+
+    def forgotten(self) -> list[str]:
+        """Ids of batches whose objects are to be removed."""
+        return sorted(cast(set[str], self._broker.smembers(REMOVING)))
+
+    def removed(self, batch_id: str) -> None:
+        """Note that the objects of a forgotten batch are removed."""
+        self._broker.srem(REMOVING, batch_id)
 
 
 def known_batches(batches: Mapping[str, Mapping[str, str]]) -> list[Batch]:
@@ -220,7 +276,8 @@ def parsed_batch(batch_id: str, fields: Mapping[str, str]) -> Batch:
         if name in fields:
             parsed[name] = datetime_of(fields[name])
     for name, model in JSON_FIELDS.items():
-        if name in fields:
+        parsed.pop(name, None)
+        if fields.get(name):
             parsed[name] = model.validate_json(fields[name])
     return Batch.model_validate({"id": batch_id, **parsed})
 
@@ -234,14 +291,17 @@ def stored(value: object) -> str:
     return str(value)
 
 
+def another_request() -> IdempotencyConflict:
+    """The refusal of an idempotency key, or of an upload, that belongs to another request."""
+    return IdempotencyConflict(
+        "This Idempotency-Key or upload was used with another file or other options. Send a new one with a "
+        "new request; to get the first batch again, send its request unchanged."
+    )
+
+
 def owner_key(owner: str | None) -> str:
     """An owner's batches."""
     return f"stokehold:batches:{owner or ''}"
-
-
-def batch_key(batch_id: str) -> str:
-    """A batch."""
-    return f"stokehold:batch:{identifier(batch_id)}"
 
 
 def _parts(batch_id: str) -> str:

@@ -1,59 +1,112 @@
-"""From a file of lines to a batch that waits to be planned.
-
-stokehold:batch_keys:<digest>   string  the batch of an idempotency key, for a day
-"""
+"""From a file of lines to a batch that waits to be planned."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import cast
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from storage import Readable
 from tasks.batch import MAX_BYTES, Batch, BatchTerms
 from tasks.batch_results import LINES_TYPE
-from tasks.direct_uploads import DirectUpload, Promise, new_id, promise, promised_upload, take
+from tasks.batch_store import another_request
+from tasks.direct_uploads import DirectUpload, Promise, new_id, own_copy, promise, promised_upload
 from tasks.errors import BatchNotFound
-from tasks.idempotency import KEEP_S
+from tasks.object_notes import ObjectNotes
 from tasks.service import Service
 from tasks.webhooks import check_webhook
+
+READ_BYTES = 1 << 20
+UPLOADED_WITHIN_S = 86_400
+"""Seconds that a file may take to come in, and to be recorded."""
+
+
+class Digested:
+    """A stream whose content is digested while it is read."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+
+    def read(self, count: int = -1, /) -> bytes:
+        """The next bytes, none when it is over."""
+        content = self._stream.read(count)
+        self._digest.update(content)
+        return content
+
+    def sha256(self) -> str:
+        """Of what was read, to the end of the stream."""
+        while self.read(READ_BYTES):
+            pass
+        return self._digest.hexdigest()
 
 
 def submit_batch(service: Service, terms: BatchTerms, lines: Readable, *, idempotency_key: str | None = None) -> Batch:
     """Put a file into storage as it comes in, and make a batch of it; a known key gives its first batch.
 
+    Each request writes an object of its own, and the step that records the batch decides which of them it is.
+
     Raises:
         InvalidRequest: its webhook cannot be served.
+        IdempotencyConflict: the key was used with another file or other terms.
         StorageError: storage does not take the file.
     """
     check_terms(service, terms)
-    batch_id = reserved_id(service, terms.owner, idempotency_key)
-    try:
-        return service.batches.get(batch_id)
-    except BatchNotFound:
-        service.storage.upload_stream(input_key(batch_id), lines, content_type=LINES_TYPE)
-    return record(service, batch_id, terms)
+    key = None if idempotency_key is None else batch_of_key(terms.owner, idempotency_key)
+    body = Digested(lines)
+    if key is not None and (first := service.batches.first_of(key)):
+        return sent_before(*first, request_digest(terms, body.sha256()))
+    batch_id = new_id()
+    with noted(service.object_notes, input_key(batch_id)) as file:
+        service.storage.upload_stream(file, body, content_type=LINES_TYPE)
+        return service.batches.create(batch_id, file, terms, request_digest(terms, body.sha256()), key)[0]
 
 
 def begin_upload(service: Service, owner: str | None) -> DirectUpload:
     """Promise a place in storage for a file of lines."""
     upload_id = new_id()
-    return promise(service, upload_id, Promise(key=input_key(upload_id), owner=owner), LINES_TYPE)
+    return promise(service, upload_id, Promise(key=f"batches/{upload_id}/upload.jsonl", owner=owner), LINES_TYPE)
 
 
 def submit_uploaded(service: Service, terms: BatchTerms, upload_id: str) -> Batch:
-    """Make a batch of a file that is in storage; of the same file, always the same.
+    """Make a batch of a file that is in storage; of the same file and terms, always the same.
 
     Raises:
         InvalidRequest: no such file was promised to this owner, it is not there, or it is too large.
+        IdempotencyConflict: the file was submitted with other terms.
     """
     check_terms(service, terms)
+    request = request_digest(terms, upload_id)
     promised = promised_upload(service, upload_id, terms.owner, most_bytes=MAX_BYTES)
     try:
-        batch = service.batches.get(upload_id)
+        known = service.batches.get(upload_id)
     except BatchNotFound:
-        batch = record(service, upload_id, terms)
-    take(service, promised)
-    return batch
+        with noted(service.object_notes, input_key(upload_id)) as file:
+            own_copy(service.storage, promised, file)
+            return service.batches.create(upload_id, file, terms, request)[0]
+    return sent_before(known, known.request, request)
+
+
+def sent_before(first: Batch, digest: str, request: str) -> Batch:
+    """The first batch of a request that was sent before.
+
+    Raises:
+        IdempotencyConflict: it was another request.
+    """
+    if digest != request:
+        raise another_request()
+    return first
+
+
+@contextmanager
+def noted(notes: ObjectNotes, key: str) -> Iterator[str]:
+    """The key of an object that is written and recorded in this block; one that is not recorded is removed."""
+    notes.note(key, UPLOADED_WITHIN_S)
+    try:
+        yield key
+    finally:
+        notes.give_up(key)
 
 
 def check_terms(service: Service, terms: BatchTerms) -> None:
@@ -66,21 +119,20 @@ def check_terms(service: Service, terms: BatchTerms) -> None:
         check_webhook(service.settings, terms.webhook_url, terms.owner)
 
 
-def reserved_id(service: Service, owner: str | None, key: str | None) -> str:
-    """The id of the batch of an idempotency key, or a new one."""
-    batch_id = new_id()
-    if key is None:
-        return batch_id
-    digest = hashlib.sha256(f"{owner or ''}:{key}".encode()).hexdigest()
-    first = service.broker.set(f"stokehold:batch_keys:{digest}", batch_id, nx=True, ex=KEEP_S, get=True)
-    return cast(str | None, first) or batch_id
+def batch_of_key(owner: str | None, key: str) -> str:
+    """Where the batch of an idempotency key is kept."""
+    return f"stokehold:batch_keys:{hashlib.sha256(json.dumps([owner, key]).encode()).hexdigest()}"
 
 
-def record(service: Service, batch_id: str, terms: BatchTerms) -> Batch:
-    """Record a batch whose file is in storage; the light worker plans it."""
-    return service.batches.create(batch_id, input_key(batch_id), terms)
+def request_digest(terms: BatchTerms, file: str) -> str:
+    """What two requests have in common that are the same.
+
+    Args:
+        file: digest, or name, of the file.
+    """
+    return hashlib.sha256(json.dumps([terms.model_dump_json(), file]).encode()).hexdigest()
 
 
 def input_key(batch_id: str) -> str:
-    """Where the file of a batch lies in storage."""
-    return f"batches/{batch_id}/input.jsonl"
+    """Where the file of a batch lies in storage: a key that is used once."""
+    return f"batches/{batch_id}/input-{new_id()}.jsonl"

@@ -19,7 +19,6 @@ from storage import ObjectNotFound, S3Storage, StorageError, StoredObject
 from tasks.errors import InvalidRequest
 from tasks.frozen import StoredRecord, read
 from tasks.identifiers import identifier, is_identifier
-from tasks.object_notes import UNTAKEN
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)
@@ -118,11 +117,6 @@ def remove_upload(storage: S3Storage, promised: Promise) -> None:
         storage.remove(promised.key)
     except StorageError as error:
         logger.warning("upload %s is removed later: %s", promised.key, error)
-
-
-def take(service: Service, promised: Promise) -> None:
-    """Note that a file is somebody's now."""
-    service.broker.zrem(UNTAKEN, promised.key)
 
 
 def not_there() -> InvalidRequest:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
+from functools import partial
 
 from tasks.errors import LeaseLost, WorkerLost
+from tasks.guard import each_job
 from tasks.job import Failure, Job
+from tasks.job_keys import DEADLINES, LEASES, UNSENT, waiting_key
 from tasks.routing import messages, send
 from tasks.service import Service
 
@@ -18,22 +22,24 @@ LOST_AFTER_S = 5.0
 """A message is claimed within milliseconds of leaving its queue; this long, and the worker that took it is gone."""
 
 
+MOST_A_ROUND = 1000
+"""How many jobs of an index one round looks at, as far as it has time; the next round goes on."""
+
+
 def take_back_lapsed(service: Service) -> None:
     """Queue the jobs again whose workers are gone."""
-    for job in service.store.lapsed():
-        take_back(service, job)
+    each_job(service.guard, service.store, LEASES, service.store.lapsed(MOST_A_ROUND), partial(take_back, service))
 
 
 def end_late(service: Service) -> None:
     """Fail the jobs that have not begun by their deadlines."""
-    for job in service.store.late():
-        service.store.end_late(job)
+    each_job(service.guard, service.store, DEADLINES, service.store.late(MOST_A_ROUND), service.store.end_late)
 
 
 def send_unsent(service: Service) -> None:
     """Send the messages of jobs whose submission was cut off before it did."""
-    for job in service.store.unsent(UNSENT_AFTER_S):
-        send(service.celery, service.store, job)
+    unsent = service.store.unsent(UNSENT_AFTER_S, MOST_A_ROUND)
+    each_job(service.guard, service.store, UNSENT, unsent, partial(send, service.celery, service.store))
 
 
 def resend_lost(service: Service) -> None:
@@ -48,8 +54,17 @@ def resend_lost_of(service: Service, slug: str) -> None:
     There are then fewer messages than queued jobs. Any message stands for any job, so as many of the first jobs are
     sent again as there are messages too few, if these had time to arrive.
     """
-    on_queue = messages(service.celery, slug)
-    for job in service.store.overdue(slug, service.store.waiting_for_message(slug) - on_queue, LOST_AFTER_S):
+    lost = service.store.waiting_for_message(slug) - messages(service.celery, slug)
+    first = service.store.first(slug, min(lost, MOST_A_ROUND))
+    sent_before = datetime.fromtimestamp(service.store.now() - LOST_AFTER_S, UTC)
+    each_job(
+        service.guard, service.store, waiting_key(slug), first, lambda job: resend_if_lost(service, job, sent_before)
+    )
+
+
+def resend_if_lost(service: Service, job: Job, sent_before: datetime) -> None:
+    """Send a job again unless its message is on the way: it was sent just now, or is still to be sent."""
+    if job.sent_at is not None and job.sent_at <= sent_before:
         send(service.celery, service.store, job)
         logger.warning("job %s is sent again: a worker took its message and did not claim it", job.id)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import cast
 
 from tasks.broker import Broker, broker_errors
@@ -64,32 +63,32 @@ class JobReader:
             hashes = pipeline.execute()
         return known_jobs(dict(zip(wanted, hashes, strict=True)))
 
-    def expired(self, count: int) -> list[Job]:
-        """Of the jobs that have been finished for longer than they are kept, the ``count`` oldest."""
-        return self.existing(
-            self._broker.zrangebyscore(FINISHED, "-inf", self.now() - self._retention_s, start=0, num=count)
-        )
+    def expired(self, count: int) -> list[str]:
+        """Ids of jobs that have been finished for longer than they are kept, the ``count`` oldest."""
+        return self._until(FINISHED, self.now() - self._retention_s, count)
 
-    def lapsed(self) -> list[Job]:
-        """Running jobs whose worker gave no sign of life for the length of a lease."""
-        return self.existing(self._broker.zrangebyscore(LEASES, "-inf", self.now()))
+    def lapsed(self, count: int) -> list[str]:
+        """Ids of running jobs whose worker gave no sign of life for the length of a lease, the ``count`` oldest."""
+        return self._until(LEASES, self.now(), count)
 
-    def late(self) -> list[Job]:
-        """Jobs that have not begun and whose deadline is over."""
-        return self.existing(self._broker.zrangebyscore(DEADLINES, "-inf", self.now()))
+    def late(self, count: int) -> list[str]:
+        """Ids of jobs that have not begun and whose deadline is over, the ``count`` oldest."""
+        return self._until(DEADLINES, self.now(), count)
 
-    def unsent(self, older_than_s: float) -> list[Job]:
-        """Queued jobs of at least this age whose message is not known to be sent."""
-        return self.existing(self._broker.zrangebyscore(UNSENT, "-inf", self.now() - older_than_s))
+    def unsent(self, older_than_s: float, count: int) -> list[str]:
+        """Ids of queued jobs of at least this age whose message is not known to be sent, the ``count`` oldest."""
+        return self._until(UNSENT, self.now() - older_than_s, count)
 
-    def overdue(self, slug: str, count: int, sent_s_ago: float) -> list[Job]:
-        """Of the first ``count`` queued jobs of a base model, those whose latest message is at least this old.
+    def first(self, slug: str, count: int) -> list[str]:
+        """Ids of the first queued jobs of a base model. Interactive jobs come before those of the backfill lane."""
+        return cast(list[str], self._broker.zrange(waiting_key(slug), 0, count - 1)) if count > 0 else []
 
-        Interactive jobs are the first, and backfill jobs have no messages.
-        """
-        sent_before = datetime.fromtimestamp(self.now() - sent_s_ago, UTC)
-        first = self.existing(self._broker.zrange(waiting_key(slug), 0, count - 1)) if count > 0 else []
-        return [job for job in first if job.sent_at is not None and job.sent_at <= sent_before]
+    def remove_entry(self, index: str, job_id: str) -> None:
+        """Remove a job that does not exist from an index."""
+        self._broker.zrem(index, job_id)
+
+    def _until(self, index: str, when: float, count: int) -> list[str]:
+        return cast(list[str], self._broker.zrangebyscore(index, "-inf", when, start=0, num=count))
 
     def position(self, job: Job) -> int | None:
         """How many queued jobs of its base model are drawn before it, if none comes; None once it waits no more.

@@ -83,7 +83,7 @@ class JobRecorder(JobReader):
         keys = [job, waiting_key(slug), UNSENT, DEADLINES, list_key(terms.owner), groups_key(slug)]
         keys.append(idempotency_key(idempotency) if idempotency else job)
         keys += [place.cursors, place.jobs] if place else [job, job]
-        keys += lane_keys(slug, terms.owner)
+        keys += [*lane_keys(slug, terms.owner), place.batch if place else job]
         line = [place.group, place.begin, place.end] if place else ["", "", ""]
         fields = {
             "record_version": str(VERSION),
@@ -101,7 +101,7 @@ class JobRecorder(JobReader):
             keys=keys,
             args=[
                 *(job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, KEEP_S, group),
-                *(*line, terms.weight),
+                *(*line, terms.weight, place.plan if place else ""),
                 *flat(fields),
             ],
         )

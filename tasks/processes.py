@@ -8,36 +8,49 @@ reports whether the loops of a running process are on time: for health checks.
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from tasks import batches, housekeeping, retention, uploads
+from tasks import housekeeping, retention, uploads
+from tasks.batches import BatchRounds
 from tasks.celery import app
 from tasks.errors import BrokerUnavailable, StokeholdError
+from tasks.guard import Guard
 from tasks.logs import configure_logging
 from tasks.loops import Loop, run_until
 from tasks.rounds import LOOPS, LoopAge, Rounds
 from tasks.service import Service
 from tasks.webhooks.sender import Sender, sender_of
+from tasks.work_folder import remove_abandoned
 
-Round = Callable[[Service], None]
+logger = logging.getLogger(__name__)
 
-ROUNDS_OF: Mapping[str, Round] = {
-    "leases": housekeeping.take_back_lapsed,
-    "deadlines": housekeeping.end_late,
-    "unsent": housekeeping.send_unsent,
-    "lost-messages": housekeeping.resend_lost,
-    "planning": batches.plan_batches,
-    "batches": batches.advance_batches,
-    "retention": retention.remove_expired,
-    "uploads": uploads.settle_uploads,
-}
+Round = Callable[[], None]
+
 SHORT_PERIOD_S = 1.0
 WITHOUT_DELAY = frozenset({"planning", "webhooks"})
 """Loops that somebody waits for: they look at least this often whether there is something to do."""
+
+
+def rounds_of(service: Service) -> Mapping[str, Round]:
+    """One round of each loop."""
+    batch_rounds = BatchRounds(service)
+    return {
+        "leases": partial(housekeeping.take_back_lapsed, service),
+        "deadlines": partial(housekeeping.end_late, service),
+        "unsent": partial(housekeeping.send_unsent, service),
+        "lost-messages": partial(housekeeping.resend_lost, service),
+        "planning": batch_rounds.plan,
+        "batches": batch_rounds.advance,
+        "uploads": partial(uploads.settle_uploads, service),
+        "untaken-objects": partial(retention.remove_objects, service),
+        "expired-batches": partial(retention.remove_batches, service),
+        "expired-jobs": partial(retention.remove_jobs, service),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(service: Service, process: str) -> None:
     """Run the loops of a process until a signal says stop."""
+    remove_abandoned()
+    put_back(service.guard)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -70,18 +85,25 @@ def run(service: Service, process: str) -> None:
         run_until(stop, loops_of(service, process, sender))
 
 
+def put_back(guard: Guard) -> None:
+    """Put back what was set aside, which this version may understand; without Valkey the next start does."""
+    try:
+        guard.put_back()
+    except BrokerUnavailable as error:
+        logger.warning("nothing is put back: %s", error)
+
+
 def loops_of(service: Service, process: str, sender: Sender) -> list[Loop]:
     """The loops of a process."""
-    rounds = {name: partial(round_of, service) for name, round_of in ROUNDS_OF.items()}
-    every: Mapping[str, Callable[[], None]] = {**rounds, "webhooks": sender.round}
     period_s = service.settings.housekeeping_s
+    rounds = {**rounds_of(service), "webhooks": sender.round}
     short_s = min(SHORT_PERIOD_S, period_s)
     return [
         Loop(
             name=name,
             period_s=short_s if name in WITHOUT_DELAY else period_s,
             most_s=most_s,
-            round=every[name],
+            round=rounds[name],
             finished=service.rounds.finished,
         )
         for name, most_s in LOOPS[process].items()

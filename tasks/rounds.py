@@ -23,7 +23,10 @@ HOUSEKEEPING, LIGHT_WORKER, WEBHOOKS = "housekeeping", "light-worker", "webhooks
 
 LOOPS: Mapping[str, Mapping[str, float]] = {
     HOUSEKEEPING: {"leases": 15, "deadlines": 15, "unsent": 15, "lost-messages": 15},
-    LIGHT_WORKER: {"planning": 1800, "batches": 600, "retention": 600, "uploads": 120},
+    LIGHT_WORKER: {
+        **{"planning": 15, "batches": 15, "uploads": 120},
+        **{"untaken-objects": 120, "expired-batches": 600, "expired-jobs": 120},
+    },
     WEBHOOKS: {"webhooks": 120},
 }
 """By process: its loops, and the most seconds that a round of each takes when all is well."""

@@ -8,7 +8,9 @@ from typing import Any
 from amqp.exceptions import ChannelError
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
+from tasks.errors import BrokerUnavailable
 from tasks.job import Job, Lane
 from tasks.job_store import JobStore
 
@@ -23,13 +25,19 @@ def queue_of(slug: str) -> str:
 
 
 def messages(celery: Celery, slug: str) -> int:
-    """How many messages wait on the queue of a base model."""
-    with celery.connection_for_read() as connection:
-        channel: Any = connection.default_channel  # kombu's own annotation knows less than its channels can
-        try:
+    """How many messages wait on the queue of a base model.
+
+    Raises:
+        BrokerUnavailable: the broker does not answer.
+    """
+    try:
+        with celery.connection_for_read() as connection:
+            channel: Any = connection.default_channel  # kombu's own annotation knows less than its channels can
             return int(channel.queue_declare(queue_of(slug), passive=True).message_count)
-        except ChannelError:  # with Valkey and Redis an empty queue does not exist
-            return 0
+    except ChannelError:  # with Valkey and Redis an empty queue does not exist
+        return 0
+    except (OperationalError, RedisError) as error:
+        raise BrokerUnavailable(f"The broker does not answer: {error}") from error
 
 
 def pass_on(celery: Celery, slug: str, job_id: str) -> None:

@@ -20,6 +20,7 @@ from tasks.base_shapes import ShapeStore
 from tasks.batch_store import BatchStore
 from tasks.broker import Broker, connect
 from tasks.catalogue import Catalogue
+from tasks.guard import Guard
 from tasks.interactive_lane import InteractiveLane
 from tasks.job_store import JobStore
 from tasks.judge import Judge
@@ -57,6 +58,7 @@ class Service:
     rounds: Rounds
     deliveries: Deliveries
     webhook_secrets: WebhookSecrets
+    guard: Guard
     storage: S3Storage
     object_notes: ObjectNotes
 
@@ -102,6 +104,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         rounds=Rounds(broker, period_s=settings.housekeeping_s),
         deliveries=Deliveries(broker, keep_s=settings.retention_s),
         webhook_secrets=WebhookSecrets(broker, settings.webhook_secret),
+        guard=Guard(broker),
         storage=storage,
         object_notes=ObjectNotes(broker),
     )

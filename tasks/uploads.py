@@ -10,12 +10,14 @@ housekeeping settles what its worker did not.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import cast
 
 from storage import StorageError
 from tasks.errors import JobNotFound
 from tasks.job import Lease, Status
 from tasks.job_keys import UPLOADS
+from tasks.loops import BUDGET_S, within
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)
@@ -68,11 +70,21 @@ def settle_upload(service: Service, lease: Lease) -> bool:
 
 def settle_uploads(service: Service) -> None:
     """Settle whatever has begun to upload and is over, as far as storage is there: a loop of the light worker."""
-    for member in cast(set[str], service.broker.smembers(UPLOADS)):
-        job_id, _, token = member.rpartition("/")
-        attempt, _, claim = token.partition("-")
-        if not settle_upload(service, Lease(job_id=job_id, attempt=int(attempt), claim=claim)):
-            return
+    for member in within(BUDGET_S, cast(set[str], service.broker.smembers(UPLOADS))):
+        service.guard.attempt(UPLOADS, member, partial(settle_noted, service, member))
+
+
+def settle_noted(service: Service, member: str) -> None:
+    """Settle what is noted of one attempt.
+
+    Raises:
+        StorageError: storage is unavailable, or refuses to remove the images of this attempt.
+    """
+    job_id, _, token = member.rpartition("/")
+    attempt, _, claim = token.partition("-")
+    if not settle_upload(service, Lease(job_id=job_id, attempt=int(attempt), claim=claim)):
+        service.storage.check()
+        raise StorageError(f"Storage does not remove the images of attempt {member}.")
 
 
 def status_of(service: Service, lease: Lease) -> Status | None:

@@ -7,16 +7,15 @@ import os
 import random
 import subprocess
 import sys
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.batch import BatchStatus, BatchTerms
-from tasks.batches import advance_batches, plan_batches
+from tasks.batch import BatchStatus
 from tasks.job import Result, StoredImage, Timings
 from tasks.service import Service
 from tasks.settings import PREFIX
+from tests.support.batches import advance_batches, plan_batches, record_batch
 
 ROUNDS = 100
 LINES = 1000
@@ -64,12 +63,10 @@ def draw(service: Service, count: int) -> list[str]:
 
 
 def planned(service: Service) -> str:
-    batch_id = uuid.uuid4().hex
     lines = (json.dumps({"custom_id": str(number), "prompt": "a red circle"}) for number in range(LINES))
-    service.storage.put(f"batches/{batch_id}/input.jsonl", "\n".join(lines).encode(), content_type="application/jsonl")
-    service.batches.create(batch_id, f"batches/{batch_id}/input.jsonl", BatchTerms())
+    batch = record_batch(service, "\n".join(lines).encode())
     plan_batches(service)
-    return batch_id
+    return batch.id
 
 
 def test_every_line_becomes_one_job_though_the_light_worker_is_killed_a_hundred_times(service: Service) -> None:
@@ -85,7 +82,7 @@ def test_every_line_becomes_one_job_though_the_light_worker_is_killed_a_hundred_
         drawn += draw(service, LINES)
 
     batch = service.batches.get(batch_id)
-    results = [json.loads(text) for text in service.storage.get(f"{batch.folder}results.jsonl").splitlines()]
+    results = [json.loads(text) for text in service.storage.get(f"{batch.results}results.jsonl").splitlines()]
     assert batch.status is BatchStatus.COMPLETED
     assert LINES // 3 < drawn_meanwhile < LINES
     assert Counter(drawn).most_common(1)[0][1] == 1

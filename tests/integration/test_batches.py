@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -14,11 +13,12 @@ import pytest
 from tasks import batch_expansion
 from tasks.batch import Batch, BatchStatus, BatchTerms, OnError
 from tasks.batch_place import LinePlace
-from tasks.batches import advance_batches, cancel, plan_batches, retry
+from tasks.batches import cancel, retry
 from tasks.errors import StatusConflict
 from tasks.image_format import ImageFormat
 from tasks.job import Failure, Job, Result, StoredImage, SwapWay, Terms, Timings
 from tasks.service import Service
+from tests.support.batches import advance_batches, plan_batches, record_batch
 from tests.support.jobs import SPEC
 from tests.support.safetensors_files import write_lora
 from tests.support.services import make_service
@@ -35,10 +35,8 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 
 def send(service: Service, lines: Sequence[object], terms: BatchTerms = BatchTerms()) -> Batch:  # noqa: B008 (frozen)
-    batch_id = uuid.uuid4().hex
     body = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
-    service.storage.put(f"batches/{batch_id}/input.jsonl", body.encode(), content_type="application/jsonl")
-    return service.batches.create(batch_id, f"batches/{batch_id}/input.jsonl", terms)
+    return record_batch(service, body.encode(), terms)
 
 
 def planned(service: Service, lines: Sequence[object], terms: BatchTerms = BatchTerms()) -> Batch:  # noqa: B008
@@ -77,7 +75,7 @@ def draw_all(service: Service, failing: Sequence[int] = ()) -> list[Job]:
 
 
 def results(service: Service, batch: Batch, name: str = "results") -> list[dict[str, Any]]:
-    return [json.loads(text) for text in service.storage.get(f"{batch.folder}{name}.jsonl").splitlines()]
+    return [json.loads(text) for text in service.storage.get(f"{batch.results}{name}.jsonl").splitlines()]
 
 
 def test_every_line_is_drawn_once_and_the_results_are_in_the_order_of_the_lines(service: Service) -> None:
@@ -270,7 +268,7 @@ def test_a_line_that_was_a_job_already_never_becomes_another(service: Service) -
 
     service.broker.delete(f"stokehold:job:{batch.job_id(1)}")
 
-    place = LinePlace(batch.id, 0, group=0, begin=0, end=10)
+    place = LinePlace(batch.id, batch.plan or "", group=0, begin=0, end=10)
     again = service.store.create_line(batch.job_id(1), SPEC, Terms(), place)
 
     assert again is None

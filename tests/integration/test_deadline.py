@@ -57,5 +57,5 @@ def test_a_job_that_has_begun_in_time_is_not_bound_any_more(service: Service) ->
     assert claimed is not None
     service.store.requeue(claimed)
 
-    assert service.store.late() == []
+    assert service.store.late(10) == []
     assert not service.broker.exists("stokehold:deadlines")

@@ -7,8 +7,9 @@ import os
 import pytest
 
 from tasks.broker import Broker
-from tasks.processes import ROUNDS_OF, check
+from tasks.processes import check, rounds_of
 from tasks.rounds import LOOPS, ROUNDS, Round, Rounds, this_process
+from tasks.service import Service
 
 EVERY = [name for loops in LOOPS.values() for name in loops]
 
@@ -24,8 +25,8 @@ def noted(broker: Broker, loop: str, seconds_ago: float) -> None:
     broker.hset(ROUNDS, loop, Round(at=seconds - seconds_ago, process="1@elsewhere").model_dump_json())
 
 
-def test_every_loop_has_a_round() -> None:
-    assert sorted(EVERY) == sorted([*ROUNDS_OF, "webhooks"])
+def test_every_loop_has_a_round(service: Service) -> None:
+    assert sorted(EVERY) == sorted([*rounds_of(service), "webhooks"])
 
 
 def test_a_finished_round_has_an_age_and_names_its_process(rounds: Rounds) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from storage import StorageNotReachable
 from tasks.job import Failure, Job, Result, StoredImage, Timings
 from tasks.job_keys import UPLOADS
 from tasks.service import Service
@@ -77,7 +80,8 @@ def test_storage_that_is_away_is_cleaned_when_it_is_back(
     (tmp_path / "away").mkdir()
     away = make_service(tmp_path / "away", **{**servers, "s3_endpoint": f"http://{NOBODY}"})
 
-    settle_uploads(away)
+    with pytest.raises(StorageNotReachable):
+        settle_uploads(away)
     assert noted(service) == 1
     settle_uploads(service)
 

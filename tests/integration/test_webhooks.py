@@ -83,7 +83,8 @@ def test_a_job_without_webhook_has_no_delivery(service: Service) -> None:
 
 def test_the_end_of_a_batch_is_told_each_time_it_comes(service: Service) -> None:
     with receiving(200) as receiver:
-        batch = service.batches.create("b", "batches/b/input.jsonl", BatchTerms(webhook_url=receiver.url))
+        service.object_notes.note("batches/b/input.jsonl")
+        batch, _ = service.batches.create("b", "batches/b/input.jsonl", BatchTerms(webhook_url=receiver.url))
         for _ in range(2):
             batch = service.batches.move(batch, BatchStatus.CANCELED)
             send_due(service)

@@ -14,9 +14,9 @@ from typing import Any
 
 from storage import S3Storage
 from tasks import batch_expansion
-from tasks.batches import advance_batches
 from tasks.broker import Broker
 from tasks.celery import app
+from tests.support.batches import advance_batches
 
 WINDOW = 20
 """So small that the deaths meet every step of a round."""

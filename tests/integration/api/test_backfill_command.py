@@ -13,10 +13,10 @@ import pytest
 from flask_openapi3.openapi import OpenAPI
 
 from tasks.backfill.__main__ import main
-from tasks.batches import advance_batches, plan_batches
 from tasks.job import Failure, Result, StoredImage, Timings
 from tasks.service import Service
 from tasks.uploads import attempt_prefix
+from tests.support.batches import advance_batches, plan_batches
 from tests.support.drawing_thread import WORKER, repeating
 from tests.support.drawing_thread import drawing as at_work
 from tests.support.http_server import serving

@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tasks.api_keys import KeyLimits
-from tasks.batches import advance_batches, plan_batches
 from tasks.job import Failure, Result, StoredImage, Timings
 from tasks.service import Service
+from tests.support.batches import advance_batches, plan_batches
 
 Send = Callable[..., TestResponse]
 LIMITS = KeyLimits(requests_per_minute=60, queued_jobs=10, pixel_steps_per_day=10**9)

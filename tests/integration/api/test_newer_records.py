@@ -12,15 +12,15 @@ import pytest
 from flask.testing import FlaskClient
 
 from tasks.api_keys import KEYS, ApiKeys, default_limits
-from tasks.batch_store import batch_key
+from tasks.batch_place import batch_key
 from tasks.errors import LeftToAnother, RecordNotUnderstood
 from tasks.frozen import VERSION
 from tasks.job import Job, JobSpec, Lane, Status, Terms
 from tasks.job_keys import job_key
-from tasks.retention import remove_expired
 from tasks.service import Service
 from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC
+from tests.support.retention import remove_expired
 from tests.support.services import make_service
 
 Submit = Callable[..., str]

@@ -98,7 +98,7 @@ def test_the_base_model_follows_from_the_adapter_and_the_message_goes_to_its_que
     (message,) = service.broker.lrange(f"base.{base_model}", 0, -1)
     assert response.get_json()["base_model"] == base_model
     assert response.get_json()["id"] in json.loads(message)["headers"]["argsrepr"]
-    assert service.store.unsent(older_than_s=0) == []
+    assert service.store.unsent(0, 10) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""The later steps of a batch: its lines become jobs, the results are collected, and it ends."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from tasks.batch import Batch, BatchStatus, result_objects
+from tasks.batch_expansion import expand
+from tasks.batch_index import line_index
+from tasks.batch_planning import read_plan
+from tasks.batch_results import LINES_TYPE, gather, harvest, write_results
+from tasks.errors import StatusConflict
+from tasks.service import Service
+from tasks.work_folder import work_folder
+
+logger = logging.getLogger(__name__)
+
+MOST_HARVESTS = 20
+"""Parts of the results that one round writes of a batch, so that the others have their turn."""
+
+
+def advance(service: Service, batch: Batch) -> None:
+    """One round of one batch.
+
+    Raises:
+        StorageError, ServiceUnavailable: a server is unavailable.
+        StatusConflict: the batch has moved on meanwhile.
+    """
+    if batch.status is BatchStatus.CANCELING:
+        withdraw(service, batch)
+    else:
+        expand(service, batch, read_plan(service, batch))
+    service.batches.lose(batch)
+    for _ in range(MOST_HARVESTS):
+        if not harvest(service, batch):
+            break
+    batch = service.batches.get(batch.id)
+    if batch.status is BatchStatus.RUNNING and batch.ended >= batch.lines:
+        finish(service, batch, BatchStatus.COMPLETED)
+    elif batch.status is BatchStatus.CANCELING and not service.batches.jobs(batch):
+        finish(service, batch, BatchStatus.FAILED if batch.error else BatchStatus.CANCELED)
+
+
+def withdraw(service: Service, batch: Batch) -> None:
+    """Cancel the jobs of a batch that have not ended."""
+    for job in service.store.existing(sorted(service.batches.jobs(batch))):
+        if not job.status.is_terminal:
+            try:
+                service.store.cancel(job.id)
+            except StatusConflict as error:
+                logger.info("%s", error)
+
+
+def finish(service: Service, batch: Batch, target: BatchStatus) -> None:
+    """Put the results in the order of the lines, and end the batch.
+
+    Raises:
+        StorageError: storage is unavailable.
+        StatusConflict: the batch has moved on meanwhile.
+    """
+    results = f"{batch.folder}{uuid.uuid4().hex}/"
+    with work_folder() as folder, line_index(folder) as index:
+        gather(service, batch, index)
+        for key, path in zip(result_objects(results), write_results(index, folder), strict=True):
+            service.object_notes.note(key)
+            service.storage.upload(key, path, content_type=LINES_TYPE)
+    leaves = batch.result_objects
+    service.batches.move(batch, target, {"results": results}, takes=result_objects(results), leaves=leaves)

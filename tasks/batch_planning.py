@@ -1,0 +1,106 @@
+"""The first step of a batch: its lines are checked and put into the order of drawing."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+from pathlib import Path
+
+from tasks.adapter_resolver import Asker
+from tasks.batch import Batch, BatchStatus, OnError, Plan, plan_objects
+from tasks.batch_forecast import forecast
+from tasks.batch_index import LineIndex, line_index
+from tasks.batch_place import batch_key
+from tasks.batch_plan import Planner, write_plan
+from tasks.batch_results import LINES_TYPE, gather
+from tasks.batch_retry import Remainder
+from tasks.errors import InvalidRequest, LimitExceeded
+from tasks.frozen import read
+from tasks.job import Failure
+from tasks.service import Service
+from tasks.work_folder import work_folder
+
+
+def plan_batch(service: Service, batch: Batch) -> None:
+    """Put the lines of a batch into the order of drawing: all of them, or in a retry those without pictures.
+
+    Whatever dies on the way, the next round begins anew; the objects that were written are noted, and removed.
+
+    Raises:
+        StorageError, ServiceUnavailable: a server is unavailable.
+        StatusConflict: the batch has moved on meanwhile.
+    """
+    with work_folder() as folder, line_index(folder) as index:
+        if batch.plan:
+            plan_again(service, batch, index, folder)
+        else:
+            plan_new(service, batch, index, folder)
+
+
+def plan_new(service: Service, batch: Batch, index: LineIndex, folder: Path) -> None:
+    """Check every line of a batch, and plan those that can be served."""
+    owner = batch.terms.owner
+    asker = Asker(owner, allow_private=service.keys.allow_private(owner))
+    planner = Planner(
+        partial(service.resolver.admit, asker=asker), service.base_models, service.settings.image_format, index
+    )
+    service.storage.download(batch.input, folder / "input.jsonl")
+    try:
+        with (folder / "input.jsonl").open("rb") as file:
+            planner.read(file)
+        require_lines(planner, batch.terms.on_error)
+        if not batch.terms.dry_run:
+            service.quotas.charge_batch(owner, batch_key(batch.id), planner.pixel_steps)
+    except (InvalidRequest, LimitExceeded) as error:
+        failure = Failure(code=error.code, message=str(error))
+        fields = {"error": failure, "skipped": planner.skipped, "errors": tuple(planner.errors)}
+        service.batches.move(batch, BatchStatus.FAILED, fields)
+        return
+    with (folder / "plan.jsonl").open("wb") as plan_file:
+        plan = write_plan(planner.adapters, planner.groups(), plan_file.write)
+    begin(service, batch, plan, folder / "plan.jsonl", skipped=planner.skipped, errors=tuple(planner.errors))
+
+
+def require_lines(planner: Planner, on_error: OnError) -> None:
+    """Refuse a batch that cannot be run.
+
+    Raises:
+        InvalidRequest: it has no lines, or some that cannot be served and must not be passed over.
+    """
+    if planner.skipped and (on_error is OnError.REJECT or not planner.lines):
+        raise InvalidRequest(f"{planner.skipped} lines cannot be served; errors has the first. Correct them.")
+    if not planner.lines:
+        raise InvalidRequest("The file has no lines. Send one request a line.")
+
+
+def plan_again(service: Service, batch: Batch, index: LineIndex, folder: Path) -> None:
+    """Plan the lines of a batch that have no pictures yet."""
+    gather(service, batch, index)
+    remainder = Remainder(service, batch, read_plan(service, batch), index)
+    with (folder / "plan.jsonl").open("wb") as file:
+        plan = write_plan(remainder.plan.adapters, remainder.groups(), file.write)
+    begin(service, batch, plan, folder / "plan.jsonl", ended=0, failed=0, canceled=0)
+
+
+def begin(service: Service, batch: Batch, plan: Plan, lines: Path, **fields: object) -> None:
+    """Put a plan into storage, where nothing else is written, and let the batch run."""
+    key = f"{batch.folder}plan-{uuid.uuid4().hex}"
+    lines_key, groups_key = plan_objects(key)
+    for name in plan_objects(key):
+        service.object_notes.note(name)
+    service.storage.upload(lines_key, lines, content_type=LINES_TYPE)
+    service.storage.put(groups_key, plan.model_dump_json().encode(), content_type="application/json")
+    count = sum(group.lines for group in plan.groups)
+    target = BatchStatus.PLANNED if batch.terms.dry_run else BatchStatus.RUNNING
+    changes = {"plan": key, "lines": count, "forecast": forecast(service, plan), **fields}
+    service.batches.move(batch, target, changes, takes=plan_objects(key), leaves=batch.plan_objects)
+
+
+def read_plan(service: Service, batch: Batch) -> Plan:
+    """The present plan of a batch.
+
+    Raises:
+        ObjectNotFound: it is gone.
+        RecordNotUnderstood: it is damaged, or of a newer version.
+    """
+    return read(Plan, service.storage.get(f"{batch.plan}.json"), f"The plan of batch {batch.id}")

@@ -1,0 +1,150 @@
+"""One record that raises holds up no other: it is counted, named in the log, and set aside after some rounds.
+
+What is set aside comes back into its index when a process of loops starts: its version may understand the record.
+
+    stokehold:failing:<index>:<member>   string  rounds in a row in which a step of this record raised; expires
+    stokehold:set_aside                  hash    by index and member: where it stood, since when it does not and why
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import cast
+
+from pydantic import Field
+from redis.exceptions import RedisError
+
+from storage import StorageMisconfigured, StorageNotReachable
+from tasks.broker import Broker
+from tasks.errors import JobNotFound, MachineFault, RecordNotUnderstood, ServiceUnavailable
+from tasks.frozen import Stored, read_all
+from tasks.job import Job
+from tasks.job_store import JobStore
+from tasks.loops import BUDGET_S, within
+
+logger = logging.getLogger(__name__)
+
+SET_ASIDE = "stokehold:set_aside"
+MOST_FAILURES = 5
+"""Rounds in a row after which a record that raises is set aside."""
+REMEMBER_S = 3600
+
+NOT_THE_RECORDS = (
+    *(ServiceUnavailable, StorageNotReachable, StorageMisconfigured, MachineFault),
+    *(RedisError, OSError, MemoryError, sqlite3.OperationalError),
+)
+"""Errors of a server or of this machine, such as a full disk: every record would meet them, and none is counted."""
+
+
+def is_the_records(error: Exception) -> bool:
+    """Whether it is a record that is at fault, so that others would not meet this error."""
+    return isinstance(error, RecordNotUnderstood) or not isinstance(error, NOT_THE_RECORDS)
+
+
+class SetAside(Stored):
+    """A record that was taken out of an index."""
+
+    index: str
+    member: str
+    score: str = Field(description="where it stood; empty in an index without order")
+    at: float = Field(description="seconds since 1970")
+    reason: str
+
+
+class Guard:
+    """Takes steps of records so that one which raises holds up no other."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._set_aside = broker.script("set_aside")
+        self._failing: set[str] = set()
+
+    def attempt(self, index: str, member: str, step: Callable[[], object]) -> None:
+        """Take a step of a record; after too many failures in a row it is taken out of its index.
+
+        Raises:
+            ServiceUnavailable, StorageNotReachable, OSError and so on: it is not the record that is at fault.
+        """
+        self.attempt_or(index, member, step, lambda reason: self.set_aside(index, member, reason))
+
+    def attempt_or(
+        self, index: str, member: str, step: Callable[[], object], give_up: Callable[[Exception], object]
+    ) -> None:
+        """The same, with another end for a record that has failed too often."""
+        try:
+            step()
+        except Exception as error:
+            if not is_the_records(error):
+                raise
+            failures = self._count(index, member)
+            logger.exception("%s of %s raised, %d of %d times", member, index, failures, MOST_FAILURES)
+            if failures >= MOST_FAILURES:
+                give_up(error)
+                self._clear(index, member)
+        else:
+            if failing_key(index, member) in self._failing:
+                self._clear(index, member)
+
+    def set_aside(self, index: str, member: str, reason: Exception) -> None:
+        """Take a record out of an index."""
+        why = f"{type(reason).__name__}: {reason}"
+        self._set_aside(keys=[index, SET_ASIDE], args=[member, f"{index} {member}", why])
+        logger.error("%s is set aside from %s: %s", member, index, why)
+
+    def records(self) -> list[SetAside]:
+        """What is set aside."""
+        return read_all(SetAside, cast(dict[str, str], self._broker.hgetall(SET_ASIDE)))
+
+    def put_back(self) -> None:
+        """Put everything back that was set aside: it may be understood now."""
+        for record in self.records():
+            with self._broker.pipeline() as pipeline:
+                if record.score:
+                    pipeline.zadd(record.index, {record.member: float(record.score)}, nx=True)
+                else:
+                    pipeline.sadd(record.index, record.member)
+                pipeline.hdel(SET_ASIDE, f"{record.index} {record.member}")
+                pipeline.execute()
+            logger.warning("%s is put back into %s", record.member, record.index)
+
+    def _count(self, index: str, member: str) -> int:
+        key = failing_key(index, member)
+        self._failing.add(key)
+        with self._broker.pipeline() as pipeline:
+            pipeline.incr(key)
+            pipeline.expire(key, REMEMBER_S)
+            failures, _ = pipeline.execute()
+        return int(failures)
+
+    def _clear(self, index: str, member: str) -> None:
+        key = failing_key(index, member)
+        self._broker.delete(key)
+        self._failing.discard(key)
+
+
+def each_job(guard: Guard, store: JobStore, index: str, ids: Iterable[str], step: Callable[[Job], object]) -> None:
+    """Take a step of each job of an index, as many as a round has time for. An entry without a job is removed.
+
+    Raises:
+        ServiceUnavailable, StorageNotReachable, OSError and so on: it is no job that is at fault.
+    """
+
+    def step_of(job_id: str) -> None:
+        try:
+            job = store.get(job_id)
+        except JobNotFound:
+            logger.warning("%s had an entry of job %s, which does not exist", index, job_id)
+            store.remove_entry(index, job_id)
+        else:
+            step(job)
+
+    for job_id in within(BUDGET_S, ids):
+        guard.attempt(index, job_id, partial(step_of, job_id))
+
+
+def failing_key(index: str, member: str) -> str:
+    """Where the failures of a record are counted."""
+    return f"stokehold:failing:{index}:{member}"
