@@ -55,6 +55,10 @@ class OutsideDocker:
         """The variables of a service."""
         return {variable: self.local(value) for variable, value in self.services[name]["environment"].items()}
 
+    def command(self, name: str) -> list[str]:
+        """The command of a service that writes it as a list."""
+        return list(self.services[name]["command"])
+
     @property
     def broker_url(self) -> str:
         """Where our parts find the broker."""
@@ -62,12 +66,15 @@ class OutsideDocker:
 
     def servers(self) -> Iterator[Part]:
         """Valkey and SeaweedFS with the options of their commands; of one that is given twice the last holds."""
-        _, *valkey = self.services["valkey"]["command"]
+        valkey = [word.replace("exec valkey-server", f"exec {get_binary_path()}") for word in self.command("valkey")]
         here = ("--bind", LOOPBACK, "--port", str(self.ports.valkey), "--dir", str(self.folder.root))
         yield Part(
-            "valkey", (str(get_binary_path()), *valkey, *here), is_ready=lambda _pid: answers_ping(self.broker_url)
+            "valkey",
+            (*valkey, *here),
+            is_ready=lambda _pid: answers_ping(self.broker_url),
+            environment=self.environment("valkey"),
         )
-        s3 = [self.local(word) for word in self.services["s3"]["command"]]
+        s3 = [self.local(word) for word in self.command("s3")]
         ports = (f"-{option(name)}={port}" for name, port in self.ports.of_seaweedfs.items())
         yield Part(
             "s3",

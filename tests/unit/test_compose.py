@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from stack.ports import Ports
-from stack.seaweedfs import options
+from stack.seaweedfs import SIGNING_KEYS, options
 from tasks.base_models import read_base_models
 from tasks.rounds import LOOPS
 from tasks.settings import PREFIX, Settings
@@ -129,10 +129,72 @@ def test_the_secrets_have_no_default() -> None:
 
 
 def test_the_broker_has_a_password_and_no_published_port() -> None:
-    valkey = SERVICES["valkey"]
+    valkey = compose_file(SECRETS)["services"]["valkey"]
 
     assert "ports" not in valkey
-    assert option(valkey, "--requirepass").startswith("${VALKEY_PASSWORD")
+    assert "requirepass $REDISCLI_AUTH" in " ".join(valkey["command"])
+    assert valkey["environment"]["REDISCLI_AUTH"] == SECRETS["VALKEY_PASSWORD"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_secret_is_on_a_command_line(name: str) -> None:
+    service = compose_file({**SECRETS, "HF_TOKEN": "hf_token"})["services"][name]
+    shown = json.dumps([service.get("command"), service.get("entrypoint"), service["healthcheck"]])
+
+    assert not [secret for secret in ("open-sesame", "secret", "hf_token") if f"{secret}" in shown]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_part_takes_the_machine_from_the_others(name: str) -> None:
+    service = compose_file(SECRETS)["services"][name]
+
+    assert re.fullmatch(r"\d+g", service["mem_limit"])
+    assert service["pids_limit"] <= 2048
+    assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_part_writes_but_into_its_volumes_and_its_temporary_folder(name: str) -> None:
+    service = SERVICES[name]
+    temporary = [mount.partition(":")[0] for mount in service["tmpfs"]]
+    mounted = [volume.split(":")[1] for volume in service.get("volumes", [])]
+
+    assert service["read_only"] is True
+    assert [*temporary, *mounted].count("/tmp") == 1
+    assert all(volume.endswith(":ro") for volume in service.get("volumes", []) if volume.startswith("."))
+
+
+def test_what_a_worker_compiles_may_be_run_in_its_temporary_folder() -> None:
+    assert {mount for worker in BASE_WORKERS.values() for mount in worker["tmpfs"]} == {"/tmp:exec,size=1g"}
+
+
+def test_a_full_broker_refuses_writes_before_it_is_killed() -> None:
+    assert (option(SERVICES["valkey"], "--maxmemory"), SERVICES["valkey"]["mem_limit"]) == ("1gb", "2g")
+
+
+def test_only_those_reach_a_server_that_use_it() -> None:
+    reach = {
+        network: {name for name, service in SERVICES.items() if network in service["networks"]}
+        for network in COMPOSE["networks"]
+    }
+
+    assert reach["broker"] == {"valkey", *OURS}
+    assert reach["storage"] == {"s3", *OURS} - {"webhooks"}
+    assert reach["receivers"] == {"webhooks"}
+    assert COMPOSE["networks"]["broker"] == {"internal": True}
+
+
+def test_only_those_have_the_token_of_the_hub_that_read_from_it() -> None:
+    having = {name for name, service in SERVICES.items() if "HF_TOKEN" in service.get("environment", {})}
+
+    assert having == {"api", "light-worker", *BASE_WORKERS}
+
+
+def test_the_inner_parts_of_the_storage_serve_no_stranger() -> None:
+    environment = compose_file(SECRETS)["services"]["s3"]["environment"]
+
+    assert "-disableHttp=true" in SERVICES["s3"]["command"]
+    assert {environment[name] for name in SIGNING_KEYS} == {SECRETS["S3_SECRET_KEY"]}
 
 
 def test_the_broker_loses_and_forgets_nothing() -> None:
@@ -150,7 +212,7 @@ def test_published_ports_are_on_loopback_unless_told_otherwise() -> None:
 
 
 def test_the_storage_is_switched_off_as_far_as_that_of_scripts_up(tmp_path: Path) -> None:
-    switches = {switch for switch in options(tmp_path, Ports.block(8000)) if switch.endswith(("=false", "=0"))}
+    switches = {switch for switch in options(tmp_path, Ports.block(8000)) if switch.endswith(("=false", "=0", "=true"))}
 
     assert switches <= set(SERVICES["s3"]["command"])
 
