@@ -110,7 +110,7 @@ def ready_service() -> Service:
         service = celery_app.service
         if service.settings.webhook_secret is not None:
             service_signer(service.settings.webhook_secret)
-        service.storage.ensure_bucket()
+        service.storage.ensure_buckets()
     except StorageNotReachable as error:
         logger.warning("%s", error)
     except (StokeholdError, StorageError) as error:

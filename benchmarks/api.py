@@ -64,7 +64,7 @@ def apis(folder: StackFolder) -> Iterator[Apis]:
     environment = {f"{PREFIX}{name.upper()}": value for name, value in stack.overrides.items()}
     with supervised(folder, StopRequest(), say_on_stderr) as supervisor:
         supervisor.start(stack.servers())
-        S3Storage(storage_config(configuration)).ensure_bucket()
+        S3Storage(storage_config(configuration)).ensure_buckets()
         supervisor.start([api_part(stack.ports.api, environment), bare_part(other.api, environment)])
         with connect(configuration.broker_url):
             yield Apis(

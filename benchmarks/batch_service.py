@@ -63,7 +63,7 @@ def running(folder: Path) -> Iterator[BatchService]:
         configuration = Settings.model_validate(values)
         environment = {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
         parts.start(stack.servers())
-        S3Storage(storage_config(configuration)).ensure_bucket()
+        S3Storage(storage_config(configuration)).ensure_buckets()
         services = [
             replace(part, environment={**part.environment, **environment}) for part in stack.services(configuration)
         ]

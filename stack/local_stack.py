@@ -113,6 +113,6 @@ def running(stack: LocalStack, stop: StopRequest, say: Say = say_now) -> Iterato
         )
         stack.folder.write_environment(stack.environment)
         supervisor.start(stack.servers())
-        S3Storage(storage_config(settings)).ensure_bucket()
+        S3Storage(storage_config(settings)).ensure_buckets()
         supervisor.start(stack.services(settings))
         yield supervisor

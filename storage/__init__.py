@@ -1,13 +1,15 @@
 """Images and files in S3-compatible storage, and URLs for them. Imports nothing else of this project."""
 
-from storage.config import S3Config
+from storage.config import PublicBucket, S3Config
 from storage.errors import BucketMissing, ObjectNotFound, StorageError, StorageMisconfigured, StorageNotReachable
-from storage.s3 import FullReads, Readable, S3Storage, StoredObject
+from storage.s3 import S3Storage, StoredObject
+from storage.streams import FullReads, Readable
 
 __all__ = [
     "BucketMissing",
     "FullReads",
     "ObjectNotFound",
+    "PublicBucket",
     "Readable",
     "S3Config",
     "S3Storage",

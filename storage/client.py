@@ -36,7 +36,7 @@ def connect(config: S3Config, endpoint: str | None, timing: Config) -> S3Client:
         response_checksum_validation="when_required",
     )
     try:
-        with translated(config):
+        with translated(config, config.bucket):
             return boto3.client(
                 "s3",
                 endpoint_url=endpoint,

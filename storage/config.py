@@ -6,18 +6,33 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class PublicBucket:
+    """A bucket that everybody may read. Nothing else lies in it than what begins with its prefix.
+
+    Attributes:
+        name: of the bucket.
+        prefix: what the keys of its objects begin with.
+        base_url: below which everybody finds an object by its key: the bucket's own, or a CDN's.
+    """
+
+    name: str
+    prefix: str
+    base_url: str
+
+
+@dataclass(frozen=True)
 class S3Config:
-    """One bucket of one S3-compatible service.
+    """The buckets of one S3-compatible service.
 
     Attributes:
         endpoint: URL of the service; None means AWS.
         region: region to sign for.
-        bucket: name of the bucket.
+        bucket: name of the bucket that only we may read.
         access_key: None means boto3's own search (profile, instance role, ...).
         secret_key: None means boto3's own search.
-        create_bucket: make the bucket when it is missing.
+        create_bucket: make a bucket that is missing.
         public_endpoint: the endpoint as clients reach it, where that differs; presigned URLs name it.
-        public_base_url: base URL of a public bucket or CDN; None means presigned URLs.
+        public: where objects lie that everybody may read; None: there are none, and every URL is presigned.
         url_ttl_s: seconds that a presigned URL is good for.
     """
 
@@ -27,9 +42,19 @@ class S3Config:
     access_key: str | None
     secret_key: str | None = field(repr=False)
     create_bucket: bool
-    public_base_url: str | None
     url_ttl_s: int
+    public: PublicBucket | None = None
     public_endpoint: str | None = None
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """The names of all buckets."""
+        return (self.bucket,) if self.public is None else (self.bucket, self.public.name)
+
+    def bucket_of(self, key: str) -> str:
+        """The bucket in which an object lies, or all objects whose keys begin like this."""
+        is_public = self.public is not None and key.startswith(self.public.prefix)
+        return self.public.name if self.public is not None and is_public else self.bucket
 
     @property
     def where(self) -> str:

@@ -40,7 +40,8 @@ WRONG_SECRET: Refusal = (
 )
 NO_BUCKET: Refusal = (
     BucketMissing,
-    "{where} has no bucket {bucket!r}. Create it, set STOKEHOLD_S3_BUCKET, or set STOKEHOLD_S3_CREATE_BUCKET=true.",
+    "{where} has no bucket {bucket!r}. Create it, set STOKEHOLD_S3_BUCKET or STOKEHOLD_S3_PUBLIC_BUCKET to one that "
+    "exists, or set STOKEHOLD_S3_CREATE_BUCKET=true.",
 )
 NO_OBJECT: Refusal = (ObjectNotFound, "{where} has no such object; it was removed or never stored.")
 UNFIT: Refusal = (

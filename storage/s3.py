@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import quote
 
 from boto3.s3.transfer import TransferConfig
@@ -15,6 +16,7 @@ from boto3.s3.transfer import TransferConfig
 from storage.client import PATIENT, PROMPT, connect
 from storage.config import S3Config
 from storage.errors import BucketMissing
+from storage.streams import FullReads, Readable
 from storage.translation import refusal, translated
 
 if TYPE_CHECKING:
@@ -23,28 +25,6 @@ if TYPE_CHECKING:
 READ_BYTES = 1 << 20
 COPYING = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 30)
 """S3 copies at most 5 GiB in one request; larger objects are copied in parts."""
-
-
-class Readable(Protocol):
-    """What can be read once, from the beginning to the end."""
-
-    def read(self, count: int = -1, /) -> bytes:
-        """The next bytes, none when it is over."""
-
-
-class FullReads:
-    """A stream that gives less than it is asked for only at its end: boto3 takes anything else for the end."""
-
-    def __init__(self, stream: Readable) -> None:
-        self._stream = stream
-
-    def read(self, count: int = -1, /) -> bytes:
-        """The next bytes, as many as there are."""
-        parts, left = [], count
-        while left and (part := self._stream.read(left)):
-            parts.append(part)
-            left = left if count < 0 else left - len(part)
-        return b"".join(parts)
 
 
 @dataclass(frozen=True)
@@ -57,7 +37,9 @@ class StoredObject:
 
 
 class S3Storage:
-    """One bucket. May be used from many threads at once (boto3's clients may). Nothing is connected to yet.
+    """Objects by key; the key says in which bucket one lies (``S3Config.bucket_of``). Nothing is connected to yet.
+
+    May be used from many threads at once (boto3's clients may).
 
     Raises:
         StorageMisconfigured: the endpoint is no URL, or there is only half of the credentials.
@@ -69,31 +51,30 @@ class S3Storage:
         self._prompt_client = connect(config, config.endpoint, PROMPT)
         self._signing_client = connect(config, config.public_endpoint or config.endpoint, PATIENT)
 
-    def ensure_bucket(self) -> None:
-        """See at start that the bucket can be used, and make it where it is missing and that is allowed.
+    def ensure_buckets(self) -> None:
+        """See at start that every bucket can be used, and make those that are missing where that is allowed.
 
         Raises:
-            StorageMisconfigured: the bucket is missing and may not be made, or the credentials are not accepted.
+            StorageMisconfigured: a bucket is missing and may not be made, or the credentials are not accepted.
             StorageNotReachable: nobody answers.
         """
-        try:
-            self.check()
-        except BucketMissing:
-            if not self._config.create_bucket:
-                raise
-            self._create_bucket()
+        for bucket in self._config.buckets:
+            try:
+                self._check(bucket)
+            except BucketMissing:
+                if not self._config.create_bucket:
+                    raise
+                self._create_bucket(bucket)
 
     def check(self) -> None:
-        """See that the bucket can be used, within about three seconds.
-
-        It lists one object instead of asking for the bucket's head: a head's refusal has no body and so no reason.
+        """See that every bucket can be used, within about three seconds each.
 
         Raises:
-            StorageMisconfigured: the bucket is missing, or the credentials are not accepted.
+            StorageMisconfigured: a bucket is missing, or the credentials are not accepted.
             StorageNotReachable: nobody answers.
         """
-        with translated(self._config):
-            self._prompt_client.list_objects_v2(Bucket=self._config.bucket, MaxKeys=1)
+        for bucket in self._config.buckets:
+            self._check(bucket)
 
     def put(
         self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
@@ -110,9 +91,9 @@ class S3Storage:
             StorageError: the object was not stored.
         """
         digest = hashlib.sha256(body)
-        with translated(self._config):
+        with self._bucket(key) as bucket:
             self._client.put_object(
-                Bucket=self._config.bucket,
+                Bucket=bucket,
                 Key=key,
                 Body=body,
                 ContentType=content_type,
@@ -129,8 +110,8 @@ class S3Storage:
             ObjectNotFound: there is none of this key.
             StorageError: it could not be read.
         """
-        with translated(self._config):
-            return self._client.get_object(Bucket=self._config.bucket, Key=key)["Body"].read()
+        with self._bucket(key) as bucket:
+            return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def get_range(self, key: str, begin: int, end: int) -> bytes:
         """The bytes of an object from ``begin`` to before ``end``.
@@ -139,8 +120,8 @@ class S3Storage:
             ObjectNotFound: there is none of this key.
             StorageError: it could not be read.
         """
-        with translated(self._config):
-            answer = self._client.get_object(Bucket=self._config.bucket, Key=key, Range=f"bytes={begin}-{end - 1}")
+        with self._bucket(key) as bucket:
+            answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}")
             return answer["Body"].read()
 
     def download(self, key: str, path: Path) -> None:
@@ -150,8 +131,8 @@ class S3Storage:
             ObjectNotFound: there is none of this key.
             StorageError: it could not be read.
         """
-        with translated(self._config):
-            self._client.download_file(self._config.bucket, key, str(path))
+        with self._bucket(key) as bucket:
+            self._client.download_file(bucket, key, str(path))
 
     def upload(self, key: str, path: Path, *, content_type: str) -> None:
         """Store a file as an object, a part at a time.
@@ -168,9 +149,9 @@ class S3Storage:
         Raises:
             StorageError: the object was not stored.
         """
-        with translated(self._config):
+        with self._bucket(key) as bucket:
             self._client.upload_fileobj(
-                cast(IO[bytes], FullReads(stream)), self._config.bucket, key, ExtraArgs={"ContentType": content_type}
+                cast(IO[bytes], FullReads(stream)), bucket, key, ExtraArgs={"ContentType": content_type}
             )
 
     def size(self, key: str) -> int | None:
@@ -179,8 +160,8 @@ class S3Storage:
         Raises:
             StorageError: nobody can say.
         """
-        with translated(self._config):
-            listed = self._client.list_objects_v2(Bucket=self._config.bucket, Prefix=key, MaxKeys=1)
+        with self._bucket(key) as bucket:
+            listed = self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
         return next((item["Size"] for item in listed.get("Contents", ()) if item["Key"] == key), None)
 
     def digest(self, key: str) -> StoredObject:
@@ -191,8 +172,8 @@ class S3Storage:
             StorageError: it could not be read.
         """
         digest, size = hashlib.sha256(), 0
-        with translated(self._config):
-            for chunk in self._client.get_object(Bucket=self._config.bucket, Key=key)["Body"].iter_chunks(READ_BYTES):
+        with self._bucket(key) as bucket:
+            for chunk in self._client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(READ_BYTES):
                 digest.update(chunk)
                 size += len(chunk)
         return StoredObject(key=key, bytes=size, sha256=digest.hexdigest())
@@ -204,9 +185,9 @@ class S3Storage:
             ObjectNotFound: there is no object of the key ``source``.
             StorageError: it could not be copied; a part of it may have been.
         """
-        bucket = self._config.bucket
-        with translated(self._config):
-            self._client.copy({"Bucket": bucket, "Key": source}, bucket, target, Config=COPYING)
+        with self._bucket(target) as bucket:
+            origin = self._config.bucket_of(source)
+            self._client.copy({"Bucket": origin, "Key": source}, bucket, target, Config=COPYING)
 
     def upload_url(self, key: str, *, content_type: str, size_bytes: int | None = None) -> str:
         """A presigned URL that takes an object by PUT. Asks no server.
@@ -218,10 +199,10 @@ class S3Storage:
             StorageMisconfigured: there are no credentials to sign with.
         """
         size = {} if size_bytes is None else {"ContentLength": size_bytes}
-        with translated(self._config):
+        with self._bucket(key) as bucket:
             return self._signing_client.generate_presigned_url(
                 "put_object",
-                {"Bucket": self._config.bucket, "Key": key, "ContentType": content_type, **size},
+                {"Bucket": bucket, "Key": key, "ContentType": content_type, **size},
                 ExpiresIn=self._config.url_ttl_s,
             )
 
@@ -231,11 +212,12 @@ class S3Storage:
         Raises:
             StorageMisconfigured: there are no credentials to sign with.
         """
-        if self._config.public_base_url is not None:
-            return f"{self._config.public_base_url.rstrip('/')}/{quote(key)}"
-        with translated(self._config):
+        public = self._config.public
+        if public is not None and key.startswith(public.prefix):
+            return f"{public.base_url.rstrip('/')}/{quote(key)}"
+        with self._bucket(key) as bucket:
             return self._signing_client.generate_presigned_url(
-                "get_object", {"Bucket": self._config.bucket, "Key": key}, ExpiresIn=self._config.url_ttl_s
+                "get_object", {"Bucket": bucket, "Key": key}, ExpiresIn=self._config.url_ttl_s
             )
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -264,43 +246,52 @@ class S3Storage:
         Raises:
             StorageError: it could not be removed.
         """
-        bucket = self._config.bucket
-        with translated(self._config):
+        with self._bucket(key) as bucket:
             uploads = self._client.list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", ())
             for upload in uploads:
                 if upload["Key"] == key:
                     self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
             self._client.delete_object(Bucket=bucket, Key=key)
 
-    def _create_bucket(self) -> None:
-        with translated(self._config):
+    @contextmanager
+    def _bucket(self, key: str) -> Iterator[str]:
+        """The bucket of an object, or of a prefix; in the block the client's errors become ours."""
+        bucket = self._config.bucket_of(key)
+        with translated(self._config, bucket):
+            yield bucket
+
+    def _check(self, bucket: str) -> None:
+        """List one object instead of asking for the bucket's head: a head's refusal has no body and so no reason."""
+        with translated(self._config, bucket):
+            self._prompt_client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+
+    def _create_bucket(self, bucket: str) -> None:
+        with translated(self._config, bucket):
             try:
                 if self._config.region == "us-east-1":  # the one region that S3 does not take as a constraint
-                    self._client.create_bucket(Bucket=self._config.bucket)
+                    self._client.create_bucket(Bucket=bucket)
                 else:
                     region = cast("BucketLocationConstraintType", self._config.region)
-                    self._client.create_bucket(
-                        Bucket=self._config.bucket, CreateBucketConfiguration={"LocationConstraint": region}
-                    )
+                    self._client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
             except self._client.exceptions.BucketAlreadyOwnedByYou:
                 return  # another process of ours was faster
 
     def _pages(self, prefix: str) -> Iterator[tuple[str, ...]]:
         """Keys by the page, which S3 makes 1000 keys at most: as many as one deletion takes."""
         paginator = self._client.get_paginator("list_objects_v2")
-        with translated(self._config):
-            for page in paginator.paginate(Bucket=self._config.bucket, Prefix=prefix):
+        with self._bucket(prefix) as bucket:
+            for page in paginator.paginate(Bucket=bucket, Prefix=prefix):
                 yield tuple(item["Key"] for item in page.get("Contents", ()))
 
     def _delete_page(self, keys: tuple[str, ...]) -> int:
         if not keys:
             return 0
-        with translated(self._config):
+        with self._bucket(keys[0]) as bucket:
             answer = self._client.delete_objects(
-                Bucket=self._config.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+                Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
             )
         if problems := answer.get("Errors"):
             first = problems[0]
             said = f"{len(problems)} objects were not removed; the first is {first['Key']}: {first['Message']}"
-            raise refusal(first.get("Code", ""), None, self._config, said)
+            raise refusal(first.get("Code", ""), None, self._config, bucket, said)
         return len(keys)

@@ -24,8 +24,11 @@ TRANSFER_ERRORS = (Boto3Error, RetriesExceededError, S3DownloadFailedError)
 
 
 @contextmanager
-def translated(config: S3Config) -> Iterator[None]:
+def translated(config: S3Config, bucket: str) -> Iterator[None]:
     """Raise the exceptions of the client's libraries as ours.
+
+    Args:
+        bucket: which the messages name.
 
     Raises:
         ObjectNotFound: the key is unknown.
@@ -37,9 +40,8 @@ def translated(config: S3Config) -> Iterator[None]:
         yield
     except ClientError as error:
         answer = error.response
-        raise refusal(
-            answer["Error"].get("Code", ""), answer["ResponseMetadata"]["HTTPStatusCode"], config, str(error)
-        ) from error
+        code, status = answer["Error"].get("Code", ""), answer["ResponseMetadata"]["HTTPStatusCode"]
+        raise refusal(code, status, config, bucket, str(error)) from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise StorageMisconfigured(
             f"No credentials for {config.where}: {error}. Set STOKEHOLD_S3_ACCESS_KEY and STOKEHOLD_S3_SECRET_KEY."
@@ -52,7 +54,7 @@ def translated(config: S3Config) -> Iterator[None]:
         ) from error
 
 
-def refusal(code: str, status: int | None, config: S3Config, said: str) -> StorageError:
+def refusal(code: str, status: int | None, config: S3Config, bucket: str, said: str) -> StorageError:
     """Our error for the code and the HTTP status of an answer.
 
     Args:
@@ -63,7 +65,7 @@ def refusal(code: str, status: int | None, config: S3Config, said: str) -> Stora
     return kind(
         message.format(
             where=config.where,
-            bucket=config.bucket,
+            bucket=bucket,
             region=config.region,
             access_key=config.access_key,
             code=code if kind is not StorageError else said,

@@ -167,7 +167,7 @@ class Batch(StoredRecord):
 
     @property
     def folder(self) -> str:
-        """Where its objects lie in storage, but for the images."""
+        """Where its objects lie in storage, except the images."""
         return f"batches/{self.id}/"
 
     @property
@@ -179,11 +179,6 @@ class Batch(StoredRecord):
     def result_objects(self) -> tuple[str, ...]:
         """Keys of its results: all of them, and those without pictures."""
         return result_objects(self.results)
-
-    @property
-    def images(self) -> str:
-        """With what the keys of its images begin."""
-        return f"images/{self.id}-"
 
     def job_id(self, line: int) -> str:
         """The id of the job that a line becomes."""

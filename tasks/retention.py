@@ -14,6 +14,7 @@ from tasks.job_keys import FINISHED
 from tasks.loops import BUDGET_S, within
 from tasks.object_notes import remove_untaken
 from tasks.service import Service
+from tasks.storage_keys import IMAGES, MANIFESTS
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def forget_batch(service: Service, batch_id: str) -> None:
 def remove_batch(service: Service, batch_id: str) -> None:
     """Remove what a forgotten batch has in storage."""
     service.storage.delete(f"batches/{batch_id}/")
-    service.storage.delete(f"images/{batch_id}-")
+    for kind in (IMAGES, MANIFESTS):
+        service.storage.delete(f"{kind}{batch_id}-")
     service.batches.removed(batch_id)
 
 
@@ -71,5 +73,6 @@ def remove_jobs(service: Service) -> None:
 def remove_job(service: Service, job: Job) -> None:
     """Remove what a job has in storage, then its record."""
     if job.attempt:
-        service.storage.delete(f"images/{job.id}/")
+        for kind in (IMAGES, MANIFESTS):
+            service.storage.delete(f"{kind}{job.id}/")
     service.store.forget(job)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from celery import Celery
 
-from storage import S3Config, S3Storage
+from storage import PublicBucket, S3Config, S3Storage
 from tasks.adapter_facts import FactsCache
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
@@ -29,6 +29,7 @@ from tasks.pace import Pace
 from tasks.quotas import Quotas
 from tasks.rounds import Rounds
 from tasks.settings import Settings
+from tasks.storage_keys import IMAGES
 from tasks.webhooks.deliveries import Deliveries
 from tasks.webhooks.secrets import WebhookSecrets
 from tasks.worker_registry import WorkerRegistry
@@ -120,6 +121,13 @@ def storage_config(settings: Settings) -> S3Config:
         access_key=settings.s3_access_key,
         secret_key=settings.s3_secret_key.get_secret_value() if settings.s3_secret_key else None,
         create_bucket=settings.s3_create_bucket,
-        public_base_url=settings.public_base_url,
+        public=public_bucket(settings),
         url_ttl_s=settings.url_ttl_s,
     )
+
+
+def public_bucket(settings: Settings) -> PublicBucket | None:
+    """Where the images lie, if everybody may read them; the manifest of an image, and all else, never lies there."""
+    if settings.public_base_url is None or settings.s3_public_bucket is None:
+        return None
+    return PublicBucket(name=settings.s3_public_bucket, prefix=IMAGES, base_url=settings.public_base_url)

@@ -12,7 +12,16 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tasks.image_format import ImageFormat
@@ -43,12 +52,19 @@ class Settings(BaseSettings):
         None, pattern="^https?://", description="the same as clients reach it, for presigned URLs; unset: the same"
     )
     s3_region: str = Field("us-east-1", description="region to sign for")
-    s3_bucket: str = Field("stokehold", min_length=3, max_length=63, description="bucket of the images")
+    s3_bucket: str = Field("stokehold", min_length=3, max_length=63, description="bucket of everything that is stored")
     s3_access_key: str | None = Field(None, description="access key; unset means boto3's own search")
     s3_secret_key: SecretStr | None = Field(None, description="secret key; unset means boto3's own search")
     s3_create_bucket: bool = Field(True, description="make the bucket at start if it is missing")
     public_base_url: str | None = Field(
-        None, pattern="^https?://", description="base URL of a public bucket or CDN; unset means presigned URLs"
+        None, pattern="^https?://", description="base URL of the public bucket, or of a CDN; unset: presigned URLs"
+    )
+    s3_public_bucket: str | None = Field(
+        None,
+        min_length=3,
+        max_length=63,
+        validate_default=True,
+        description="bucket of the images alone, which everybody may read; needed with `STOKEHOLD_PUBLIC_BASE_URL`",
     )
     url_ttl_s: PositiveInt = Field(3600, le=604_800, description="seconds that a presigned URL is good for")
     image_format: ImageFormat = Field(ImageFormat.PNG, description="`png`, `jpeg` or `webp`, if a request names none")
@@ -113,6 +129,15 @@ class Settings(BaseSettings):
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.lower().split(",")))) if isinstance(value, str) else value
+
+    @field_validator("s3_public_bucket")
+    @classmethod
+    def _has_a_bucket_of_its_own(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if (value is None) is not (others.data.get("public_base_url") is None):
+            raise ValueError("set both this and STOKEHOLD_PUBLIC_BASE_URL, or neither")
+        if value is not None and value == others.data.get("s3_bucket"):
+            raise ValueError("must be another bucket than STOKEHOLD_S3_BUCKET, which holds what is private")
+        return value
 
     @field_validator("adapter_folders", mode="before")
     @classmethod

@@ -19,18 +19,19 @@ from tasks.job import Lease, Status
 from tasks.job_keys import UPLOADS
 from tasks.loops import BUDGET_S, within
 from tasks.service import Service
+from tasks.storage_keys import IMAGES, MANIFESTS
 
 logger = logging.getLogger(__name__)
 
 
 def attempt_prefix(lease: Lease) -> str:
     """Where the images of one attempt lie. Another attempt has its own place, so neither can spoil the other's."""
-    return f"images/{lease.job_id}/{lease.token}/"
+    return f"{IMAGES}{lease.job_id}/{lease.token}/"
 
 
 def manifest_key(lease: Lease) -> str:
-    """Where the manifest of one attempt's images lies, beside them."""
-    return f"{attempt_prefix(lease)}manifest.json"
+    """Where the manifest of one attempt's images lies: not among them, for they may be public."""
+    return f"{MANIFESTS}{lease.job_id}/{lease.token}.json"
 
 
 def note_upload(service: Service, lease: Lease) -> None:
@@ -60,6 +61,7 @@ def settle_upload(service: Service, lease: Lease) -> bool:
         try:
             service.storage.check()  # a removal waits for a minute; this says within seconds that storage is away
             service.storage.delete(attempt_prefix(lease))
+            service.storage.remove(manifest_key(lease))
         except StorageError as error:
             logger.warning("images of job %s, attempt %d, are not removed yet: %s", lease.job_id, lease.attempt, error)
             note_upload(service, lease)  # housekeeping may have settled it already, while its worker was frozen

@@ -11,6 +11,7 @@ from pathlib import Path
 from tasks.errors import JobNotFound
 from tasks.job import Job, Status
 from tasks.service import Service
+from tasks.storage_keys import IMAGES, MANIFESTS
 from tasks.uploads import manifest_key
 
 SUCCEEDED = re.compile(r"job (\w+) succeeded: ")
@@ -76,7 +77,7 @@ def take_stock(
     ids = tuple(accepted)
     jobs = [job for job_id in ids if (job := find(service, job_id)) is not None]
     by_status = Counter(job.status for job in jobs)
-    stored = set(service.storage.list("images/"))
+    stored = {key for kind in (IMAGES, MANIFESTS) for key in service.storage.list(kind)}
     lines = [line for log in logs for line in log.read_text("utf-8", "replace").splitlines()]
     ends = Counter(found[1] for line in lines if (found := SUCCEEDED.search(line)))
     forgotten = (set(ids) & forgettable) - {job.id for job in jobs}

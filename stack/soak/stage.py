@@ -86,7 +86,7 @@ def staged(root: Path, secret: str) -> Iterator[Stage]:
         parts = Parts(folder)
         cleanup.callback(parts.stop)
         parts.start(stack.servers())
-        S3Storage(storage_config(configuration)).ensure_bucket()
+        S3Storage(storage_config(configuration)).ensure_buckets()
         *others, worker = (with_environment(part, environment) for part in stack.services(configuration))
         orders = {f"{worker.name}-{number}": Orders(root / f"orders-{number}") for number in range(WORKERS)}
         workers = [obedient(worker, name, file) for name, file in orders.items()]

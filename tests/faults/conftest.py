@@ -28,6 +28,7 @@ from tasks.requests import JobRequest
 from tasks.rounds import LOOPS
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
+from tasks.storage_keys import IMAGES, MANIFESTS
 from tasks.submission import submit as submit_job
 from tasks.uploads import manifest_key
 from tests.support.hub import HubServer
@@ -169,7 +170,7 @@ def uploads_of(service: Service, job: Job) -> list[Any]:
 
 def images_of(service: Service, job: Job) -> list[str]:
     """What storage holds of a job."""
-    return list(service.storage.list(f"images/{job.id}/"))
+    return [key for kind in (IMAGES, MANIFESTS) for key in service.storage.list(f"{kind}{job.id}/")]
 
 
 def assert_drawn_once(service: Service, job: Job) -> None:

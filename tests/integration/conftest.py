@@ -59,7 +59,6 @@ def s3(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Con
         access_key="test-access-key",
         secret_key="test-secret-key",
         create_bucket=True,
-        public_base_url=None,
         url_ttl_s=60,
     )
     with supervised(folder, StopRequest()) as supervisor:
@@ -72,7 +71,7 @@ def bucket(s3: S3Config) -> Iterator[S3Config]:
     """A bucket of the test's own, removed again: each takes volumes, of which the server has not many."""
     config = replace(s3, bucket=f"bucket-{next(bucket_numbers)}")
     storage = S3Storage(config)
-    storage.ensure_bucket()
+    storage.ensure_buckets()
     yield config
     for page in storage._pages(""):
         storage._delete_page(page)

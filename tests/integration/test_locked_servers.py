@@ -46,7 +46,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     parts = Parts(stack.folder)
     parts.start(stack.servers())
     storage = S3Storage(storage_config(Settings.model_validate(stack.overrides)))
-    storage.ensure_bucket()
+    storage.ensure_buckets()
     storage.put(KEY, b"a private picture", content_type="image/png")
     yield stack
     parts.stop()

@@ -47,11 +47,12 @@ def test_an_expired_job_goes_with_its_images(make: Callable[..., Service]) -> No
     old, new = finished(service), finished(service)
     for job in (old, new):
         service.storage.put(f"images/{job.id}/1/0.png", b"png", content_type="image/png")
+        service.storage.put(f"manifests/{job.id}/1.json", b"{}", content_type="application/json")
     service.broker.zadd("stokehold:finished", {old.id: 0})
 
     remove_expired(service)
 
-    assert list(service.storage.list("images/")) == [f"images/{new.id}/1/0.png"]
+    assert list(service.storage.list("")) == [f"images/{new.id}/1/0.png", f"manifests/{new.id}/1.json"]
     assert service.store.get(new.id).id == new.id
     with pytest.raises(JobNotFound):
         service.store.get(old.id)

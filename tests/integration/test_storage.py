@@ -7,6 +7,7 @@ import hashlib
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http import HTTPStatus
@@ -16,6 +17,7 @@ import pytest
 from storage import (
     BucketMissing,
     ObjectNotFound,
+    PublicBucket,
     S3Config,
     S3Storage,
     StorageError,
@@ -112,6 +114,43 @@ def test_an_empty_prefix_deletes_nothing(storage: S3Storage) -> None:
     assert list(storage.list("")) == ["a"]
 
 
+def test_a_large_object_is_copied_and_read_back(storage: S3Storage) -> None:
+    content = bytes(64 << 20)
+    storage.put("a", content, content_type="application/octet-stream")
+
+    storage.copy("a", "b")
+    found = storage.digest("b")
+
+    assert (found.bytes, found.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_what_is_not_there_is_not_copied(storage: S3Storage) -> None:
+    with pytest.raises(ObjectNotFound):
+        storage.copy("nothing", "b")
+    with pytest.raises(ObjectNotFound):
+        storage.digest("nothing")
+
+
+def test_an_upload_url_takes_the_one_size_that_was_promised(storage: S3Storage) -> None:
+    url = storage.upload_url("a", content_type="text/plain", size_bytes=5)
+
+    statuses = [sent(url, body) for body in (b"too long", b"short"[:4], b"right")]
+
+    assert statuses == [HTTPStatus.FORBIDDEN, HTTPStatus.FORBIDDEN, HTTPStatus.OK]
+    assert storage.get("a") == b"right"
+
+
+def sent(url: str, body: bytes) -> int:
+    """The status with which a PUT is answered."""
+    request = urllib.request.Request(url, body, {"Content-Type": "text/plain"}, method="PUT")
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
 def test_a_presigned_url_opens_the_object_without_credentials(storage: S3Storage) -> None:
     storage.put("images/größe 1/+%.png", PNG, content_type="image/png")
 
@@ -152,16 +191,52 @@ def test_a_presigned_url_names_the_endpoint_that_clients_reach(bucket: S3Config)
 
 @pytest.mark.parametrize("base", ["https://cdn.example.com/pictures", "https://cdn.example.com/pictures/"])
 def test_a_public_base_url_needs_no_signature(bucket: S3Config, base: str) -> None:
-    storage = S3Storage(replace(bucket, public_base_url=base))
+    storage = S3Storage(replace(bucket, public=PublicBucket("public", "images/", base)))
 
     assert storage.url("images/a b.png") == "https://cdn.example.com/pictures/images/a%20b.png"
+    assert "X-Amz-Signature" in storage.url("batches/results.jsonl")
+
+
+@pytest.fixture
+def public(bucket: S3Config) -> Iterator[S3Config]:
+    """The test's own bucket, and a public one."""
+    config = replace(bucket, public=PublicBucket(f"{bucket.bucket}-public", "images/", "https://cdn.example.com"))
+    S3Storage(config).ensure_buckets()
+    yield config
+    alone = S3Storage(replace(config, bucket=config.buckets[1], public=None))
+    alone.delete("images/")
+    alone._client.delete_bucket(Bucket=config.buckets[1])
+
+
+def test_images_lie_in_the_public_bucket_and_everything_else_in_the_other(public: S3Config) -> None:
+    storage = S3Storage(public)
+    private, open_to_all = (S3Storage(replace(public, bucket=name, public=None)) for name in public.buckets)
+
+    for key in ("images/1/0.png", "manifests/1/1.json", "adapters/1.safetensors", "batches/1/input.jsonl"):
+        storage.put(key, PNG, content_type="image/png")
+
+    assert list(open_to_all.list("")) == ["images/1/0.png"]
+    assert len(list(private.list(""))) == 3
+    assert storage.get("images/1/0.png") == storage.get("manifests/1/1.json") == PNG
+    assert list(storage.list("images/")) == ["images/1/0.png"]
+    assert storage.delete("images/1/") == 1
+    assert list(open_to_all.list("")) == []
+
+
+def test_a_public_bucket_that_is_missing_is_named(public: S3Config) -> None:
+    assert public.public is not None
+    storage = S3Storage(replace(public, create_bucket=False, public=replace(public.public, name="not-there")))
+
+    for attempt in (storage.ensure_buckets, storage.check):
+        with pytest.raises(BucketMissing, match=r"'not-there'.*STOKEHOLD_S3_PUBLIC_BUCKET"):
+            attempt()
 
 
 def test_a_missing_bucket_is_made_where_that_is_allowed(s3: S3Config) -> None:
     storage = S3Storage(replace(s3, bucket="made-at-start"))
 
-    storage.ensure_bucket()
-    storage.ensure_bucket()
+    storage.ensure_buckets()
+    storage.ensure_buckets()
 
     storage.check()
 
@@ -169,7 +244,7 @@ def test_a_missing_bucket_is_made_where_that_is_allowed(s3: S3Config) -> None:
 def test_a_missing_bucket_is_an_error_where_it_may_not_be_made(s3: S3Config) -> None:
     storage = S3Storage(replace(s3, create_bucket=False))
 
-    for attempt in (storage.ensure_bucket, storage.check):
+    for attempt in (storage.ensure_buckets, storage.check):
         with pytest.raises(BucketMissing, match=r"no bucket 'never-made'.*STOKEHOLD_S3_BUCKET"):
             attempt()
     with pytest.raises(BucketMissing):
@@ -178,17 +253,17 @@ def test_a_missing_bucket_is_an_error_where_it_may_not_be_made(s3: S3Config) -> 
 
 def test_a_name_that_no_bucket_can_have_is_an_error(s3: S3Config) -> None:
     with pytest.raises(StorageError, match="Not a name"):
-        S3Storage(replace(s3, bucket="Not a name")).ensure_bucket()
+        S3Storage(replace(s3, bucket="Not a name")).ensure_buckets()
 
 
 def test_an_unknown_access_key_names_its_setting(bucket: S3Config) -> None:
     with pytest.raises(StorageMisconfigured, match=r"'somebody'.*STOKEHOLD_S3_ACCESS_KEY"):
-        S3Storage(replace(bucket, access_key="somebody")).ensure_bucket()
+        S3Storage(replace(bucket, access_key="somebody")).ensure_buckets()
 
 
 def test_a_wrong_secret_key_names_its_setting_and_keeps_the_secret(bucket: S3Config) -> None:
     with pytest.raises(StorageMisconfigured, match="STOKEHOLD_S3_SECRET_KEY") as failure:
-        S3Storage(replace(bucket, secret_key="wrong-secret")).ensure_bucket()
+        S3Storage(replace(bucket, secret_key="wrong-secret")).ensure_buckets()
 
     assert "wrong-secret" not in str(failure.value)
     assert "wrong-secret" not in repr(replace(bucket, secret_key="wrong-secret"))
@@ -199,7 +274,7 @@ def test_half_of_the_credentials_name_both_settings(bucket: S3Config) -> None:
         S3Storage(replace(bucket, secret_key=None))
 
 
-@pytest.mark.parametrize("verb", ["check", "ensure_bucket"])
+@pytest.mark.parametrize("verb", ["check", "ensure_buckets"])
 def test_nobody_listening_names_the_endpoint(bucket: S3Config, verb: str) -> None:
     storage = S3Storage(replace(bucket, endpoint="http://127.0.0.1:1"))
 

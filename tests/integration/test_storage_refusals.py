@@ -59,7 +59,6 @@ def config(endpoint: str) -> S3Config:
         access_key="key",
         secret_key="secret",
         create_bucket=False,
-        public_base_url=None,
         url_ttl_s=60,
     )
 

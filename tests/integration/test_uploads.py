@@ -11,7 +11,7 @@ from storage import StorageNotReachable
 from tasks.job import Failure, Job, Result, StoredImage, Timings
 from tasks.job_keys import UPLOADS
 from tasks.service import Service
-from tasks.uploads import attempt_prefix, note_upload, settle_uploads
+from tasks.uploads import attempt_prefix, manifest_key, note_upload, settle_uploads
 from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC
 from tests.support.services import NOBODY, make_service
@@ -23,6 +23,7 @@ def uploading(service: Service) -> Job:
     assert job is not None
     note_upload(service, job.lease)
     service.storage.put(f"{attempt_prefix(job.lease)}0.png", b"picture", content_type="image/png")
+    service.storage.put(manifest_key(job.lease), b"{}", content_type="application/json")
     return job
 
 
@@ -41,7 +42,7 @@ def test_images_of_an_attempt_that_failed_are_removed(service: Service) -> None:
 
     housekeeping(service)
 
-    assert images(service, job) == []
+    assert images(service, job) == list(service.storage.list("manifests/")) == []
     assert noted(service) == 0
 
 

@@ -12,7 +12,6 @@ NO_STORAGE = S3Storage(
         access_key="key",
         secret_key="secret",
         create_bucket=False,
-        public_base_url=None,
         url_ttl_s=60,
     )
 )

@@ -33,6 +33,22 @@ def test_a_variable_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) ->
     assert Settings().webhook_secret is None
 
 
+@pytest.mark.parametrize(
+    ("base_url", "public", "expected"),
+    [
+        ("https://cdn.example.com", None, "set both"),
+        (None, "pictures", "set both"),
+        ("https://cdn.example.com", "stokehold", "must be another bucket"),
+    ],
+)
+def test_what_is_public_needs_a_bucket_of_its_own(base_url: str | None, public: str | None, expected: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"public_base_url": base_url, "s3_public_bucket": public})
+
+    assert describe(caught.value).startswith("STOKEHOLD_S3_PUBLIC_BUCKET=")
+    assert expected in describe(caught.value)
+
+
 def test_folders_are_separated_by_colons(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STOKEHOLD_ADAPTER_FOLDERS", "demo/loras:/srv/loras")
 

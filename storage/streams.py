@@ -1,0 +1,27 @@
+"""Streams that are read once."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Readable(Protocol):
+    """What can be read once, from the beginning to the end."""
+
+    def read(self, count: int = -1, /) -> bytes:
+        """The next bytes, none when it is over."""
+
+
+class FullReads:
+    """A stream that gives less than it is asked for only at its end: boto3 takes anything else for the end."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+
+    def read(self, count: int = -1, /) -> bytes:
+        """The next bytes, as many as there are."""
+        parts, left = [], count
+        while left and (part := self._stream.read(left)):
+            parts.append(part)
+            left = left if count < 0 else left - len(part)
+        return b"".join(parts)
