@@ -7,8 +7,6 @@ the name. Redirects are not followed, proxies are not used, and of the answer on
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -17,11 +15,10 @@ from functools import cache, partial
 from threading import Thread
 from typing import Any, TypeVar
 
-import dns.exception
-import dns.resolver
 import httpcore2
 
 from tasks.errors import AddressRefused, DeliveryFailed
+from tasks.host_addresses import NO_ADDRESS, Resolve, resolve
 from tasks.public_addresses import IPAddress, is_public
 
 TIMEOUT_S = 5.0
@@ -29,10 +26,7 @@ TIMEOUT_S = 5.0
 TOTAL_S = 15.0
 """For the whole exchange, so that a server which sends a byte now and then does not hold a thread."""
 ADDRESSES_TRIED = 3
-NO_ADDRESS = "the name of the host leads to no address of the public internet"
 
-Resolve = Callable[[str, float], list[IPAddress]]
-"""Finds the addresses of a host within these seconds."""
 Value = TypeVar("Value")
 
 
@@ -44,37 +38,6 @@ def check_address(address: IPAddress, *, allow_loopback: bool) -> None:
     """
     if not is_public(address) and not (allow_loopback and address.is_loopback):
         raise AddressRefused(f"{address} is not an address of the public internet. Name a host that is.")
-
-
-def literal_address(host: str) -> IPAddress | None:
-    """The address that a host is written as, also in the short forms of IPv4 (``127.1``); None if it is a name."""
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except (OSError, UnicodeError):
-        return None
-
-
-def resolve(host: str, timeout_s: float) -> list[IPAddress]:
-    """Every address of a host.
-
-    The system's own resolver cannot be told to stop, so the name servers of ``/etc/resolv.conf`` are asked directly.
-
-    Raises:
-        DeliveryFailed: the name has none, or no name server answers in time.
-    """
-    if (address := literal_address(host)) is not None:
-        return [address]
-    if f".{host.lower().rstrip('.')}".endswith(".localhost"):  # RFC 6761: never asked of a name server
-        return [ipaddress.IPv4Address("127.0.0.1")]
-    try:
-        answers = dns.resolver.Resolver().resolve_name(host, lifetime=timeout_s)
-        return [ipaddress.ip_address(address) for address in answers.addresses()]
-    except (dns.exception.DNSException, UnicodeError) as error:
-        raise DeliveryFailed(NO_ADDRESS) from error
 
 
 def within(seconds: float, call: Callable[[], Value]) -> Value:

@@ -21,6 +21,7 @@ from tasks.errors import (
     EventSuperseded,
     JobNotFound,
 )
+from tasks.host_addresses import NO_ADDRESS
 from tasks.service import Service
 from tasks.webhooks.deliveries import Deliveries, Settlement, Taken
 from tasks.webhooks.delivery import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, DeliveryStatus
@@ -136,10 +137,12 @@ class Sender:
             return given_up(now, "the record has expired")
         except EventSuperseded as error:
             return given_up(now, str(error))
-        except AddressRefused:
-            # The same words as for a name that nobody knows: nothing is said of which names our network has.
-            return again(safe_http.NO_ADDRESS)
+        except AddressRefused as error:
+            logger.warning("delivery %s is not sent: %s", taken.delivery.id, error)
+            # The same words as for a name that does not exist: nothing is said of which names our network has.
+            return again(NO_ADDRESS)
         except DeliveryFailed as error:
+            logger.info("delivery %s met %r", taken.delivery.id, error.__cause__)
             return again(str(error))
         except BrokerUnavailable:
             raise

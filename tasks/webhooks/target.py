@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from tasks import safe_http
 from tasks.errors import AddressRefused, InvalidRequest
+from tasks.host_addresses import literal_address
 from tasks.settings import Settings
 
 FIELD = "webhook_url"
@@ -32,7 +33,7 @@ def check_webhook(settings: Settings, url: str, owner: str | None = None) -> Non
         raise InvalidRequest("Name a host, and neither user nor password.", field=FIELD)
     if port_of(parts) < FIRST_FREE_PORT and port_of(parts) not in DEFAULT_PORTS.values():
         raise InvalidRequest("Webhooks are sent to the ports 443, 80, and 1024 and above.", field=FIELD)
-    address = safe_http.literal_address(parts.hostname)
+    address = literal_address(parts.hostname)
     if address is None:
         return  # a name: checked when it is connected to
     try:
@@ -66,5 +67,5 @@ def receiver_of(url: str) -> str:
     """The server behind a URL that was checked: host and port, the same for every spelling."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
-    address = safe_http.literal_address(host)
+    address = literal_address(host)
     return f"{host if address is None else address}:{port_of(parts)}"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from tasks import safe_http
 from tasks.batch import BatchStatus, BatchTerms
 from tasks.broker import Broker
 from tasks.errors import AddressRefused, InvalidRequest
+from tasks.host_addresses import NO_ADDRESS
 from tasks.job import Failure, Result, StoredImage
 from tasks.requests import JobRequest
 from tasks.service import Service
@@ -156,7 +156,7 @@ def test_an_address_inside_gets_no_byte_and_the_log_says_nothing_of_it(service: 
     with sender_through(service, inside) as sender:
         sender.round()
 
-    assert only(service).attempts[0].reason == safe_http.NO_ADDRESS
+    assert only(service).attempts[0].reason == NO_ADDRESS
     assert "10.1.2.3" not in only(service).model_dump_json()
 
 
