@@ -97,6 +97,7 @@ def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> 
         batch = received(terms, header.idempotency_key)
     else:
         batch = submit_uploaded(service, terms, query.upload)
+    service.durability.confirm()
     response = batch_answer(batch, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_batch", batch_id=batch.id)
     return response

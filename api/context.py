@@ -29,6 +29,11 @@ def install_service(app: Flask, service: Service) -> None:
     app.extensions[EXTENSION] = Context(service)
 
 
+def service_of(app: Flask) -> Service:
+    """The service of an application."""
+    return cast(Context, app.extensions[EXTENSION]).service
+
+
 def current_context() -> Context:
     """The context of the application that handles the present request."""
     return cast(Context, current_app.extensions[EXTENSION])

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import sys
 from typing import Protocol
 
+from flask import Flask
+
+from api.context import service_of
 from tasks.api_keys import ApiKeys
 from tasks.broker import connect
-from tasks.errors import StokeholdError
+from tasks.durability import Durability
+from tasks.errors import BrokerUnavailable, StokeholdError
 from tasks.settings import settings
+
+logger = logging.getLogger(__name__)
 
 wsgi_app = "api:create_app()"
 bind = settings().api_listen
@@ -26,31 +33,60 @@ Address = str | tuple[str, int]
 
 
 class Server(Protocol):
-    """What a hook needs of gunicorn's arbiter."""
+    """What a hook needs of gunicorn's arbiter.
+
+    Attributes:
+        keys_needed: whether the service was closed, or could be reached from other machines, when it started.
+    """
+
+    keys_needed: bool
 
     @property
     def address(self) -> list[Address]: ...
 
 
+class ServingProcess(Protocol):
+    """What a hook needs of a process that serves."""
+
+    keys_needed: bool
+    wsgi: Flask
+
+
 def on_starting(server: Server) -> None:
-    """Refuse to serve strangers.
+    """Refuse to serve strangers, and to accept what the broker would forget.
 
     Raises:
-        SystemExit: there is no API key, and an address can be reached from other machines.
+        SystemExit: there is no API key, and an address can be reached from other machines; or the broker is refused.
     """
     exposed = [address for address in server.address if not is_local(address)]
-    if not exposed:
-        return
     try:
         with connect(settings().broker_url) as broker:
-            needed = ApiKeys(broker).are_needed()
+            keys = ApiKeys(broker, required=settings().api_keys_required)
+            server.keys_needed = keys.are_needed()
+            Durability(broker, settings().accepted_when).check_server()
+    except BrokerUnavailable as error:
+        if exposed:
+            sys.exit(f"stokehold: {error}")
+        server.keys_needed = settings().api_keys_required
+        logger.warning("%s", error)
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
-    if not needed:
+    if exposed and not server.keys_needed:
         sys.exit(
             f"stokehold: There is no API key, so whoever reaches {exposed[0]} could use this service. "
             "Make one (scripts/stokehold keys create NAME), or listen on 127.0.0.1 (STOKEHOLD_API_LISTEN)."
         )
+
+
+def post_fork(server: Server, worker: ServingProcess) -> None:
+    """Hand on that the service is closed: a process that is started anew may find an empty broker."""
+    worker.keys_needed = server.keys_needed
+
+
+def post_worker_init(worker: ServingProcess) -> None:
+    """Stay closed."""
+    if worker.keys_needed:
+        service_of(worker.wsgi).keys.require()
 
 
 def is_local(address: Address) -> bool:

@@ -60,10 +60,15 @@ def default_limits(settings: Settings) -> KeyLimits:
 
 
 class ApiKeys:
-    """The keys, in Valkey or Redis."""
+    """The keys, in Valkey or Redis.
 
-    def __init__(self, broker: Broker) -> None:
+    Args:
+        required: a key is needed even where there is none.
+    """
+
+    def __init__(self, broker: Broker, *, required: bool = False) -> None:
         self._broker = broker
+        self._needed = required
 
     def create(
         self, name: str, limits: KeyLimits, *, allow_private: bool = False, weight: int = 1
@@ -98,6 +103,7 @@ class ApiKeys:
         found = cast(str | None, self._broker.hget(KEYS, key_id))
         if found is None:
             raise ApiKeyNotFound(f"There is no key {key_id!r}; scripts/stokehold keys list shows those there are.")
+        self._needed = True
         return read(ApiKey, found, f"Key {key_id}")
 
     def revoke(self, key_id: str) -> ApiKey:
@@ -134,8 +140,16 @@ class ApiKeys:
         return 1 if key_id is None else self.get(key_id).weight
 
     def are_needed(self) -> bool:
-        """Whether there ever was a key."""
-        return bool(self._broker.hlen(KEYS))
+        """Whether a request must show a key: one is required, or there ever was one.
+
+        That there was one is remembered: a server that comes back empty opens nothing.
+        """
+        self._needed = self._needed or bool(self._broker.hlen(KEYS))
+        return self._needed
+
+    def require(self) -> None:
+        """Let a key be needed from now on."""
+        self._needed = True
 
     def _put(self, key: ApiKey) -> None:
         self._broker.hset(KEYS, key.id, key.model_dump_json())

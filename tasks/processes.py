@@ -18,6 +18,7 @@ from functools import partial
 from tasks import housekeeping, retention, uploads
 from tasks.batches import BatchRounds
 from tasks.celery import app
+from tasks.durability import Durability
 from tasks.errors import BrokerUnavailable, StokeholdError
 from tasks.guard import Guard
 from tasks.logs import configure_logging
@@ -65,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         service = app.service
+        if not options.check:
+            check_server(service.durability)
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
     configure_logging(service.settings.log_level, prompts=service.settings.log_prompts)
@@ -72,6 +75,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check(service.rounds, options.process)
     else:
         run(service, options.process)
+
+
+def check_server(durability: Durability) -> None:
+    """Refuse a server that would forget jobs. One that is only away for the moment is waited for.
+
+    Raises:
+        ConfigurationError: as ``Durability.check_server``.
+    """
+    try:
+        durability.check_server()
+    except BrokerUnavailable as error:
+        logger.warning("%s", error)
 
 
 def run(service: Service, process: str) -> None:

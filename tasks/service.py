@@ -20,6 +20,7 @@ from tasks.base_shapes import ShapeStore
 from tasks.batch_store import BatchStore
 from tasks.broker import Broker, connect
 from tasks.catalogue import Catalogue
+from tasks.durability import Durability
 from tasks.guard import Guard
 from tasks.interactive_lane import InteractiveLane
 from tasks.job_store import JobStore
@@ -55,6 +56,7 @@ class Service:
     workers: WorkerRegistry
     pace: Pace
     keys: ApiKeys
+    durability: Durability
     quotas: Quotas
     rounds: Rounds
     deliveries: Deliveries
@@ -71,7 +73,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         ConfigurationError: ``models.toml`` or an adapter folder is wrong.
     """
     broker = connect(settings.broker_url)
-    keys = ApiKeys(broker)
+    keys = ApiKeys(broker, required=settings.api_keys_required)
     base_models = read_base_models(settings.models_file)
     adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
     shapes = ShapeStore(broker)
@@ -101,6 +103,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         workers=workers,
         pace=Pace(store, workers),
         keys=keys,
+        durability=Durability(broker, settings.accepted_when),
         quotas=Quotas(broker, keys, settings.broker_url),
         rounds=Rounds(broker, period_s=settings.housekeeping_s),
         deliveries=Deliveries(broker, keep_s=settings.retention_s),

@@ -37,6 +37,17 @@ class Device(StrEnum):
     MPS = "mps"
 
 
+class AcceptedWhen(StrEnum):
+    """Where an accepted request must be before its 202."""
+
+    RECORDED = "recorded"
+    """In the broker, which writes it to disk as its own ``appendfsync`` says."""
+    ON_DISK = "on_disk"
+    """In the broker's append-only file, on disk."""
+    ON_REPLICA = "on_replica"
+    """In a replica of the broker, too."""
+
+
 class Settings(BaseSettings):
     """The settings, frozen. The description of each field is what the README's table says of it."""
 
@@ -44,8 +55,12 @@ class Settings(BaseSettings):
 
     broker_url: str = Field(
         "redis://127.0.0.1:6379/0",
-        pattern="^(redis|rediss|unix)://",
-        description="Valkey or Redis: queues and job store",
+        description="Valkey or Redis: queues and job store; one server, by `redis://` or `rediss://`",
+    )
+    accepted_when: AcceptedWhen = Field(
+        AcceptedWhen.RECORDED,
+        description="where a job must be before its 202: `recorded`, `on_disk` or `on_replica` "
+        "([durability.md](docs/durability.md))",
     )
     s3_endpoint: str | None = Field(None, pattern="^https?://", description="S3-compatible endpoint; unset means AWS")
     s3_public_endpoint: str | None = Field(
@@ -121,6 +136,10 @@ class Settings(BaseSettings):
     pixel_steps_per_day: PositiveInt = Field(
         10**12, description="pixels times steps that an API key may submit, unless it says other"
     )
+    api_keys_required: bool = Field(
+        False,
+        description="refuse requests without an API key even where there is none",
+    )
     api_key: SecretStr | None = Field(None, description="key that `scripts/smoke`, soak and the command line send")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
     log_prompts: bool = Field(False, description="let log lines hold prompts")
@@ -138,6 +157,13 @@ class Settings(BaseSettings):
         if value is not None and value == others.data.get("s3_bucket"):
             raise ValueError("must be another bucket than STOKEHOLD_S3_BUCKET, which holds what is private")
         return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _names_one_server(cls, url: str) -> str:
+        if not url.startswith(("redis://", "rediss://")):
+            raise ValueError("must begin with redis:// or rediss://: one server, no Unix socket, Sentinel or cluster")
+        return url
 
     @field_validator("adapter_folders", mode="before")
     @classmethod

@@ -28,6 +28,8 @@ def submit(
 ) -> Job:
     """Record a job and send its message to the queue of its base model; a known idempotency key gives its first job.
 
+    It is where the settings want an accepted job to be when this returns.
+
     Args:
         lot: draws a seed below its argument, for a request that names none.
         owner: id of the submitter's API key; None where no key is configured.
@@ -49,7 +51,7 @@ def submit(
     )
     idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, terms.owner)
     # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
-    if idempotency is not None and (first := service.store.created_before(idempotency)):
+    if first := accepted_before(service, idempotency):
         return first
     admitted = admit_adapters(service, request, owner)
     warnings = tuple(warning for one in admitted for warning in one.warnings)
@@ -83,7 +85,20 @@ def enqueue(
         send(service.celery, service.store, job)
     else:
         service.quotas.give_back(terms.owner, job_id, spec)
+    service.durability.confirm()
     return job
+
+
+def accepted_before(service: Service, idempotency: Idempotency | None) -> Job | None:
+    """The first job of an idempotency key, if there is one, as safe as a new one.
+
+    Raises:
+        IdempotencyConflict: the key belongs to another request.
+    """
+    first = None if idempotency is None else service.store.created_before(idempotency)
+    if first is not None:
+        service.durability.confirm()
+    return first
 
 
 def replay(service: Service, job: Job, *, idempotency_key: str | None = None) -> Job:
@@ -100,7 +115,7 @@ def replay(service: Service, job: Job, *, idempotency_key: str | None = None) ->
     weight = service.keys.weight(owner)
     terms = Terms(owner=owner, weight=weight, warnings=job.terms.warnings, replay_of=job.id)
     idempotency = None if idempotency_key is None else idempotency_of_replay(job.id, idempotency_key, terms.owner)
-    if idempotency is not None and (first := service.store.created_before(idempotency)):
+    if first := accepted_before(service, idempotency):
         return first
     if job.status is not Status.SUCCEEDED:
         raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has succeeded can be held against itself.")

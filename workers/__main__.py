@@ -75,6 +75,7 @@ def load_worker(application: Application, slug: str, name: str) -> Worker:
     """
     service = service_of_worker(application)
     model = service.base_models.named(slug)
+    service.durability.check_server()
     service.storage.ensure_buckets()
     device = choose_device(service.settings.device)
     worker = warm_up(service, model, partial(load_pipeline, model, device), device, name)

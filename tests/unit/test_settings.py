@@ -55,6 +55,14 @@ def test_folders_are_separated_by_colons(monkeypatch: pytest.MonkeyPatch) -> Non
     assert Settings().adapter_folders == (Path("demo/loras"), Path("/srv/loras"))
 
 
+@pytest.mark.parametrize("url", ["unix:///run/valkey.sock", "sentinel://host:26379", "http://host", "host:6379"])
+def test_a_broker_that_is_no_single_server_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("STOKEHOLD_BROKER_URL", url)
+
+    with pytest.raises(ValidationError, match="must begin with redis:// or rediss://: one server"):
+        Settings()
+
+
 def test_the_readme_lists_every_setting_and_no_other() -> None:
     documented = {
         line.split("`")[1] for line in README.read_text("utf-8").splitlines() if line.startswith(f"| `{PREFIX}")

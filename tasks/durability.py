@@ -1,0 +1,98 @@
+"""What it takes until something counts as accepted, and whether the server keeps what it is given.
+
+stokehold:accepted   string  written behind what was accepted: where this is, everything before it is too
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from redis.exceptions import NoPermissionError, ResponseError
+
+from tasks.broker import Broker
+from tasks.errors import BrokerUnavailable, ConfigurationError
+from tasks.settings import AcceptedWhen
+
+logger = logging.getLogger(__name__)
+
+MARK = "stokehold:accepted"
+WITHIN_MS = 1500
+"""Shorter than the connection's own patience; ``appendfsync everysec`` takes up to a second."""
+
+
+class Durability:
+    """Waits until what was accepted is as safe as the settings want it."""
+
+    def __init__(self, broker: Broker, wanted: AcceptedWhen) -> None:
+        self._broker = broker
+        self._wanted = wanted
+
+    def confirm(self) -> None:
+        """Return when everything that was recorded before is where the settings want it.
+
+        Raises:
+            BrokerUnavailable: it is not there in time; what was recorded stays recorded.
+        """
+        if self._wanted is AcceptedWhen.RECORDED:
+            return
+        with self._broker.pipeline(transaction=False) as pipeline:
+            pipeline.set(MARK, "")
+            pipeline.execute_command(*waiting_command(self._wanted))
+            _, there = pipeline.execute()
+        if not (there[0] if isinstance(there, list) else there):
+            raise BrokerUnavailable(
+                "The request is recorded, and not yet where a loss of power leaves it. "
+                "Send it again with the same Idempotency-Key."
+            )
+
+    def check_server(self) -> None:
+        """Refuse a server that would forget jobs, and warn of one that may.
+
+        Raises:
+            ConfigurationError: it evicts keys, is a cluster, or cannot do what the settings want.
+            BrokerUnavailable: it does not answer.
+        """
+        try:
+            told: Mapping[str, Any] = self._broker.info()
+        except NoPermissionError:
+            logger.warning("The broker does not say how it keeps what it is given (INFO is not permitted); see to it.")
+            return
+        check_policy(told)
+        try:
+            if self._wanted is not AcceptedWhen.RECORDED:
+                self._broker.execute_command(*waiting_command(self._wanted))
+        except ResponseError as error:
+            raise ConfigurationError(
+                f"STOKEHOLD_ACCEPTED_WHEN={self._wanted} cannot be had from this server ({error}). It takes Valkey, or "
+                "Redis 7.2 or later, with appendonly yes."
+            ) from error
+
+
+def waiting_command(wanted: AcceptedWhen) -> tuple[str | int, ...]:
+    """The command that waits until what this connection wrote is there; it answers how many have it."""
+    return ("WAITAOF", 1, 0, WITHIN_MS) if wanted is AcceptedWhen.ON_DISK else ("WAIT", 1, WITHIN_MS)
+
+
+def check_policy(told: Mapping[str, Any]) -> None:
+    """Look at what a server says of itself.
+
+    Raises:
+        ConfigurationError: it evicts keys, or is a cluster.
+    """
+    policy = told.get("maxmemory_policy")
+    if policy is None:
+        logger.warning("The broker does not say whether it evicts keys. It must not: maxmemory-policy noeviction.")
+    elif policy != "noeviction":
+        raise ConfigurationError(
+            f"The broker evicts keys when its memory is full (maxmemory-policy {policy}), and accepted jobs with them. "
+            "Set maxmemory-policy noeviction."
+        )
+    if told.get("cluster_enabled"):
+        raise ConfigurationError("The broker is a cluster. Set STOKEHOLD_BROKER_URL to a server that has all keys.")
+    if not told.get("aof_enabled") and not told.get("connected_slaves"):
+        logger.warning(
+            "The broker keeps accepted jobs in memory alone: it has no append-only file and no replica. "
+            "Set appendonly yes (docs/durability.md)."
+        )

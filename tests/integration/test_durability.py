@@ -1,0 +1,88 @@
+"""What a server must promise before anything is accepted on it, and when something counts as accepted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tasks.broker import Broker, connect
+from tasks.durability import MARK, Durability
+from tasks.errors import BrokerUnavailable, ConfigurationError
+from tasks.settings import AcceptedWhen
+
+
+@pytest.fixture
+def changed(broker: Broker) -> Iterator[Broker]:
+    """A server whose configuration a test may change."""
+    kept: dict[str, Any] = broker.config_get("maxmemory-policy") | broker.config_get("appendonly")
+    yield broker
+    for name, value in kept.items():
+        broker.config_set(name, value)
+    broker.acl_deluser("stoke")
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
+def test_a_server_that_evicts_keys_is_refused(changed: Broker, policy: str) -> None:
+    changed.config_set("maxmemory-policy", policy)
+
+    with pytest.raises(ConfigurationError, match=f"maxmemory-policy {policy}.*Set maxmemory-policy noeviction"):
+        Durability(changed, AcceptedWhen.RECORDED).check_server()
+
+
+def test_a_server_with_an_append_only_file_is_taken_without_a_word(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    Durability(broker, AcceptedWhen.ON_DISK).check_server()
+
+    assert caplog.records == []
+
+
+def test_a_server_that_keeps_all_in_memory_is_warned_of(changed: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    changed.config_set("appendonly", "no")
+
+    Durability(changed, AcceptedWhen.RECORDED).check_server()
+
+    assert "keeps accepted jobs in memory alone" in caplog.text
+
+
+def test_what_a_server_cannot_promise_is_refused_at_the_start(changed: Broker) -> None:
+    changed.config_set("appendonly", "no")
+
+    with pytest.raises(ConfigurationError, match="STOKEHOLD_ACCEPTED_WHEN=on_disk cannot be had"):
+        Durability(changed, AcceptedWhen.ON_DISK).check_server()
+
+
+def test_a_server_that_says_nothing_of_itself_is_warned_of(
+    changed: Broker, valkey_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    changed.acl_setuser("stoke", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-info", "-config"])
+
+    with connect(valkey_url.replace("//", "//stoke:pw@")) as broker:
+        Durability(broker, AcceptedWhen.RECORDED).check_server()
+
+    assert "INFO is not permitted" in caplog.text
+
+
+def test_what_is_accepted_on_disk_is_waited_for(broker: Broker) -> None:
+    Durability(broker, AcceptedWhen.ON_DISK).confirm()
+
+    assert broker.exists(MARK)
+
+
+def test_what_no_replica_has_is_not_accepted(broker: Broker) -> None:
+    with pytest.raises(BrokerUnavailable, match="Send it again with the same Idempotency-Key"):
+        Durability(broker, AcceptedWhen.ON_REPLICA).confirm()
+
+
+def test_what_is_accepted_when_recorded_waits_for_nothing(broker: Broker) -> None:
+    Durability(broker, AcceptedWhen.RECORDED).confirm()
+
+    assert not broker.exists(MARK)
+
+
+@pytest.fixture(autouse=True)
+def _warnings(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "tasks.durability")
