@@ -29,8 +29,10 @@ local function take(owner, receiver)
     return
   end
   redis.call('ZADD', lane, lapses, id)
-  redis.call('ZADD', key('sending', 'key', owner), lapses, id)
-  redis.call('ZADD', key('sending', 'receiver', receiver), lapses, id)
+  for _, sending in ipairs({key('sending', 'key', owner), key('sending', 'receiver', receiver)}) do
+    redis.call('ZADD', sending, lapses, id)
+    redis.call('EXPIRE', sending, math.ceil(ARGV[2]))
+  end
   redis.call('HSET', key('delivery', id), 'claim', claim)
   if tonumber(redis.call('HGET', circuit, 'failures') or 0) >= tonumber(ARGV[5]) then
     redis.call('HSET', circuit, 'closed_until', lapses, 'probe', id)

@@ -13,6 +13,7 @@ from tasks.errors import DeliveryNotFound, InvalidRequest
 from tasks.job_keys import WEBHOOKS
 from tasks.webhooks.deliveries import LEASE_S, LOOKS, Bounds, Deliveries, End, Settlement, Taken
 from tasks.webhooks.delivery import Attempt, DeliveryStatus
+from tests.support.webhooks import pass_time
 
 BOUNDS = Bounds(pending=20, done=10, at_once_for_owner=3, at_once_at_receiver=4, failures=3)
 KEEP_S = 3600
@@ -46,17 +47,6 @@ def hosts(taken: list[Taken]) -> Counter[str]:
     return Counter(one.delivery.url.split("/")[2] for one in taken)
 
 
-def let_time_pass(broker: Broker, seconds: float) -> None:
-    """Let everything that waits for a time wait for one that much earlier."""
-    for key in broker.scan_iter(f"{WEBHOOKS}:*", _type="zset"):
-        if key.split(":")[2] in ("lane", "lanes", "owners", "sending"):
-            for member, score in broker.zrange(key, 0, -1, withscores=True):
-                broker.zadd(key, {member: score - seconds})
-    for key in broker.scan_iter(f"{WEBHOOKS}:circuit:*"):
-        if closed := broker.hget(key, "closed_until"):
-            broker.hset(key, "closed_until", str(float(closed) - seconds))
-
-
 def test_an_end_becomes_one_delivery_however_often_it_is_listed(deliveries: Deliveries, broker: Broker) -> None:
     end = End("job", "msg_job", "job.succeeded", None, "https://example.com/")
     for _ in range(2):
@@ -75,7 +65,7 @@ def test_a_delivery_is_with_one_sender_at_a_time_and_again_due_when_that_one_die
     (dead,) = take_all(deliveries)
     assert take_all(deliveries) == []
 
-    let_time_pass(broker, LEASE_S)
+    pass_time(broker, LEASE_S)
     (second,) = take_all(deliveries)
 
     assert second.delivery.id == dead.delivery.id
@@ -133,7 +123,7 @@ def test_a_thousand_receivers_that_are_full_delay_nobody_else(broker: Broker) ->
         add(deliveries, broker, "ada", f"{number}.example")
     while deliveries.take():
         pass
-    let_time_pass(broker, 2)
+    pass_time(broker, 2)
     mine = add(deliveries, broker, "bob", "b.example")
 
     taken = deliveries.take()
@@ -149,12 +139,12 @@ def test_a_dead_receiver_is_asked_by_one_at_a_time_ever_less_often(deliveries: D
         settle(deliveries, one, DeliveryStatus.PENDING, 1000)
 
     closed = take_all(deliveries)
-    let_time_pass(broker, BOUNDS.closed_s + 1)
+    pass_time(broker, BOUNDS.closed_s + 1)
     probe = take_all(deliveries)
     settle(deliveries, probe[0], DeliveryStatus.PENDING, 1000)
-    let_time_pass(broker, BOUNDS.closed_s + 1)
+    pass_time(broker, BOUNDS.closed_s + 1)
     still_closed = take_all(deliveries)
-    let_time_pass(broker, BOUNDS.closed_s)
+    pass_time(broker, BOUNDS.closed_s)
     second_probe = take_all(deliveries)
 
     assert [len(taken) for taken in (closed, probe, still_closed, second_probe)] == [0, 1, 0, 1]
@@ -165,7 +155,7 @@ def test_a_receiver_that_answers_again_gets_everything_at_once(deliveries: Deliv
         add(deliveries, broker, "ada", "dead.example")
     for one in take_all(deliveries):
         settle(deliveries, one, DeliveryStatus.PENDING, 1000)
-    let_time_pass(broker, BOUNDS.closed_s + 1)
+    pass_time(broker, BOUNDS.closed_s + 1)
     (probe,) = take_all(deliveries)
 
     settle(deliveries, probe, DeliveryStatus.DELIVERED)
@@ -202,7 +192,7 @@ def test_what_looks_for_the_next_one_costs_the_same_however_much_waits(broker: B
 
     wait_in_line(20)
     few = commands_of_a_round()
-    let_time_pass(broker, 40)
+    pass_time(broker, 40)
     wait_in_line(2000)
     many = commands_of_a_round()
 

@@ -86,7 +86,7 @@ def test_what_a_killed_sender_was_sending_is_sent_again_when_its_lease_is_over(
         send_due(service)
         assert len(receiver.received) == 1
         receiver.pause_s = 0
-        pass_time(service, LEASE_S)
+        pass_time(service.broker, LEASE_S)
 
         send_due(service)
 
@@ -124,7 +124,7 @@ def test_a_try_that_cannot_be_noted_is_made_again(service: Service, monkeypatch:
         with monkeypatch.context() as patch:
             patch.setattr(type(service.deliveries), "settle", lambda _self, *arguments: away(*arguments))
             send_due(service)
-        pass_time(service, LEASE_S)
+        pass_time(service.broker, LEASE_S)
 
         send_due(service)
 

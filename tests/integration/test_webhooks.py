@@ -98,11 +98,12 @@ def test_the_end_of_a_batch_is_told_each_time_it_comes(service: Service) -> None
 
 def test_an_end_that_a_retry_has_overtaken_is_not_told_as_something_else(service: Service) -> None:
     with receiving(500) as receiver:
-        batch = service.batches.create("b", "batches/b/input.jsonl", BatchTerms(webhook_url=receiver.url))
+        service.object_notes.note("batches/b/input.jsonl")
+        batch, _ = service.batches.create("b", "batches/b/input.jsonl", BatchTerms(webhook_url=receiver.url))
         batch = service.batches.move(batch, BatchStatus.CANCELED)
         send_due(service)
         service.batches.move(batch, BatchStatus.VALIDATING, {"generation": 1})
-        pass_time(service, RETRY_AFTER_S[0] * 2)
+        pass_time(service.broker, RETRY_AFTER_S[0] * 2)
 
         send_due(service)
 
@@ -118,7 +119,7 @@ def test_what_was_not_accepted_comes_again_later_with_the_same_id(service: Servi
         send_due(service)
         send_due(service)
         assert len(receiver.received) == 1
-        pass_time(service, RETRY_AFTER_S[0] * 2)
+        pass_time(service.broker, RETRY_AFTER_S[0] * 2)
 
         send_due(service)
 
@@ -133,7 +134,7 @@ def test_a_receiver_that_never_accepts_is_given_up_after_the_last_try(service: S
         ended(service, receiver.url)
         for _ in range(TRIES + 2):
             send_due(service)
-            pass_time(service, RETRY_AFTER_S[-1] * 2)
+            pass_time(service.broker, RETRY_AFTER_S[-1] * 2)
 
     assert len(receiver.received) == TRIES
     assert only(service).status == "failed"

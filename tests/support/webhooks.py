@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from tasks.broker import Broker
 from tasks.job import Job
+from tasks.job_keys import WEBHOOKS
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
@@ -27,12 +29,12 @@ def ended(service: Service, url: str, owner: str | None = None) -> Job:
     return service.store.cancel(job.id)
 
 
-def pass_time(service: Service, seconds: float) -> None:
-    """Let every delivery, lane, owner and open circuit be due this much earlier."""
-    for key in service.broker.scan_iter("stokehold:webhooks:*"):
-        kind = key.split(":")[2]
-        if kind in ("lane", "lanes", "owners", "sending"):
-            for member, score in service.broker.zrange(key, 0, -1, withscores=True):
-                service.broker.zadd(key, {member: score - seconds})
-        elif kind == "circuit" and (closed := service.broker.hget(key, "closed_until")):
-            service.broker.hset(key, "closed_until", str(float(closed) - seconds))
+def pass_time(broker: Broker, seconds: float) -> None:
+    """Let everything of the queue that waits for a time wait for one that much earlier."""
+    for key in broker.scan_iter(f"{WEBHOOKS}:*", _type="zset"):
+        if key.split(":")[2] in ("lane", "lanes", "owners", "sending"):
+            for member, score in broker.zrange(key, 0, -1, withscores=True):
+                broker.zadd(key, {member: score - seconds})
+    for key in broker.scan_iter(f"{WEBHOOKS}:circuit:*"):
+        if closed := broker.hget(key, "closed_until"):
+            broker.hset(key, "closed_until", str(float(closed) - seconds))
