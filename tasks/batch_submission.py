@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from storage import Readable
 from tasks.batch import MAX_BYTES, Batch, BatchTerms
@@ -13,7 +11,6 @@ from tasks.batch_results import LINES_TYPE
 from tasks.batch_store import another_request
 from tasks.direct_uploads import DirectUpload, Promise, new_id, own_copy, promise, promised_upload
 from tasks.errors import BatchNotFound
-from tasks.object_notes import ObjectNotes
 from tasks.service import Service
 from tasks.webhooks import check_webhook
 
@@ -58,7 +55,7 @@ def submit_batch(service: Service, terms: BatchTerms, lines: Readable, *, idempo
     if key is not None and (first := service.batches.first_of(key)):
         return sent_before(*first, request_digest(terms, body.sha256()))
     batch_id = new_id()
-    with noted(service.object_notes, input_key(batch_id)) as file:
+    with service.object_notes.writing(input_key(batch_id), UPLOADED_WITHIN_S) as file:
         service.storage.upload_stream(file, body, content_type=LINES_TYPE)
         return service.batches.create(batch_id, file, terms, request_digest(terms, body.sha256()), key)[0]
 
@@ -82,7 +79,7 @@ def submit_uploaded(service: Service, terms: BatchTerms, upload_id: str) -> Batc
     try:
         known = service.batches.get(upload_id)
     except BatchNotFound:
-        with noted(service.object_notes, input_key(upload_id)) as file:
+        with service.object_notes.writing(input_key(upload_id), UPLOADED_WITHIN_S) as file:
             own_copy(service.storage, promised, file)
             return service.batches.create(upload_id, file, terms, request)[0]
     return sent_before(known, known.request, request)
@@ -97,16 +94,6 @@ def sent_before(first: Batch, digest: str, request: str) -> Batch:
     if digest != request:
         raise another_request()
     return first
-
-
-@contextmanager
-def noted(notes: ObjectNotes, key: str) -> Iterator[str]:
-    """The key of an object that is written and recorded in this block; one that is not recorded is removed."""
-    notes.note(key, UPLOADED_WITHIN_S)
-    try:
-        yield key
-    finally:
-        notes.give_up(key)
 
 
 def check_terms(service: Service, terms: BatchTerms) -> None:

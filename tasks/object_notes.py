@@ -12,10 +12,13 @@ record, whatever dies in between. Nothing but ``remove_untaken`` removes such an
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from storage import S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
 from tasks.broker import Broker
+from tasks.errors import BrokerUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,22 @@ class ObjectNotes:
         After a failure, call this instead of removing the object: a step whose answer was lost may have taken it.
         """
         self._note(keys=[UNTAKEN], args=[key, 0, "noted"])
+
+    @contextmanager
+    def writing(self, key: str, keep_s: float = WRITING_S) -> Iterator[str]:
+        """The key of an object that is written and recorded in this block; one that nothing has taken then is removed.
+
+        Raises:
+            BrokerUnavailable: it is not noted.
+        """
+        self.note(key, keep_s)
+        try:
+            yield key
+        finally:
+            try:
+                self.give_up(key)
+            except BrokerUnavailable as error:
+                logger.warning("object %s is removed later, unless something has taken it: %s", key, error)
 
     def doomed(self, count: int) -> list[str]:
         """At most ``count`` keys of objects whose time has come. From now on nothing can take them."""

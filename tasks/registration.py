@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -35,13 +32,10 @@ from tasks.direct_uploads import (
     promised_upload,
     remove_upload,
 )
-from tasks.errors import AdapterExists, AdapterNotUsable, BrokerUnavailable, InvalidRequest, RequestError
+from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, RequestError
 from tasks.fit import Verdict
 from tasks.found_adapter import FoundAdapter
-from tasks.object_notes import ObjectNotes
 from tasks.service import Service
-
-logger = logging.getLogger(__name__)
 
 
 def register(service: Service, wanted: Registration, asker: Asker) -> CatalogueAdapter:
@@ -71,7 +65,7 @@ def register_upload(service: Service, wanted: Entry, upload_id: str, owner: str 
         AdapterExists, InvalidRequest, ServiceUnavailable, StorageError: as ``register`` does.
     """
     promised = promised_upload(service, upload_id, owner, most_bytes=service.settings.adapter_max_bytes)
-    with new_file(service.object_notes) as key:
+    with service.object_notes.writing(new_file_key(), KEEP_S) as key:
         copied = own_copy(service.storage, promised, key)
         found = uploaded(wanted.name, key, copied.sha256, copied.bytes)
         entry = add(service, judged(service, wanted, found, owner, said), promise_key(upload_id))
@@ -94,27 +88,9 @@ def register_file(service: Service, wanted: Entry, stream: Readable, owner: str 
         if first := made_before(service, wanted.name, said, owner):
             return first
     require_free(service, wanted.name)
-    with new_file(service.object_notes) as key:
+    with service.object_notes.writing(new_file_key(), KEEP_S) as key:
         found = receive(service.storage, stream, wanted.name, key, max_bytes=most)
         return add(service, judged(service, wanted, found, owner, said_of_file(wanted, found.commit)))
-
-
-@contextmanager
-def new_file(notes: ObjectNotes) -> Iterator[str]:
-    """A place in storage for a file, noted before anything is there. What no entry takes within the block is removed.
-
-    Raises:
-        BrokerUnavailable: Valkey does not answer.
-    """
-    key = new_file_key()
-    notes.note(key, KEEP_S)
-    try:
-        yield key
-    finally:
-        try:
-            notes.give_up(key)
-        except BrokerUnavailable as error:
-            logger.warning("file %s is removed later, unless an entry has it: %s", key, error)
 
 
 def begin_upload(service: Service, owner: str | None, *, sha256: str, size_bytes: int) -> DirectUpload:
