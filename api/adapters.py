@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api.answers import answer
 from api.authentication import asker, current_owner
 from api.bodies import require_json_object
-from api.context import current_service
+from api.context import current_context, current_service
 from api.multipart import read_form
 from api.parameters import Parameters
 from api.problems import documented, of_validation
@@ -111,10 +111,11 @@ def registered() -> CatalogueAdapter:
 
 def registered_file() -> CatalogueAdapter:
     """An entry of the file in a form."""
-    service = current_service()
-    request.max_content_length = service.settings.adapter_max_bytes + FORM_OVERHEAD_BYTES
-    entry, file = read_form(ENTRY, FILE)
-    return register_file(service, Entry.model_validate_json(entry), file, current_owner())
+    context, owner = current_context(), current_owner()
+    request.max_content_length = context.service.settings.adapter_max_bytes + FORM_OVERHEAD_BYTES
+    with context.uploads.one(owner):
+        entry, file = read_form(ENTRY, FILE)
+        return register_file(context.service, Entry.model_validate_json(entry), file, owner)
 
 
 ONE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from http import HTTPStatus
 
 from flask import Response, request, stream_with_context, url_for
@@ -13,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from api.answers import answer
 from api.authentication import current_owner, own_batch
-from api.context import current_service
+from api.context import current_context, current_service
 from api.jobs import LOCATION, SubmissionHeader
 from api.parameters import Parameters
 from api.problems import RETRY_AFTER_HEADER, documented
@@ -180,8 +181,12 @@ def retry_batch(path: BatchPath) -> Response:
 )
 def get_results(path: BatchPath) -> Response:
     """Read the results so far."""
-    lines = results_so_far(current_service(), own_batch(path.batch_id))
+    context = current_context()
+    lines = results_so_far(context.service, own_batch(path.batch_id))
+    download = ExitStack()
+    download.enter_context(context.downloads.one(current_owner()))
     response = Response(stream_with_context(lines), content_type=LINES_TYPE)
+    response.call_on_close(download.close)
     response.cache_control.no_store = True
     return response
 
@@ -196,8 +201,10 @@ def received(terms: BatchTerms, idempotency_key: str | None) -> Batch:
     if request.mimetype != LINES_TYPE:
         raise UnsupportedMediaType(f"Send one request a line, with the header Content-Type: {LINES_TYPE}.")
     request.max_content_length = MAX_BYTES
+    context = current_context()
     try:
-        return submit_batch(current_service(), terms, request.stream, idempotency_key=idempotency_key)
+        with context.uploads.one(terms.owner):
+            return submit_batch(context.service, terms, request.stream, idempotency_key=idempotency_key)
     except RequestEntityTooLarge:
         raise RequestEntityTooLarge(f"The file may have at most {MAX_BYTES} bytes. Send it in parts.") from None
 

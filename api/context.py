@@ -8,20 +8,33 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from api.transfers import Transfers
 from tasks.service import Service
 
 EXTENSION = "stokehold"
 
 MAX_HELD_ANSWERS = 12
-"""Each held answer occupies one of a process's 16 threads; the others stay free for submissions and health checks."""
+"""Each held answer, and each file that comes in or goes out, occupies one of a process's 32 threads; the others stay
+free for submissions and health checks."""
+
+MAX_UPLOADS, MAX_UPLOADS_OF_ONE = 8, 4
+MAX_DOWNLOADS, MAX_DOWNLOADS_OF_ONE = 4, 2
 
 
 @dataclass(frozen=True)
 class Context:
-    """The service behind the views, and how many more answers may be held until a job has moved on or ended."""
+    """The service behind the views, and how many more of what occupies a thread for long there may be.
+
+    Attributes:
+        held_answers: those that wait until a job has moved on or ended.
+        uploads: files that come in.
+        downloads: results that go out.
+    """
 
     service: Service
     held_answers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_HELD_ANSWERS))
+    uploads: Transfers = field(default_factory=lambda: Transfers(MAX_UPLOADS, MAX_UPLOADS_OF_ONE))
+    downloads: Transfers = field(default_factory=lambda: Transfers(MAX_DOWNLOADS, MAX_DOWNLOADS_OF_ONE))
 
 
 def install_service(app: Flask, service: Service) -> None:

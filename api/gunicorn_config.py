@@ -20,9 +20,12 @@ logger = logging.getLogger(__name__)
 
 wsgi_app = "api:create_app()"
 bind = settings().api_listen
-worker_class = "gthread"
+worker_class = "api.bounded_worker.BoundedWorker"
 workers = 2
-threads = 16
+threads = 32
+worker_connections = 800
+keepalive = 75
+sendfile = False  # an answer goes through the worker's socket, which keeps what a client does not take
 accesslog = "-"
 logger_class = "api.access_log.AccessLog"
 control_socket_disable = True

@@ -27,6 +27,7 @@
     │   ├── LoopOverdue
     │   ├── RecordNotUnderstood
     │   ├── StorageUnavailable
+    │   ├── TooManyTransfers
     │   └── TooManyWaiting
     ├── JobFailed                   ends one job; its code and message are the record's ``error``
     │   ├── AdapterFetchFailed
@@ -280,6 +281,13 @@ class StorageUnavailable(ServiceUnavailable):
 
     code = "storage_unavailable"
     title = "The storage is unavailable for the moment"
+
+
+class TooManyTransfers(ServiceUnavailable):
+    """As many files come in, or go out, as this process can carry at once."""
+
+    code = "too_many_transfers"
+    title = "Too many files are being sent at once"
 
 
 class TooManyWaiting(ServiceUnavailable):
