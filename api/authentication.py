@@ -65,9 +65,15 @@ def key_of_request(keys: ApiKeys) -> ApiKey | None:
     return key
 
 
+def current_key() -> ApiKey | None:
+    """The key of the present request; None where no key is configured."""
+    key: ApiKey | None = g.api_key
+    return key
+
+
 def current_owner() -> str | None:
     """Id of the key of the present request; None where no key is configured."""
-    key: ApiKey | None = g.api_key
+    key = current_key()
     return None if key is None else key.id
 
 

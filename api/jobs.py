@@ -10,11 +10,12 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.answers import answer
-from api.authentication import current_owner, own_batch, own_job
+from api.authentication import current_key, current_owner, own_batch, own_job
 from api.bodies import require_json_object
 from api.context import Context, current_context, current_service
 from api.parameters import Parameters
 from api.problems import RETRY_AFTER_HEADER, documented
+from tasks.errors import LimitExceeded
 from tasks.job import Job, Status
 from tasks.job_list import JobPage, list_batch_jobs, list_jobs
 from tasks.records import JobRecord, record_of
@@ -143,7 +144,7 @@ def get_job(path: JobPath, query: PollQuery) -> Response:
 
 
 def poll(context: Context, job_id: str, wait_s: float) -> Job:
-    """The job, held until its status changes; at once where too many answers are held already.
+    """The job, held until its status changes; at once where too many answers are held already, by all or by this key.
 
     Raises:
         JobNotFound: there is none, or it is another's.
@@ -152,7 +153,10 @@ def poll(context: Context, job_id: str, wait_s: float) -> Job:
     if not wait_s or not context.held_answers.acquire(blocking=False):
         return job
     try:
-        return context.service.store.wait(job_id, wait_s)
+        with context.service.quotas.holdings.answer(current_key(), wait_s + MAX_WAIT_S):
+            return context.service.store.wait(job_id, wait_s)
+    except LimitExceeded:
+        return job
     finally:
         context.held_answers.release()
 

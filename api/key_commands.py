@@ -56,6 +56,10 @@ def stored_keys() -> Iterator[ApiKeys]:
 @click.option("--requests-per-minute", type=click.IntRange(min=1))
 @click.option("--queued-jobs", type=click.IntRange(min=1))
 @click.option("--pixel-steps-per-day", type=click.IntRange(min=1))
+@click.option("--held-answers", type=click.IntRange(min=1))
+@click.option("--promised-uploads", type=click.IntRange(min=1))
+@click.option("--stored-bytes", type=click.IntRange(min=1))
+@click.option("--waiting-batches", type=click.IntRange(min=1))
 @click.option("--weight", type=click.IntRange(1, MAX_WEIGHT), default=1, help="Share in drawing, against other keys'.")
 @click.option("--allow-private", is_flag=True, help="Let it use private and gated adapters that HF_TOKEN may read.")
 def create(name: str, *, allow_private: bool, weight: int, **chosen: int | None) -> None:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from flask import Response, g, url_for
 from flask_openapi3.types import ResponseDict
 
-from api.authentication import current_owner
+from api.authentication import current_key, current_owner
 from api.context import MAX_HELD_ANSWERS, Context, current_context
 from api.jobs import LOCATION
 from api.problems import documented
@@ -50,11 +50,14 @@ def holding(context: Context) -> Iterator[None]:
 
     Raises:
         TooManyWaiting: all are taken.
+        LimitExceeded: the key of the request holds as many as it may.
     """
     if not context.held_answers.acquire(blocking=False):
         raise TooManyWaiting(f"{MAX_HELD_ANSWERS} answers are held by this process.")
+    service = context.service
     try:
-        yield
+        with service.quotas.holdings.answer(current_key(), service.settings.answer_wait_s + SLICE_S):
+            yield
     finally:
         context.held_answers.release()
 

@@ -23,8 +23,16 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from tasks.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
 from tasks.batch_place import BATCHES, batch_key, cursors_key, ended_key, jobs_key
 from tasks.broker import Broker
-from tasks.errors import BatchNotFound, IdempotencyConflict, RecordNotUnderstood, StatusConflict, StorageUnavailable
+from tasks.errors import (
+    BatchNotFound,
+    IdempotencyConflict,
+    LimitExceeded,
+    RecordNotUnderstood,
+    StatusConflict,
+    StorageUnavailable,
+)
 from tasks.frozen import VERSION, not_understood
+from tasks.holdings import NO_LIMIT
 from tasks.idempotency import KEEP_S
 from tasks.identifiers import MAX_CHARACTERS, is_identifier
 from tasks.job import Failure, Status
@@ -35,6 +43,8 @@ from tasks.object_notes import UNTAKEN, WRITING_S
 logger = logging.getLogger(__name__)
 
 ACTIVE = "stokehold:batches"
+BATCH_ENDED_S = 30
+"""After which one of many batches may have ended."""
 FINISHED = "stokehold:batches:finished"
 REMOVING = "stokehold:batches:removing"
 
@@ -61,7 +71,14 @@ class BatchStore:
         self._forget = broker.script("batch_forget")
 
     def create(
-        self, batch_id: str, input_key: str, terms: BatchTerms, request: str = "", key: str | None = None
+        self,
+        batch_id: str,
+        input_key: str,
+        terms: BatchTerms,
+        request: str = "",
+        key: str | None = None,
+        *,
+        most: int = NO_LIMIT,
     ) -> tuple[Batch, bool]:
         """Record a new batch and take its file, unless it was sent before; the batch, and whether it is new.
 
@@ -69,18 +86,25 @@ class BatchStore:
             input_key: of its file, which must be noted.
             request: digest of the file and of the terms.
             key: where the batch of its idempotency key is kept, if it has one.
+            most: batches that its owner may have under way.
 
         Raises:
+            LimitExceeded: its owner has as many.
             IdempotencyConflict: the idempotency key, or the file, belongs to another request.
             StorageUnavailable: the file was removed before it was recorded.
         """
         fields = {"record_version": str(VERSION), "terms": terms.model_dump_json()}
         answer, known = self._create(
             keys=[batch_key(batch_id), ACTIVE, owner_key(terms.owner), UNTAKEN, key or batch_key(batch_id)],
-            args=[batch_id, input_key, request, KEEP_S, BATCHES, *flat(fields)],
+            args=[batch_id, input_key, request, KEEP_S, BATCHES, most, *flat(fields)],
         )
         if answer == "conflict":
             raise another_request()
+        if answer == "full":
+            raise LimitExceeded(
+                f"This key may have {most} batches that have not ended (waiting_batches). Wait until one has.",
+                retry_after_s=BATCH_ENDED_S,
+            )
         if answer == "gone":
             raise StorageUnavailable("The file took too long to come in, and was removed.")
         return self.get(known), answer == "created"

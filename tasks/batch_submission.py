@@ -57,7 +57,8 @@ def submit_batch(service: Service, terms: BatchTerms, lines: Readable, *, idempo
     batch_id = new_id()
     with service.object_notes.writing(input_key(batch_id), UPLOADED_WITHIN_S) as file:
         service.storage.upload_stream(file, body, content_type=LINES_TYPE)
-        return service.batches.create(batch_id, file, terms, request_digest(terms, body.sha256()), key)[0]
+        request, most = request_digest(terms, body.sha256()), service.quotas.most_batches(terms.owner)
+        return service.batches.create(batch_id, file, terms, request, key, most=most)[0]
 
 
 def begin_upload(service: Service, owner: str | None) -> DirectUpload:
@@ -81,7 +82,8 @@ def submit_uploaded(service: Service, terms: BatchTerms, upload_id: str) -> Batc
     except BatchNotFound:
         with service.object_notes.writing(input_key(upload_id), UPLOADED_WITHIN_S) as file:
             own_copy(service.storage, promised, file)
-            return service.batches.create(upload_id, file, terms, request)[0]
+            most = service.quotas.most_batches(terms.owner)
+            return service.batches.create(upload_id, file, terms, request, most=most)[0]
     return sent_before(known, known.request, request)
 
 

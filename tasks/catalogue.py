@@ -18,6 +18,7 @@ from tasks.broker import Broker
 from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
 from tasks.frozen import read, read_all
+from tasks.holdings import stored_key, too_many_bytes
 from tasks.object_notes import UNTAKEN
 
 NAMES = "stokehold:catalogue"
@@ -43,19 +44,24 @@ class Catalogue:
         self._unregister = broker.script("unregister")
         self._pin = broker.script("pin")
 
-    def add(self, entry: CatalogueAdapter, promise: str | None = None) -> None:
+    def add(self, entry: CatalogueAdapter, promise: str | None = None, *, most_bytes: int) -> None:
         """Add an entry, which takes its file and uses up the upload that it came by, in one step.
 
         Args:
             promise: key of the promise of this upload.
+            most_bytes: of all files of its owner.
 
         Raises:
             AdapterExists: another has its name.
             InvalidRequest: its owner has too many, its file is gone, or the upload was used.
+            LimitExceeded: the files of its owner would have too many bytes.
         """
-        keys = [_entry(entry.name), NAMES, _owned(entry.owner), UNTAKEN, *([promise] if promise else [])]
-        file = entry.found.object_key or ""
-        match self._register(keys=keys, args=[entry.name, entry.model_dump_json(), MAX_ENTRIES, file]):
+        owned = (_owned(entry.owner), UNTAKEN, stored_key(entry.owner))
+        keys = [_entry(entry.name), NAMES, *owned, *([promise] if promise else [])]
+        file = (entry.found.object_key or "", entry.found.size_bytes or 0)
+        match self._register(keys=keys, args=[entry.name, entry.model_dump_json(), MAX_ENTRIES, *file, most_bytes]):
+            case "large":
+                raise too_many_bytes(most_bytes)
             case "taken":
                 raise AdapterExists(f"There is an adapter {entry.name!r} already. Choose another name.", field="name")
             case "full":
@@ -97,7 +103,8 @@ class Catalogue:
         """Remove an entry, but none that has its name by now. Its file goes a day later: jobs may want it that were
         accepted before.
         """
-        keys = [_entry(entry.name), NAMES, _owned(entry.owner), _pinned(entry.slug), UNTAKEN]
+        owned = (_owned(entry.owner), _pinned(entry.slug), UNTAKEN, stored_key(entry.owner))
+        keys = [_entry(entry.name), NAMES, *owned]
         self._unregister(keys=keys, args=[entry.name, entry.id, entry.found.object_key or "", KEEP_FILE_S])
 
     def pin(self, entry: CatalogueAdapter) -> None:

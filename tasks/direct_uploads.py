@@ -16,8 +16,9 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage import ObjectNotFound, S3Storage, StorageError, StoredObject
-from tasks.errors import InvalidRequest
+from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.frozen import StoredRecord, read
+from tasks.holdings import PROMISE
 from tasks.identifiers import identifier, is_identifier
 from tasks.service import Service
 
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 KEEP_S = 86_400
 """Seconds for which a file is kept after its URL has expired: an upload that began in time may end much later."""
+
+MOST_BYTES = 1 << 30
+"""What a file of unannounced size, which is one of a batch, is taken for."""
 
 
 class Promise(StoredRecord):
@@ -56,11 +60,19 @@ def promise(service: Service, upload_id: str, promised: Promise, content_type: s
     """Promise a place in storage. Storage refuses a file of another size than was promised.
 
     Raises:
+        LimitExceeded: its owner has as many as it may, or they would take too many bytes.
         BrokerUnavailable: Valkey does not answer.
     """
     keep_s = service.settings.url_ttl_s + KEEP_S
     service.object_notes.note(promised.key, keep_s)
     service.broker.set(promise_key(upload_id), promised.model_dump_json(), ex=keep_s)
+    try:
+        size = MOST_BYTES if promised.size_bytes is None else promised.size_bytes
+        service.quotas.count_upload(promised.owner, upload_id, size, keep_s)
+    except LimitExceeded:
+        service.broker.delete(promise_key(upload_id))
+        service.object_notes.give_up(promised.key)
+        raise
     url = service.storage.upload_url(promised.key, content_type=content_type, size_bytes=promised.size_bytes)
     headers = {"Content-Type": content_type}
     return DirectUpload(id=upload_id, url=url, headers=headers, expires_in_s=service.settings.url_ttl_s)
@@ -131,4 +143,4 @@ def new_id() -> str:
 
 def promise_key(upload_id: str) -> str:
     """Where a promise is kept."""
-    return f"stokehold:upload:{identifier(upload_id)}"
+    return PROMISE + identifier(upload_id)

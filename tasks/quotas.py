@@ -18,6 +18,7 @@ from limits.strategies import MovingWindowRateLimiter
 from tasks.api_keys import ApiKey, ApiKeys
 from tasks.broker import Broker, broker_errors
 from tasks.errors import LimitExceeded, StokeholdError
+from tasks.holdings import NO_LIMIT, Holdings
 from tasks.job import JobSpec
 from tasks.job_keys import JOB
 
@@ -37,6 +38,7 @@ class Quotas:
         self._release = broker.script("release")
         storage = RedisStorage(broker_url, connection_pool=broker.connection_pool, key_prefix="stokehold:requests")
         self._requests = MovingWindowRateLimiter(storage)
+        self.holdings = Holdings(broker)
 
     def count_request(self, key: ApiKey) -> None:
         """Count a request.
@@ -71,6 +73,27 @@ class Quotas:
         except StokeholdError:
             self.give_back(owner, job_id, spec)
             raise
+
+    def count_upload(self, owner: str | None, upload_id: str, size_bytes: int, seconds: float) -> None:
+        """Count a place in storage that is promised.
+
+        Raises:
+            LimitExceeded: the owner has as many as it may, or they would take too many bytes.
+        """
+        self.holdings.upload(self._key(owner), upload_id, size_bytes, seconds)
+
+    def most_stored(self, owner: str | None) -> int:
+        """Bytes that the adapters of an owner may have in storage."""
+        key = self._key(owner)
+        return NO_LIMIT if key is None else key.limits.stored_bytes
+
+    def most_batches(self, owner: str | None) -> int:
+        """Batches of an owner that may be under way."""
+        key = self._key(owner)
+        return NO_LIMIT if key is None else key.limits.waiting_batches
+
+    def _key(self, owner: str | None) -> ApiKey | None:
+        return None if owner is None else self._keys.get(owner)
 
     def give_back(self, owner: str | None, job_id: str, spec: JobSpec) -> None:
         """Take back what was counted for a job that was not recorded after all; nothing happens if it was."""

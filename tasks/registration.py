@@ -188,7 +188,7 @@ def add(service: Service, entry: CatalogueAdapter, promise: str | None = None) -
         InvalidRequest: the owner has too many, or its file is gone or registered already.
     """
     try:
-        service.catalogue.add(entry, promise)
+        service.catalogue.add(entry, promise, most_bytes=service.quotas.most_stored(entry.owner))
     except RequestError:
         if first := made_before(service, entry.name, entry.said, entry.owner):
             return first

@@ -140,6 +140,14 @@ class Settings(BaseSettings):
         False,
         description="refuse requests without an API key even where there is none",
     )
+    held_answers: PositiveInt = Field(8, description="answers held for an API key at a time, unless it says other")
+    promised_uploads: PositiveInt = Field(100, description="uploads that an API key may begin, unless it says other")
+    stored_bytes: PositiveInt = Field(
+        100 << 30, description="bytes of adapters and of uploads begun, of an API key, unless it says other"
+    )
+    waiting_batches: PositiveInt = Field(
+        100, description="batches of an API key that have not ended, unless it says other"
+    )
     api_key: SecretStr | None = Field(None, description="key that `scripts/smoke`, soak and the command line send")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
     log_prompts: bool = Field(False, description="let log lines hold prompts")

@@ -1,0 +1,101 @@
+"""What each API key holds of what all keys share: answers that wait for a job, places in storage, bytes there.
+
+stokehold:held:<kind>:<owner>           sorted  ids of what a key holds, by the time at which each is forgotten
+stokehold:held:<kind>:<owner>:amounts   hash    bytes that each of them takes
+stokehold:stored:<owner>                hash    key of an adapter's file in storage -> bytes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from tasks.api_keys import ApiKey
+from tasks.broker import Broker
+from tasks.errors import LimitExceeded
+from tasks.identifiers import identifier
+
+PROMISE = "stokehold:upload:"
+"""What the key of an upload's promise begins with: an upload is held for as long as there is one."""
+NO_LIMIT = 1 << 53
+"""Of a service that needs no key. Lua counts no further exactly."""
+HOLD_AGAIN_S = 5
+"""After which a held answer may have been given."""
+MADE_ROOM_S = 60
+"""After which an owner may have removed something."""
+
+
+class Holdings:
+    """What keys hold. Every step is atomic; what a process held that died is forgotten in time."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._hold = broker.script("hold")
+
+    @contextmanager
+    def answer(self, key: ApiKey | None, seconds: float) -> Iterator[None]:
+        """Hold an answer within this block, for at most so many seconds.
+
+        Raises:
+            LimitExceeded: the key holds as many as it may.
+        """
+        if key is None:
+            yield
+            return
+        answers, answer, most = held_keys("answer", key.id), uuid4().hex, key.limits.held_answers
+        if self._hold(keys=[*answers, answers[1]], args=[answer, int(seconds) + 1, most, 0, 0, ""]) != "ok":
+            raise LimitExceeded(
+                f"This key may have {most} answers held at a time (held_answers). Wait for one of them, or submit with "
+                "POST /v1/jobs and poll.",
+                retry_after_s=HOLD_AGAIN_S,
+            )
+        try:
+            yield
+        finally:
+            self._give_back(answers, answer)
+
+    def upload(self, key: ApiKey | None, upload_id: str, size_bytes: int, seconds: float) -> None:
+        """Count a place in storage whose promise has been written down, for as long as it is there.
+
+        Raises:
+            LimitExceeded: the key has as many, or its files would have more bytes than they may.
+        """
+        if key is None:
+            return
+        uploads, most, most_bytes = held_keys("upload", key.id), key.limits.promised_uploads, key.limits.stored_bytes
+        counted = (int(seconds) + 1, most, size_bytes, most_bytes)
+        match self._hold(keys=[*uploads, stored_key(key.id)], args=[upload_id, *counted, PROMISE]):
+            case "many":
+                raise LimitExceeded(
+                    f"This key may have {most} uploads begun at a time (promised_uploads). Use one of them, or wait "
+                    "until one has expired.",
+                    retry_after_s=MADE_ROOM_S,
+                )
+            case "much":
+                raise too_many_bytes(most_bytes)
+
+    def _give_back(self, keys: tuple[str, str], holding: str) -> None:
+        with self._broker.pipeline() as pipeline:
+            pipeline.zrem(keys[0], holding)
+            pipeline.hdel(keys[1], holding)
+            pipeline.execute()
+
+
+def too_many_bytes(most: int) -> LimitExceeded:
+    """The error for a file that has no room among those of its owner."""
+    return LimitExceeded(
+        f"The files of this key may have {most} bytes, with those of uploads begun (stored_bytes). Remove an adapter.",
+        retry_after_s=MADE_ROOM_S,
+    )
+
+
+def held_keys(kind: str, owner: str) -> tuple[str, str]:
+    """What a key holds of a kind, and how much each takes."""
+    held = f"stokehold:held:{kind}:{identifier(owner)}"
+    return held, f"{held}:amounts"
+
+
+def stored_key(owner: str | None) -> str:
+    """The bytes of an owner's adapters."""
+    return f"stokehold:stored:{owner or ''}"
