@@ -106,6 +106,7 @@ def webhook_secret(key_id: str, both_for_s: int) -> None:
     """Make the next webhook secret of a key and show it, this once."""
     with connected() as broker:
         key = ApiKeys(broker).get(key_id)
-        secret = WebhookSecrets(broker, of_service=None).rotate(key.id, both_for_s=both_for_s)
+        secret, until = WebhookSecrets(broker, of_service=None).rotate(key.id, both_for_s=both_for_s)
     click.echo(f"Webhook secret of key {key.id} of {key.name}. It is shown only now.", err=True)
+    click.echo(f"The one before it, if there was any, signs too until {until:%Y-%m-%d %H:%M} UTC.", err=True)
     click.echo(secret)

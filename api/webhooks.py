@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 
 from flask import Response
@@ -77,8 +77,7 @@ def rotate_secret(query: SecretQuery) -> Response:
     owner = current_owner()
     if owner is None:
         raise WebhookSecretFixed("This service has no API keys, and one webhook secret; its operator knows it.")
-    secret = current_service().webhook_secrets.rotate(owner, both_for_s=query.both_for_s)
-    until = datetime.now(UTC) + timedelta(seconds=query.both_for_s)
+    secret, until = current_service().webhook_secrets.rotate(owner, both_for_s=query.both_for_s)
     return answer(WebhookSecret(secret=secret, previous_until=until), HTTPStatus.CREATED)
 
 

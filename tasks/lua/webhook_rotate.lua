@@ -2,14 +2,15 @@
 --
 -- KEYS: secrets of an API key
 -- ARGV: 1 the new secret   2 seconds for which the one before still signs
--- A client that lost the answer asks again with the same secret; nothing changes then.
+-- Returns the time until which the one before signs. A client that lost the answer asks again with the same secret; nothing
+-- changes then.
 
 local current = redis.call('HGET', KEYS[1], 'current')
-if current == ARGV[1] then
-  return
+local until_then = redis.call('TIME')[1] + ARGV[2]
+if current ~= ARGV[1] then
+  if current then
+    redis.call('HSET', KEYS[1], 'previous', current, 'previous_until', until_then)
+  end
+  redis.call('HSET', KEYS[1], 'current', ARGV[1])
 end
-if current then
-  local time = redis.call('TIME')
-  redis.call('HSET', KEYS[1], 'previous', current, 'previous_until', time[1] + ARGV[2])
-end
-redis.call('HSET', KEYS[1], 'current', ARGV[1])
+return until_then

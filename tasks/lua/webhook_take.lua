@@ -4,7 +4,7 @@
 -- ARGV: 1 id of the claim   2 seconds until the lease lapses   3 most at once for an owner   4 most at once for a receiver
 --       5 failures in a row after which a receiver is tried by one delivery at a time   6 seconds after which to look
 --       again at what is full   7 how many places to look at
--- Returns the id of the delivery and its fields and values in turn, or nothing. What is looked at in vain is put off, so
+-- Returns the id of the delivery, the time, and its fields and values in turn; or nothing. What is looked at in vain is put off, so
 -- that a call costs the same however much waits. A lease that lapses leaves its delivery due.
 
 local claim, most_looks = ARGV[1], tonumber(ARGV[7])
@@ -65,7 +65,7 @@ for look = 1, most_looks do
     else
       local id = take(owner, receiver)
       if id then
-        return {id, redis.call('HGETALL', key('delivery', id))}
+        return {id, at(now), redis.call('HGETALL', key('delivery', id))}
       end
     end
   end

@@ -24,6 +24,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 
 from pydantic import TypeAdapter
@@ -91,12 +92,14 @@ class Taken:
         claim: makes it this one's until its lease lapses.
         end: name of what has ended.
         tries: before this one, since it was last begun.
+        at: the time of this one, by the store's clock.
     """
 
     claim: str
     end: str
     owner: str | None
     tries: int
+    at: datetime
     delivery: Delivery
 
 
@@ -158,13 +161,14 @@ class Deliveries:
         answer = self._take(keys=[WEBHOOKS], args=[claim, LEASE_S, *most, LOOK_AGAIN_S, LOOKS])
         if answer is None:
             return None
-        delivery_id, values = answer
+        delivery_id, now, values = answer
         fields = dict(zip(values[::2], values[1::2], strict=True))
         return Taken(
             claim=claim,
             end=fields["end"],
             owner=fields["owner"] or None,
             tries=int(fields["tries"]),
+            at=datetime_of(now),
             delivery=delivery_of(delivery_id, fields),
         )
 

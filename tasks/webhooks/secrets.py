@@ -39,18 +39,21 @@ class WebhookSecrets:
         self._of_service = of_service
         self._rotate = broker.script("webhook_rotate")
 
-    def rotate(self, owner: str, *, both_for_s: int = BOTH_FOR_S) -> str:
-        """Make the next secret of an API key. It signs from now on; the one before signs beside it for a while.
+    def rotate(self, owner: str, *, both_for_s: int = BOTH_FOR_S) -> tuple[str, datetime]:
+        """Make the next secret of an API key; that secret, and until when the one before signs beside it.
 
         Args:
             both_for_s: seconds for which the one before still signs.
         """
         secret = new_secret()
-        self._rotate(keys=[secret_key(owner)], args=[secret, both_for_s])
-        return secret
+        until = self._rotate(keys=[secret_key(owner)], args=[secret, both_for_s])
+        return secret, datetime.fromtimestamp(until, UTC)
 
-    def signers(self, owner: str | None) -> tuple[Webhook, ...]:
-        """What signs the webhooks of an owner now, the latest first. A key without a secret gets one that nobody knows.
+    def signers(self, owner: str | None, now: datetime) -> tuple[Webhook, ...]:
+        """What signs the webhooks of an owner, the latest first. A key without a secret gets one that no one has seen.
+
+        Args:
+            now: by the store's clock.
 
         Raises:
             ConfigurationError: it is the service's own, and there is none, or not one of the specification's.
@@ -60,7 +63,7 @@ class WebhookSecrets:
         self._broker.hsetnx(secret_key(owner), "current", new_secret())
         fields = cast(dict[str, str], self._broker.hgetall(secret_key(owner)))
         valid = [fields["current"]]
-        if "previous" in fields and datetime.now(UTC).timestamp() < float(fields["previous_until"]):
+        if "previous" in fields and now.timestamp() < float(fields["previous_until"]):
             valid.append(fields["previous"])
         return tuple(map(Webhook, valid))
 

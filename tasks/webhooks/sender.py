@@ -6,7 +6,7 @@ import logging
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from threading import Lock
@@ -119,24 +119,24 @@ class Sender:
         Raises:
             BrokerUnavailable: it cannot be noted; when the lease has lapsed, the delivery is sent again.
         """
-        settlement = self._try(taken, datetime.now(UTC))
+        settlement = self._try(taken)
         attempt, delivery = settlement.attempt, taken.delivery
         if not self._deliveries.settle(taken, settlement):
             logger.warning("delivery %s took longer than its lease, and is sent again", delivery.id)
         logger.info("delivery %s is %s: %s", delivery.id, settlement.status, attempt.reason)
 
-    def _try(self, taken: Taken, now: datetime) -> Settlement:
+    def _try(self, taken: Taken) -> Settlement:
         """Send a delivery; what follows from how that ended."""
-        again = partial(failed, taken, now)
+        again = partial(failed, taken)
         try:
             notice = self._notices.notice(taken.end)
             if notice.end.delivery_id != taken.delivery.id:
                 raise EventSuperseded("the batch was tried again since; its later end is told by itself")
-            status = self._post(taken.delivery.url, *self._message(notice, now))
+            status = self._post(taken.delivery.url, *self._message(notice, taken.at))
         except (BatchNotFound, JobNotFound):
-            return given_up(now, "the record has expired")
+            return given_up(taken.at, "the record has expired")
         except EventSuperseded as error:
-            return given_up(now, str(error))
+            return given_up(taken.at, str(error))
         except AddressRefused as error:
             logger.warning("delivery %s is not sent: %s", taken.delivery.id, error)
             # The same words as for a name that does not exist: nothing is said of which names our network has.
@@ -149,12 +149,12 @@ class Sender:
         except Exception:
             logger.exception("delivery %s could not be made", taken.delivery.id)
             return again("it could not be sent, through no fault of the receiver")
-        return answered(taken, now, status)
+        return answered(taken, status)
 
     def _message(self, notice: Notice, now: datetime) -> tuple[bytes, dict[str, str]]:
         """What is sent, and the headers that sign it."""
         body, message_id = notice.body, notice.end.delivery_id
-        signers = self._secrets.signers(notice.end.owner)
+        signers = self._secrets.signers(notice.end.owner, now)
         headers = {
             "content-type": "application/json",
             "user-agent": "Stokehold",
@@ -171,9 +171,9 @@ def sender_of(service: Service) -> Sender:
     return Sender(service.deliveries, service.webhook_secrets, Notices(service), post)
 
 
-def answered(taken: Taken, now: datetime, status: int) -> Settlement:
+def answered(taken: Taken, status: int) -> Settlement:
     """What follows from an answer."""
-    attempt = Attempt(at=now, status_code=status, reason=f"the receiver answered {status}")
+    attempt = Attempt(at=taken.at, status_code=status, reason=f"the receiver answered {status}")
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return Settlement(attempt, DeliveryStatus.DELIVERED, answered=True)
     if status == HTTPStatus.GONE:
@@ -181,9 +181,9 @@ def answered(taken: Taken, now: datetime, status: int) -> Settlement:
     return retried(taken, attempt)
 
 
-def failed(taken: Taken, now: datetime, reason: str) -> Settlement:
+def failed(taken: Taken, reason: str) -> Settlement:
     """What follows from a try without an answer."""
-    return retried(taken, Attempt(at=now, status_code=None, reason=reason))
+    return retried(taken, Attempt(at=taken.at, status_code=None, reason=reason))
 
 
 def given_up(now: datetime, reason: str) -> Settlement:

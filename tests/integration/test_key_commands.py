@@ -80,8 +80,8 @@ def test_a_webhook_secret_is_made_and_shown_once(broker: Broker, valkey_url: str
     secrets = [keys(valkey_url, "webhook-secret", made.id).strip() for _ in range(2)]
     unknown = run(valkey_url, "flask", "--app", "api.key_commands", "keys", "webhook-secret", "nobody")
 
-    signers = WebhookSecrets(broker, None).signers(made.id)
     now = datetime.now(UTC)
+    signers = WebhookSecrets(broker, None).signers(made.id, now)
     assert [signer.sign("a", now, "b") for signer in signers] == [
         Webhook(secret).sign("a", now, "b") for secret in reversed(secrets)
     ]

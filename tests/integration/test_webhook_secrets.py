@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -22,10 +22,14 @@ def secrets(broker: Broker) -> WebhookSecrets:
     return WebhookSecrets(broker, SecretStr(OF_SERVICE))
 
 
+def rotate(secrets: WebhookSecrets, owner: str, both_for_s: int = 60) -> str:
+    return secrets.rotate(owner, both_for_s=both_for_s)[0]
+
+
 def signed(secrets: WebhookSecrets, owner: str | None) -> dict[str, str]:
     """The headers of a delivery."""
     now = datetime.now(UTC)
-    signatures = [signer.sign("msg_1", now, BODY) for signer in secrets.signers(owner)]
+    signatures = [signer.sign("msg_1", now, BODY) for signer in secrets.signers(owner, now)]
     timestamp = str(int(now.timestamp()))
     return {"webhook-id": "msg_1", "webhook-timestamp": timestamp, "webhook-signature": " ".join(signatures)}
 
@@ -40,7 +44,7 @@ def verifies(secret: str, headers: dict[str, str]) -> bool:
 
 
 def test_no_key_can_forge_what_is_anothers(secrets: WebhookSecrets) -> None:
-    of_ada, of_bob = secrets.rotate("ada"), secrets.rotate("bob")
+    of_ada, of_bob = rotate(secrets, "ada"), rotate(secrets, "bob")
 
     assert verifies(of_ada, signed(secrets, "ada"))
     assert not verifies(of_bob, signed(secrets, "ada"))
@@ -49,7 +53,7 @@ def test_no_key_can_forge_what_is_anothers(secrets: WebhookSecrets) -> None:
 
 
 def test_while_a_secret_is_changed_the_one_before_verifies_too_and_no_third(secrets: WebhookSecrets) -> None:
-    oldest, before, latest = (secrets.rotate("ada") for _ in range(3))
+    oldest, before, latest = (rotate(secrets, "ada") for _ in range(3))
 
     headers = signed(secrets, "ada")
 
@@ -57,18 +61,27 @@ def test_while_a_secret_is_changed_the_one_before_verifies_too_and_no_third(secr
 
 
 def test_a_secret_that_has_leaked_can_be_ended_at_once(secrets: WebhookSecrets) -> None:
-    leaked, latest = secrets.rotate("ada"), secrets.rotate("ada", both_for_s=0)
+    leaked, latest = rotate(secrets, "ada"), rotate(secrets, "ada", 0)
 
     headers = signed(secrets, "ada")
 
     assert (verifies(leaked, headers), verifies(latest, headers)) == (False, True)
 
 
+def test_the_one_before_signs_until_the_time_that_was_said_by_the_clock_of_the_store(secrets: WebhookSecrets) -> None:
+    rotate(secrets, "ada")
+    _, until = secrets.rotate("ada")
+
+    numbers = [len(secrets.signers("ada", until + timedelta(seconds=after))) for after in (-2, 2)]
+
+    assert numbers == [2, 1]
+
+
 def test_a_key_that_never_asked_for_one_signs_with_one_that_nobody_knows_and_then_with_both(
     secrets: WebhookSecrets, broker: Broker
 ) -> None:
     first = signed(secrets, "ada")
-    known = secrets.rotate("ada")
+    known = rotate(secrets, "ada")
 
     assert len(first["webhook-signature"].split()) == 1
     assert len(signed(secrets, "ada")["webhook-signature"].split()) == 2
@@ -78,7 +91,7 @@ def test_a_key_that_never_asked_for_one_signs_with_one_that_nobody_knows_and_the
 def test_a_rotation_whose_answer_was_lost_changes_nothing_when_it_is_asked_again(
     secrets: WebhookSecrets, broker: Broker
 ) -> None:
-    before, latest = secrets.rotate("ada"), secrets.rotate("ada")
+    before, latest = rotate(secrets, "ada"), rotate(secrets, "ada")
 
     secrets._rotate(keys=["stokehold:webhooks:secret:ada"], args=[latest, 60])
 
@@ -90,14 +103,14 @@ def test_without_keys_the_operator_is_told_what_is_wrong_with_the_secret(
     broker: Broker, secret: SecretStr | None
 ) -> None:
     with pytest.raises(ConfigurationError, match="STOKEHOLD_WEBHOOK_SECRET"):
-        WebhookSecrets(broker, secret).signers(None)
+        WebhookSecrets(broker, secret).signers(None, datetime.now(UTC))
 
 
 def test_no_list_of_keys_has_a_webhook_secret(secrets: WebhookSecrets, broker: Broker) -> None:
     keys = ApiKeys(broker)
     key, _ = keys.create("ada", KeyLimits(requests_per_minute=1, queued_jobs=1, pixel_steps_per_day=1))
 
-    secret = secrets.rotate(key.id)
+    secret = rotate(secrets, key.id)
 
     assert secret not in str([key.model_dump() for key in keys.list()])
     assert secret not in repr(secrets)
