@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ from PIL import Image
 
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.catalogue_entry import CatalogueAdapter, Entry
+from tasks.catalogue_records import detail
 from tasks.errors import AdapterFetchFailed
 from tasks.job import Job, Status
+from tasks.records import record_of
 from tasks.registration import register_file
+from tasks.replay import read_manifest, request_of
 from tasks.requests import JobRequest
 from tasks.service import Service
-from tasks.submission import submit
+from tasks.submission import replay, submit
+from tasks.uploads import manifest_key
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
@@ -73,6 +78,29 @@ def test_it_draws_as_the_same_file_in_a_folder(
     assert Image.open(io.BytesIO(first)).tobytes() == Image.open(io.BytesIO(second)).tobytes()
     (repository,) = scan_cache_dir(tmp_path / "cache").repos
     assert repository.repo_id.startswith("stokehold/")
+
+
+def test_nothing_that_is_shown_says_where_its_file_lies_and_its_owner_draws_it_again(
+    service: Service, worker: Worker, entry: CatalogueAdapter
+) -> None:
+    first = drawn(service, worker, entry.name)
+    again = replay(service, first)
+    worker.runner(again.id)
+
+    picture = service.storage.get(first.result.images[0].key or "")
+    done = service.store.get(again.id)
+    shown = [
+        record_of(service, done).model_dump_json(),
+        service.storage.get(manifest_key(first.lease)).decode(),
+        read_manifest(picture).model_dump_json(),
+        detail(service, entry.name, None).model_dump_json(),
+        json.dumps(request_of(read_manifest(picture).spec)),
+    ]
+
+    assert [text for text in shown if "adapters/" in text or "object_key" in text] == []
+    assert request_of(read_manifest(picture).spec)["adapters"] == [{"ref": entry.name, "scale": 1.0}]
+    assert done.result.replay is not None
+    assert done.result.replay.identical is True
 
 
 def test_it_is_downloaded_once_and_goes_with_the_others_when_there_is_no_room(
