@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
+from uuid import uuid4
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from flask_openapi3.types import ResponseDict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from storage import StorageError
 from tasks.errors import (
@@ -147,10 +148,19 @@ def of_storage(error: StorageError) -> Response:
 
 
 def of_http(error: HTTPException) -> Response:
-    """Answer what Flask and Werkzeug refuse, and what nobody expected: Flask has logged that with its traceback."""
+    """Answer what Flask and Werkzeug refuse."""
     response = respond(Problem(title=error.name, status=error.code or 500, detail=error.description or error.name))
     response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
     return response
+
+
+def of_fault(error: InternalServerError) -> Response:
+    """Answer what was not expected: with what leads to it in the log, where Flask has put its traceback."""
+    reference = uuid4().hex
+    kind = type(error.original_exception or error).__name__
+    logger.warning("the fault logged before this, %s on %s %s, is %s", kind, request.method, request.path, reference)
+    detail = f"Something went wrong in this service, and its operator can see what. Quote {reference} to them."
+    return respond(Problem(title=error.name, status=HTTPStatus.INTERNAL_SERVER_ERROR, detail=detail))
 
 
 def respond(problem: Problem) -> Response:
@@ -167,3 +177,4 @@ def register(app: Flask) -> None:
     app.register_error_handler(ServiceUnavailable, of_unavailable)
     app.register_error_handler(StorageError, of_storage)
     app.register_error_handler(HTTPException, of_http)
+    app.register_error_handler(InternalServerError, of_fault)

@@ -95,7 +95,7 @@ def read_header(path: Path) -> SafetensorsHeader:
             size = path.stat().st_size
     except OSError as error:
         raise AdapterNotUsable(
-            f"{path.name} cannot be read ({error}). Check that it exists and its permissions."
+            f"{path.name} cannot be read ({error.strerror}). Check that it exists and its permissions."
         ) from error
     return parse_header(start, name=path.name, size_bytes=size)
 

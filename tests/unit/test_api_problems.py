@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from http import HTTPStatus
 from pathlib import Path
 
@@ -83,6 +84,15 @@ def test_a_bug_is_logged_with_its_traceback_and_answered_without(
     assert response.get_json()["title"] == "Internal Server Error"
     assert SECRET not in response.text
     assert [record.exc_info is not None for record in caplog.records if record.levelno == logging.ERROR] == [True]
+
+
+def test_what_is_answered_after_a_bug_leads_to_it_in_the_log(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    detail = client.get("/fail/foreign").get_json()["detail"]
+
+    [reference] = re.findall(r"[0-9a-f]{32}", detail)
+    assert reference in caplog.text
 
 
 def test_an_unknown_path_is_404(client: FlaskClient) -> None:
