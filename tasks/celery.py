@@ -12,7 +12,7 @@ from typing import Protocol
 from celery import Celery
 from celery.signals import after_setup_logger, celeryd_init
 
-from tasks import routing
+from tasks import routing, transport
 from tasks.logs import keep_secrets_out
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
@@ -65,6 +65,7 @@ def celery_options() -> dict[str, object]:
     }
 
 
+transport.install()
 app = Application(settings())
 
 
