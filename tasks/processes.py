@@ -24,6 +24,7 @@ from tasks.guard import Guard
 from tasks.logs import configure_logging
 from tasks.loops import Loop, run_until
 from tasks.rounds import LOOPS, LoopAge, Rounds
+from tasks.scratch import own_scratch
 from tasks.service import Service
 from tasks.webhooks.sender import Sender, sender_of
 from tasks.work_folder import remove_abandoned
@@ -96,7 +97,7 @@ def run(service: Service, process: str) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with sender_of(service) as sender:
+    with own_scratch(), sender_of(service) as sender:
         run_until(stop, loops_of(service, process, sender))
 
 
