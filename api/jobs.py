@@ -15,9 +15,9 @@ from api.bodies import require_json_object
 from api.context import Context, current_context, current_service
 from api.parameters import Parameters
 from api.problems import RETRY_AFTER_HEADER, documented
-from tasks.errors import LimitExceeded
+from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.job import Job, Status
-from tasks.job_list import JobPage, list_batch_jobs, list_jobs
+from tasks.job_list import JobPage, list_batch_jobs, list_failed_jobs, list_jobs
 from tasks.records import JobRecord, record_of
 from tasks.requests import JobRequest
 from tasks.service import Service
@@ -80,6 +80,7 @@ class ListQuery(Parameters):
     model_config = ConfigDict(extra="forbid")
 
     status: Status | None = Field(None, description="only jobs that stand there")
+    code: str | None = Field(None, max_length=64, description="only failed jobs with this `error.code`")
     batch: str | None = Field(
         None, max_length=64, description="only jobs of this batch that are not among its results yet"
     )
@@ -114,7 +115,7 @@ def submit_job(header: SubmissionHeader, body: JobRequest) -> Response:
 @blueprint.get(
     "",
     operation_id="list_jobs",
-    description="Newest first. With `status`, a page may be shorter than `limit` while jobs move on.",
+    description="Newest first. With `status` or `code`, a page may be shorter than `limit`, and yet not the last.",
     responses={
         HTTPStatus.OK: JobPage,
         **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -123,6 +124,10 @@ def submit_job(header: SubmissionHeader, body: JobRequest) -> Response:
 def get_jobs(query: ListQuery) -> Response:
     """List jobs."""
     service, page = current_service(), query.model_dump(include={"status", "limit", "cursor"})
+    if query.code is not None and (query.batch is not None or query.status not in (None, Status.FAILED)):
+        raise InvalidRequest("code goes with status=failed alone, and not with batch.", field="code")
+    if query.code is not None:
+        return answer(list_failed_jobs(service, current_owner(), query.code, limit=query.limit, cursor=query.cursor))
     if query.batch is not None:
         return answer(list_batch_jobs(service, own_batch(query.batch), **page))
     return answer(list_jobs(service, current_owner(), **page))

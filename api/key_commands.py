@@ -10,6 +10,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup
 
+from api.retry_commands import retry
 from tasks.api_keys import MAX_WEIGHT, ApiKeys, KeyLimits, default_limits
 from tasks.broker import Broker, connect
 from tasks.errors import StokeholdError
@@ -23,6 +24,7 @@ def create_app() -> Flask:
     """An application that has the commands alone: ``flask --app api.key_commands keys``."""
     app = Flask("stokehold")
     app.cli.add_command(keys)
+    app.cli.add_command(retry)
     return app
 
 

@@ -20,6 +20,8 @@ class Idempotency:
     """Digest of the submitter and of the key that it chose: nobody meets a stranger's key, and no key is kept."""
     request: str
     """Digest of the validated request, so that spelling and left-out defaults do not count."""
+    keep_s: int = KEEP_S
+    """Seconds after which the key may be used for another job."""
 
 
 def idempotency_of(request: JobRequest, key: str, owner: str | None) -> Idempotency:
@@ -30,6 +32,12 @@ def idempotency_of(request: JobRequest, key: str, owner: str | None) -> Idempote
 def idempotency_of_replay(job_id: str, key: str, owner: str | None) -> Idempotency:
     """The identity of a replay of this job that came with an ``Idempotency-Key``."""
     return Idempotency(key=digest(json.dumps([owner, key])), request=digest(json.dumps(["replay", job_id])))
+
+
+def idempotency_of_retry(job_id: str, keep_s: int) -> Idempotency:
+    """The identity of the retry of this job, of which there is one."""
+    identity = digest(json.dumps(["retry", job_id, ""]))
+    return Idempotency(key=identity, request=identity, keep_s=keep_s)
 
 
 def digest(text: str) -> str:

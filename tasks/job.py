@@ -142,6 +142,7 @@ class Terms(Stored):
     line: Line | None = Field(None, description="of the batch that it belongs to")
     weight: int = Field(1, description="share of its owner in drawing, against that of others")
     replay_of: str | None = Field(None, description="id of the job that it draws again, to be compared")
+    retry_of: str | None = Field(None, description="id of the failed job that it draws again")
     warnings: tuple[str, ...] = Field((), description="what was doubtful about the request, and did not stop it")
 
 
@@ -243,6 +244,7 @@ class Result(Stored):
     surroundings: Surroundings | None = None
     batch_size: int = Field(1, description="pictures that one pass of the pipeline drew")
     replay: ReplayReport | None = Field(None, description="of a job that draws another one again")
+    warnings: tuple[str, ...] = Field((), description="what is doubtful about the images")
 
 
 class Failure(Stored):

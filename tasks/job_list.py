@@ -13,6 +13,9 @@ from tasks.list_cursor import cursor_at, place_in
 from tasks.records import JobRecord, record_of
 from tasks.service import Service
 
+LOOKED_AT = 500
+"""Failed jobs that are looked at for one page of those with a code."""
+
 
 class JobPage(BaseModel):
     """Some of one's own jobs, newest first."""
@@ -46,6 +49,31 @@ def list_jobs(
         # A job may have moved on since its name was read from the list of those that stand there.
         jobs=tuple(record_of(service, job) for job in jobs if status in (None, job.status)),
         next_cursor=cursor_at(places[limit - 1]) if len(places) > limit else None,
+    )
+
+
+def list_failed_jobs(
+    service: Service, owner: str | None, code: str, *, limit: int, cursor: str | None = None
+) -> JobPage:
+    """A page of an owner's jobs that failed with this code; it may be shorter than ``limit``, and yet not the last.
+
+    Args:
+        limit, cursor: as in ``list_jobs``.
+
+    Raises:
+        InvalidRequest: no page has ever had this cursor.
+    """
+    first = "+" if cursor is None else f"({place_in(cursor)}"
+    failed = list_key(owner, Status.FAILED)
+    places = cast(
+        list[str], service.broker.zrange(failed, first, "-", desc=True, bylex=True, offset=0, num=LOOKED_AT + 1)
+    )
+    jobs = service.store.existing([place.partition(":")[2] for place in places[:LOOKED_AT]])
+    found = [job for job in jobs if job.error is not None and job.error.code == code]
+    last = [place_of(found[limit - 1])] if len(found) > limit else places[LOOKED_AT - 1 : -1]
+    return JobPage(
+        jobs=tuple(record_of(service, job) for job in found[:limit]),
+        next_cursor=cursor_at(last[0]) if last else None,
     )
 
 

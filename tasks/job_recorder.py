@@ -10,7 +10,7 @@ from tasks.batch_place import LinePlace
 from tasks.broker import Broker
 from tasks.errors import IdempotencyConflict, JobNotFound
 from tasks.frozen import VERSION
-from tasks.idempotency import KEEP_S, Idempotency
+from tasks.idempotency import Idempotency
 from tasks.job import Job, JobSpec, Lane, Status, Terms
 from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import (
@@ -96,11 +96,11 @@ class JobRecorder(JobReader):
             fields["settings"] = settings_digest(spec)
         if place:
             fields["ended"] = place.ended
-        request = idempotency.request if idempotency else ""
+        request, keep_s = (idempotency.request, idempotency.keep_s) if idempotency else ("", 0)
         return self._create(
             keys=keys,
             args=[
-                *(job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, KEEP_S, group),
+                *(job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, keep_s, group),
                 *(*line, terms.weight, place.plan if place else ""),
                 *flat(fields),
             ],

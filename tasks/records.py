@@ -91,7 +91,10 @@ class JobRecord(BaseModel):
     manifest: Manifest | None = Field(description="what made its pictures, once it has succeeded; also inside them")
     replay: ReplayReport | None = Field(description="of a job that draws another one again, once it has succeeded")
     error: Failure | None
-    warnings: tuple[str, ...] = Field(description="what was doubtful about the request, and did not stop it")
+    retry_of: str | None = Field(description="id of the failed job that it draws again")
+    warnings: tuple[str, ...] = Field(
+        description="what is doubtful about the request or its images, and did not stop it"
+    )
 
 
 SPEC_FIELDS = JobSpec.model_fields.keys() - {"adapters", "image_count"}
@@ -118,7 +121,8 @@ def record_of(service: Service, job: Job) -> JobRecord:
         manifest=manifest_of(job),
         replay=job.result.replay,
         error=job.error,
-        warnings=job.terms.warnings,
+        retry_of=job.terms.retry_of,
+        warnings=(*job.terms.warnings, *job.result.warnings),
     )
 
 

@@ -119,11 +119,21 @@ def replay(service: Service, job: Job, *, idempotency_key: str | None = None) ->
         return first
     if job.status is not Status.SUCCEEDED:
         raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has succeeded can be held against itself.")
-    model = service.base_models.find(job.spec.base_model)
-    if model is None or model.slug != job.spec.base_model:  # another model's alias by now: other weights
-        raise BaseModelNotServed(f"Base model {job.spec.base_model!r} of this job is not served here any more.")
-    check_limits(job.spec, model)
+    require_drawable(service, job.spec)
     return enqueue(service, job.spec, terms, idempotency=idempotency)
+
+
+def require_drawable(service: Service, spec: JobSpec) -> None:
+    """See that a specification of an earlier job can still be drawn.
+
+    Raises:
+        BaseModelNotServed: no worker draws with its base model any more.
+        InvalidRequest: the limits of its base model were lowered since.
+    """
+    model = service.base_models.find(spec.base_model)
+    if model is None or model.slug != spec.base_model:  # another model's alias by now: other weights
+        raise BaseModelNotServed(f"Base model {spec.base_model!r} of this job is not served here any more.")
+    check_limits(spec, model)
 
 
 def admit_adapters(service: Service, request: JobRequest, owner: str | None) -> list[Admitted]:

@@ -1,0 +1,82 @@
+"""``POST /v1/jobs/{id}/retry`` and ``POST /v1/jobs/retry``: draw failed jobs again."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from http import HTTPStatus
+
+from flask import Response, url_for
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import AwareDatetime, Field
+
+from api.answers import answer
+from api.authentication import current_owner, own_job
+from api.bodies import require_json_object
+from api.context import current_service
+from api.jobs import ACCEPTED, JobPath, job_answer
+from api.problems import documented
+from tasks.frozen import Frozen
+from tasks.retry import FailedJobs, RetryReport, failed_of, retry, retry_all
+
+blueprint = APIBlueprint("retry", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
+bulk = APIBlueprint("retry_all", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
+bulk.before_request(require_json_object)
+
+
+class RetryRequest(Frozen):
+    """Which failed jobs to draw again."""
+
+    code: str | None = Field(None, max_length=64, description="only those that failed with this `error.code`")
+    since: AwareDatetime | None = Field(None, description="only those that failed at this time or later")
+    limit: int = Field(100, ge=1, le=100, description="how many at most; ask again for the rest")
+
+    @property
+    def wanted(self) -> FailedJobs:
+        """The jobs that are meant."""
+        since: datetime | None = self.since
+        return FailedJobs(self.code, since)
+
+
+@blueprint.post(
+    "/<job_id>/retry",
+    operation_id="retry_job",
+    description="Takes no body. A new job of exactly the same specification, which names the failed one under "
+    "`retry_of`; asked for again, the same new job.",
+    responses={
+        HTTPStatus.ACCEPTED: ACCEPTED,
+        **documented(
+            HTTPStatus.NOT_FOUND,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def retry_job(path: JobPath) -> Response:
+    """Draw a failed job again."""
+    service = current_service()
+    job = retry(service, own_job(path.job_id))
+    response = job_answer(service, job, HTTPStatus.ACCEPTED)
+    response.location = url_for("jobs.get_job", job_id=job.id)
+    return response
+
+
+@bulk.post(
+    "/retry",
+    operation_id="retry_jobs",
+    description="Each failed job is queued again once, oldest first. Lines of batches are retried with their batch.",
+    responses={
+        HTTPStatus.OK: RetryReport,
+        **documented(
+            HTTPStatus.BAD_REQUEST,
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            HTTPStatus.SERVICE_UNAVAILABLE,
+        ),
+    },
+)
+def retry_jobs(body: RetryRequest) -> Response:
+    """Draw many failed jobs again."""
+    service = current_service()
+    return answer(retry_all(service, failed_of(service, current_owner(), body.wanted), body.limit))

@@ -1,0 +1,39 @@
+"""``stokehold retry``: queue failed jobs of all owners again."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from tasks.celery import app
+from tasks.errors import StokeholdError
+from tasks.retry import FailedJobs, RetryReport, failed_of, failed_of_all, retry_all
+
+
+@click.command()
+@click.option("--code", help="Only jobs that failed with this code, such as drawing_failed.")
+@click.option("--since", type=click.DateTime(), help="Only jobs that failed then or later, in UTC.")
+@click.option("--key", "owner", help="Only jobs of the API key with this id.")
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="How many at most.")
+def retry(code: str | None, since: datetime | None, owner: str | None, limit: int) -> None:
+    """Queue failed jobs again, each once, however often the command is given."""
+    wanted = FailedJobs(code, None if since is None else since.replace(tzinfo=UTC))
+    try:
+        service = app.service
+        jobs = failed_of_all(service, wanted) if owner is None else failed_of(service, owner, wanted)
+        show(retry_all(service, jobs, limit))
+    except StokeholdError as error:
+        sys.exit(f"stokehold: {error}")
+
+
+def show(report: RetryReport) -> None:
+    """Print what became of them."""
+    for one in report.retried:
+        click.echo(f"{one.job}  queued again as {one.retry}")
+    for other in report.skipped:
+        click.echo(f"{other.job}  not queued again: {other.reason}")
+    click.echo(f"{report.count} queued again, {len(report.skipped)} skipped.", err=True)
+    if report.stopped is not None:
+        click.echo(report.stopped, err=True)

@@ -1,0 +1,136 @@
+"""Failed jobs once more: a new job for each, however often that is asked for ([decision 18]).
+
+A job that failed stays failed: its webhook is sent, and what it cost is counted. The new one names it as ``retry_of``.
+
+[decision 18]: ../docs/decisions/0018-a-retry-is-a-new-job.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.errors import LimitExceeded, RequestError, StatusConflict
+from tasks.idempotency import idempotency_of_retry
+from tasks.job import Job, Status, Terms
+from tasks.job_keys import FINISHED, list_key
+from tasks.service import Service
+from tasks.submission import enqueue, require_drawable
+
+PAGE = 100
+MOST_READ = 10_000
+"""Failed jobs that one call looks at."""
+
+
+class Retried(BaseModel):
+    """A failed job, and the one that draws it again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job: str = Field(description="id of the job that failed")
+    retry: str = Field(description="id of the new job")
+
+
+class NotRetried(BaseModel):
+    """A failed job that cannot be drawn again."""
+
+    model_config = ConfigDict(frozen=True)
+
+    job: str = Field(description="id of the job that failed")
+    reason: str
+
+
+class RetryReport(BaseModel):
+    """What became of many failed jobs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int = Field(description="jobs that were queued again now")
+    retried: tuple[Retried, ...]
+    skipped: tuple[NotRetried, ...] = Field(description="those that cannot be drawn again, and why")
+    stopped: str | None = Field(description="why it ended before all of them were queued again; null if it did not")
+
+
+@dataclass(frozen=True)
+class FailedJobs:
+    """Which of the failed jobs are meant.
+
+    Attributes:
+        code: of their error; None means any.
+        since: those that failed then or later; None means all.
+    """
+
+    code: str | None = None
+    since: datetime | None = None
+
+    def include(self, job: Job) -> bool:
+        """Whether this one is."""
+        return (
+            job.status is Status.FAILED
+            and self.code in (None, job.error.code if job.error else None)
+            and (self.since is None or (job.finished_at is not None and job.finished_at >= self.since))
+        )
+
+
+def retry(service: Service, job: Job) -> Job:
+    """Queue a job with exactly the specification of one that failed; the same new job whenever it is asked for again.
+
+    Raises:
+        BaseModelNotServed: no worker draws with its base model any more.
+        InvalidRequest: the limits of its base model were lowered since.
+        LimitExceeded: its owner has used as much as it may.
+        StatusConflict: it has not failed, or it is a line of a batch, which is retried as a whole.
+    """
+    if job.status is not Status.FAILED:
+        raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has failed can be retried.")
+    if (line := job.terms.line) is not None:
+        raise StatusConflict(f"Job {job.id!r} is a line of batch {line.batch!r}. Retry the batch.")
+    idempotency = idempotency_of_retry(job.id, service.settings.retention_s)
+    if first := service.store.created_before(idempotency):
+        return first
+    require_drawable(service, job.spec)
+    terms: Terms = job.terms.model_copy(update={"retry_of": job.id, "weight": service.keys.weight(job.terms.owner)})
+    return enqueue(service, job.spec, terms, idempotency=idempotency)
+
+
+def retry_all(service: Service, jobs: Iterable[Job], limit: int) -> RetryReport:
+    """Retry at most so many of these jobs; those that were retried before, and lines of batches, are passed over."""
+    retried, skipped, stopped = list[Retried](), list[NotRetried](), None
+    for job in jobs:
+        if job.terms.line is not None or service.store.created_before(idempotency_of_retry(job.id, 0)) is not None:
+            continue
+        if len(retried) == limit:
+            stopped = f"{limit} jobs were queued again. Ask once more for the rest."
+            break
+        try:
+            retried.append(Retried(job=job.id, retry=retry(service, job).id))
+        except LimitExceeded as error:
+            stopped = str(error)
+            break
+        except RequestError as error:
+            skipped.append(NotRetried(job=job.id, reason=str(error)))
+    return RetryReport(count=len(retried), retried=tuple(retried), skipped=tuple(skipped), stopped=stopped)
+
+
+def failed_of(service: Service, owner: str | None, wanted: FailedJobs) -> Iterator[Job]:
+    """An owner's failed jobs, the oldest first."""
+    for begin in range(0, MOST_READ, PAGE):
+        places = cast(list[str], service.broker.zrange(list_key(owner, Status.FAILED), begin, begin + PAGE - 1))
+        jobs = service.store.existing([place.partition(":")[2] for place in places])
+        yield from filter(wanted.include, jobs)
+        if len(places) < PAGE:
+            return
+
+
+def failed_of_all(service: Service, wanted: FailedJobs) -> Iterator[Job]:
+    """The failed jobs of all owners, in the order in which they failed."""
+    since = "-inf" if wanted.since is None else wanted.since.timestamp()
+    for begin in range(0, MOST_READ, PAGE):
+        ids = cast(list[str], service.broker.zrangebyscore(FINISHED, since, "+inf", start=begin, num=PAGE))
+        yield from filter(wanted.include, service.store.existing(ids))
+        if len(ids) < PAGE:
+            return
