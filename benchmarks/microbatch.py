@@ -48,6 +48,9 @@ class Pass:
     def note_waiting(self, waits: bool) -> None:
         """Nobody else draws."""
 
+    def note_drawing(self) -> None:
+        """It draws."""
+
     def report(self, _: Progress) -> None:
         """Note the moment: here an interactive job would go first."""
         self.moments.append(time.perf_counter())

@@ -41,7 +41,7 @@
     │   ├── AttemptStalled          the attempt made no progress for too long
     │   ├── DeviceFault             the device or its driver failed
     │   ├── DrawingFault            the pipeline raised an error that the request does not explain
-    │   ├── SelfTestFailed          the worker does not draw a known image any more
+    │   ├── SelfTestFailed          the worker cannot do what each job needs
     │   ├── StorageFault            storage takes no images from this worker
     │   └── UnknownFault            an error that the worker does not know
     ├── DrawingInterrupted          not the fault of the job: it goes back
@@ -376,9 +376,17 @@ class DrawingFault(MachineFault):
 
 
 class SelfTestFailed(MachineFault):
-    """The worker draws its known image no more, or another one."""
+    """The worker cannot do what each job needs: draw the image that it knows, keep a file, store an object.
+
+    Attributes:
+        is_of_base: loading the base model again may help.
+    """
 
     code = "self_test_failed"
+
+    def __init__(self, message: str, *, is_of_base: bool = False) -> None:
+        super().__init__(message)
+        self.is_of_base = is_of_base
 
 
 class StorageFault(MachineFault):

@@ -109,6 +109,14 @@ class Settings(BaseSettings):
     storage_patience_s: NonNegativeFloat = Field(
         120, description="seconds that a job waits for storage, to fetch and to publish"
     )
+    stall_s: PositiveFloat = Field(
+        60,
+        description="seconds without progress after which an attempt ends, and its worker with it; a step is given 20 "
+        "times what was measured, and a call to storage as long as it is waited for",
+    )
+    attempt_s: PositiveFloat = Field(
+        1800, description="the most seconds of an attempt without its waiting; or 20 times what was measured, if more"
+    )
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
     retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")
     webhook_secret: SecretStr | None = Field(

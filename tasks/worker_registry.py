@@ -15,6 +15,8 @@ from tasks.frozen import Stored, StoredRecord, read_all
 from tasks.job import Job
 
 NOTE = "stokehold:worker:"
+UNHEALTHY_SHOWN_MS = 600_000
+"""How long a worker is shown that has left because it cannot be trusted with jobs."""
 
 
 class MergedAdapter(Stored):
@@ -43,7 +45,7 @@ class WorkerNote(StoredRecord):
     memory: WorkerMemory
     reloads: int = Field(0, description="how often the base was found changed and was loaded again")
     merged: tuple[MergedAdapter, ...] = ()
-    unhealthy: str | None = Field(None, description="why it takes no jobs any more; null while it does")
+    unhealthy: str | None = Field(None, description="why it takes no jobs any more; shown for ten minutes")
 
 
 class WorkerRegistry:
@@ -59,8 +61,9 @@ class WorkerRegistry:
         self._forget_after_ms = int(forget_after_s * 1000)
 
     def note(self, worker: WorkerNote) -> None:
-        """Note that this worker lives."""
-        self._broker.set(_note(worker.name), worker.model_dump_json(), px=self._forget_after_ms)
+        """Note that this worker lives, or why it has left."""
+        shown_ms = self._forget_after_ms if worker.unhealthy is None else UNHEALTHY_SHOWN_MS
+        self._broker.set(_note(worker.name), worker.model_dump_json(), px=shown_ms)
         self._broker.sadd(_names(worker.base_model), worker.name)
 
     def remove(self, worker: WorkerNote) -> None:

@@ -20,7 +20,9 @@ from tasks.celery import Application, app
 from tasks.errors import StokeholdError
 from tasks.logs import configure_logging
 from tasks.routing import queue_of
+from tasks.scratch import own_scratch
 from tasks.service import Service, storage_config
+from workers.departure import ExitCode, terminate
 from workers.device import choose_device
 from workers.pipeline import load_pipeline
 from workers.warm_up import Worker, warm_up
@@ -44,6 +46,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     configure_logging(app.configuration.log_level, prompts=app.configuration.log_prompts)
     name = f"{slug}-{os.getpid()}@{socket.gethostname()}"
+    with own_scratch():
+        code = serve(slug, name)
+    if code is not None:
+        sys.exit(code)
+
+
+def serve(slug: str, name: str) -> ExitCode | None:
+    """Be the worker of this base model until it ends; why it did so by itself, if it did.
+
+    Raises:
+        SystemExit: as ``main`` does.
+    """
     # As the first process of a container it would heed none, and a thread that loads is not waited for.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
@@ -65,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app.worker_main(celery_arguments(app, slug, name))
     finally:
         worker.stop()
+    return worker.departure.code
 
 
 def load_worker(application: Application, slug: str, name: str) -> Worker:
@@ -78,7 +93,7 @@ def load_worker(application: Application, slug: str, name: str) -> Worker:
     service.durability.check_server()
     service.storage.ensure_buckets()
     device = choose_device(service.settings.device)
-    worker = warm_up(service, model, partial(load_pipeline, model, device), device, name)
+    worker = warm_up(service, model, partial(load_pipeline, model, device), device, worker=name, tell_to_end=terminate)
     logger.info("base model %s is warm on %s", model.slug, device)
     return worker
 

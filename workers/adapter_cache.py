@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cachetools import LRUCache
 
 from tasks.adapters import AdapterSource, ResolvedAdapter
+from workers.activity import Move
 from workers.low_rank import ParsedAdapter
+
+NOTICE_S = 0.5
+"""How soon a job that waits for another one's adapter passes its progress on."""
 
 Key = tuple[AdapterSource, str, str, str]
 
@@ -25,24 +29,44 @@ class LoadedAdapter:
     parsed: ParsedAdapter
 
 
+@dataclass(eq=False)
+class Loading:
+    """An adapter that one thread loads, and others may wait for."""
+
+    outcome: Future[LoadedAdapter] = field(default_factory=Future)
+    moves: int = 0
+
+    def wait(self, move: Move) -> LoadedAdapter:
+        """Wait for it, and pass its progress on."""
+        moves = self.moves
+        while not wait([self.outcome], NOTICE_S).done:
+            if self.moves != moves:
+                moves = self.moves
+                move()
+        return self.outcome.result()
+
+
 class AdapterCache:
     """Loads each adapter once, however many jobs want it at the same time. Thread-safe.
 
     Args:
-        load: fetches and parses an adapter.
+        load: fetches and parses an adapter, and reports progress.
         max_bytes: bound on the tensors that are kept; an adapter that alone is larger is loaded for each job anew.
     """
 
-    def __init__(self, load: Callable[[ResolvedAdapter], LoadedAdapter], *, max_bytes: int) -> None:
+    def __init__(self, load: Callable[[ResolvedAdapter, Move], LoadedAdapter], *, max_bytes: int) -> None:
         self._load = load
         self._max_bytes = max_bytes
         self._loaded = empty(max_bytes)
         self._kept: dict[Key, LoadedAdapter] = {}
-        self._loading: dict[Key, Future[LoadedAdapter]] = {}
+        self._loading: dict[Key, Loading] = {}
         self._lock = threading.Lock()
 
-    def get(self, adapter: ResolvedAdapter) -> LoadedAdapter:
+    def get(self, adapter: ResolvedAdapter, move: Move = lambda: None) -> LoadedAdapter:
         """The adapter, from memory if it is there.
+
+        Args:
+            move: called at each progress of its loading, whichever job loads it.
 
         Raises:
             JobFailed, MachineFault, WorkerStopping: as ``load`` does; every job that waits for it gets the same error.
@@ -52,10 +76,10 @@ class AdapterCache:
             if (loaded := self._kept.get(key) or self._loaded.get(key)) is not None:
                 return loaded
             if (under_way := self._loading.get(key)) is None:
-                mine = self._loading[key] = Future()
+                mine = self._loading[key] = Loading()
         if under_way is not None:
-            return under_way.result()
-        return self._load_for_all(key, adapter, mine)
+            return under_way.wait(move)
+        return self._load_for_all(key, adapter, mine, move)
 
     def keep(self, adapters: Iterable[ResolvedAdapter]) -> None:
         """Keep these adapters in memory, loaded now if they are not, and let go those that were kept before.
@@ -78,19 +102,23 @@ class AdapterCache:
         with self._lock:
             return int(self._loaded.currsize) + sum(loaded.parsed.bytes for loaded in self._kept.values())
 
-    def _load_for_all(self, key: Key, adapter: ResolvedAdapter, promise: Future[LoadedAdapter]) -> LoadedAdapter:
+    def _load_for_all(self, key: Key, adapter: ResolvedAdapter, loading: Loading, move: Move) -> LoadedAdapter:
+        def move_all() -> None:
+            loading.moves += 1
+            move()
+
         try:
-            loaded = self._load(adapter)
+            loaded = self._load(adapter, move_all)
         except BaseException as error:
             with self._lock:
                 del self._loading[key]
-            promise.set_exception(error)
+            loading.outcome.set_exception(error)
             raise
         with self._lock:
             del self._loading[key]
             if loaded.parsed.bytes <= self._loaded.maxsize:
                 self._loaded[key] = loaded
-        promise.set_result(loaded)
+        loading.outcome.set_result(loaded)
         return loaded
 
 

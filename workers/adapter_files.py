@@ -19,6 +19,7 @@ from storage import S3Storage
 from tasks.adapter_folder import AdapterFolders, file_sha256
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
+from workers.activity import Move
 from workers.adapter_size import require_small
 from workers.hub_blob import is_damaged
 from workers.hub_downloads import DownloadBounds, DownloadWatch, watched
@@ -38,6 +39,7 @@ def fetch(
     cache_dir: Path | None = None,
     max_bytes: int = UNBOUNDED,
     bounds: DownloadBounds | None = None,
+    move: Move = lambda: None,
 ) -> Path:
     """The adapter's file on this machine, downloaded unless it is there already.
 
@@ -46,6 +48,7 @@ def fetch(
         cache_dir: where downloads are kept; None means the Hub client's own cache (``HF_HUB_CACHE``).
         max_bytes: the largest file that is downloaded or read.
         bounds: how long the Hub may take.
+        move: called at each progress of a download from the Hub.
 
     Raises:
         AdapterFetchFailed: the file is gone, is too large, or is not the one that the job was submitted with.
@@ -56,7 +59,7 @@ def fetch(
         case AdapterSource.FOLDER:
             return fetch_from_folder(adapter, folders, max_bytes)
         case AdapterSource.HUB:
-            watch = DownloadWatch(bounds or DownloadBounds())
+            watch = DownloadWatch(bounds or DownloadBounds(), move)
             return fetch_from_hub(adapter, api or HfApi(), cache_dir, max_bytes, watch)
         case AdapterSource.UPLOAD:
             return fetch_from_storage(adapter, storage, cache_dir or Path(HF_HUB_CACHE), max_bytes)

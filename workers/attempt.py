@@ -14,6 +14,7 @@ from tasks.job import Failure, Job, Progress
 from tasks.routing import send
 from tasks.service import Service
 from tasks.uploads import settle_upload
+from workers.activity import Activity, Bounds, Doing
 from workers.cancellations import Cancellations
 from workers.stops import Stops
 from workers.stopwatch import Stopwatch
@@ -27,7 +28,17 @@ Outcome = TypeVar("Outcome")
 
 
 class Attempt:
-    """A claimed job in the hands of its worker."""
+    """A claimed job in the hands of its worker.
+
+    Args:
+        bounds: how long it may take.
+        awake: seconds that this process was running.
+        images: how many of them a step draws, those of other jobs in the same pass included.
+
+    Attributes:
+        activity: shows whether it makes progress.
+        is_ended: it stood still and was ended by the watchdog; its thread may not know yet.
+    """
 
     def __init__(
         self,
@@ -35,6 +46,10 @@ class Attempt:
         cancellations: Cancellations,
         stops: Stops,
         job: Job,
+        *,
+        bounds: Bounds,
+        images: int = 1,
+        awake: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._service = service
@@ -43,7 +58,11 @@ class Attempt:
         self._clock = clock
         self._reported = clock() - PROGRESS_PERIOD_S
         self._waits = False
+        self._bounds = bounds
+        self._images = images
         self.job = job
+        self.activity = Activity(bounds.most_s(job.spec, images), awake)
+        self.is_ended = False
         self.stopwatch = Stopwatch(queued_seconds(job))
 
     def note_waiting(self, waits: bool) -> None:
@@ -52,6 +71,10 @@ class Attempt:
         Raises:
             LeaseLost: another attempt owns the job, or it was canceled.
         """
+        if waits:
+            self.activity.wait()
+        else:
+            self.activity.begin(Doing.SWAPPING, self._bounds.swap_s)
         if waits is self._waits:
             return
         try:
@@ -67,9 +90,14 @@ class Attempt:
             LeaseLost: the job was canceled.
             WorkerStopping: the worker is told to end.
         """
+        self.activity.move()
         self._refuse_canceled()
         if self._stops.soon.is_set():
             raise WorkerStopping("The worker is told to end while this job waits for the pipeline.")
+
+    def move(self) -> None:
+        """As ``Activity.move``."""
+        self.activity.move()
 
     def report(self, progress: Progress) -> None:
         """Look whether the job was canceled, and tell the store of the progress, at most four times a second and at the
@@ -79,6 +107,7 @@ class Attempt:
             LeaseLost: the job was canceled, or another attempt owns it.
             WorkerStopping: the worker is told twice to end.
         """
+        self.activity.move()
         if self._stops.now.is_set():
             raise WorkerStopping("The worker is told twice to end while it draws.")
         self._refuse_canceled()
@@ -97,6 +126,7 @@ class Attempt:
             WorkerStopping: the worker is told to end; another one may reach storage.
             LeaseLost: another attempt owns the job.
         """
+        self.activity.move()
         if self._stops.soon.wait(seconds):
             raise WorkerStopping("The worker is told to end while it waits for storage.")
         try:
@@ -112,6 +142,7 @@ class Attempt:
             LeaseLost: another attempt owns the job.
         """
         while True:
+            self.activity.move()
             try:
                 return step()
             except BrokerUnavailable as error:
@@ -154,7 +185,42 @@ class Attempt:
         send(self._service.celery, self._service.store, self.job)
         logger.info("job %s goes back to the queue", self.job.id)
 
+    def note_preparing(self) -> None:
+        """Note that its adapters are fetched and read."""
+        largest = self._service.settings.adapter_max_bytes
+        size = sum(scaled.adapter.size_bytes or largest for scaled in self.job.spec.adapters)
+        self.activity.begin(Doing.PREPARING, self._bounds.read_s(size))
+
+    def note_drawing(self) -> None:
+        """Note that its adapters are merged and the pipeline runs."""
+        self.activity.begin(Doing.DRAWING, self._bounds.step_s(self.job.spec, self._images))
+
+    def note_publishing(self, size: int) -> None:
+        """Note that images of so many bytes, before they are encoded, are stored."""
+        self.activity.begin(Doing.PUBLISHING, self._bounds.read_s(size))
+
+    def note_testing(self) -> None:
+        """Note that its worker tests itself, and may load the base again."""
+        self.activity.begin(Doing.TESTING, 2 * self._bounds.swap_s)
+
+    def overdue(self) -> str | None:
+        """What went on for too long; None if nothing did."""
+        if self.job.id in self._cancellations:
+            self.activity.tell_to_end()
+        return self.activity.overdue()
+
+    def end(self, fault: MachineFault, worker: str) -> None:
+        """Settle the job in place of a thread that stands still, and which publishes nothing any more."""
+        self.is_ended = True
+        self.hand_on(fault, worker)
+
+    def moves(self) -> bool:
+        """Whether it is still to be waited for."""
+        return not self.is_ended and self.activity.overdue() is None
+
     def _refuse_canceled(self) -> None:
+        if self.is_ended:
+            raise LeaseLost(f"Attempt {self.job.attempt} at job {self.job.id} stood still and was ended.")
         if self.job.id in self._cancellations:
             raise LeaseLost(f"Job {self.job.id} is canceled; nothing of attempt {self.job.attempt} is published.")
 
@@ -174,6 +240,31 @@ class Attempts:
         """As ``Attempt.pause``, all of them together."""
         for attempt in self.attempts:
             attempt.pause(seconds / len(self.attempts))
+
+    def note_preparing(self) -> None:
+        """As ``Attempt.note_preparing``."""
+        for attempt in self.attempts:
+            attempt.note_preparing()
+
+    def note_drawing(self) -> None:
+        """As ``Attempt.note_drawing``."""
+        for attempt in self.attempts:
+            attempt.note_drawing()
+
+    def note_testing(self) -> None:
+        """As ``Attempt.note_testing``."""
+        for attempt in self.attempts:
+            attempt.note_testing()
+
+    def wait(self) -> None:
+        """As ``Activity.wait``: while one of them is settled, the others wait for their turn."""
+        for attempt in self.attempts:
+            attempt.activity.wait()
+
+    def move(self) -> None:
+        """As ``Activity.move``."""
+        for attempt in self.attempts:
+            attempt.activity.move()
 
     def note_waiting(self, waits: bool) -> None:
         """As ``Attempt.note_waiting``."""

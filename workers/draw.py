@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from PIL.Image import Image
 
-from tasks.errors import BaseReplaced
+from tasks.errors import BaseReplaced, DrawingFailed, DrawingFault
 from tasks.job import AdapterReceipt, BaseReceipt, JobSpec, Progress
 from workers.device_thread import on_one_core
 from workers.faults import drawing_errors
@@ -28,6 +28,9 @@ class Watcher(Protocol):
 
     def note_waiting(self, waits: bool) -> None:
         """Called when the drawing begins, is interrupted by others, and goes on."""
+
+    def note_drawing(self) -> None:
+        """Called when the adapters are merged."""
 
     def report(self, progress: Progress) -> None:
         """Called at every step."""
@@ -88,6 +91,7 @@ def draw(
         watcher.note_waiting(False)
         with stopwatch.measure(Stage.SWAP), drawing_errors():
             stopwatch.swap_way = warm.swap(adapters)
+        watcher.note_drawing()
         base, base_receipt = warm.base, warm.receipt()
         session = Session(warm, base, adapters, watcher, stopwatch, first)
         with stopwatch.measure(Stage.DRAW), drawing_errors():
@@ -119,6 +123,7 @@ class Session:
 
         Raises:
             BaseReplaced: as in ``draw``.
+            DrawingFailed, DrawingFault: its values are not numbers.
             Exception: whatever the pipeline raises.
         """
         spec, seeds = specs[0], [spec.seed + number for spec in specs]
@@ -127,6 +132,8 @@ class Session:
 
         def on_step_end(pipe: Any, step: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
             steps = pipe.num_timesteps
+            if step + 1 == steps:
+                self.refuse_overflow(kwargs["latents"])
             self.watcher.report(Progress(step=number * steps + step + 1, of=spec.image_count * steps))
             self.let_others_go_first()
             return kwargs
@@ -147,6 +154,23 @@ class Session:
             for image, seed, flagged in zip(output.images, seeds, flags, strict=True)
         ]
 
+    def refuse_overflow(self, latents: torch.Tensor) -> None:
+        """Decode no values that are not numbers: they would become a black image.
+
+        Raises:
+            DrawingFailed: the adapters are too strong.
+            DrawingFault: there are none.
+        """
+        if latents.isfinite().all():
+            return
+        strengths = ", ".join(f"{prepared.adapter.ref!r} at {prepared.scale:g}" for prepared in self.adapters)
+        if not strengths:
+            raise DrawingFault("The drawing overflowed to values that are not numbers. Submit the job again.")
+        raise DrawingFailed(
+            f"The drawing overflowed to values that are not numbers, with {strengths}. Lower the scale, or take "
+            "another adapter."
+        )
+
     def let_others_go_first(self) -> None:
         """Between two steps, lend the pipeline to whoever should not wait for this drawing, and merge again.
 
@@ -165,6 +189,7 @@ class Session:
         self.refuse_another_base()
         self.warm.swap(self.adapters)
         self.refuse_another_base()
+        self.watcher.note_drawing()
 
     def refuse_another_base(self) -> None:
         """Go on only with the weights that the drawing began with.

@@ -38,7 +38,7 @@ class Heartbeat:
         self._note = note
         self._period_s = period_s
         self._remind = remind
-        self._leases: set[Lease] = set()
+        self._leases: dict[Lease, Callable[[], bool]] = {}
         self._guard = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -49,35 +49,46 @@ class Heartbeat:
         self._thread.start()
 
     def stop(self) -> None:
-        """Forget the worker; its leases are left to lapse."""
+        """Forget the worker, unless it leaves for a reason to be shown; its leases are left to lapse."""
         self._stopped.set()
         self._thread.join()
-        self._registry.remove(self._note())
+        note = self._note()
+        if note.unhealthy is None:
+            self._registry.remove(note)
+        else:
+            self._registry.note(note)
 
     @contextmanager
-    def keeping(self, lease: Lease) -> Iterator[None]:
-        """Renew this lease while the body runs."""
+    def keeping(self, lease: Lease, moves: Callable[[], bool]) -> Iterator[None]:
+        """Renew this lease while the body runs and its attempt moves.
+
+        Args:
+            moves: whether the attempt makes progress; to be alive is not enough.
+        """
         with self._guard:
-            self._leases.add(lease)
+            self._leases[lease] = moves
         try:
             yield
         finally:
-            with self._guard:
-                self._leases.discard(lease)
+            self.let_go(lease)
+
+    def let_go(self, lease: Lease) -> None:
+        """Renew this lease no more."""
+        with self._guard:
+            self._leases.pop(lease, None)
 
     def beat(self) -> None:
         """One sign of life. A lost lease is let go: its job notices at its own next step."""
         self._registry.note(self._note())
         self._remind()
         with self._guard:
-            leases = tuple(self._leases)
+            leases = tuple(lease for lease, moves in self._leases.items() if moves())
         for lease in leases:
             try:
                 self._store.renew(lease)
             except LeaseLost as error:
                 logger.warning("%s", error)
-                with self._guard:
-                    self._leases.discard(lease)
+                self.let_go(lease)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._period_s):

@@ -20,6 +20,7 @@ from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
 from tasks.errors import AdapterUnavailable, WorkerStopping
+from workers.activity import Move
 
 NOTICE_S = 0.1
 """How soon it is noticed that a download must not go on."""
@@ -43,10 +44,17 @@ class DownloadBounds:
 
 
 class DownloadWatch:
-    """One download within its bounds, its retries included."""
+    """One download within its bounds, its retries included.
 
-    def __init__(self, bounds: DownloadBounds, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        move: called at each part that comes.
+    """
+
+    def __init__(
+        self, bounds: DownloadBounds, move: Move = lambda: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._bounds = bounds
+        self._move = move
         self._clock = clock
         self._begin = clock()
         self._size = 0
@@ -74,6 +82,7 @@ class DownloadWatch:
         for part in parts:
             received += len(part)
             self._require(received)
+            self._move()
             yield part
 
     def _require(self, received: int) -> None:

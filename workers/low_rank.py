@@ -130,10 +130,19 @@ class ParsedAdapter:
         """Size of its tensors in host memory."""
         return self.memory.nbytes
 
+    @cached_property
+    def peak(self) -> float:
+        """A bound on what it adds to any value of a weight at scale 1: the product of its factors' norms."""
+        norms = iter(torch._foreach_norm([tensor for change in self.changes.values() for tensor in change.tensors]))
+        changes = (
+            abs(change.scale) * math.prod(float(next(norms)) for _ in change.tensors)
+            for change in self.changes.values()
+        )
+        return max((math.inf if math.isnan(change) else change for change in changes), default=0.0)
+
     def not_finite(self) -> str | None:
         """The name of a weight whose change has values that are no finite numbers; None if there is none."""
-        norms = torch._foreach_norm([tensor for change in self.changes.values() for tensor in change.tensors])
-        if all(math.isfinite(norm) for norm in norms):
+        if math.isfinite(self.peak):
             return None
         broken = (  # a norm may be too large without a value being so
             name

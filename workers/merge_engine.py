@@ -74,7 +74,8 @@ class MergeEngine:
         """Make ``wanted`` the merged set, and say which way it went.
 
         Raises:
-            AdapterLoadFailed: diffusers' own loader refuses an adapter that only it can take.
+            AdapterLoadFailed: diffusers' own loader refuses an adapter that only it can take, or a merged weight is too
+                large to be a number.
             torch.OutOfMemoryError: there is no room for the pristine copies.
         """
         if wanted == self._merged:
@@ -114,6 +115,8 @@ class MergeEngine:
             self._beside = False
         beyond = any(prepared.parsed.beyond for prepared in wanted)
         self._merge({} if beyond else plan(wanted, self._device))
+        if not beyond:
+            self._refuse_overflow(wanted)
         if beyond:
             self._put_beside(wanted)
         return SwapWay.DIFFUSERS if beyond else SwapWay.MERGED
@@ -126,6 +129,23 @@ class MergeEngine:
             self.weights[name].copy_(self.pristine[name], non_blocking=True)
         rewrite(((self.weights[name], self.pristine[name], items) for name, items in changes.items()), self._kernel)
         self._changed = set(changes)
+
+    def _refuse_overflow(self, wanted: AdapterSet) -> None:
+        """See that every merged weight is finite, where the adapters are strong enough for one that is not.
+
+        Raises:
+            AdapterLoadFailed: one is not.
+        """
+        peak = sum(abs(prepared.scale) * prepared.parsed.peak for prepared in wanted)
+        if peak < min((torch.finfo(self.weights[name].dtype).max for name in self._changed), default=0.0) / 2:
+            return
+        broken = (name for name in self._changed if not self.weights[name].isfinite().all())
+        if (name := next(broken, None)) is not None:
+            strengths = ", ".join(f"{prepared.adapter.ref!r} at {prepared.scale:g}" for prepared in wanted)
+            raise AdapterLoadFailed(
+                f"Merged into this base model, {strengths} changes {name} to values that are too large to be numbers. "
+                "Lower the scale, or train or export the adapter again."
+            )
 
     def _put_beside(self, wanted: AdapterSet) -> None:
         self._beside = True

@@ -6,6 +6,7 @@ from tasks.adapter_folder import file_sha256
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.job import JobSpec
 from tasks.service import Service
+from workers.activity import Move
 from workers.adapter_cache import AdapterCache, LoadedAdapter
 from workers.adapter_files import fetch
 from workers.adapter_parser import parse_adapter
@@ -17,8 +18,11 @@ from workers.stored_adapters import cached_repository
 from workers.warm_pipeline import WarmPipeline
 
 
-def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
+def prepare(cache: AdapterCache, spec: JobSpec, move: Move) -> AdapterSet:
     """Fetch and parse a job's adapters, unless they are in memory.
+
+    Args:
+        move: called at each progress.
 
     Raises:
         AdapterFetchFailed: a file is gone, or another one.
@@ -28,13 +32,19 @@ def prepare(cache: AdapterCache, spec: JobSpec) -> AdapterSet:
     """
     prepared = []
     for scaled in spec.adapters:
-        loaded = cache.get(scaled.adapter)
+        loaded = cache.get(scaled.adapter, move)
         prepared.append(PreparedAdapter(scaled.adapter, scaled.scale, loaded.path, loaded.sha256, loaded.parsed))
     return tuple(prepared)
 
 
 def load_adapter(
-    service: Service, disk: DiskCache, warm: WarmPipeline, bounds: DownloadBounds, adapter: ResolvedAdapter
+    adapter: ResolvedAdapter,
+    move: Move,
+    *,
+    service: Service,
+    disk: DiskCache,
+    warm: WarmPipeline,
+    bounds: DownloadBounds,
 ) -> LoadedAdapter:
     """Fetch an adapter's file, make room for it on disk, and parse it.
 
@@ -48,7 +58,9 @@ def load_adapter(
         cache_dir=disk.folder,
         max_bytes=service.settings.adapter_max_bytes,
         bounds=bounds,
+        move=move,
     )
+    move()
     if adapter.source is not AdapterSource.FOLDER:
         disk.note_use(cached_repository(adapter), path)
         disk.make_room()

@@ -10,6 +10,7 @@ from tasks.errors import StorageFault
 from tasks.job import Job, StoredImage
 from tasks.manifest import Manifest
 from tasks.uploads import attempt_prefix, manifest_key
+from workers.activity import Move
 from workers.draw import Picture
 from workers.encode import ENCODINGS, encode
 from workers.patience import Patience
@@ -19,15 +20,25 @@ Put = Callable[[str, bytes, str], StoredObject]
 
 
 def publish(
-    storage: S3Storage, job: Job, pictures: tuple[Picture, ...], manifest: Manifest, patience: Patience
+    storage: S3Storage,
+    job: Job,
+    pictures: tuple[Picture, ...],
+    manifest: Manifest,
+    patience: Patience,
+    *,
+    move: Move = lambda: None,
 ) -> tuple[StoredImage, ...]:
     """Put the pictures of a job and its manifest into storage; a flagged picture is reported and not stored.
+
+    Args:
+        move: called before each object.
 
     Raises:
         StorageFault: storage refuses an image, or was unavailable for too long.
     """
 
     def put(key: str, body: bytes, content_type: str) -> StoredObject:
+        move()
         return patience.insist(partial(storage.put, key, body, content_type=content_type))
 
     try:

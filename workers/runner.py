@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from storage import StorageError
 from tasks.errors import (
@@ -16,6 +17,7 @@ from tasks.errors import (
     LeaseLost,
     LeftToAnother,
     MachineFault,
+    OutOfMemory,
     StokeholdError,
     StorageFault,
     UnknownFault,
@@ -28,8 +30,9 @@ from tasks.surroundings import Surroundings
 from tasks.uploads import note_upload
 from workers.adapter_cache import AdapterCache
 from workers.attempt import Attempt, Attempts
-from workers.cancellations import Cancellations
+from workers.doubts import doubts
 from workers.draw import Drawing, draw
+from workers.health import Health
 from workers.heartbeat import Heartbeat
 from workers.patience import Patience
 from workers.prepare import prepare
@@ -38,11 +41,21 @@ from workers.replay import report_of
 from workers.stops import Stops
 from workers.stopwatch import Stage, Stopwatch
 from workers.warm_pipeline import WarmPipeline
+from workers.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
+PIXEL_BYTES = 4
+"""More than any encoding of an image takes."""
 LEAVE_S = 1.0
 """How long a message is held back whose job is left to another worker."""
+
+
+class Begin(Protocol):
+    """Makes the attempt at a claimed job."""
+
+    def __call__(self, job: Job, *, images: int) -> Attempt:
+        """Of so many images that are drawn at once."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,9 @@ class JobRunner:
     warm: WarmPipeline
     adapters: AdapterCache
     heartbeat: Heartbeat
-    cancellations: Cancellations
+    watchdog: Watchdog
+    health: Health
+    begin: Begin
     slug: str
     worker: str
     surroundings: Surroundings
@@ -86,11 +101,12 @@ class JobRunner:
         A pass draws no more pictures than it has steps: the longest of them, between which an interactive job may go
         first, is then no longer than the drawing of one picture.
         """
-        attempts = [Attempt(self.service, self.cancellations, self.stops, job) for job in jobs]
-        with ExitStack() as leases:
+        size = jobs[0].spec.steps
+        attempts = [self.begin(job, images=min(size, len(jobs))) for job in jobs]
+        with ExitStack() as all_of_them:
             for attempt in attempts:
-                leases.enter_context(self.heartbeat.keeping(attempt.job.lease))
-            size = jobs[0].spec.steps
+                all_of_them.enter_context(self.heartbeat.keeping(attempt.job.lease, attempt.moves))
+                all_of_them.enter_context(self.watchdog.watching(attempt))
             for begin in range(0, len(attempts), size):
                 self.run_pass(attempts[begin : begin + size])
 
@@ -98,20 +114,28 @@ class JobRunner:
         """Draw some jobs in one pass, or alone, and settle them."""
         drawings = self.draw_together(attempts) if len(attempts) > 1 else None
         for place, attempt in enumerate(attempts):
-            with self.heartbeat.keeping(attempt.job.lease):  # which ends with this job, not with the last one
-                self.finish(attempt, drawings[place] if drawings else None)
+            self.finish(attempt, drawings[place] if drawings else None)
+            self.heartbeat.let_go(attempt.job.lease)
+            self.watchdog.let_go(attempt)
 
     def draw_together(self, attempts: Sequence[Attempt]) -> list[Drawing] | None:
         """Draw several jobs in one pass; None if that fails. Then each is drawn alone, and meets its own end."""
         stopwatch = Stopwatch()
         try:
             drawings = self.draw(attempts, Attempts(attempts), stopwatch)
+        except MachineFault as error:
+            logger.warning("%d jobs are drawn one by one: %s", len(attempts), error)
+            Attempts(attempts).note_testing()
+            self.health.is_sound()
+            return None
         except StokeholdError as error:
             logger.warning("%d jobs are drawn one by one: %s", len(attempts), error)
             return None
         except Exception:
             logger.exception("%d jobs are drawn one by one", len(attempts))
             return None
+        finally:
+            Attempts(attempts).wait()
         stopwatch.share([attempt.stopwatch for attempt in attempts])
         return drawings
 
@@ -131,13 +155,23 @@ class JobRunner:
             logger.warning("%s", error)
         except BrokerUnavailable as error:
             logger.warning("job %s is left to its lease: %s", job.id, error)
-        except JobFailed as error:
-            logger.warning("job %s failed: %s", job.id, error)
-            attempt.fail(error.code, str(error))
-        except Exception as error:  # the outermost loop of a job: the worker goes on, the submitter learns of it
-            logger.exception("job %s met a fault of this worker or its machine", job.id)
-            attempt.hand_on(fault_of(error), self.worker)
+        except Exception as error:  # noqa: BLE001 (the outermost loop of a job: logged below)
+            self.end(attempt, error)
         attempt.clean_up()
+
+    def end(self, attempt: Attempt, error: Exception) -> None:
+        """Fail a job for a reason of its own; hand it on for one of this machine, after a look at that."""
+        if isinstance(error, JobFailed) and not isinstance(error, OutOfMemory):
+            logger.warning("job %s failed: %s", attempt.job.id, error)
+            attempt.fail(error.code, str(error))
+            return
+        logger.error("job %s met a fault", attempt.job.id, exc_info=error)
+        attempt.note_testing()
+        is_sound = self.health.is_sound()
+        if isinstance(error, OutOfMemory) and is_sound:
+            attempt.fail(error.code, str(error))
+        else:
+            attempt.hand_on(fault_of(error), self.worker)
 
     def work(self, attempt: Attempt, drawing: Drawing | None) -> Result:
         """The three stages, or with a drawing the last one.
@@ -163,8 +197,9 @@ class JobRunner:
         """
         job = attempts[0].job
         patience = Patience(self.service.settings.storage_patience_s, watcher.pause)
+        watcher.note_preparing()
         with stopwatch.measure(Stage.ADAPTER):
-            adapters = patience.insist(partial(prepare, self.adapters, job.spec))
+            adapters = patience.insist(partial(prepare, self.adapters, job.spec, watcher.move))
         watcher.note_waiting(self.warm.device_thread.is_taken)
         specs = [attempt.job.spec for attempt in attempts]
         return draw(self.warm, specs, adapters, watcher, stopwatch, first=job.lane is Lane.INTERACTIVE)
@@ -176,6 +211,7 @@ class JobRunner:
             JobFailed, LeaseLost, DrawingInterrupted, BrokerUnavailable: as in ``work``.
         """
         job, first = attempt.job, attempt.job.terms.replay_of
+        attempt.note_publishing(PIXEL_BYTES * job.spec.width * job.spec.height)
         attempt.insist(partial(note_upload, self.service, job.lease))
         manifest = Manifest(
             job=job.id,
@@ -186,7 +222,7 @@ class JobRunner:
             batch_size=drawing.batch_size,
         )
         patience = Patience(self.service.settings.storage_patience_s, attempt.pause)
-        images = publish(self.service.storage, job, drawing.pictures, manifest, patience)
+        images = publish(self.service.storage, job, drawing.pictures, manifest, patience, move=attempt.move)
         return Result(
             images=images,
             receipts=drawing.receipts,
@@ -194,6 +230,7 @@ class JobRunner:
             adapter_files=drawing.adapter_files,
             surroundings=self.surroundings,
             batch_size=drawing.batch_size,
+            warnings=tuple(doubts(drawing.pictures, job.spec)),
             replay=None
             if first is None
             else attempt.insist(partial(report_of, self.service, first, images, manifest, patience)),

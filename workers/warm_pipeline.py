@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -79,7 +80,8 @@ class WarmPipeline:
     Attributes:
         shell: reads adapters for it; has no weights, and outlives them.
         device_thread: on which it is loaded, checked, swapped and run.
-        reloads: how often the base had changed and was loaded again.
+        reloads: how often the base was let go and loaded again.
+        load_s: seconds that this took the last time.
 
     Raises:
         ConfigurationError: as ``load`` does, and if the device has no room for the base.
@@ -93,6 +95,7 @@ class WarmPipeline:
         self._base: LoadedBase | None = None
         self.device_thread = DeviceThread()
         self.reloads = 0
+        self.load_s = 0.0
         try:
             with memory_errors():
                 self.shell = self.device_thread.run(lambda: LoaderShell(self.base.pipeline))
@@ -106,7 +109,9 @@ class WarmPipeline:
     def base(self) -> LoadedBase:
         """The base model; loaded now if it is not."""
         if self._base is None:
+            begin = time.monotonic()
             self._base = LoadedBase.around(self._load(), self._pristine_device)
+            self.load_s = time.monotonic() - begin
         return self._base
 
     @property
@@ -146,9 +151,13 @@ class WarmPipeline:
         changed = self.base.changed()
         if changed:
             logger.error("%d weights of the base have changed, such as %s: loading it again", len(changed), changed[0])
-            self.reloads += 1
-            self._base = None
+            self.discard()
         return not changed
+
+    def discard(self) -> None:
+        """Let the base go, so that it is loaded again before it is used again. Called on the device's thread."""
+        self.reloads += 1
+        self._base = None
 
 
 def all_weights(pipeline: Any) -> dict[str, torch.Tensor]:

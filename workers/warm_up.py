@@ -13,22 +13,30 @@ from huggingface_hub.constants import HF_HUB_CACHE
 
 from tasks.base_models import Pristine, ServedModel
 from tasks.service import Service
+from tasks.storage_keys import IMAGES
 from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
+from workers.activity import Bounds
 from workers.adapter_cache import AdapterCache
+from workers.attempt import Attempt
 from workers.backfill import Backfill
 from workers.cancellations import Cancellations
+from workers.departure import Departure, ExitCode
 from workers.disk_cache import DiskCache
+from workers.health import Health
 from workers.heartbeat import Heartbeat
 from workers.hub_downloads import DownloadBounds
 from workers.module_shapes import shapes_of
 from workers.prepare import load_adapter
 from workers.readiness import Readiness
 from workers.runner import JobRunner
+from workers.self_test import KnownImage, SelfTest
 from workers.stops import Stops
 from workers.surroundings import surroundings_of
 from workers.warm_pipeline import WarmPipeline
+from workers.watchdog import Watchdog
 
 BEATS_PER_LEASE = 4
+LOOKS_PER_STALL = 10
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,8 @@ class Worker:
 
     runner: JobRunner
     heartbeat: Heartbeat
+    watchdog: Watchdog
+    departure: Departure
     cancellations: Cancellations
     readiness: Readiness
     backfill: Backfill
@@ -49,48 +59,79 @@ class Worker:
             BrokerUnavailable: Valkey does not answer.
         """
         self.heartbeat.start()
+        self.watchdog.start()
         self.cancellations.start()
         self.readiness.start()
 
     def stop(self) -> None:
-        """End the threads, the heartbeat last: until then jobs are drawn."""
+        """End the threads, the heartbeat and the watchdog last: until then jobs are drawn."""
         self.backfill.stop()
         self.readiness.stop()
         self.cancellations.stop()
         self.heartbeat.stop()
+        self.watchdog.stop()
 
 
-def warm_up(service: Service, model: ServedModel, load: Callable[[], Any], device: torch.device, worker: str) -> Worker:
+def warm_up(
+    service: Service,
+    model: ServedModel,
+    load: Callable[[], Any],
+    device: torch.device,
+    *,
+    worker: str,
+    tell_to_end: Callable[[], None] = lambda: None,
+) -> Worker:
     """Load the pipeline and make a worker for jobs of this base model. It takes no jobs before it is started.
+
+    Args:
+        worker: its name.
+        tell_to_end: ends the process as a SIGTERM does, when the worker finds that it must not go on.
 
     Raises:
         ConfigurationError: as ``load`` does.
+        SelfTestFailed: it cannot draw, keep files or store objects.
         BrokerUnavailable: Valkey does not answer.
     """
+    settings = service.settings
     pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
-    warm = WarmPipeline(load, pristine_device=pristine_device, check_every=service.settings.check_every_swaps)
+    warm = WarmPipeline(load, pristine_device=pristine_device, check_every=settings.check_every_swaps)
     shapes = shapes_of(model, warm.shell)
     service.shapes.publish(model.slug, shapes)
-    disk = DiskCache(Path(HF_HUB_CACHE), service.settings.adapter_disk_bytes)
+    disk = DiskCache(Path(HF_HUB_CACHE), settings.adapter_disk_bytes)
     stops = Stops()
-    bounds = DownloadBounds(service.settings.adapter_bytes_per_s, service.settings.adapter_patience_s, stops.soon)
-    load_one = partial(load_adapter, service, disk, warm, bounds)
-    adapters = AdapterCache(load_one, max_bytes=service.settings.adapter_memory_bytes)
+    departure = Departure(stops, tell_to_end)
+    known = KnownImage.drawn(warm, model)
+    self_test = SelfTest(warm, known, disk.folder, service.storage, f"{IMAGES}self-test/{worker}")
+    self_test.keep_file()
+    health = Health(
+        self_test,
+        reload=partial(warm.device_thread.run, warm.discard, first=True),
+        leave=partial(departure.leave, ExitCode.UNHEALTHY),
+    )
+    bounds = DownloadBounds(settings.adapter_bytes_per_s, settings.adapter_patience_s, stops.soon)
+    load_one = partial(load_adapter, service=service, disk=disk, warm=warm, bounds=bounds)
+    adapters = AdapterCache(load_one, max_bytes=settings.adapter_memory_bytes)
 
     heartbeat = Heartbeat(
         service.store,
         service.workers,
-        partial(note_of, worker, model, device, warm, adapters),
-        period_s=service.settings.lease_s / BEATS_PER_LEASE,
+        partial(note_of, worker, model, device, warm=warm, adapters=adapters, health=health),
+        period_s=settings.lease_s / BEATS_PER_LEASE,
         remind=partial(service.shapes.keep, model.slug, shapes),
     )
     cancellations = Cancellations(service.broker)
+    period_s = min(1.0, settings.stall_s / LOOKS_PER_STALL)
+    watchdog = Watchdog(worker, stops, departure, stall_s=settings.stall_s, period_s=period_s)
+    storage_s = settings.storage_patience_s
+    attempt_bounds = Bounds(settings.stall_s, settings.attempt_s, storage_s, known.pixel_step_s, warm.load_s)
     runner = JobRunner(
         service,
         warm,
         adapters,
         heartbeat,
-        cancellations,
+        watchdog,
+        health,
+        begin=partial(Attempt, service, cancellations, stops, bounds=attempt_bounds, awake=watchdog.clock),
         slug=model.slug,
         worker=worker,
         surroundings=surroundings_of(model, device),
@@ -99,15 +140,23 @@ def warm_up(service: Service, model: ServedModel, load: Callable[[], Any], devic
     return Worker(
         runner,
         heartbeat,
+        watchdog,
+        departure,
         cancellations,
-        Readiness(service, adapters, model.slug, max_bytes=service.settings.adapter_memory_bytes // 2),
+        Readiness(service, adapters, model.slug, max_bytes=settings.adapter_memory_bytes // 2),
         Backfill(partial(service.backfill.claim, model.slug, worker, model.max_batch), runner.run, stops.soon),
         stops,
     )
 
 
 def note_of(
-    worker: str, model: ServedModel, device: torch.device, warm: WarmPipeline, adapters: AdapterCache
+    worker: str,
+    model: ServedModel,
+    device: torch.device,
+    *,
+    warm: WarmPipeline,
+    adapters: AdapterCache,
+    health: Health,
 ) -> WorkerNote:
     """What a worker is at the moment."""
     return WorkerNote(
@@ -116,5 +165,6 @@ def note_of(
         device=str(device),
         memory=WorkerMemory(weights=warm.bytes, pristine=warm.pristine_bytes, adapters=adapters.bytes),
         reloads=warm.reloads,
+        unhealthy=health.unhealthy,
         merged=tuple(MergedAdapter(ref=item.adapter.ref, scale=item.scale) for item in warm.merged),
     )

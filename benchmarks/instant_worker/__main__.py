@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = torch.device("cpu")
     service = service_of_worker(app)
     model = service.base_models.named(slug)
-    worker = warm_up(service, model, lambda: InstantPipeline(**load_pipeline(model, device).components), device, name)
+    worker = warm_up(
+        service, model, lambda: InstantPipeline(**load_pipeline(model, device).components), device, worker=name
+    )
     app.runner = worker.runner
     worker.heartbeat.start()
     try:

@@ -17,19 +17,24 @@ from tests.support.pipelines import drawable
 from tests.support.steps import on_step
 from tests.support.waiting import wait_until
 from workers.runner import JobRunner
-from workers.warm_up import warm_up
+from workers.warm_up import Worker, warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
 
 @pytest.fixture
-def runner(service: Service) -> Iterator[JobRunner]:
+def worker(service: Service) -> Iterator[Worker]:
     """A worker that listens for canceled jobs already."""
-    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
-    runner.cancellations.start()
+    worker = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+    worker.cancellations.start()
     wait_until(lambda: dict(service.broker.pubsub_numsub("stokehold:canceled"))["stokehold:canceled"] == 1)
-    yield runner
-    runner.cancellations.stop()
+    yield worker
+    worker.cancellations.stop()
+
+
+@pytest.fixture
+def runner(worker: Worker) -> JobRunner:
+    return worker.runner
 
 
 def submitted(service: Service, **request: object) -> Job:
@@ -76,7 +81,7 @@ def test_a_finished_or_unknown_job_cannot_be_canceled(service: Service) -> None:
 
 
 def test_a_canceled_drawing_ends_with_the_step_it_is_in(
-    service: Service, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+    service: Service, runner: JobRunner, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.attempt.PROGRESS_PERIOD_S", 3600)  # so that no report of progress meets the cancel
     before, job, after = submitted(service), submitted(service, steps=20), submitted(service)
@@ -84,7 +89,7 @@ def test_a_canceled_drawing_ends_with_the_step_it_is_in(
 
     def cancel() -> None:
         service.store.cancel(job.id)
-        wait_until(lambda: job.id in runner.cancellations)  # a step of a real model lasts longer than this
+        wait_until(lambda: job.id in worker.cancellations)  # a step of a real model lasts longer than this
 
     steps, count = at_step(3, cancel)
     on_step(runner, count)
@@ -98,10 +103,10 @@ def test_a_canceled_drawing_ends_with_the_step_it_is_in(
 
 
 def test_a_cancel_that_was_not_heard_is_met_by_the_next_report_of_progress(
-    service: Service, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+    service: Service, runner: JobRunner, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("workers.attempt.PROGRESS_PERIOD_S", 0)
-    runner.cancellations.stop()
+    worker.cancellations.stop()
     job = submitted(service, steps=20)
     steps, count = at_step(3, lambda: service.store.cancel(job.id))
     on_step(runner, count)
@@ -111,7 +116,7 @@ def test_a_cancel_that_was_not_heard_is_met_by_the_next_report_of_progress(
     assert steps == [1, 2, 3]
 
 
-def test_a_job_canceled_while_another_draws_never_begins(service: Service, runner: JobRunner) -> None:
+def test_a_job_canceled_while_another_draws_never_begins(service: Service, runner: JobRunner, worker: Worker) -> None:
     drawing, waiting = submitted(service), submitted(service)
     thread = threading.Thread(target=runner, args=(waiting.id,))
 
@@ -119,7 +124,7 @@ def test_a_job_canceled_while_another_draws_never_begins(service: Service, runne
         thread.start()
         wait_until(lambda: service.store.get(waiting.id).status is Status.RUNNING)
         service.store.cancel(waiting.id)
-        wait_until(lambda: waiting.id in runner.cancellations)
+        wait_until(lambda: waiting.id in worker.cancellations)
 
     steps, count = at_step(1, cancel_the_waiting_one)
     on_step(runner, count)
@@ -139,7 +144,8 @@ def test_images_of_a_job_canceled_while_it_uploads_are_removed(
 
     def put_and_cancel(*arguments: object, **options: object) -> object:
         stored = put(*arguments, **options)  # type: ignore[arg-type]
-        service.store.cancel(job.id)
+        if service.store.get(job.id).status is Status.RUNNING:
+            service.store.cancel(job.id)
         return stored
 
     monkeypatch.setattr(type(service.storage), "put", put_and_cancel)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tasks.job import Job, Status, SwapWay
+from tasks.job import Job, JobSpec, Status, SwapWay
 from tasks.replay import read_manifest
 from tasks.requests import JobRequest
 from tasks.routing import queue_of
@@ -24,6 +25,7 @@ from tests.support.loras import random_lora, write, write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.steps import on_step
+from workers.draw import Picture, Session
 from workers.runner import JobRunner
 from workers.warm_up import warm_up
 
@@ -233,10 +235,10 @@ MACHINE_FAULTS = [
 
 @pytest.mark.parametrize(("raised", "code"), MACHINE_FAULTS)
 def test_what_the_request_does_not_explain_gives_the_job_back_and_fails_it_after_the_last_try(
-    service: Service, runner: JobRunner, raised: Exception, code: str
+    service: Service, runner: JobRunner, monkeypatch: pytest.MonkeyPatch, raised: Exception, code: str
 ) -> None:
-    on_step(runner, raising(raised, 3))
-    job = submitted(service)
+    fail_drawings(monkeypatch, raised, of="strange")
+    job = submitted(service, prompt="strange")
 
     runner(job.id)
     once = service.store.get(job.id)
@@ -250,16 +252,17 @@ def test_what_the_request_does_not_explain_gives_the_job_back_and_fails_it_after
 
 
 def test_a_job_that_failed_on_this_machine_is_left_to_another_worker_while_there_is_one(
-    service: Service, runner: JobRunner
+    service: Service, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    on_step(runner, raising(RuntimeError("CUDA error: an illegal memory access was encountered"), 1))
-    job = submitted(service)
+    fail_drawings(monkeypatch, RuntimeError("CUDA error: an illegal memory access was encountered"), of="strange")
+    job = submitted(service, prompt="strange")
     service.workers.note(worker_note("other"))
 
     runner(job.id)
     runner(job.id)
     left = service.store.get(job.id)
     service.workers.note(worker_note("other", unhealthy="its device is lost"))
+    monkeypatch.undo()
     runner(job.id)
 
     assert (left.status, left.attempt) == (Status.QUEUED, 1)
@@ -271,6 +274,18 @@ def worker_note(name: str, unhealthy: str | None = None) -> WorkerNote:
     return WorkerNote(name=name, base_model="demo", device="cpu", memory=memory, unhealthy=unhealthy)
 
 
+def fail_drawings(monkeypatch: pytest.MonkeyPatch, error: Exception, *, of: str) -> None:
+    """Let the drawings of this prompt fail; the worker's own test image is drawn."""
+    draw = Session.draw_one_of_each
+
+    def draw_or_fail(session: Session, specs: Sequence[JobSpec], number: int) -> list[Picture]:
+        if any(of in spec.prompt for spec in specs):
+            raise error
+        return draw(session, specs, number)
+
+    monkeypatch.setattr(Session, "draw_one_of_each", draw_or_fail)
+
+
 def raising(error: Exception, times: int) -> Callable[[], None]:
     """Raises this error the first times that it is called."""
     errors = iter([error] * times)
@@ -280,6 +295,59 @@ def raising(error: Exception, times: int) -> Callable[[], None]:
             raise raised
 
     return step
+
+
+def test_a_drawing_that_overflows_fails_and_names_the_strength_of_its_adapter(
+    service: Service, runner: JobRunner, tmp_path: Path
+) -> None:
+    strong = {key: torch.full_like(value, 1e16) for key, value in random_lora(drawable()).items()}
+    write(strong, tmp_path / "loras" / "strong.safetensors").with_suffix(".toml").write_text('base_model = "demo"\n')
+    bad, good = submitted(service, adapters=[{"ref": "strong", "scale": 2}]), submitted(service)
+
+    runner(bad.id)
+    runner(good.id)
+
+    failure = service.store.get(bad.id).error
+    assert failure is not None
+    assert failure.code in {"drawing_failed", "adapter_load_failed"}
+    assert "'strong' at 2" in failure.message
+    assert service.store.get(good.id).status is Status.SUCCEEDED
+
+
+def test_an_image_of_one_colour_is_stored_with_a_warning(
+    service: Service, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submitted(service, adapters=[{"ref": "noise1", "scale": 3}])
+    draw = Session.draw_one_of_each
+
+    def black(session: Session, specs: Sequence[JobSpec], number: int) -> list[Picture]:
+        return [replace(one, image=Image.new("RGB", one.image.size)) for one in draw(session, specs, number)]
+
+    monkeypatch.setattr(Session, "draw_one_of_each", black)
+    runner(job.id)
+
+    done = service.store.get(job.id)
+    assert done.status is Status.SUCCEEDED
+    assert done.result.warnings == ("Image 0 is of one colour throughout. Lower the scale of 'noise1' (3).",)
+
+
+def test_a_worker_that_cannot_draw_its_known_image_loads_the_base_again(runner: JobRunner) -> None:
+    first = runner.warm.base
+    on_step(runner, raising(RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), 1))
+
+    assert runner.health.is_sound()
+    assert runner.warm.base is not first
+    assert runner.warm.reloads == 1
+
+
+def test_a_worker_that_still_cannot_draw_it_leaves_its_queue_and_says_why(
+    runner: JobRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_drawings(monkeypatch, RuntimeError("CUDA error: an illegal memory access was encountered"), of="")
+
+    assert not runner.health.is_sound()
+    assert runner.health.unhealthy == "It cannot draw its test image."
+    assert runner.stops.soon.is_set()
 
 
 def test_a_flagged_picture_is_reported_and_not_stored(service: Service, runner: JobRunner) -> None:

@@ -5,10 +5,11 @@ A gate is a file ``<name>.closed`` in the worker's folder; ``<name>.reached`` sa
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,18 @@ import torch
 import workers.merge_engine
 import workers.runner
 from storage.put_process import S3StorageWithPutProcess
-from tasks.job import Progress
+from tasks.job import JobSpec, Progress
 from tasks.job_store import JobStore
 from workers.attempt import Attempt
+from workers.draw import Picture, Session
 
 GATES = ("prepare", "swap", "draw", "upload", "uploaded", "finish")
+BROKEN = "broken"
+"""A file of this name breaks the worker's device."""
 POISON = "poison"
 """A job with this in its prompt kills whoever draws it."""
+DEAF = "deaf"
+"""A job with this in its prompt holds the interpreter and comes to no end, as a call into C may."""
 HUGE = "huge"
 """A job with this in its prompt asks for more memory than there is."""
 
@@ -62,10 +68,20 @@ def install(folder: Path) -> None:
         gate("draw")
         if POISON in self.job.spec.prompt:
             os.kill(os.getpid(), signal.SIGKILL)
+        if DEAF in self.job.spec.prompt:
+            ctypes.PyDLL(None).sleep(10**6)
         if HUGE in self.job.spec.prompt:
             torch.empty(1 << 50)
         report(self, progress)
 
+    draw = Session.draw_one_of_each
+
+    def draw_or_fail(self: Session, specs: Sequence[JobSpec], number: int) -> list[Picture]:
+        if (folder / BROKEN).exists():
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        return draw(self, specs, number)
+
+    Session.draw_one_of_each = draw_or_fail  # type: ignore[method-assign]
     workers.runner.prepare = before("prepare", workers.runner.prepare)
     workers.merge_engine.rewrite = after("swap", workers.merge_engine.rewrite)
     Attempt.report = gated_report  # type: ignore[method-assign]

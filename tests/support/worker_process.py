@@ -34,6 +34,10 @@ class WorkerProcess:
         """Let it on."""
         (self.folder / f"{gate}.closed").unlink()
 
+    def break_device(self) -> None:
+        """Let every further drawing of this worker fail, as with a lost device."""
+        (self.folder / "broken").touch()
+
     def wait_for_job_at(self, gate: str) -> None:
         """Return when a job stands before this gate."""
         wait_until((self.folder / f"{gate}.reached").exists, patience_s=60)

@@ -11,6 +11,7 @@ import torch
 
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
+from workers.activity import Move
 from workers.adapter_cache import AdapterCache, LoadedAdapter
 from workers.low_rank import LowRank, ParsedAdapter
 
@@ -34,7 +35,7 @@ class Shelf:
     def __init__(self) -> None:
         self.loads: list[str] = []
 
-    def load(self, wanted: ResolvedAdapter) -> LoadedAdapter:
+    def load(self, wanted: ResolvedAdapter, _: Move = lambda: None) -> LoadedAdapter:
         self.loads.append(wanted.repository)
         product = LowRank(down=torch.zeros(4, 8), up=torch.zeros(8, 4), scale=1.0)
         parsed = ParsedAdapter.packed({"unet.conv_in.weight": product}, {"unet.conv_in.weight": torch.float32})
@@ -90,7 +91,7 @@ def test_those_that_are_kept_make_no_room_until_others_are(shelf: Shelf) -> None
 def test_jobs_that_want_the_same_one_at_once_load_it_once(shelf: Shelf) -> None:
     everybody_waits = threading.Event()
 
-    def load(wanted: ResolvedAdapter) -> LoadedAdapter:
+    def load(wanted: ResolvedAdapter, _: Move) -> LoadedAdapter:
         everybody_waits.wait()
         return shelf.load(wanted)
 
@@ -106,7 +107,7 @@ def test_jobs_that_want_the_same_one_at_once_load_it_once(shelf: Shelf) -> None:
 def test_a_failure_is_told_and_not_remembered() -> None:
     answers = iter([AdapterFetchFailed("The Hub is away."), None])
 
-    def load(wanted: ResolvedAdapter) -> LoadedAdapter:
+    def load(wanted: ResolvedAdapter, _: Move) -> LoadedAdapter:
         if (error := next(answers)) is not None:
             raise error
         return Shelf().load(wanted)

@@ -340,3 +340,16 @@ def test_reading_an_adapter_does_not_touch_the_pipeline(sd15: Any, tmp_path: Pat
     assert_identical(sd15, before)
     assert [name for name, _ in sd15.unet.named_modules()] == modules
     assert not hasattr(sd15.unet, "peft_config")
+
+
+def test_a_merge_that_overflows_is_refused_and_leaves_the_pristine_base(sd15: Any, tmp_path: Path) -> None:
+    strong = {key: torch.full_like(value, 1e25) for key, value in random_lora(sd15).items()}
+    path = write(strong, tmp_path / "strong.safetensors")
+    before = snapshot(sd15)
+    engine = MergeEngine(sd15)
+
+    with pytest.raises(AdapterLoadFailed, match=r"at 0\.5 changes .* too large to be numbers\. Lower the scale"):
+        engine.swap((prepared(sd15, path, 0.5),))
+
+    assert_identical(sd15, before)
+    assert engine.merged == ()

@@ -1,0 +1,131 @@
+"""What must move or end: an attempt that makes no progress for too long is overdue, whichever stage it is in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tasks.job import JobSpec
+
+SLOWER = 20
+"""How many times what was measured a step may take before it counts as no progress at all."""
+RELOADS = 4
+"""How many times as long as at the start the base may take to load, where a swap finds that it must be loaded again."""
+READ_BYTES_PER_S = 8 << 20
+"""The least rate at which an adapter is read and parsed, or an image sent; the Hub's parts are reported."""
+END_SHARE = 4
+"""A drawing that is canceled may go on for one of so many parts of the time after which it would count as stalled."""
+
+Move = Callable[[], None]
+"""Reports progress."""
+
+
+class Doing(StrEnum):
+    """What an attempt is doing, as its job's record may say it."""
+
+    WAITING = "waiting"
+    """For the device, behind others, which are watched themselves."""
+    PREPARING = "fetching and reading its adapters"
+    SWAPPING = "merging its adapters"
+    DRAWING = "drawing"
+    PUBLISHING = "storing its images"
+    TESTING = "its worker tested itself"
+
+    @property
+    def has_device(self) -> bool:
+        """Whether the thread that uses the device must move for it."""
+        return self in (Doing.SWAPPING, Doing.DRAWING, Doing.TESTING)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long an attempt may take.
+
+    Attributes:
+        stall_s: seconds without progress, at least.
+        attempt_s: seconds for all of it but waiting, at least.
+        storage_s: seconds for which storage may be silent.
+        pixel_step_s: seconds for a step by pixel, as this device drew its known image.
+        load_s: seconds that loading the base took: a swap may find that it must be loaded again.
+    """
+
+    stall_s: float
+    attempt_s: float
+    storage_s: float
+    pixel_step_s: float = 0.0
+    load_s: float = 0.0
+
+    def step_s(self, spec: JobSpec, images: int) -> float:
+        """Seconds after which a step that draws so many images counts as no progress."""
+        return max(self.stall_s, SLOWER * self.pixel_step_s * spec.width * spec.height * images)
+
+    def read_s(self, size: int) -> float:
+        """Seconds after which reading or sending so many bytes counts as no progress."""
+        return self.stall_s + self.storage_s + size / READ_BYTES_PER_S
+
+    @property
+    def swap_s(self) -> float:
+        """Seconds after which a swap counts as no progress."""
+        return self.stall_s + RELOADS * self.load_s
+
+    def most_s(self, spec: JobSpec, images: int) -> float:
+        """Seconds for a whole attempt, waiting left out."""
+        return max(self.attempt_s, SLOWER * self.pixel_step_s * spec.pixel_steps * images)
+
+
+class Activity:
+    """When something last moved, and until when it must move again. One thread reports, others look.
+
+    Args:
+        most_s: seconds for all of it but waiting.
+    """
+
+    def __init__(self, most_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._most_s = most_s
+        self._waited_s = 0.0
+        self._began = self._moved = clock()
+        self._allowed_s = 0.0
+        self._told: float | None = None
+        self.doing = Doing.WAITING
+
+    def move(self) -> None:
+        """Report progress in what it is doing."""
+        now = self._clock()
+        if self.doing is Doing.WAITING:
+            self._waited_s += now - self._moved
+        self._moved = now
+
+    def begin(self, doing: Doing, allowed_s: float) -> None:
+        """Report that it does something else now.
+
+        Args:
+            allowed_s: seconds without progress before it is overdue; waiting is never.
+        """
+        self.move()
+        self.doing, self._allowed_s = doing, allowed_s
+
+    def wait(self) -> None:
+        """Report that it waits for its turn."""
+        self.begin(Doing.WAITING, 0)
+
+    def tell_to_end(self) -> None:
+        """Note that nothing waits for it any more."""
+        if self._told is None:
+            self._told = self._clock()
+
+    def overdue(self) -> str | None:
+        """What went on for too long; None if nothing did."""
+        now, doing = self._clock(), self.doing
+        if doing is Doing.WAITING:
+            return None
+        if now - self._moved > self._allowed_s:
+            return f"no progress for {now - self._moved:.0f} s while {doing}"
+        if now - self._began - self._waited_s > self._most_s:
+            return f"no end after {now - self._began - self._waited_s:.0f} s, while {doing}"
+        told = self._told
+        if told is not None and doing is Doing.DRAWING and now - max(told, self._moved) > self._allowed_s / END_SHARE:
+            return f"no end {now - told:.0f} s after it was canceled, while {doing}"
+        return None

@@ -1,0 +1,62 @@
+"""How a worker ends by itself: it takes no more jobs, settles those that it has, and says why in its exit code."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from enum import IntEnum
+
+from workers.stops import Stops
+
+logger = logging.getLogger(__name__)
+
+
+class ExitCode(IntEnum):
+    """Why a worker has ended by itself (numbers of sysexits.h)."""
+
+    UNHEALTHY = 69
+    """It cannot be trusted with jobs: a new process may be, or its machine must be mended."""
+    STALLED = 70
+    """An attempt stood still, or the process did not end when it was told to."""
+
+
+class Departure:
+    """The end of this process.
+
+    Args:
+        tell: tells this process to end, as a SIGTERM does.
+
+    Attributes:
+        code: with which it shall exit; None as long as it does not end by itself.
+    """
+
+    def __init__(self, stops: Stops, tell: Callable[[], None], exit_now: Callable[[int], None] = os._exit) -> None:
+        self._stops = stops
+        self._tell = tell
+        self._exit_now = exit_now
+        self.code: ExitCode | None = None
+
+    def leave(self, code: ExitCode) -> None:
+        """Take no more jobs, finish what is drawn, give back what waits, and exit."""
+        if self.code is not None:
+            return
+        self.code = code
+        self._stops.soon.set()
+        self._tell()
+
+    def end_now(self, code: ExitCode) -> None:
+        """End this process and those that it has started, whatever they are doing."""
+        self.code = self.code or code
+        logger.error("this worker ends itself with exit code %d", self.code)
+        logging.shutdown()
+        for child in multiprocessing.active_children():
+            child.kill()
+        self._exit_now(self.code)
+
+
+def terminate() -> None:
+    """Tell this process to end."""
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,26 @@
+"""What is doubtful about images that were drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+from PIL.Image import Image
+
+from tasks.job import JobSpec
+from workers.draw import Picture
+
+
+def doubts(pictures: Sequence[Picture], spec: JobSpec) -> Iterator[str]:
+    """A sentence for each image of one colour: seldom what was asked for, and often an overflow."""
+    strengths = ", ".join(f"{scaled.adapter.ref!r} ({scaled.scale:g})" for scaled in spec.adapters)
+    advice = f" Lower the scale of {strengths}." if strengths else " Try another prompt, seed or scheduler."
+    for number, picture in enumerate(pictures):
+        if not picture.flagged and is_of_one_colour(picture.image):
+            yield f"Image {number} is of one colour throughout.{advice}"
+
+
+def is_of_one_colour(image: Image) -> bool:
+    """Whether all pixels are the same."""
+    extrema = cast(tuple[tuple[int, int], ...], image.convert("RGB").getextrema())
+    return all(least == most for least, most in extrema)

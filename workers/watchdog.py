@@ -1,0 +1,156 @@
+"""Ends what stands still: an attempt, and this process where its thread does not end by itself.
+
+No thread of Python can be ended from outside, and one that stands still in a kernel, in a driver or on a dead file
+system holds its place for ever. So the job is settled in its place, and the process ends, to be started anew.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from tasks.errors import AttemptStalled, StokeholdError
+from workers.attempt import Attempt
+from workers.departure import Departure, ExitCode
+from workers.stops import Stops
+
+logger = logging.getLogger(__name__)
+
+TOLD_TWICE_S = 10.0
+"""Seconds after a second SIGTERM until the process ends, whatever it is doing."""
+INTERPRETERS = 2
+"""How many times ``stall_s`` the interpreter may be held."""
+STDERR = 2
+"""Its number: in a worker, Celery puts an object in the place of ``sys.stderr`` that is not a file."""
+
+
+class AwakeClock:
+    """Seconds that this process was running: while it is stopped, or its machine sleeps, no attempt can make progress.
+
+    Args:
+        most_s: what lies further between two ticks was not spent awake.
+    """
+
+    def __init__(self, most_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most_s = most_s
+        self._clock = clock
+        self._last = clock()
+        self._seconds = 0.0
+
+    def __call__(self) -> float:
+        return self._seconds
+
+    def tick(self) -> None:
+        """Note that the process is running now."""
+        now = self._clock()
+        self._seconds += min(now - self._last, self._most_s)
+        self._last = now
+
+
+class Watchdog:
+    """A thread that looks at all attempts of this worker.
+
+    It needs Python's interpreter to do so. What holds that for too long, as a call into C may, is ended by a thread of
+    ``faulthandler``, which does not.
+
+    Args:
+        worker: its name.
+        departure: how this process ends.
+        stall_s: seconds that the attempts which move are given to end, once another one stands still.
+        period_s: seconds between two looks.
+
+    Attributes:
+        clock: by which attempts are judged.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        stops: Stops,
+        departure: Departure,
+        *,
+        stall_s: float,
+        period_s: float,
+    ) -> None:
+        self._worker = worker
+        self._stops = stops
+        self._departure = departure
+        self._stall_s = stall_s
+        self._period_s = period_s
+        self.clock = AwakeClock(2 * period_s)
+        self._attempts: list[Attempt] = []
+        self._guard = threading.Lock()
+        self._stopped = threading.Event()
+        self._end_at: float | None = None
+        self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.set()
+        self._thread.join()
+        faulthandler.cancel_dump_traceback_later()
+
+    @contextmanager
+    def watching(self, attempt: Attempt) -> Iterator[None]:
+        """Look at an attempt while the body runs."""
+        with self._guard:
+            self._attempts.append(attempt)
+        try:
+            yield
+        finally:
+            self.let_go(attempt)
+
+    def let_go(self, attempt: Attempt) -> None:
+        """Look at this attempt no more."""
+        with self._guard:
+            self._attempts = [one for one in self._attempts if one is not attempt]
+
+    def look(self) -> None:
+        """End the attempts that stand still, and this process when it is time."""
+        self.clock.tick()
+        with self._guard:
+            attempts = [attempt for attempt in self._attempts if not attempt.is_ended]
+        for attempt in attempts:
+            if (reason := attempt.overdue()) is not None:
+                self._end_attempt(attempt, reason)
+        if self._stops.now.is_set():
+            self._end_within(TOLD_TWICE_S)
+        elif self._stops.soon.is_set() and not attempts:
+            self._end_within(self._stall_s)
+        has_stalled = self._departure.code is ExitCode.STALLED and all(one.is_ended for one in attempts)
+        if has_stalled or (self._end_at is not None and self.clock() >= self._end_at):
+            self._end_process(attempts)
+
+    def _end_attempt(self, attempt: Attempt, reason: str) -> None:
+        logger.error("job %s, attempt %d: %s; this worker ends", attempt.job.id, attempt.job.attempt, reason)
+        self._departure.leave(ExitCode.STALLED)
+        self._end_within(0 if attempt.activity.doing.has_device else self._stall_s)
+        attempt.end(AttemptStalled(f"The worker was stuck: {reason}. Submit the job again."), self._worker)
+
+    def _end_within(self, seconds: float) -> None:
+        end_at = self.clock() + seconds
+        self._end_at = end_at if self._end_at is None else min(self._end_at, end_at)
+
+    def _end_process(self, attempts: list[Attempt]) -> None:
+        for attempt in attempts:
+            if not attempt.is_ended:
+                attempt.is_ended = True
+                with suppress(StokeholdError):
+                    attempt.give_back()
+        self._departure.end_now(ExitCode.STALLED)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._period_s):
+            try:
+                faulthandler.dump_traceback_later(INTERPRETERS * self._stall_s, exit=True, file=STDERR)
+                self.look()
+            except Exception:  # the outermost loop of the thread that ends what stands still
+                logger.exception("the watchdog met an error, and goes on")
