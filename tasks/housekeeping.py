@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from tasks.errors import LeaseLost, WorkerLost
@@ -56,15 +56,16 @@ def resend_lost_of(service: Service, slug: str) -> None:
     """
     lost = service.store.waiting_for_message(slug) - messages(service.celery, slug)
     first = service.store.first(slug, min(lost, MOST_A_ROUND))
-    sent_before = datetime.fromtimestamp(service.store.now() - LOST_AFTER_S, UTC)
-    each_job(
-        service.guard, service.store, waiting_key(slug), first, lambda job: resend_if_lost(service, job, sent_before)
-    )
+    now = datetime.fromtimestamp(service.store.now(), UTC)
+    each_job(service.guard, service.store, waiting_key(slug), first, lambda job: resend_if_lost(service, job, now))
 
 
-def resend_if_lost(service: Service, job: Job, sent_before: datetime) -> None:
-    """Send a job again unless its message is on the way: it was sent just now, or is still to be sent."""
-    if job.sent_at is not None and job.sent_at <= sent_before:
+def resend_if_lost(service: Service, job: Job, now: datetime) -> None:
+    """Send a job again unless its message is on the way: it was sent just now, or is still to be sent.
+
+    A message that was sent later than now was sent before the server's clock was set back.
+    """
+    if job.sent_at is not None and not now - timedelta(seconds=LOST_AFTER_S) < job.sent_at <= now:
         send(service.celery, service.store, job)
         logger.warning("job %s is sent again: a worker took its message and did not claim it", job.id)
 

@@ -15,6 +15,7 @@ from tasks.job_hash import job_of, known_jobs
 from tasks.job_keys import (
     DEADLINES,
     FINISHED,
+    JOB,
     LANE_OFFSET_S,
     LEASES,
     UNSENT,
@@ -25,6 +26,8 @@ from tasks.job_keys import (
     waiting_key,
 )
 
+MOST_REWOUND = 1000
+"""How many times one look brings back that a clock has set into the future."""
 OWNERS_COUNTED = 200
 """Bounds what it costs to ask for a position, which every poll of a queued job does."""
 
@@ -41,6 +44,7 @@ class JobReader:
         self._broker = broker
         self._retention_s = retention_s
         self._position = broker.script("position")
+        self._rewind = broker.script("rewind")
 
     def get(self, job_id: str) -> Job:
         """The job as it stands now.
@@ -68,7 +72,11 @@ class JobReader:
         return self._until(FINISHED, self.now() - self._retention_s, count)
 
     def lapsed(self, count: int) -> list[str]:
-        """Ids of running jobs whose worker gave no sign of life for the length of a lease, the ``count`` oldest."""
+        """Ids of running jobs whose worker gave no sign of life for the length of a lease, the ``count`` oldest.
+
+        A server's clock that was set back makes no lease longer than it was given.
+        """
+        self._rewind(keys=[LEASES], args=[JOB, "lease_s", MOST_REWOUND])
         return self._until(LEASES, self.now(), count)
 
     def late(self, count: int) -> list[str]:
@@ -77,6 +85,7 @@ class JobReader:
 
     def unsent(self, older_than_s: float, count: int) -> list[str]:
         """Ids of queued jobs of at least this age whose message is not known to be sent, the ``count`` oldest."""
+        self._rewind(keys=[UNSENT], args=[JOB, "", MOST_REWOUND])
         return self._until(UNSENT, self.now() - older_than_s, count)
 
     def first(self, slug: str, count: int) -> list[str]:

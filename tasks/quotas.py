@@ -1,5 +1,6 @@
 """How much each API key has used, held against its limits.
 
+stokehold:requests:<key>    list    times of a key's latest requests, the last first
 stokehold:queued:<owner>    sorted  ids of a key's queued jobs, by the time at which they were counted
 stokehold:spent:<owner>     hash    day (since 1970, UTC) and pixels times steps submitted on it
 """
@@ -7,16 +8,11 @@ stokehold:spent:<owner>     hash    day (since 1970, UTC) and pixels times steps
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from limits import RateLimitItemPerMinute
-from limits.storage import RedisStorage
-from limits.strategies import MovingWindowRateLimiter
-
 from tasks.api_keys import ApiKey, ApiKeys
-from tasks.broker import Broker, broker_errors
+from tasks.broker import Broker
 from tasks.errors import LimitExceeded, StokeholdError
 from tasks.holdings import NO_LIMIT, Holdings
 from tasks.job import JobSpec
@@ -31,14 +27,13 @@ RECORDED_WITHIN_S = 60
 class Quotas:
     """What keys have used. Every step is atomic; a step that is refused counts nothing."""
 
-    def __init__(self, broker: Broker, keys: ApiKeys, broker_url: str) -> None:
+    def __init__(self, broker: Broker, keys: ApiKeys) -> None:
         self._keys = keys
         self._reserve = broker.script("reserve")
         self._spend = broker.script("spend")
         self._release = broker.script("release")
-        storage = RedisStorage(broker_url, connection_pool=broker.connection_pool, key_prefix="stokehold:requests")
-        self._requests = MovingWindowRateLimiter(storage)
         self.holdings = Holdings(broker)
+        self._count_request = broker.script("count_request")
 
     def count_request(self, key: ApiKey) -> None:
         """Count a request.
@@ -46,15 +41,15 @@ class Quotas:
         Raises:
             LimitExceeded: there were too many in the last minute.
         """
-        limit = RateLimitItemPerMinute(key.limits.requests_per_minute)
-        with broker_errors():
-            if self._requests.hit(limit, key.id):
-                return
-            reset_at = self._requests.get_window_stats(limit, key.id).reset_time
+        wait_s = float(
+            self._count_request(keys=[f"stokehold:requests:{key.id}"], args=[key.limits.requests_per_minute])
+        )
+        if not wait_s:
+            return
         raise LimitExceeded(
             f"This key may make {key.limits.requests_per_minute} requests a minute (requests_per_minute). "
             "Poll less often, with ?wait=30.",
-            retry_after_s=max(1, math.ceil(reset_at - time.time())),
+            retry_after_s=math.ceil(wait_s),
         )
 
     @contextmanager

@@ -104,7 +104,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         pace=Pace(store, workers),
         keys=keys,
         durability=Durability(broker, settings.accepted_when),
-        quotas=Quotas(broker, keys, settings.broker_url),
+        quotas=Quotas(broker, keys),
         rounds=Rounds(broker, period_s=settings.housekeeping_s),
         deliveries=Deliveries(broker, keep_s=settings.retention_s),
         webhook_secrets=WebhookSecrets(broker, settings.webhook_secret),

@@ -70,7 +70,7 @@ if to == 'queued' then
   redis.call('ZREM', leases, id)
 elseif to == 'running' then
   redis.call('HINCRBY', job, 'attempt', 1)
-  redis.call('HSET', job, 'started_at', string.format('%.6f', now))
+  redis.call('HSET', job, 'started_at', string.format('%.6f', now), 'lease_s', ARGV[5])
   redis.call('ZREM', waiting, id)
   redis.call('ZREM', unsent, id)
   redis.call('ZREM', deadlines, id)

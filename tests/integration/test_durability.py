@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tasks.backfill_lane import BackfillLane
 from tasks.broker import Broker, connect
 from tasks.durability import MARK, Durability
 from tasks.errors import BrokerUnavailable, ConfigurationError
+from tasks.interactive_lane import InteractiveLane
+from tasks.job import Lane, Result, Status, Timings
+from tasks.job_store import JobStore
 from tasks.settings import AcceptedWhen
+from tasks.worker_registry import WorkerRegistry
+from tests.support.jobs import SPEC
 
 
 @pytest.fixture
@@ -86,3 +93,29 @@ def test_what_is_accepted_when_recorded_waits_for_nothing(broker: Broker) -> Non
 @pytest.fixture(autouse=True)
 def _warnings(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "tasks.durability")
+
+
+def test_a_user_may_be_bound_to_the_keys_of_this_service(changed: Broker, valkey_url: str) -> None:
+    changed.acl_setuser(
+        "stoke",
+        enabled=True,
+        passwords=["+pw"],
+        keys=["stokehold:*"],
+        channels=["stokehold:*"],
+        commands=["+@all", "-@admin", "-@dangerous", "+info"],
+    )
+
+    with connect(valkey_url.replace("//", "//stoke:pw@")) as broker:
+        store = JobStore(broker, lease_s=60, retention_s=60, new_id=lambda: uuid.uuid4().hex)
+        workers = WorkerRegistry(broker, forget_after_s=60)
+        interactive, backfill = InteractiveLane(broker, store, workers), BackfillLane(broker, store, workers)
+        store.create(SPEC)
+        first = interactive.claim("demo", "worker")
+        store.create(SPEC, Lane.BACKFILL)
+        (second,) = backfill.claim("demo", "worker")
+        for job in (first, second):
+            assert job is not None
+            store.renew(job.lease)
+            store.succeed(job, Result(images=()), Timings())
+            assert store.get(job.id).status is Status.SUCCEEDED
+        assert store.lapsed(10) == store.unsent(0, 10) == []
