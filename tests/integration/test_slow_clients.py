@@ -8,10 +8,12 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from select import select
 from threading import Event, Thread
 from typing import Any
 
+import psutil
 import pytest
 
 from stack.folder import StackFolder
@@ -62,10 +64,9 @@ class Api:
             client.close()
 
 
-@pytest.fixture(scope="module")
-def api(valkey_url: str, s3: S3Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+@contextmanager
+def running(valkey_url: str, s3: S3Config, folder: Path) -> Iterator[tuple[Api, Parts]]:
     """The API under gunicorn, as ``scripts/up`` starts it."""
-    folder = tmp_path_factory.mktemp("api")
     settings: dict[str, Any] = {
         "broker_url": valkey_url,
         "s3_endpoint": s3.endpoint,
@@ -80,8 +81,15 @@ def api(valkey_url: str, s3: S3Config, tmp_path_factory: pytest.TempPathFactory)
     environment = {f"{PREFIX}{name.upper()}": value for name, value in settings.items()}
     keys = [service.keys.create(name, LIMITS)[1] for name in ("good", "other")]
     parts.start([api_part(port, environment)])
-    yield Api(port, *keys)
+    yield Api(port, *keys), parts
     parts.stop()
+
+
+@pytest.fixture(scope="module")
+def api(valkey_url: str, s3: S3Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One API for all tests that leave it running."""
+    with running(valkey_url, s3, tmp_path_factory.mktemp("api")) as (api, _):
+        yield api
 
 
 @contextmanager
@@ -285,3 +293,22 @@ class TestWhatIsRefused:
             answered, _, _ = select(connections, [], [], 10)  # of nine, one of the two processes has more than four
 
             assert answered[0].recv(100).startswith(b"HTTP/1.1 429")
+
+
+def test_an_end_waits_for_answers_and_not_for_silent_clients(valkey_url: str, s3: S3Config, tmp_path: Path) -> None:
+    with running(valkey_url, s3, tmp_path) as (api, parts), ExitStack() as stack:
+        silent, idle, asking = (stack.enter_context(api.connect()) for _ in range(3))
+        silent.sendall(b"GET /heal")
+        idle.sendall(api.head("GET /v1/models"))
+        assert statuses(idle, 1) == [200]
+        asking.sendall(api.head("POST /v1/jobs", f"{JSON}Content-Length: 15\r\n") + b'{"prompt": "a"}')
+        [answer] = answers(asking, 1)
+        [location] = [line[10:].decode() for line in answer.splitlines() if line.startswith(b"Location: ")]
+        asking.sendall(api.head(f"GET {location}?wait=3"))
+        time.sleep(0.5)
+
+        process = psutil.Process(parts.pid("api"))
+        process.terminate()
+
+        assert statuses(asking, 1) == [200]
+        process.wait(timeout=25)  # gunicorn would wait for 30 s for what does not end

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from functools import cache
 from pathlib import Path
 from re import _constants as c  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
@@ -61,13 +61,7 @@ def patterns_in(source: str, where: str) -> Iterator[Pattern]:
         ValueError: one is put together in a way that cannot be read here.
     """
     tree = ast.parse(source)
-    constants = {
-        target.id: node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    } | names_of_tuples(tree)
+    constants = imported_constants(tree) | constants_of(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -83,6 +77,35 @@ def patterns_in(source: str, where: str) -> Iterator[Pattern]:
             yield Pattern(place, text, flags_of(node), is_anchored(tree, node))
         else:
             yield Pattern(place, text, flags_of(node), function.attr in ANCHORED)
+
+
+def constants_of(tree: ast.Module) -> dict[str, ast.expr]:
+    """What the names of a module stand for."""
+    return {
+        target.id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    } | names_of_tuples(tree)
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def imported_constants(tree: ast.Module) -> dict[str, ast.expr]:
+    """What the names that a module imports from another of ours stand for."""
+    return {
+        alias.asname or alias.name: value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in PACKAGES
+        if (path := ROOT / f"{(node.module or '').replace('.', '/')}.py").is_file()
+        for constants in [constants_of(parsed(path))]
+        for alias in node.names
+        if (value := constants.get(alias.name)) is not None
+    }
 
 
 def names_of_tuples(tree: ast.Module) -> dict[str, ast.expr]:
@@ -109,17 +132,22 @@ def is_of_re(function: ast.expr) -> bool:
 
 def text_of(node: ast.expr, constants: dict[str, ast.expr], place: str) -> str:
     """The value of an expression of constants."""
+    return str(value_of(node, constants, place))
+
+
+def value_of(node: ast.expr, constants: dict[str, ast.expr], place: str) -> Any:
     match node:
-        case ast.Constant(value=str(text)):
-            return text
+        case ast.Constant(value=value):
+            return value
         case ast.JoinedStr(values=parts):
             return "".join(text_of(part, constants, place) for part in parts)
         case ast.FormattedValue(value=value):
-            return text_of(value, constants, place)
-        case ast.BinOp(op=ast.Add(), left=left, right=right):
-            return text_of(left, constants, place) + text_of(right, constants, place)
+            return value_of(value, constants, place)
+        case ast.BinOp(op=ast.Add() | ast.Sub() as op, left=left, right=right):
+            first, second = (value_of(side, constants, place) for side in (left, right))
+            return first + second if isinstance(op, ast.Add) else first - second
         case ast.Name(id=name) if name in constants:
-            return text_of(constants[name], constants, place)
+            return value_of(constants[name], constants, place)
     raise ValueError(f"{place}: write the pattern as a constant, so that it can be measured")
 
 
@@ -156,7 +184,8 @@ def lua_patterns_in(source: str, where: str) -> Iterator[Pattern]:
 def samples(pattern: Pattern) -> list[str]:
     """Short texts that match, or nearly do: with few and with more repetitions, and with each branch."""
     tree = parser.parse(pattern.text, pattern.flags)
-    made = {"".join(Sample(repeats, branch).of(tree)) for repeats, branch in product((0, 1, 3), range(4))}
+    ways = ((0, 0), (1, 1), (3, 2), (1, 3))
+    made = {"".join(Sample(repeats, branch).of(tree)) for repeats, branch in ways}
     return sorted(sample[:40] for sample in made if sample)
 
 
@@ -239,9 +268,9 @@ def hostile_texts(samples: Iterable[str]) -> list[Hostile]:
 
 
 def families_of(sample: str) -> Iterator[Hostile]:
-    for tail in ("", "\0"):
-        for place, char in enumerate(sample):
-            yield Hostile("", sample[: place + 1], tail)
-            yield Hostile(sample[:place], char, tail)
-        for count in range(1, min(len(sample), 6)):
-            yield Hostile("", sample[-count:], tail)
+    for place, char in enumerate(sample):
+        yield Hostile("", sample[: place + 1], "")
+        yield Hostile("", sample[: place + 1], "\0")
+        yield Hostile(sample[:place], char, "\0")
+    for count in range(1, min(len(sample), 6)):
+        yield Hostile("", sample[-count:], "")
