@@ -51,7 +51,6 @@ class Departure:
         """End this process and those that it has started, whatever they are doing."""
         self.code = self.code or code
         logger.error("this worker ends itself with exit code %d", self.code)
-        logging.shutdown()
         for child in multiprocessing.active_children():
             child.kill()
         self._exit_now(self.code)
