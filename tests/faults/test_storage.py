@@ -20,7 +20,7 @@ Start = Callable[..., WorkerProcess]
 Submit = Callable[..., Job]
 Ended = Callable[[Job], Job]
 
-WAITS = "storage is away, it is tried again"
+WAITS = "it is tried again"
 
 
 @pytest.mark.parametrize("errors", [False, True], ids=["down", "answers 503"])
