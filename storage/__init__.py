@@ -2,7 +2,8 @@
 
 from storage.config import PublicBucket, S3Config
 from storage.errors import BucketMissing, ObjectNotFound, StorageError, StorageMisconfigured, StorageNotReachable
-from storage.s3 import S3Storage, StoredObject
+from storage.s3 import S3Storage
+from storage.stored_object import StoredObject
 from storage.streams import FullReads, Readable
 
 __all__ = [

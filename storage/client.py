@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import boto3
+from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 
 from storage.config import S3Config
@@ -19,6 +20,9 @@ PATIENT = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard"
 
 PROMPT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
 """For a health check, in seconds: it must answer before whoever asks gives up."""
+
+COPYING = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 30)
+"""S3 copies at most 5 GiB in one request; larger objects are copied in parts."""
 
 
 def connect(config: S3Config, endpoint: str | None, timing: Config) -> S3Client:

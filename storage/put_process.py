@@ -14,7 +14,8 @@ from multiprocessing.managers import BaseManager
 
 from storage.config import S3Config
 from storage.errors import StorageNotReachable
-from storage.s3 import S3Storage, StoredObject
+from storage.s3 import S3Storage
+from storage.stored_object import StoredObject
 
 
 class PutProcess(BaseManager):

@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import quote
 
-from boto3.s3.transfer import TransferConfig
-
-from storage.client import PATIENT, PROMPT, connect
+from storage.client import COPYING, PATIENT, PROMPT, connect
 from storage.config import S3Config
-from storage.errors import BucketMissing
+from storage.errors import BucketMissing, StorageMisconfigured
+from storage.stored_object import StoredObject
 from storage.streams import FullReads, Readable
 from storage.translation import refusal, translated
 
 if TYPE_CHECKING:
     from types_boto3_s3.literals import BucketLocationConstraintType
 
+logger = logging.getLogger(__name__)
+
 READ_BYTES = 1 << 20
-COPYING = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 30)
-"""S3 copies at most 5 GiB in one request; larger objects are copied in parts."""
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """An object as it was stored: its key, its size in bytes, and the sha256 of its content in hex."""
-
-    key: str
-    bytes: int
-    sha256: str
 
 
 class S3Storage:
@@ -246,11 +236,11 @@ class S3Storage:
         Raises:
             StorageError: it could not be removed.
         """
+        try:
+            self._remove_parts(key)
+        except StorageMisconfigured as error:  # a right of its own, without which objects can be removed all the same
+            logger.warning("what unfinished uploads have left of %s is not removed: %s", key, error)
         with self._bucket(key) as bucket:
-            uploads = self._client.list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", ())
-            for upload in uploads:
-                if upload["Key"] == key:
-                    self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
             self._client.delete_object(Bucket=bucket, Key=key)
 
     @contextmanager
@@ -275,6 +265,13 @@ class S3Storage:
                     self._client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
             except self._client.exceptions.BucketAlreadyOwnedByYou:
                 return  # another process of ours was faster
+
+    def _remove_parts(self, key: str) -> None:
+        with self._bucket(key) as bucket:
+            uploads = self._client.list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", ())
+            for upload in uploads:
+                if upload["Key"] == key:
+                    self._client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
 
     def _pages(self, prefix: str) -> Iterator[tuple[str, ...]]:
         """Keys by the page, which S3 makes 1000 keys at most: as many as one deletion takes."""

@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from storage import S3Config, S3Storage, StorageError, StorageNotReachable
+from storage import S3Config, S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
 from tasks.broker import Broker
 from tasks.object_notes import REMOVING, UNTAKEN, ObjectNotes, remove_untaken
 
@@ -107,6 +107,20 @@ def test_storage_that_is_away_ends_the_round_and_nothing_is_forgotten(notes: Obj
         remove_untaken(notes, Refusing(bucket))
 
     assert notes.doomed(10) == ["away"]
+
+
+def test_an_object_is_removed_also_where_unfinished_uploads_must_not_be_listed(
+    storage: S3Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object) -> None:
+        raise StorageMisconfigured("AccessDenied")
+
+    monkeypatch.setattr(storage, "_remove_parts", forbidden)
+    stored(storage, "adapters/one")
+
+    storage.remove("adapters/one")
+
+    assert not list(storage.list("adapters/"))
 
 
 def test_the_parts_of_an_upload_that_was_cut_off_go_too(
