@@ -180,6 +180,11 @@ class Batch(StoredRecord):
         """Keys of its results: all of them, and those without pictures."""
         return result_objects(self.results)
 
+    def has_begun(self, job_id: str) -> bool:
+        """Whether a job of this batch is of its present generation."""
+        _, _, generation = job_id.removeprefix(f"{self.id}-").partition("-")
+        return generation == (str(self.generation) if self.generation else "")
+
     def job_id(self, line: int) -> str:
         """The id of the job that a line becomes."""
         again = f"-{self.generation}" if self.generation else ""

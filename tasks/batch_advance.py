@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tasks.batch import Batch, BatchStatus, result_objects
 from tasks.batch_expansion import expand
@@ -12,7 +14,6 @@ from tasks.batch_planning import read_plan
 from tasks.batch_results import LINES_TYPE, gather, harvest, write_results
 from tasks.errors import StatusConflict
 from tasks.service import Service
-from tasks.work_folder import work_folder
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +44,8 @@ def advance(service: Service, batch: Batch) -> None:
 
 
 def withdraw(service: Service, batch: Batch) -> None:
-    """Cancel the jobs of a batch that have not ended."""
-    for job in service.store.existing(sorted(service.batches.jobs(batch))):
+    """Cancel the jobs of a batch that have not ended, and none of those that a retry has begun meanwhile."""
+    for job in service.store.existing(sorted(filter(batch.has_begun, service.batches.jobs(batch)))):
         if not job.status.is_terminal:
             try:
                 service.store.cancel(job.id)
@@ -60,9 +61,9 @@ def finish(service: Service, batch: Batch, target: BatchStatus) -> None:
         StatusConflict: the batch has moved on meanwhile.
     """
     results = f"{batch.folder}{uuid.uuid4().hex}/"
-    with work_folder() as folder, line_index(folder) as index:
+    with TemporaryDirectory() as name, line_index(Path(name)) as index:
         gather(service, batch, index)
-        for key, path in zip(result_objects(results), write_results(index, folder), strict=True):
+        for key, path in zip(result_objects(results), write_results(index, Path(name)), strict=True):
             service.object_notes.note(key)
             service.storage.upload(key, path, content_type=LINES_TYPE)
     leaves = batch.result_objects

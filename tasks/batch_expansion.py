@@ -105,7 +105,11 @@ def terms_of(batch: Batch, number: int, line: BatchLine) -> Terms:
 
 
 def rows(service: Service, batch: Batch, begin: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """The rows of the plan from one byte to another, with their places."""
+    """The rows of the plan from one byte to another, with their places.
+
+    Raises:
+        ValueError: the plan is damaged: it ends within a row.
+    """
     rest = b""
     while begin + len(rest) < end:
         start = begin + len(rest)
@@ -114,3 +118,5 @@ def rows(service: Service, batch: Batch, begin: int, end: int) -> Iterator[tuple
         for row in whole:
             yield begin, row
             begin += len(row) + 1
+    if rest:
+        raise ValueError(f"The plan of batch {batch.id} is damaged: there is no row from byte {begin} to {end}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tasks.adapter_resolver import Asker
 from tasks.batch import Batch, BatchStatus, OnError, Plan, plan_objects
@@ -18,7 +19,6 @@ from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.frozen import read
 from tasks.job import Failure
 from tasks.service import Service
-from tasks.work_folder import work_folder
 
 
 def plan_batch(service: Service, batch: Batch) -> None:
@@ -30,11 +30,11 @@ def plan_batch(service: Service, batch: Batch) -> None:
         StorageError, ServiceUnavailable: a server is unavailable.
         StatusConflict: the batch has moved on meanwhile.
     """
-    with work_folder() as folder, line_index(folder) as index:
+    with TemporaryDirectory() as name, line_index(Path(name)) as index:
         if batch.plan:
-            plan_again(service, batch, index, folder)
+            plan_again(service, batch, index, Path(name))
         else:
-            plan_new(service, batch, index, folder)
+            plan_new(service, batch, index, Path(name))
 
 
 def plan_new(service: Service, batch: Batch, index: LineIndex, folder: Path) -> None:

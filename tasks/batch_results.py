@@ -7,6 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
@@ -17,7 +18,6 @@ from tasks.frozen import Frozen, StoredRecord, read
 from tasks.job import Failure, Job, Status, StoredImage, SwapWay
 from tasks.records import ImageRecord, image_record
 from tasks.service import Service
-from tasks.work_folder import work_folder
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def results_so_far(service: Service, batch: Batch) -> Iterator[bytes]:
     Raises:
         StorageError: a part cannot be read.
     """
-    with work_folder() as folder, line_index(folder) as index:
+    with TemporaryDirectory() as name, line_index(Path(name)) as index:
         gather(service, batch, index)
         for body in index.bodies():
             yield with_urls(service, read_result(body)).model_dump_json().encode() + b"\n"

@@ -11,7 +11,7 @@ from tasks.batch import Batch, BatchStatus
 from tasks.batch_advance import advance
 from tasks.batch_planning import plan_batch
 from tasks.batch_store import ACTIVE
-from tasks.errors import BatchNotFound, RecordNotUnderstood, RequestError, StatusConflict
+from tasks.errors import BatchNotFound, InvalidRequest, RecordNotUnderstood, StatusConflict
 from tasks.guard import NOT_THE_RECORDS
 from tasks.job import Failure
 from tasks.loops import BUDGET_S, within
@@ -120,7 +120,7 @@ def give_up(service: Service, batch: Batch, error: Exception) -> None:
 
 def failure_of(error: Exception) -> Failure:
     """Why a batch cannot go on, for its submitter."""
-    if isinstance(error, RequestError):
+    if isinstance(error, InvalidRequest):
         return Failure(code=error.code, message=f"The rest of the lines cannot be served any more. {error}")
     if isinstance(error, ObjectNotFound):
         return Failure(code="batch_lost", message="A file of this batch is gone from storage. Send the batch again.")

@@ -27,7 +27,6 @@ from tasks.rounds import LOOPS, LoopAge, Rounds
 from tasks.scratch import own_scratch
 from tasks.service import Service
 from tasks.webhooks.sender import Sender, sender_of
-from tasks.work_folder import remove_abandoned
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +91,6 @@ def check_server(durability: Durability) -> None:
 
 def run(service: Service, process: str) -> None:
     """Run the loops of a process until a signal says stop."""
-    remove_abandoned()
     put_back(service.guard)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

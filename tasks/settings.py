@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     check_every_swaps: PositiveInt = Field(100, description="swaps between two checks that the base is bit-identical")
 
     lease_s: PositiveFloat = Field(15, description="seconds of silence after which a worker loses a job")
-    housekeeping_s: PositiveFloat = Field(5, description="seconds between two rounds of housekeeping")
+    housekeeping_s: PositiveFloat = Field(5, description="seconds between two rounds of each loop beside the requests")
     storage_patience_s: NonNegativeFloat = Field(
         120, description="seconds that a job waits for storage, to fetch and to publish"
     )

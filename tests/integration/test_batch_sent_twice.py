@@ -1,0 +1,346 @@
+"""A batch that is sent twice is one batch, at any moment; nothing that is written for it is left behind."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from tasks.batch import Batch, BatchStatus, BatchTerms
+from tasks.batch_advance import advance, withdraw
+from tasks.batch_expansion import expand
+from tasks.batch_place import batch_key
+from tasks.batch_planning import plan_batch, read_plan
+from tasks.batch_store import FINISHED, REMOVING
+from tasks.batch_submission import begin_upload, submit_batch, submit_uploaded
+from tasks.batches import cancel, retry
+from tasks.broker import Broker, BrokerPipeline
+from tasks.errors import BatchNotFound, BrokerUnavailable, IdempotencyConflict, StatusConflict
+from tasks.job import Result, StoredImage, Timings
+from tasks.object_notes import UNTAKEN
+from tasks.retention import remove_batches, remove_objects
+from tasks.service import Service
+from tests.support.batches import advance_batches, plan_batches
+
+TERMS = BatchTerms()
+KEY = "the client's own"
+IMAGE = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab", seed=1)
+
+
+def body(count: int = 3, prompt: str = "a red circle") -> bytes:
+    return b"".join(json.dumps({"custom_id": str(n), "prompt": prompt}).encode() + b"\n" for n in range(count))
+
+
+class Slow:
+    """A body whose end comes when it is let."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self._begun = BytesIO(content), False
+        self.began, self.end = threading.Event(), threading.Event()
+
+    def read(self, count: int = -1, /) -> bytes:
+        self.began.set()
+        self.end.wait(60)
+        return self._content.read(count)
+
+
+def send(service: Service, content: bytes = body(), terms: BatchTerms = TERMS, key: str | None = KEY) -> Batch:
+    return submit_batch(service, terms, BytesIO(content), idempotency_key=key)
+
+
+def draw(service: Service) -> list[str]:
+    drawn: list[str] = []
+    while jobs := service.backfill.claim("demo", "worker"):
+        service.store.succeed(jobs[0], Result(images=(IMAGE,)), Timings())
+        drawn.append(jobs[0].id)
+    return drawn
+
+
+def finish(service: Service) -> list[str]:
+    """Go on until nothing is left to be done; the jobs that were drawn."""
+    drawn: list[str] = []
+    while service.batches.active_ids():
+        plan_batches(service)
+        advance_batches(service)
+        drawn += draw(service)
+    return drawn
+
+
+def objects(service: Service) -> set[str]:
+    return set(service.storage.list("batches/"))
+
+
+def remove_untaken_at_once(service: Service) -> None:
+    """As retention does, when the time of every note is over."""
+    service.broker.zunionstore(UNTAKEN, {UNTAKEN: 0})
+    remove_objects(service)
+
+
+def test_a_first_request_that_arrives_late_does_not_touch_the_running_batch(service: Service) -> None:
+    slow, answered = Slow(body()), list[Batch]()
+    late = threading.Thread(target=lambda: answered.append(submit_batch(service, TERMS, slow, idempotency_key=KEY)))
+    late.start()
+    slow.began.wait(60)
+    batch = send(service)
+    plan_batches(service)
+    advance_batches(service)
+    before = service.batches.get(batch.id)
+
+    slow.end.set()
+    late.join()
+
+    assert [first.id for first in answered] == [batch.id]
+    assert service.batches.get(batch.id) == before
+    assert len(finish(service)) == 3
+    assert service.batches.get(batch.id).succeeded == 3
+
+
+@pytest.mark.parametrize("moment", ["uploading", "validating", "running", "completed"])
+@pytest.mark.parametrize(("content", "terms"), [(body(4), TERMS), (body(), BatchTerms(dry_run=True))])
+def test_the_same_key_with_another_request_is_refused_at_any_moment(
+    service: Service, moment: str, content: bytes, terms: BatchTerms
+) -> None:
+    slow, refused = Slow(content), list[Exception]()
+
+    def late() -> None:
+        try:
+            submit_batch(service, terms, slow, idempotency_key=KEY)
+        except IdempotencyConflict as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=late)
+    if moment == "uploading":
+        thread.start()
+        slow.began.wait(60)
+    batch = send(service)
+    if moment in ("running", "completed"):
+        plan_batches(service)
+    if moment == "completed":
+        finish(service)
+    slow.end.set()
+    late() if moment != "uploading" else thread.join()
+
+    assert len(refused) == 1
+    assert send(service).id == batch.id, "the same request still gets it"
+    assert service.batches.get(batch.id).terms == TERMS
+
+
+def test_many_at_once_make_one_batch_and_leave_one_object(service: Service) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        sent = list(threads.map(lambda _: send(service), range(8)))
+
+    assert len({batch.id for batch in sent}) == 1
+    remove_untaken_at_once(service)
+    assert objects(service) == {sent[0].input}
+    assert service.batches.active_ids() == [sent[0].id]
+
+
+def test_another_owner_may_use_the_same_key(service: Service) -> None:
+    assert send(service).id != send(service, terms=BatchTerms(owner="b")).id
+
+
+def test_without_a_key_each_request_is_a_batch(service: Service) -> None:
+    assert send(service, key=None).id != send(service, key=None).id
+
+
+def test_an_upload_is_one_batch_whatever_is_sent_to_its_url_later(service: Service) -> None:
+    upload = begin_upload(service, None)
+    service.storage.put(f"batches/{upload.id}/upload.jsonl", body(), content_type="application/jsonl")
+
+    first = submit_uploaded(service, TERMS, upload.id)
+    service.storage.put(f"batches/{upload.id}/upload.jsonl", body(9), content_type="application/jsonl")
+
+    assert submit_uploaded(service, TERMS, upload.id).id == first.id
+    with pytest.raises(IdempotencyConflict):
+        submit_uploaded(service, BatchTerms(dry_run=True), upload.id)
+    assert len(finish(service)) == 3
+
+
+def test_a_file_whose_batch_could_not_be_recorded_is_removed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise BrokerUnavailable("Valkey does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.batches, "create", away)
+        with pytest.raises(BrokerUnavailable):
+            send(service)
+    assert len(objects(service)) == 1
+
+    remove_untaken_at_once(service)
+
+    assert objects(service) == set()
+
+
+def test_a_plan_that_comes_too_late_changes_nothing_and_leaves_nothing(service: Service) -> None:
+    stale = send(service)
+    plan_batches(service)
+    finish(service)
+    done = service.batches.get(stale.id)
+
+    with pytest.raises(StatusConflict):
+        plan_batch(service, stale)
+
+    assert service.batches.get(stale.id) == done
+    remove_untaken_at_once(service)
+    assert objects(service) >= {*done.plan_objects, *done.result_objects, done.input}
+    assert len([key for key in objects(service) if "plan-" in key]) == 2
+
+
+def canceled_and_tried_again(service: Service) -> tuple[Batch, Batch]:
+    """A batch as it was running, and as it is planned anew."""
+    batch = send(service)
+    plan_batches(service)
+    running = service.batches.get(batch.id)
+    cancel(service, running)
+    finish(service)
+    retry(service, service.batches.get(batch.id))
+    plan_batches(service)
+    return running, service.batches.get(batch.id)
+
+
+def test_a_light_worker_with_an_old_plan_makes_no_job(service: Service) -> None:
+    old, new = canceled_and_tried_again(service)
+
+    assert expand(service, old, read_plan(service, old)) == 0
+    assert expand(service, new, read_plan(service, new)) == 3
+    withdraw(service, old)
+    assert len(finish(service)) == 3
+
+
+def test_a_retry_that_comes_twice_begins_once(service: Service) -> None:
+    batch = send(service)
+    cancel(service, batch)
+    ended = service.batches.get(batch.id)
+    service.broker.hset(batch_key(batch.id), "results", "batches/none/")
+
+    with ThreadPoolExecutor(4) as threads:
+        tries = [threads.submit(retry, service, ended) for _ in range(4)]
+    outcomes = [type(each.exception()) for each in tries]
+
+    assert outcomes.count(type(None)) == 1
+    assert outcomes.count(StatusConflict) == 3
+    assert service.batches.get(batch.id).generation == 1
+
+
+@pytest.mark.parametrize("retried_first", [True, False])
+def test_retention_and_a_retry_do_not_both_have_their_way(service: Service, retried_first: bool) -> None:
+    batch = send(service)
+    plan_batches(service)
+    cancel(service, service.batches.get(batch.id))
+    finish(service)
+    seen = service.batches.get(batch.id)
+    if retried_first:
+        retry(service, seen)
+
+    assert service.batches.forget(seen) is not retried_first
+
+    if retried_first:
+        remove_batches(service)
+        assert len(finish(service)) == 3
+    else:
+        with pytest.raises(BatchNotFound):
+            retry(service, seen)
+        remove_batches(service)
+        assert objects(service) == set()
+        assert [key for key in service.broker.keys("*") if batch.id in key and "job" not in key] == []
+
+
+def test_what_a_killed_retention_began_the_next_one_finishes(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = send(service)
+    cancel(service, batch)
+    service.broker.zadd(FINISHED, {batch.id: 0})
+    with monkeypatch.context() as patch:
+        patch.setattr(type(service.storage), "delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            remove_batches(service)
+    assert service.broker.scard(REMOVING) == 1
+
+    remove_batches(service)
+
+    assert objects(service) == set()
+    assert service.broker.scard(REMOVING) == 0
+
+
+class Dead(BaseException):
+    """The process is gone: nothing that it would still do is done."""
+
+
+def dying(service: Service, patch: pytest.MonkeyPatch, at: int, *, done: bool) -> Callable[[], int]:
+    """Let the process die at a call of a server, before or after it takes effect; how many calls there were."""
+    calls = [0]
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*arguments: Any, **options: Any) -> Any:
+            calls[0] += 1
+            if calls[0] > at or (calls[0] == at and not done):
+                raise Dead
+            answer = original(*arguments, **options)
+            if calls[0] == at:
+                raise Dead
+            return answer
+
+        return counting
+
+    kinds = [(Broker, "execute_command"), (BrokerPipeline, "execute")]
+    kinds += [(type(service.storage), name) for name in ("put", "upload", "upload_stream", "get", "download", "delete")]
+    for kind, name in kinds:
+        patch.setattr(kind, name, counted(getattr(kind, name)))
+    return lambda: calls[0]
+
+
+def life(service: Service, step: Callable[[], object]) -> Callable[[int, bool], bool]:
+    """Takes a step and dies in it; whether it was taken to its end."""
+
+    def live(at: int, done: bool) -> bool:
+        with pytest.MonkeyPatch.context() as patch:
+            dying(service, patch, at, done=done)
+            try:
+                step()
+            except Dead:
+                return False
+        return True
+
+    return live
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_process_may_die_at_any_call(service: Service, done: bool) -> None:
+    def everything(at: int) -> bool:
+        """The whole life of a batch, in which each of its steps dies once; whether none was that long."""
+        service.broker.flushall()
+        steps: list[Callable[[], object]] = [
+            lambda: send(service),
+            lambda: [plan_batch(service, batch) for batch in active(service, BatchStatus.VALIDATING)],
+            lambda: [advance(service, batch) for batch in active(service, BatchStatus.RUNNING)],
+            lambda: [advance(service, batch) for batch in active(service, BatchStatus.RUNNING)],
+            lambda: remove_batches(service),
+        ]
+        ended = []
+        for number, step in enumerate(steps):
+            if number == 3:
+                draw(service)
+            if number == 4:
+                finish(service)
+                [batch_id] = service.broker.zrange(FINISHED, 0, -1)
+                assert service.batches.get(str(batch_id)).succeeded == 3
+                service.broker.zunionstore(FINISHED, {FINISHED: 0})
+            ended.append(life(service, step)(at, done))
+            step()
+        remove_untaken_at_once(service)
+        assert objects(service) == set()
+        assert service.broker.scard(REMOVING) == 0
+        return all(ended)
+
+    at = 1
+    while not everything(at):
+        at += 1
+    assert at > 10
+
+
+def active(service: Service, status: BatchStatus) -> list[Batch]:
+    return [batch for batch in service.batches.active() if batch.status is status]

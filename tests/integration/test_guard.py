@@ -1,0 +1,188 @@
+"""One record that raises holds up no other: it is counted, named, set aside, and comes back with the next start."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks import housekeeping as stages
+from tasks.broker import Broker
+from tasks.errors import BrokerUnavailable
+from tasks.guard import MOST_FAILURES, Guard
+from tasks.job import Result, Status, Timings
+from tasks.job_keys import DEADLINES, FINISHED, LEASES, UNSENT, UPLOADS, job_key
+from tasks.retention import remove_jobs
+from tasks.service import Service
+from tasks.uploads import settle_uploads
+from tests.support.housekeeping import housekeeping
+from tests.support.jobs import SPEC
+from tests.support.services import make_service
+
+LEASE_S = 0.1
+INDEX = "stokehold:some"
+DAMAGES: dict[str, tuple[str, str]] = {
+    "an unknown status": ("status", "paused"),
+    "broken JSON": ("terms", "{"),
+    "another type": ("attempt", "many"),
+    "a time that is none": ("created_at", "yesterday"),
+    "a newer version": ("record_version", "1000"),
+}
+
+
+@pytest.fixture
+def service(broker: Broker, valkey_url: str, tmp_path: Path) -> Service:
+    return make_service(tmp_path, broker_url=valkey_url, lease_s=LEASE_S)
+
+
+def raising() -> None:
+    raise KeyError("nobody foresaw this")
+
+
+def test_a_record_that_raises_again_and_again_is_set_aside_with_its_reason(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    guard = Guard(broker)
+    broker.zadd(INDEX, {"strange": 7, "plain": 8})
+
+    for _ in range(MOST_FAILURES):
+        assert broker.zcard(INDEX) == 2
+        guard.attempt(INDEX, "strange", raising)
+
+    assert broker.zrange(INDEX, 0, -1) == ["plain"]
+    [record] = guard.records()
+    assert (record.index, record.member, float(record.score)) == (INDEX, "strange", 7)
+    assert "nobody foresaw this" in record.reason
+    assert f"strange of {INDEX} raised, {MOST_FAILURES} of {MOST_FAILURES} times" in caplog.text
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_it_comes_back_to_its_place_with_the_next_start(broker: Broker, ordered: bool) -> None:
+    guard = Guard(broker)
+    if ordered:
+        broker.zadd(INDEX, {"a": 7.25})
+    else:
+        broker.sadd(INDEX, "a")
+    for _ in range(MOST_FAILURES):
+        guard.attempt(INDEX, "a", raising)
+
+    Guard(broker).put_back()
+
+    assert broker.zscore(INDEX, "a") == 7.25 if ordered else broker.sismember(INDEX, "a")
+    assert guard.records() == []
+
+
+def test_failures_count_only_in_a_row(broker: Broker) -> None:
+    guard = Guard(broker)
+    broker.sadd(INDEX, "a")
+
+    for _ in range(MOST_FAILURES):
+        for step in (*[raising] * (MOST_FAILURES - 1), lambda: None):
+            guard.attempt(INDEX, "a", step)
+
+    assert broker.sismember(INDEX, "a")
+
+
+@pytest.mark.parametrize("error", [BrokerUnavailable("away"), OSError(28, "No space left on device"), MemoryError()])
+def test_what_every_record_would_meet_counts_against_none(broker: Broker, error: Exception) -> None:
+    guard = Guard(broker)
+    broker.sadd(INDEX, "a")
+
+    def step() -> None:
+        raise error
+
+    for _ in range(2 * MOST_FAILURES):
+        with pytest.raises(type(error)):
+            guard.attempt(INDEX, "a", step)
+
+    assert broker.sismember(INDEX, "a")
+
+
+def lapsed(service: Service) -> str:
+    """A job whose worker is gone."""
+    job = service.store.create(SPEC)
+    assert service.store.claim(job.id, "dead")
+    return job.id
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_lease_of_a_damaged_record_holds_up_no_other(service: Service, damage: str) -> None:
+    strange, plain = lapsed(service), lapsed(service)
+    service.broker.hset(job_key(strange), *DAMAGES[damage])
+    time.sleep(LEASE_S)
+
+    housekeeping(service)
+    assert service.store.get(plain).status is Status.QUEUED
+    for _ in range(MOST_FAILURES):
+        housekeeping(service)
+
+    assert [(record.index, record.member) for record in service.guard.records()] == [(LEASES, strange)]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_nor_does_one_among_those_that_have_expired(service: Service, damage: str) -> None:
+    for job_id in (strange := lapsed(service), plain := lapsed(service)):
+        service.store.succeed(service.store.get(job_id), Result(images=()), Timings())
+    service.broker.hset(job_key(strange), *DAMAGES[damage])
+    service.broker.hset(job_key(plain), "attempt", 0)  # nothing of it is in storage, which is away
+    service.broker.zadd(FINISHED, {strange: 1, plain: 2})
+
+    remove_jobs(service)
+
+    assert service.broker.zrange(FINISHED, 0, -1) == [strange]
+    assert service.broker.exists(job_key(plain)) == 0
+
+
+@pytest.mark.parametrize("index", [LEASES, DEADLINES, UNSENT, FINISHED])
+def test_an_entry_without_a_record_is_removed(service: Service, index: str) -> None:
+    service.broker.zadd(index, {"0" * 32: 1})
+
+    for stage in (stages.take_back_lapsed, stages.end_late, stages.send_unsent, remove_jobs):
+        stage(service)
+
+    assert service.broker.zcard(index) == 0
+
+
+@pytest.mark.parametrize("member", ["no slash", "x/none-of-it", "/"])
+def test_a_noted_upload_that_makes_no_sense_holds_up_no_other(service: Service, member: str) -> None:
+    job = service.store.claim(lapsed_and_requeued(service), "w")
+    assert job
+    service.store.succeed(job, Result(images=()), Timings())
+    plain = f"{job.id}/{job.lease.token}"
+    service.broker.sadd(UPLOADS, member, plain)
+
+    settle_uploads(service)
+
+    assert not service.broker.sismember(UPLOADS, plain)
+
+
+def lapsed_and_requeued(service: Service) -> str:
+    job_id = lapsed(service)
+    time.sleep(LEASE_S)
+    stages.take_back_lapsed(service)
+    return job_id
+
+
+def test_ten_thousand_lapsed_leases_at_once_are_taken_back_a_bounded_number_a_round(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "MOST_A_ROUND", 10)
+    jobs = [lapsed(service) for _ in range(25)]
+    time.sleep(LEASE_S)
+    left = list[int]()
+
+    for _ in range(3):
+        stages.take_back_lapsed(service)
+        left.append(service.broker.zcard(LEASES))
+
+    assert left == [15, 5, 0]
+    assert all(service.store.get(job_id).status is Status.QUEUED for job_id in jobs)
+
+
+def test_nothing_of_this_leaves_anything_behind(service: Service) -> None:
+    for _ in range(MOST_FAILURES - 1):
+        service.guard.attempt(INDEX, "a", raising)
+    service.guard.attempt(INDEX, "a", lambda: None)
+
+    assert [key for key in service.broker.keys("stokehold:*") if "failing" in key or "set_aside" in key] == []
