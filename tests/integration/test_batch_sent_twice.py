@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tasks.api_keys import default_limits
 from tasks.batch import Batch, BatchStatus, BatchTerms
 from tasks.batch_advance import advance, withdraw
 from tasks.batch_expansion import expand
@@ -141,7 +142,9 @@ def test_many_at_once_make_one_batch_and_leave_one_object(service: Service) -> N
 
 
 def test_another_owner_may_use_the_same_key(service: Service) -> None:
-    assert send(service).id != send(service, terms=BatchTerms(owner="b")).id
+    owner, _ = service.keys.create("b", default_limits(service.settings))
+
+    assert send(service).id != send(service, terms=BatchTerms(owner=owner.id)).id
 
 
 def test_without_a_key_each_request_is_a_batch(service: Service) -> None:
