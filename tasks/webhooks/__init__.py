@@ -1,7 +1,7 @@
 """Webhooks: submitters' servers are told, in signed messages, that a job or a batch has ended.
 
 ``target`` says where they may go, ``secrets`` what signs them, ``notice`` what they say, ``delivery`` what is known of
-one, ``deliveries`` keeps them in turn, ``sender`` sends them.
+one, ``deliveries`` keeps them in turn (``stored`` reads them), ``sender`` sends them.
 """
 
 from tasks.webhooks.target import check_webhook

@@ -21,28 +21,29 @@ than a try may take; when it lapses, the delivery is due again.
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
-from pydantic import TypeAdapter
 from redis.commands.core import Script
 
 from tasks.broker import Broker
-from tasks.errors import DeliveryNotFound
+from tasks.errors import DeliveryNotFound, RecordNotUnderstood
 from tasks.job_hash import datetime_of, flat
-from tasks.job_keys import BATCH, WEBHOOKS
+from tasks.job_keys import WEBHOOKS
 from tasks.list_cursor import cursor_at, place_in
 from tasks.safe_http import TOTAL_S
 from tasks.webhooks.delivery import MAX_ATTEMPTS_KEPT, Attempt, Delivery, DeliveryPage, DeliveryStatus
+from tasks.webhooks.stored import ATTEMPTS, Taken, delivery_of, taken_of, understood
 from tasks.webhooks.target import receiver_of
+
+logger = logging.getLogger(__name__)
 
 LEASE_S = TOTAL_S + 5
 LOOK_AGAIN_S = 1
 LOOKS = 100
-ATTEMPTS = TypeAdapter(tuple[Attempt, ...])
 
 
 @dataclass(frozen=True)
@@ -85,25 +86,6 @@ class End:
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A delivery that this process may send.
-
-    Attributes:
-        claim: makes it this one's until its lease lapses.
-        end: name of what has ended.
-        tries: before this one, since it was last begun.
-        at: the time of this one, by the store's clock.
-    """
-
-    claim: str
-    end: str
-    owner: str | None
-    tries: int
-    at: datetime
-    delivery: Delivery
-
-
-@dataclass(frozen=True)
 class Settlement:
     """What follows from a try.
 
@@ -115,7 +97,7 @@ class Settlement:
     attempt: Attempt
     status: DeliveryStatus
     retry_after_s: float = 0
-    answered: bool = field(default=False)
+    answered: bool = False
 
 
 class Deliveries:
@@ -136,11 +118,17 @@ class Deliveries:
 
     def ends(self, count: int) -> list[str]:
         """Names of ends that are no deliveries yet: the ``count`` oldest and newest, so that neither has to wait."""
+        now, _ = self._broker.time()
         with self._broker.pipeline(transaction=False) as pipeline:
-            pipeline.zrange(WEBHOOKS, 0, count // 2 - 1)
-            pipeline.zrange(WEBHOOKS, -(count // 2), -1)
+            pipeline.zrange(WEBHOOKS, "-inf", now + 1, byscore=True, offset=0, num=count // 2)
+            pipeline.zrange(WEBHOOKS, now + 1, "-inf", byscore=True, desc=True, offset=0, num=count // 2)
             oldest, newest = pipeline.execute()
         return list(dict.fromkeys([*oldest, *newest]))
+
+    def postpone_end(self, name: str, seconds: float) -> None:
+        """Leave an end alone for a while; nothing happens if it has become a delivery."""
+        now, _ = self._broker.time()
+        self._broker.zadd(WEBHOOKS, {name: now + seconds}, xx=True)
 
     def forget_end(self, name: str) -> None:
         """Make no delivery of an end."""
@@ -155,22 +143,22 @@ class Deliveries:
         )
 
     def take(self) -> Taken | None:
-        """Take the delivery whose turn it is; None if nothing is due, or all that is has to wait for others."""
-        claim, bounds = uuid.uuid4().hex, self._bounds
+        """Take the delivery whose turn it is; None if nothing is due, or all that is has to wait for others.
+
+        One that a newer version has recorded is left to a process that understands it.
+        """
+        bounds = self._bounds
         most = [bounds.at_once_for_owner, bounds.at_once_at_receiver, bounds.failures]
-        answer = self._take(keys=[WEBHOOKS], args=[claim, LEASE_S, *most, LOOK_AGAIN_S, LOOKS])
-        if answer is None:
-            return None
-        delivery_id, now, values = answer
-        fields = dict(zip(values[::2], values[1::2], strict=True))
-        return Taken(
-            claim=claim,
-            end=fields["end"],
-            owner=fields["owner"] or None,
-            tries=int(fields["tries"]),
-            at=datetime_of(now),
-            delivery=delivery_of(delivery_id, fields),
-        )
+        while True:
+            claim = uuid.uuid4().hex
+            answer = self._take(keys=[WEBHOOKS], args=[claim, LEASE_S, *most, LOOK_AGAIN_S, LOOKS])
+            if answer is None:
+                return None
+            delivery_id, now, values = answer
+            try:
+                return taken_of(claim, datetime_of(now), delivery_id, dict(zip(values[::2], values[1::2], strict=True)))
+            except RecordNotUnderstood as error:
+                logger.error("%s", error)
 
     def settle(self, taken: Taken, settlement: Settlement) -> bool:
         """Note how a try has ended; False if the lease had lapsed and another sends it."""
@@ -228,28 +216,12 @@ class Deliveries:
             for delivery_id in ids:
                 pipeline.hgetall(delivery_key(delivery_id))
             hashes = pipeline.execute()
-        return tuple(delivery_of(name, fields) for name, fields in zip(ids, hashes, strict=True) if fields)
+        return tuple(understood(dict(zip(ids, hashes, strict=True))))
 
 
 def script(broker: Broker, name: str) -> Script:
     """A script of the queue."""
     return broker.script("webhook_queue", name)
-
-
-def delivery_of(delivery_id: str, fields: Mapping[str, str]) -> Delivery:
-    """Build a delivery from its hash."""
-    end = fields["end"]
-    return Delivery(
-        id=delivery_id,
-        event=fields["event"],
-        job=None if end.startswith(BATCH) else end,
-        batch=end.removeprefix(BATCH) if end.startswith(BATCH) else None,
-        url=fields["url"],
-        status=DeliveryStatus(fields["status"]),
-        created_at=datetime_of(fields["created"]),
-        attempts=ATTEMPTS.validate_json(fields.get("attempts", "[]")),
-        next_attempt_at=datetime_of(fields["due"]) if "due" in fields else None,
-    )
 
 
 def delivery_key(delivery_id: str) -> str:

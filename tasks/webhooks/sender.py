@@ -20,19 +20,23 @@ from tasks.errors import (
     DeliveryFailed,
     EventSuperseded,
     JobNotFound,
+    RecordNotUnderstood,
+    ServiceUnavailable,
 )
 from tasks.host_addresses import NO_ADDRESS
 from tasks.service import Service
-from tasks.webhooks.deliveries import Deliveries, Settlement, Taken
+from tasks.webhooks.deliveries import Deliveries, Settlement
 from tasks.webhooks.delivery import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, DeliveryStatus
 from tasks.webhooks.notice import Notice, Notices
 from tasks.webhooks.secrets import WebhookSecrets
+from tasks.webhooks.stored import Taken
 
 logger = logging.getLogger(__name__)
 
 THREADS = 32
 ENDS_AT_A_TIME = 200
 ENDS_A_ROUND = 2000
+POSTPONED_S = 60
 JITTER = 0.1
 """Part of a pause by which it is longer or shorter, so that what failed together does not come back together."""
 
@@ -89,8 +93,8 @@ class Sender:
     def _work(self, taken: Taken) -> None:
         try:
             self.send(taken)
-        except BrokerUnavailable as error:
-            logger.warning("how delivery %s ended is not noted, so it is sent again: %s", taken.delivery.id, error)
+        except ServiceUnavailable as error:
+            logger.warning("delivery %s is sent again when its lease is over: %s", taken.delivery.id, error)
         except Exception:
             logger.exception("delivery %s is sent again", taken.delivery.id)
         with self._taking:
@@ -101,11 +105,14 @@ class Sender:
             logger.warning("the next delivery waits for Valkey: %s", error)
 
     def _enlist(self, name: str) -> None:
-        """Make a delivery of an end; one that cannot be read is not tried again, or it would stop those behind it."""
+        """Make a delivery of an end. One that raises stops none behind it."""
         try:
             self._deliveries.enlist(self._notices.end(name))
         except BrokerUnavailable:
             raise
+        except RecordNotUnderstood as error:
+            logger.warning("the end of %s waits for a newer version of this process: %s", name, error)
+            self._deliveries.postpone_end(name, POSTPONED_S)
         except (BatchNotFound, JobNotFound, EventSuperseded) as error:
             logger.warning("the end of %s is not told: %s", name, error)
             self._deliveries.forget_end(name)
@@ -126,7 +133,11 @@ class Sender:
         logger.info("delivery %s is %s: %s", delivery.id, settlement.status, attempt.reason)
 
     def _try(self, taken: Taken) -> Settlement:
-        """Send a delivery; what follows from how that ended."""
+        """Send a delivery; what follows from how that ended.
+
+        Raises:
+            ServiceUnavailable: its record cannot be read for the moment, or by this version.
+        """
         again = partial(failed, taken)
         try:
             notice = self._notices.notice(taken.end)
@@ -144,7 +155,7 @@ class Sender:
         except DeliveryFailed as error:
             logger.info("delivery %s met %r", taken.delivery.id, error.__cause__)
             return again(str(error))
-        except BrokerUnavailable:
+        except ServiceUnavailable:
             raise
         except Exception:
             logger.exception("delivery %s could not be made", taken.delivery.id)

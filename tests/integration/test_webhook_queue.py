@@ -9,10 +9,11 @@ from itertools import count
 import pytest
 
 from tasks.broker import Broker
-from tasks.errors import DeliveryNotFound, InvalidRequest
+from tasks.errors import DeliveryNotFound, InvalidRequest, RecordNotUnderstood
 from tasks.job_keys import WEBHOOKS
-from tasks.webhooks.deliveries import LEASE_S, LOOKS, Bounds, Deliveries, End, Settlement, Taken
+from tasks.webhooks.deliveries import LEASE_S, LOOKS, Bounds, Deliveries, End, Settlement
 from tasks.webhooks.delivery import Attempt, DeliveryStatus
+from tasks.webhooks.stored import Taken
 from tests.support.webhooks import pass_time
 
 BOUNDS = Bounds(pending=20, done=10, at_once_for_owner=3, at_once_at_receiver=4, failures=3)
@@ -271,3 +272,15 @@ def test_what_has_expired_is_forgotten_everywhere(deliveries: Deliveries, broker
     assert taken == []
     assert broker.zcard(f"{WEBHOOKS}:owners") == 0
     assert deliveries.page("ada", limit=10).deliveries == ()
+
+
+def test_a_delivery_of_a_newer_version_hides_no_other_and_is_left_to_a_newer_process(
+    deliveries: Deliveries, broker: Broker
+) -> None:
+    newer, mine = (add(deliveries, broker, "ada", "a.example") for _ in range(2))
+    broker.hset(f"{WEBHOOKS}:delivery:{newer}", "status", "of the future")
+
+    assert [taken.delivery.id for taken in take_all(deliveries)] == [mine]
+    assert [one.id for one in deliveries.page("ada", limit=10).deliveries] == [mine]
+    with pytest.raises(RecordNotUnderstood):
+        deliveries.get("ada", newer)

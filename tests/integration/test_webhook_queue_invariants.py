@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from tasks.broker import Broker
 from tasks.job_keys import WEBHOOKS
-from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End, Settlement, Taken
+from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End, Settlement
 from tasks.webhooks.delivery import Attempt, DeliveryStatus
+from tasks.webhooks.stored import Taken
 from tests.support.webhooks import pass_time
 
 BOUNDS = Bounds(at_once_for_owner=2, at_once_at_receiver=3, failures=2)

@@ -15,8 +15,9 @@ from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable
 from tasks.job_keys import WEBHOOKS
 from tasks.service import Service
-from tasks.webhooks.deliveries import LEASE_S, Bounds, Settlement, Taken
+from tasks.webhooks.deliveries import LEASE_S, Bounds, Settlement
 from tasks.webhooks.sender import ENDS_A_ROUND, THREADS, sender_of
+from tasks.webhooks.stored import Taken
 from tests.support.receiver import receiving
 from tests.support.services import make_service
 from tests.support.up import ROOT

@@ -14,6 +14,7 @@ from tasks.broker import Broker
 from tasks.errors import AddressRefused, InvalidRequest
 from tasks.host_addresses import NO_ADDRESS
 from tasks.job import Failure, Result, StoredImage
+from tasks.job_keys import WEBHOOKS
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
@@ -169,6 +170,20 @@ def test_an_end_that_cannot_be_read_stops_none_behind_it(service: Service) -> No
         send_due(service)
 
     assert [headers["webhook-id"] for _, headers, _ in receiver.received] == [f"msg_{good.id}"]
+
+
+def test_an_end_that_a_newer_version_has_recorded_is_told_by_one_that_can_read_it(service: Service) -> None:
+    with receiving(200) as receiver:
+        job = ended(service, receiver.url)
+        service.broker.hset(f"stokehold:job:{job.id}", "record_version", 1000)
+        send_due(service)
+        assert receiver.received == []
+        service.broker.hset(f"stokehold:job:{job.id}", "record_version", 1)
+        service.broker.zadd(WEBHOOKS, {job.id: 0}, xx=True)
+
+        send_due(service)
+
+    assert [headers["webhook-id"] for _, headers, _ in receiver.received] == [f"msg_{job.id}"]
 
 
 @pytest.mark.parametrize(

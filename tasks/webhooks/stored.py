@@ -1,0 +1,90 @@
+"""Deliveries as they are read from their hashes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import TypeAdapter
+
+from tasks.errors import RecordNotUnderstood
+from tasks.job_hash import datetime_of
+from tasks.job_keys import BATCH
+from tasks.webhooks.delivery import Attempt, Delivery, DeliveryStatus
+
+logger = logging.getLogger(__name__)
+
+ATTEMPTS = TypeAdapter(tuple[Attempt, ...])
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A delivery that this process may send.
+
+    Attributes:
+        claim: makes it this one's until its lease lapses.
+        end: name of what has ended.
+        tries: before this one, since it was last begun.
+        at: the time of this one, by the store's clock.
+    """
+
+    claim: str
+    end: str
+    owner: str | None
+    tries: int
+    at: datetime
+    delivery: Delivery
+
+
+def taken_of(claim: str, now: datetime, delivery_id: str, fields: Mapping[str, str]) -> Taken:
+    """Build what was taken from the hash of its delivery.
+
+    Raises:
+        RecordNotUnderstood: another version has recorded it.
+    """
+    delivery = delivery_of(delivery_id, fields)
+    return Taken(
+        claim=claim,
+        end=fields["end"],
+        owner=fields["owner"] or None,
+        tries=int(fields["tries"]),
+        at=now,
+        delivery=delivery,
+    )
+
+
+def understood(hashes: Mapping[str, Mapping[str, str]]) -> Iterator[Delivery]:
+    """The deliveries of these hashes, by id, without those that are gone or of another version."""
+    for delivery_id, fields in hashes.items():
+        try:
+            if fields:
+                yield delivery_of(delivery_id, fields)
+        except RecordNotUnderstood as error:
+            logger.error("%s", error)
+
+
+def delivery_of(delivery_id: str, fields: Mapping[str, str]) -> Delivery:
+    """Build a delivery from its hash.
+
+    Raises:
+        RecordNotUnderstood: another version has recorded it.
+    """
+    try:
+        end = fields["end"]
+        return Delivery(
+            id=delivery_id,
+            event=fields["event"],
+            job=None if end.startswith(BATCH) else end,
+            batch=end.removeprefix(BATCH) if end.startswith(BATCH) else None,
+            url=fields["url"],
+            status=DeliveryStatus(fields["status"]),
+            created_at=datetime_of(fields["created"]),
+            attempts=ATTEMPTS.validate_json(fields.get("attempts", "[]")),
+            next_attempt_at=datetime_of(fields["due"]) if "due" in fields else None,
+        )
+    except (KeyError, ValueError) as error:
+        raise RecordNotUnderstood(
+            f"Delivery {delivery_id!r} was recorded by another version of this service. Ask again soon."
+        ) from error
