@@ -10,6 +10,7 @@ from pydantic import Field
 from tasks.batch import BatchStatus
 from tasks.frozen import Frozen
 from tasks.job import Status
+from tasks.webhooks.delivery import DeliveryStatus
 
 
 class Kind(StrEnum):
@@ -28,6 +29,7 @@ class Kind(StrEnum):
     REGISTER_ADAPTER = "register_adapter"
     LIST_ADAPTERS = "list_adapters"
     REMOVE_ADAPTER = "remove_adapter"
+    LIST_DELIVERIES = "list_deliveries"
     WEBHOOK = "webhook"
     """The service tells a receiver that something has ended."""
     EMPTY_VALKEY = "empty_valkey"
@@ -144,8 +146,23 @@ class SeenWebhook(Frozen):
     about: SeenJob | SeenBatch = Field(discriminator="type")
 
 
+class SeenDelivery(Frozen):
+    """A line of the log of deliveries."""
+
+    id: str = Field(description="of the webhook")
+    about: str = Field(description="id of the job or batch that has ended")
+    status: DeliveryStatus
+
+
+class SeenDeliveries(Frozen):
+    """The log of all deliveries to a client."""
+
+    type: Literal["deliveries"] = "deliveries"
+    deliveries: tuple[SeenDelivery, ...]
+
+
 Answer = Annotated[
-    SeenJob | SeenJobs | SeenBatch | SeenLines | SeenAdapter | SeenAdapters | SeenWebhook | SeenImage,
+    SeenJob | SeenJobs | SeenBatch | SeenLines | SeenAdapter | SeenAdapters | SeenWebhook | SeenDeliveries | SeenImage,
     Field(discriminator="type"),
 ]
 
@@ -156,6 +173,7 @@ class Request(Frozen):
     kind: Kind
     target: str | None = Field(None, description="id of the job or batch, or name of the adapter")
     key: str | None = Field(None, description="idempotency key")
+    webhook: bool = Field(False, description="whether the client wants to be told of the end")
     images: int | None = Field(None, description="how many images a job asks for")
     adapters: tuple[str, ...] = Field((), description="names of uploaded adapters that a job asks for")
     lines: tuple[str, ...] = Field((), description="the `custom_id` of each line of a batch")

@@ -54,6 +54,9 @@ class Rule(StrEnum):
     """The signature of a webhook is good."""
     WEBHOOK_TELLS_AN_END = "webhook_tells_an_end"
     """A webhook tells a terminal status."""
+    EVERY_END_IS_TOLD = "every_end_is_told"
+    """When all is calm, each end that is to be told was received or is in the log of deliveries, and what the log calls
+    delivered was received."""
     WEBHOOK_ID_IS_STABLE = "webhook_id_is_stable"
     """One end has one webhook id, however often it is told, and no other end has the same."""
 

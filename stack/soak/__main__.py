@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stack.errors import StackError
 from stack.soak.report import Report
-from stack.soak.run import soak
+from stack.soak.run import Plan, soak
 from stack.supervisor import say_now
 from storage import StorageError
 from tasks.errors import StokeholdError
@@ -27,29 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("minutes", type=float, help="of faults; the start and the end take a few more")
     parser.add_argument("--seed", type=int, default=None, help="of the faults and clients, to see them once more")
+    parser.add_argument("--only", action="append", metavar="FAULT", help="no other kinds of fault; may be given again")
     parser.add_argument("--json", action="store_true", help="print one JSON object on the output, all else on stderr")
     parser.add_argument("--history", type=Path, default=None, help="file in which to keep what the clients did and saw")
     options = parser.parse_args(arguments)
     seed = random.randrange(10**6) if options.seed is None else options.seed
     tell(f"Seed: {seed}")
     try:
-        report = soak_in_a_folder(options.minutes * 60, random.Random(seed), options.history)
+        with tempfile.TemporaryDirectory(prefix="stokehold-soak-") as folder:
+            plan = Plan(options.minutes * 60, random.Random(seed), options.only, options.history)
+            report = soak(plan, Path(folder), tell)
     except (StackError, StokeholdError, StorageError) as error:
         sys.exit(f"stokehold: {error}")
     say_now(json.dumps(report.as_dict()) if options.json else table(report))
     if not report.is_clean:
         sys.exit("stokehold: the soak is not clean.")
-
-
-def soak_in_a_folder(seconds: float, choice: random.Random, history: Path | None) -> Report:
-    """Soak in a temporary folder, which is removed again.
-
-    Raises:
-        StackError, StokeholdError, StorageError: as by ``soak``.
-    """
-    with tempfile.TemporaryDirectory(prefix="stokehold-soak-") as name:
-        folder = Path(name)
-        return soak(seconds, choice, folder, history or folder / "history.jsonl", tell)
 
 
 def tell(line: str) -> None:

@@ -54,6 +54,7 @@ class JobVisitor(Visitor):
             self.send_again: 6,
             self.cancel: 1,
             self.client.list_jobs: 1,
+            self.client.list_deliveries: 1,
             self.look_at_one_of_everyones: 1,
         }
 
@@ -64,6 +65,7 @@ class JobVisitor(Visitor):
 
     def look_at_all(self) -> None:
         within_limits(self.client.list_jobs)
+        within_limits(self.client.list_deliveries)
         for job_id in tuple(self.known):
             reply = within_limits(partial(self.client.poll_job, job_id))
             self.see(reply)

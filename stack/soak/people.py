@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -37,6 +36,7 @@ class People:
     Attributes:
         api: URL of the API.
         receiver: port of the receiver of webhooks.
+        webhook_secrets: by owner, what signs its webhooks.
         everyones: ids of all jobs, which the visitors add to.
     """
 
@@ -45,6 +45,7 @@ class People:
     receiver: int
     recorder: Recorder
     choice: random.Random
+    webhook_secrets: dict[str, str] = field(default_factory=dict)
     everyones: list[str] = field(default_factory=list)
 
     def visitors(self, adapters: Sequence[str]) -> Iterator[Visitor]:
@@ -74,7 +75,8 @@ class People:
 
     def _key(self, owner: str, limits: Mapping[str, int]) -> str:
         usual = default_limits(self.service.settings).model_dump()
-        _, secret = ApiKeys(self.service.broker).create(owner, KeyLimits.model_validate({**usual, **limits}))
+        key, secret = ApiKeys(self.service.broker).create(owner, KeyLimits.model_validate({**usual, **limits}))
+        self.webhook_secrets[owner] = self.service.webhook_secrets.rotate(key.id)
         return secret
 
     def _client(self, owner: str, name: str, secret: str) -> RecordedClient:
@@ -87,8 +89,3 @@ class People:
 def usable_by(adapters: Sequence[str], mine: AdapterVisitor) -> Callable[[], Sequence[str]]:
     """The adapters that an owner may use: those of all, and at each moment its own."""
     return lambda: [*adapters, *mine.usable]
-
-
-def webhook_secret(choice: random.Random) -> str:
-    """A secret that signs webhooks."""
-    return f"whsec_{b64encode(choice.randbytes(32)).decode()}"

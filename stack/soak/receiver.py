@@ -35,11 +35,11 @@ class Manner(StrEnum):
 
 
 class Receiver:
-    """What the deliveries to all owners have in common.
+    """Treats the deliveries to all owners.
 
     Args:
         recorder: where each delivery is written down.
-        secrets: by owner, the secret with which deliveries to it are signed.
+        secrets: by owner, the secret with which deliveries to it are signed; filled as owners come.
         choice: how a delivery is treated.
 
     Attributes:

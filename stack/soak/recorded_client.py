@@ -7,12 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from stack.errors import ServerSilent
-from stack.history.event import Answer, Kind, Phase, Request, SeenAdapters, SeenImage, SeenJobs, SeenLines
+from stack.history.event import (
+    Answer,
+    Kind,
+    Phase,
+    Request,
+    SeenAdapters,
+    SeenDeliveries,
+    SeenImage,
+    SeenJobs,
+    SeenLines,
+)
 from stack.history.recorder import Caller, Outcome, Recorder
 from stack.soak.adapter_file import FORM, entry_of, form
 from stack.soak.exchange import Answered, Sending, exchange
 from stack.soak.reply import Reply, code_of, phase_of
-from stack.soak.sight import Json, seen_adapter, seen_batch, seen_file, seen_job, seen_line
+from stack.soak.sight import Json, seen_adapter, seen_batch, seen_delivery, seen_file, seen_job, seen_line
 
 JSON = {"Content-Type": "application/json"}
 LINES = {"Content-Type": "application/jsonl"}
@@ -47,7 +57,9 @@ class RecordedClient:
     def submit_job(self, body: Json, key: str) -> Reply:
         """Submit a job."""
         adapters = tuple(adapter["ref"] for adapter in body["adapters"])
-        request = Request(kind=Kind.SUBMIT_JOB, key=key, images=body["images"], adapters=adapters)
+        request = Request(
+            kind=Kind.SUBMIT_JOB, key=key, webhook="webhook_url" in body, images=body["images"], adapters=adapters
+        )
         sending = self._sending("POST", "/v1/jobs", {**JSON, "Idempotency-Key": key}, json.dumps(body).encode())
         return self._do(request, sending, see_job)
 
@@ -63,7 +75,7 @@ class RecordedClient:
 
     def list_jobs(self) -> Reply:
         """List every job, a page at a time."""
-        return self._do_all(Request(kind=Kind.LIST_JOBS), self._pages, see_all_jobs)
+        return self._do_all(Request(kind=Kind.LIST_JOBS), lambda: self._pages("/v1/jobs", "jobs"), see_all_jobs)
 
     def list_jobs_of_batch(self, batch_id: str) -> Reply:
         """List the jobs of a batch that are at work."""
@@ -77,7 +89,8 @@ class RecordedClient:
 
     def submit_batch(self, lines: Sequence[Json], key: str, query: str, pause_s: float = 0) -> Reply:
         """Submit a batch, with a pause in the middle of the file."""
-        request = Request(kind=Kind.SUBMIT_BATCH, key=key, lines=tuple(line["custom_id"] for line in lines))
+        names = tuple(line["custom_id"] for line in lines)
+        request = Request(kind=Kind.SUBMIT_BATCH, key=key, webhook="webhook_url" in query, lines=names)
         body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         sending = self._sending("POST", f"/v1/batches{query}", {**LINES, "Idempotency-Key": key}, body, pause_s)
         return self._do(request, sending, see_batch)
@@ -136,18 +149,23 @@ class RecordedClient:
         sending = self._sending("GET", "/v1/adapters?limit=500")
         return self._do(Request(kind=Kind.LIST_ADAPTERS), sending, see_adapters)
 
-    def _pages(self) -> Answered:
-        """The pages of one's own jobs, as one."""
-        jobs: list[Json] = []
+    def list_deliveries(self) -> Reply:
+        """List every delivery of webhooks, a page at a time."""
+        request = Request(kind=Kind.LIST_DELIVERIES)
+        return self._do_all(request, lambda: self._pages("/v1/webhooks/deliveries", "deliveries"), see_deliveries)
+
+    def _pages(self, path: str, name: str) -> Answered:
+        """The pages of a list, as one."""
+        items: list[Json] = []
         cursor = ""
         while True:
-            answered = exchange(self._sending("GET", f"/v1/jobs?limit={PAGE}{cursor}"))
+            answered = exchange(self._sending("GET", f"{path}?limit={PAGE}{cursor}"))
             if answered.status != HTTPStatus.OK:
                 return answered
             page = json.loads(answered.body)
-            jobs += page["jobs"]
+            items += page[name]
             if page["next_cursor"] is None:
-                return Answered(HTTPStatus.OK, json.dumps({"jobs": jobs}).encode())
+                return Answered(HTTPStatus.OK, json.dumps({name: items}).encode())
             cursor = f"&cursor={page['next_cursor']}"
 
     def _sending(
@@ -197,6 +215,11 @@ def see_all_jobs(body: bytes) -> Answer:
 def see_some_jobs(body: bytes) -> Answer:
     """A page of jobs."""
     return SeenJobs(jobs=tuple(map(seen_job, json.loads(body)["jobs"])), complete=False)
+
+
+def see_deliveries(body: bytes) -> Answer:
+    """The log of deliveries."""
+    return SeenDeliveries(deliveries=tuple(map(seen_delivery, json.loads(body)["deliveries"])))
 
 
 def see_adapters(body: bytes) -> Answer:

@@ -6,8 +6,10 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+from stack.errors import StackError
 from stack.history.checker import check
 from stack.history.event import Kind, Request
 from stack.history.operations import operations_of
@@ -16,13 +18,13 @@ from stack.soak.faults import Fault, Faults, Say
 from stack.soak.ledger import find, take_stock
 from stack.soak.load import Load
 from stack.soak.part_faults import PartFaults
-from stack.soak.people import OWNERS, People, webhook_secret
+from stack.soak.people import People
 from stack.soak.receiver import Receiver, receiving
 from stack.soak.report import Report, accepted_jobs, outcomes
 from stack.soak.server_faults import NetworkFaults, StoreFaults
 from stack.soak.stage import Stage, staged
 from tasks.errors import BrokerUnavailable
-from tasks.job_keys import LEASES, UPLOADS
+from tasks.job_keys import LEASES, UPLOADS, WEBHOOKS
 from tasks.service import Service
 
 PATIENCE_S = 600
@@ -31,27 +33,41 @@ PATIENCE_S = 600
 SOAK = Caller("soak", "soak")
 
 
-def soak(seconds: float, choice: random.Random, folder: Path, history: Path, say: Say) -> Report:
-    """Run the stack in a folder under load and faults for so long; the sum.
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done.
 
-    Args:
-        history: file in which the clients write down what they do.
+    Attributes:
+        seconds: of faults.
+        choice: the chance, of faults and of clients.
+        only: names of the faults; None means all.
+        history: file in which the clients write down what they do; None means one that is removed.
+    """
+
+    seconds: float
+    choice: random.Random
+    only: Sequence[str] | None = None
+    history: Path | None = None
+
+
+def soak(plan: Plan, folder: Path, say: Say) -> Report:
+    """Run the stack in a folder under load and faults; the sum.
 
     Raises:
         StackError, StokeholdError, StorageError: a part does not start, or does not come back.
     """
+    choice, history = plan.choice, plan.history or folder / "history.jsonl"
     with ExitStack() as cleanup:
-        secret = webhook_secret(choice)
-        stage = cleanup.enter_context(staged(folder, secret))
+        stage = cleanup.enter_context(staged(folder))
         recorder = cleanup.enter_context(Recorder(history))
-        receiver = Receiver(recorder, dict.fromkeys(OWNERS, secret), random.Random(choice.random()))
-        cleanup.enter_context(receiving(receiver, stage.receiver))
         people = People(stage.service, stage.url, stage.receiver, recorder, random.Random(choice.random()))
+        receiver = Receiver(recorder, people.webhook_secrets, random.Random(choice.random()))
+        cleanup.enter_context(receiving(receiver, stage.receiver))
         visitors = tuple(people.visitors(adapters_of(stage)))
-        kinds = kinds_of_faults(stage, receiver, recorder, people.everyones, choice)
+        kinds = chosen(kinds_of_faults(stage, receiver, recorder, people.everyones, choice), plan.only)
         faults = Faults(stage.parts, kinds, choice, say)
         with Load(visitors, random.Random(choice.random())) as load:
-            faults.run(seconds)
+            faults.run(plan.seconds)
         say("The faults are over.")
         load.settle()
         come_to_rest(stage.service, people.everyones)
@@ -77,6 +93,17 @@ def kinds_of_faults(
     return {**parts.of_each(stage.servers), **parts.of_workers(stage.orders), **network.kinds(), **store.kinds()}
 
 
+def chosen(kinds: Mapping[str, Fault], only: Sequence[str] | None) -> Mapping[str, Fault]:
+    """The faults that are wanted.
+
+    Raises:
+        StackError: there is no fault of this name; the message has the names.
+    """
+    if unknown := set(only or ()) - set(kinds):
+        raise StackError(f"There is no fault {min(unknown)!r}; there are {', '.join(sorted(kinds))}.")
+    return {name: fault for name, fault in kinds.items() if only is None or name in only}
+
+
 def come_to_rest(service: Service, accepted: Sequence[str]) -> None:
     """Return when everything has ended and every upload is settled, or when that takes too long."""
     deadline = time.monotonic() + PATIENCE_S
@@ -90,7 +117,7 @@ def at_rest(service: Service, accepted: Sequence[str]) -> bool:
         jobs = [find(service, job_id) for job_id in accepted]
         ended = all(job is None or job.status.is_terminal for job in jobs)
         waiting = sum(service.store.waiting(model.slug) for model in service.base_models)
-        held = service.broker.zcard(LEASES) or service.broker.scard(UPLOADS)
+        held = service.broker.zcard(LEASES) or service.broker.scard(UPLOADS) or service.broker.zcard(WEBHOOKS)
         return ended and not (waiting or held or service.batches.active())
     except BrokerUnavailable:
         return False

@@ -23,6 +23,7 @@ from tasks.errors import BrokerUnavailable, JobNotFound
 from tasks.job_hash import flat
 from tasks.routing import GENERATE, queue_of
 from tasks.service import Service
+from tasks.webhooks.secrets import secret_key
 
 OPERATOR = Caller("operator", "operator")
 DUPLICATES = 100
@@ -126,13 +127,14 @@ class StoreFaults:
         broker.config_set("maxmemory", before)
 
     def empty(self) -> None:
-        """Let Valkey lose everything; after a moment the operator brings back the API keys."""
+        """Let Valkey lose everything; after a moment the operator brings back the API keys and their secrets."""
         broker = self.service.broker
         with self._noted():
-            keys = cast(dict[str, str], broker.hgetall(KEYS))
+            kept = {name: cast(dict[str, str], broker.hgetall(name)) for name in self._hashes_of_keys()}
             broker.flushall()
             self.sleep(self.choice.uniform(0, 2))
-            broker.hset(KEYS, items=flat(keys))
+            for name, fields in kept.items():
+                broker.hset(name, items=flat(fields))
 
     def repeat_message(self) -> None:
         """Send a job's message again and again, whatever has become of it."""
@@ -143,6 +145,11 @@ class StoreFaults:
             queue = queue_of(self.service.store.get(job_id).spec.base_model)
             for _ in range(DUPLICATES):
                 self.service.celery.send_task(GENERATE, args=(job_id,), queue=queue, priority=0)
+
+    def _hashes_of_keys(self) -> list[str]:
+        """Where API keys and their webhook secrets are."""
+        secrets = cast(list[str], self.service.broker.keys(secret_key("*")))
+        return [*secrets, *([KEYS] if self.service.keys.are_needed() else [])]
 
     @contextmanager
     def _noted(self) -> Iterator[None]:

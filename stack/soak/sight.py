@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from stack.history.event import SeenAdapter, SeenBatch, SeenImage, SeenJob, SeenLine
+from stack.history.event import SeenAdapter, SeenBatch, SeenDelivery, SeenImage, SeenJob, SeenLine
 
 Json = Mapping[str, Any]
 
@@ -57,6 +57,11 @@ def seen_line(result: Json) -> SeenLine:
 def seen_adapter(record: Json) -> SeenAdapter:
     """An entry of the catalogue."""
     return SeenAdapter(name=record["name"], sha256=record["sha256"])
+
+
+def seen_delivery(record: Json) -> SeenDelivery:
+    """A line of the log of deliveries."""
+    return SeenDelivery(id=record["id"], about=record["job"] or record["batch"], status=record["status"])
 
 
 def seen_file(content: bytes) -> SeenImage:

@@ -64,11 +64,8 @@ class Stage:
 
 
 @contextmanager
-def staged(root: Path, secret: str) -> Iterator[Stage]:
+def staged(root: Path) -> Iterator[Stage]:
     """Run everything in a folder while the block runs.
-
-    Args:
-        secret: with which webhooks are signed.
 
     Raises:
         StackError, StokeholdError, StorageError: a part does not start.
@@ -80,7 +77,7 @@ def staged(root: Path, secret: str) -> Iterator[Stage]:
         valkey, storage = Proxy(beside.valkey, ports.valkey), Proxy(beside.s3, ports.s3)
         cleanup.enter_context(proxying(api, valkey, storage))
         stack = LocalStack(folder, ports, settings())
-        values = values_of(stack, root, secret)
+        values = values_of(stack, root)
         configuration = Settings.model_validate(dict(values))
         environment = through(environment_of(values, root / "tmp"), valkey, storage)
         parts = Parts(folder)
@@ -96,14 +93,13 @@ def staged(root: Path, secret: str) -> Iterator[Stage]:
         yield Stage(api, valkey, storage, beside.s3_grpc, parts, servers, orders, service, folder)
 
 
-def values_of(stack: LocalStack, root: Path, secret: str) -> Mapping[str, str]:
+def values_of(stack: LocalStack, root: Path) -> Mapping[str, str]:
     """The settings of the parts: those of the stack, and what lets a soak see more in less time."""
     folders = ":".join(str(path) for path in (*stack.given.adapter_folders, write_broken(root / "broken")))
     return {
         **stack.overrides,
         "adapter_folders": folders,
         "check_every_swaps": "10",
-        "webhook_secret": secret,
         "webhook_allow_http": "true",
         "webhook_allow_loopback": "true",
     }

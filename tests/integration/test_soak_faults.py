@@ -37,12 +37,14 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
 def test_an_emptied_valkey_has_the_keys_alone_and_the_history_says_so(
     service: Service, recorder: Recorder, tmp_path: Path
 ) -> None:
+    secret = service.webhook_secrets.rotate("alice")
     key, _ = ApiKeys(service.broker).create("alice", default_limits(service.settings))
     service.broker.set("stokehold:job:x", "1")
 
     StoreFaults(service, recorder, [], CHANCE, at_once).empty()
 
-    assert service.broker.keys("*") == ["stokehold:keys"]
+    assert set(service.broker.keys("*")) == {"stokehold:keys", "stokehold:webhooks:secret:alice"}
+    assert service.broker.hget("stokehold:webhooks:secret:alice", "current") == secret
     assert ApiKeys(service.broker).get(key.id) == key
     begin, end = read_history(tmp_path / "history")
     assert begin.request is not None

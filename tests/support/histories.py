@@ -14,6 +14,8 @@ from stack.history.event import (
     SeenAdapter,
     SeenAdapters,
     SeenBatch,
+    SeenDeliveries,
+    SeenDelivery,
     SeenImage,
     SeenJob,
     SeenLine,
@@ -22,6 +24,7 @@ from stack.history.event import (
 )
 from tasks.batch import BatchStatus
 from tasks.job import Status
+from tasks.webhooks.delivery import DeliveryStatus
 
 OWNER = "a"
 RED = SeenImage(sha256="red", size_bytes=7)
@@ -67,7 +70,7 @@ class Story:
         code: str | None = None,
     ) -> Story:
         """Submit a job of one image."""
-        request = Request(kind=Kind.SUBMIT_JOB, key=key, images=1, adapters=adapters)
+        request = Request(kind=Kind.SUBMIT_JOB, key=key, webhook=True, images=1, adapters=adapters)
         return self.add(request, began, ended, answer, phase=phase, code=code)
 
     def poll(self, began: float, ended: float, answer: SeenJob, *, owner: str = OWNER) -> Story:
@@ -116,10 +119,19 @@ class Story:
         """List the adapters."""
         return self.add(Request(kind=Kind.LIST_ADAPTERS), began, ended, SeenAdapters(adapters=adapters))
 
+    def log(self, began: float, ended: float, answer: SeenDeliveries) -> Story:
+        """List the deliveries."""
+        return self.add(Request(kind=Kind.LIST_DELIVERIES), began, ended, answer)
+
     def told(self, at: float, about: SeenJob | SeenBatch, *, webhook: str = "w", genuine: bool = True) -> Story:
         """A webhook comes."""
         answer = SeenWebhook(id=webhook, genuine=genuine, about=about)
         return self.add(Request(kind=Kind.WEBHOOK), at, at, answer)
+
+
+def delivery(status: DeliveryStatus, webhook: str = "w") -> SeenDeliveries:
+    """A log with the delivery of the end of the job ``j``."""
+    return SeenDeliveries(deliveries=(SeenDelivery(id=webhook, about="j", status=status),))
 
 
 def queued(job: str = "j", attempt: int = 0, key: str | None = "k") -> SeenJob:

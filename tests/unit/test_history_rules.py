@@ -7,16 +7,18 @@ from collections.abc import Mapping
 import pytest
 
 from stack.history.checker import check
-from stack.history.event import Kind, Phase, Request, SeenAdapter, SeenJobs
+from stack.history.event import Kind, Phase, Request, SeenAdapter, SeenDeliveries, SeenJobs
 from stack.history.violation import Rule
 from tasks.batch import BatchStatus
 from tasks.job import Status
+from tasks.webhooks.delivery import DeliveryStatus
 from tests.support.histories import (
     BLUE,
     RED,
     Story,
     batch,
     canceled,
+    delivery,
     line,
     queued,
     running,
@@ -168,6 +170,11 @@ BROKEN: Mapping[str, tuple[Rule, Story]] = {
     "one name for two files": (Rule.NAME_IS_UNIQUE, Story().register(0, 3).register(1, 2, file=BLUE)),
     "a forged webhook": (Rule.WEBHOOK_IS_GENUINE, Story().told(0, succeeded(), genuine=False)),
     "a webhook too early": (Rule.WEBHOOK_TELLS_AN_END, Story().told(0, running())),
+    "an end that is not told": (
+        Rule.EVERY_END_IS_TOLD,
+        Story().submit(0, 1, queued()).calm(2).log(3, 4, SeenDeliveries(deliveries=())).poll(3, 4, succeeded()),
+    ),
+    "a delivery that never came": (Rule.EVERY_END_IS_TOLD, Story().log(0, 1, delivery(DeliveryStatus.DELIVERED))),
     "one end with two webhook ids": (
         Rule.WEBHOOK_ID_IS_STABLE,
         Story().told(0, succeeded(), webhook="v").told(1, succeeded(), webhook="w"),
@@ -195,6 +202,10 @@ KEPT: Mapping[str, Story] = {
         .poll(13, 14, succeeded(attempt=2))
         .add(LIST, 13, 14, SeenJobs(jobs=(succeeded(attempt=2),), complete=True))
     ),
+    "a delivery that is still to come": (
+        Story().submit(0, 1, queued()).calm(2).poll(3, 4, succeeded()).log(3, 4, delivery(DeliveryStatus.PENDING))
+    ),
+    "a delivery that came": Story().told(0, succeeded()).log(1, 2, delivery(DeliveryStatus.DELIVERED)),
     "polls that overtake each other": Story().poll(0, 9, queued()).poll(1, 8, running()).poll(2, 7, queued()),
     "a second job after Valkey was emptied": (
         Story().submit(0, 1, queued("j")).emptied(2, 3).submit(4, 5, queued("i"))
