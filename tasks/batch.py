@@ -166,6 +166,11 @@ class Batch(StoredRecord):
     error: Failure | None = None
 
     @property
+    def all_lines(self) -> int:
+        """Its lines that can be served: those of the present plan, and those that succeeded before a retry."""
+        return self.lines - self.ended + self.succeeded + self.failed + self.canceled
+
+    @property
     def folder(self) -> str:
         """Where its objects lie in storage, except the images."""
         return f"batches/{self.id}/"

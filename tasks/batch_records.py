@@ -97,7 +97,7 @@ def counts_of(batch: Batch, statuses: Counter[Status]) -> BatchCounts:
         statuses: of the jobs whose results are not in storage yet.
     """
     return BatchCounts(
-        lines=batch.lines,
+        lines=batch.all_lines,
         skipped=batch.skipped,
         waiting=max(0, batch.lines - batch.ended - statuses.total()) if batch.started_at else batch.lines,
         queued=statuses[Status.QUEUED],

@@ -44,7 +44,7 @@ def check_batches(operations: Sequence[Operation]) -> Iterator[Violation]:
         retries = retries_of(operations, batch_id)
         yield from forward(seen, retries)
         lines = known[batch_id].by.request.lines if batch_id in known else ()
-        yield from counters_add_up(seen, len(lines) if lines and not retries else None)
+        yield from counters_add_up(seen, len(lines) or None)
 
 
 def retries_of(operations: Sequence[Operation], batch_id: str) -> tuple[Operation, ...]:
@@ -76,7 +76,7 @@ def counters_add_up(seen: Sequence[Sighting[SeenBatch]], lines: int | None) -> I
     """Sightings whose counters contradict each other or the file.
 
     Args:
-        lines: of the file; None where that is unknown, or a retry counts other lines.
+        lines: of the file; None where that is unknown.
     """
     for sighting in seen:
         batch = sighting.seen

@@ -88,13 +88,16 @@ def all_lines(
 
 
 def result_is_final(batch_id: str, readings: Sequence[Reading], retries: Sequence[Operation]) -> Iterator[Violation]:
-    """Results that a later reading does not have, or has otherwise. A retry may change those without images."""
+    """Results that a later reading does not have, or has otherwise.
+
+    A retry may change those without images, also long after it was asked for: it draws them one by one.
+    """
     for first, before in readings:
         for second, after in readings:
             if not first.precedes(second):
                 continue
             now = {line.line: line for line in after}
-            is_retried = may_separate(retries, first, second)
+            is_retried = any(retry.began < second.ended for retry in retries)
             for line in before:
                 if line != now.get(line.line) and (line.status is Status.SUCCEEDED or not is_retried):
                     what = f"Line {line.line} is {line}, and later {now.get(line.line)}."

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
+from tasks.batch_results import LineResult
 from tasks.errors import JobNotFound
 from tasks.job import Job, Status
 from tasks.service import Service
@@ -82,6 +84,7 @@ def take_stock(
     ends = Counter(found[1] for line in lines if (found := SUCCEEDED.search(line)))
     forgotten = (set(ids) & forgettable) - {job.id for job in jobs}
     is_kept = sum(job.status.is_terminal and keys_of(job) <= stored for job in jobs)
+    orphans = tuple(orphans_among(service, stored, may_have_forgotten=bool(forgettable)))
     prints = {job.result.base.fingerprint for job in jobs if job.result.base}
     return Ledger(
         submitted=len(ids),
@@ -91,7 +94,7 @@ def take_stock(
         forgotten=len(forgotten),
         lost=len(ids) - len(forgotten) - is_kept,
         twice=sum(count > 1 for count in ends.values()),
-        orphans=sum(not is_named(service, key, without_record=bool(forgettable)) for key in stored),
+        orphans=len(orphans),
         base_clean=len(prints) <= 1 and not any(CHANGED in line for line in lines),
         faults=dict(faults),
         failures=dict(Counter(job.error.code for job in jobs if job.error)),
@@ -106,14 +109,36 @@ def find(service: Service, job_id: str) -> Job | None:
         return None
 
 
-def is_named(service: Service, key: str, *, without_record: bool) -> bool:
-    """Whether an object is a picture of its job; also of one whose submission the API could not acknowledge.
+def orphans_among(service: Service, stored: Iterable[str], *, may_have_forgotten: bool) -> Iterator[str]:
+    """Objects that no record names: of no job, also of one whose submission was not acknowledged, and of no batch.
 
     Args:
-        without_record: what to say where the job has no record.
+        may_have_forgotten: whether jobs without a record may have images.
     """
-    job = find(service, key.split("/")[1])
-    return without_record if job is None else key in keys_of(job)
+    of_batches = cache(lambda batch_id: named_by_batch(service, batch_id))
+    for key in stored:
+        job_id = key.split("/")[1].removesuffix(".json")
+        job = find(service, job_id)
+        named = keys_of(job) if job is not None else of_batches(job_id.partition("-")[0])
+        if key not in named and (job is not None or not may_have_forgotten):
+            yield key
+
+
+def named_by_batch(service: Service, batch_id: str) -> frozenset[str]:
+    """The objects of the lines of a batch that have succeeded; none if there is no such batch."""
+    named: set[str] = set()
+    for batch in service.batches.existing([batch_id]):
+        for part in service.batches.parts(batch):
+            for line in service.storage.get(part).splitlines():
+                named |= keys_of_result(LineResult.model_validate_json(line))
+    return frozenset(named)
+
+
+def keys_of_result(result: LineResult) -> set[str]:
+    """The images of a line, and the manifest of the attempt that drew them."""
+    images = {image.key for image in result.images if image.key}
+    attempts = {key.removeprefix(IMAGES).rpartition("/")[0] for key in images}
+    return images | {f"{MANIFESTS}{attempt}.json" for attempt in attempts}
 
 
 def keys_of(job: Job) -> set[str]:

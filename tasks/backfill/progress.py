@@ -55,4 +55,4 @@ def pictures_per_s(record: BatchRecord) -> str:
     """Pictures a second since the batch began, also of what was drawn before this command."""
     if record.lines_per_s is None or record.forecast is None:
         return "?"
-    return f"{record.lines_per_s * record.forecast.images / record.counts.lines:.1f}"
+    return f"{record.lines_per_s * record.forecast.images / record.forecast.lines:.1f}"

@@ -13,6 +13,7 @@ import pytest
 from tasks import batch_expansion
 from tasks.batch import Batch, BatchStatus, BatchTerms, OnError
 from tasks.batch_place import LinePlace
+from tasks.batch_records import record_of
 from tasks.batches import cancel, retry
 from tasks.errors import StatusConflict
 from tasks.image_format import ImageFormat
@@ -232,6 +233,30 @@ def test_a_retry_draws_what_has_no_pictures(service: Service) -> None:
     assert sorted(job.terms.line.number for job in again if job.terms.line) == [2, 5]
     assert (batch.status, batch.succeeded, batch.failed) == (BatchStatus.COMPLETED, 6, 0)
     assert [result["status"] for result in results(service, batch)] == ["succeeded"] * 6
+
+
+def test_the_counters_of_a_batch_add_up_to_its_lines_through_retries(service: Service) -> None:
+    def assert_all_are_counted() -> None:
+        counts = record_of(service, service.batches.get(batch.id)).counts
+        assert counts.lines == 6
+        assert sum(counts.model_dump(exclude={"lines", "skipped"}).values()) == 6
+
+    batch = planned(service, [line(number) for number in range(1, 7)])
+    draw_all(service, failing=[2, 5])
+    assert_all_are_counted()
+
+    retry(service, service.batches.get(batch.id))
+    assert_all_are_counted()
+    plan_batches(service)
+    assert_all_are_counted()
+    cancel(service, service.batches.get(batch.id))
+    advance_batches(service)
+    assert_all_are_counted()
+
+    retry(service, service.batches.get(batch.id))
+    plan_batches(service)
+    draw_all(service)
+    assert_all_are_counted()
 
 
 def test_a_retry_goes_on_with_a_canceled_batch(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from stack.soak.ledger import Ledger, take_stock
 from tasks.job import BaseReceipt, Failure, Job, Result, StoredImage, Timings
+from tasks.job_keys import job_key
 from tasks.service import Service
+from tests.support.batches import advance_batches, plan_batches, record_batch
 from tests.support.jobs import SPEC
 
 
@@ -61,6 +63,24 @@ def test_a_job_that_an_emptied_valkey_forgot_is_not_lost_and_its_picture_no_orph
 
     assert (ledger.submitted, ledger.succeeded, ledger.forgotten, ledger.lost, ledger.orphans) == (2, 1, 1, 0, 0)
     assert ledger.is_clean
+
+
+def test_pictures_of_the_lines_of_a_batch_are_no_orphans_although_its_jobs_are_forgotten(
+    service: Service, tmp_path: Path
+) -> None:
+    batch = record_batch(service, b'{"custom_id": "a", "prompt": "a circle"}\n')
+    plan_batches(service)
+    advance_batches(service)
+    (job,) = service.backfill.claim("demo", "worker")
+    image, manifest = f"images/{job.id}/{job.lease.token}/0.png", f"manifests/{job.id}/{job.lease.token}.json"
+    stored = StoredImage(key=image, width=64, height=64, bytes=7, sha256="0", seed=1)
+    service.store.succeed(job, Result(images=(stored,)), Timings())
+    advance_batches(service)
+    service.broker.delete(job_key(job.id))
+    for key in (image, manifest, f"images/{job.id}/another/0.png", f"manifests/{batch.id}-2/another.json"):
+        service.storage.put(key, b"picture", content_type="image/png")
+
+    assert stock(service, tmp_path).orphans == 2
 
 
 def test_a_second_end_and_a_picture_without_a_job_are_seen(service: Service, tmp_path: Path) -> None:

@@ -240,8 +240,8 @@ KEPT: Mapping[str, Story] = {
         .read(2, 3, batch(BatchStatus.COMPLETED, succeeded=1, failed=1))
         .results(3, 4, line(1, "x"), line(2, "y", None))
         .add(RETRY, 5)  # the answer is lost
-        .read(6, 7, batch(BatchStatus.VALIDATING, lines=1))
-        .read(8, 9, batch(BatchStatus.COMPLETED, lines=1, succeeded=1))
+        .read(6, 7, batch(BatchStatus.VALIDATING, succeeded=1, failed=1))
+        .read(8, 9, batch(BatchStatus.COMPLETED, succeeded=2))
         .results(10, 11, line(1, "x"), line(2, "y", BLUE))
     ),
     "an adapter that comes and goes": (
