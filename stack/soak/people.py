@@ -76,7 +76,7 @@ class People:
     def _key(self, owner: str, limits: Mapping[str, int]) -> str:
         usual = default_limits(self.service.settings).model_dump()
         key, secret = ApiKeys(self.service.broker).create(owner, KeyLimits.model_validate({**usual, **limits}))
-        self.webhook_secrets[owner] = self.service.webhook_secrets.rotate(key.id)
+        self.webhook_secrets[owner], _ = self.service.webhook_secrets.rotate(key.id)
         return secret
 
     def _client(self, owner: str, name: str, secret: str) -> RecordedClient:

@@ -37,7 +37,7 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
 def test_an_emptied_valkey_has_the_keys_alone_and_the_history_says_so(
     service: Service, recorder: Recorder, tmp_path: Path
 ) -> None:
-    secret = service.webhook_secrets.rotate("alice")
+    secret, _ = service.webhook_secrets.rotate("alice")
     key, _ = ApiKeys(service.broker).create("alice", default_limits(service.settings))
     service.broker.set("stokehold:job:x", "1")
 
