@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -78,8 +79,10 @@ class Handler(BaseHTTPRequestHandler):
     receiver: Receiver
 
     def do_POST(self) -> None:
-        """A delivery."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        """A delivery, if it comes whole."""
+        length = int(self.headers["Content-Length"])
+        if len(body := self.rfile.read(length)) < length:
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         manner = self.receiver.receive(self.path.strip("/"), headers, body)
         with suppress(OSError):  # the service has hung up
@@ -102,11 +105,28 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(ThreadingHTTPServer):
+    """Keeps what a delivery did that was not expected."""
+
+    errors: list[BaseException]
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 (as socketserver has it)
+        """Keep what was raised, unless the service hung up."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, OSError):
+            self.errors.append(error)
+
+
 @contextmanager
 def receiving(receiver: Receiver, port: int) -> Iterator[None]:
-    """Listen while the block runs."""
+    """Listen while the block runs.
+
+    Raises:
+        BaseException: the first thing that a delivery did and the receiver did not expect.
+    """
     handler = type("Handler", (Handler,), {"receiver": receiver})
-    with ThreadingHTTPServer((LOOPBACK, port), handler) as server:
+    with Server((LOOPBACK, port), handler) as server:
+        server.errors = []
         server.daemon_threads = True
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="receiver")
         thread.start()
@@ -115,3 +135,5 @@ def receiving(receiver: Receiver, port: int) -> Iterator[None]:
         finally:
             server.shutdown()
             thread.join()
+        if server.errors:
+            raise server.errors[0]
