@@ -100,6 +100,8 @@ def values_of(stack: LocalStack, root: Path) -> Mapping[str, str]:
         **stack.overrides,
         "adapter_folders": folders,
         "check_every_swaps": "10",
+        "stall_s": "20",
+        "api_keys_required": "true",  # a service that was closed stays closed when Valkey comes back empty
         "webhook_allow_http": "true",
         "webhook_allow_loopback": "true",
     }
