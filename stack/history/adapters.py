@@ -16,13 +16,14 @@ UNKNOWN = "adapter_not_found"
 def check_adapters(operations: Sequence[Operation]) -> Iterator[Violation]:
     """What the catalogue of a history does that it cannot do."""
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
+    telling = [operation for operation in operations if tells(operation)]
     names = {operation.request.target for operation in of_kind(operations, Kind.REGISTER_ADAPTER)}
     for name in sorted(name for name in names if name is not None):
         about = [operation for operation in operations if operation.request.target == name]
         registers = tuple(operation for operation in of_kind(about, Kind.REGISTER_ADAPTER))
         removals = (*of_kind(about, Kind.REMOVE_ADAPTER), *emptyings)
         yield from name_is_unique(name, registers, removals)
-        yield from adapter_stays(name, operations, registers, removals)
+        yield from adapter_stays(name, telling, registers, removals)
         yield from adapter_goes(name, operations, registers)
 
 
@@ -42,18 +43,21 @@ def adapter_stays(
         for operation in operations:
             if not register.precedes(operation) or operation.owner != register.owner:
                 continue
-            if may_separate(removals, register, operation):
-                continue
-            if lacks(operation, name, register.request.file):
+            if lacks(operation, name, register.request.file) and not may_separate(removals, register, operation):
                 what = f"{name} is registered, and then it is not there, or its file is another one."
                 yield violation(Rule.ADAPTER_STAYS, name, what, register, operation)
+
+
+def tells(operation: Operation) -> bool:
+    """Whether an operation shows which adapters there are, or that one is not there."""
+    return isinstance(operation.answer, SeenAdapters) or operation.code == UNKNOWN
 
 
 def lacks(operation: Operation, name: str, file: SeenImage | None) -> bool:
     """Whether an operation shows that its client has no adapter of this name and file."""
     if isinstance(operation.answer, SeenAdapters):
         sha256 = None if file is None else file.sha256
-        return (name, sha256) not in {(adapter.name, adapter.sha256) for adapter in operation.answer.adapters}
+        return not any(seen.name == name and seen.sha256 == sha256 for seen in operation.answer.adapters)
     return name in operation.request.adapters and operation.code == UNKNOWN
 
 
