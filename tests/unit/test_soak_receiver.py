@@ -30,7 +30,9 @@ def delivery(port: int, secret: str) -> Sending:
     return Sending("POST", f"http://{LOOPBACK}:{port}/alice", headers, BODY.encode())
 
 
-@pytest.mark.parametrize(("secret", "genuine"), [(SECRET, True), (new_secret(), False)])
+@pytest.mark.parametrize(
+    ("secret", "genuine"), [(SECRET, True), (new_secret(), False)], ids=["its own secret", "another secret"]
+)
 def test_a_delivery_is_written_down_with_the_verdict_on_its_signature(
     tmp_path: Path, secret: str, genuine: bool
 ) -> None:
