@@ -96,7 +96,10 @@ class BatchVisitor(Visitor):
     def read(self) -> None:
         """Ask where a batch stands."""
         if batch_id := self.one():
-            self.see(self.client.read_batch(batch_id))
+            reply = self.client.read_batch(batch_id)
+            if reply.is_gone:
+                del self.known[batch_id]
+            self.see(reply)
 
     def read_results(self) -> None:
         """Read results, and fetch an image of them."""

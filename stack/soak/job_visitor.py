@@ -97,7 +97,10 @@ class JobVisitor(Visitor):
         """Poll a job that has not ended, and fetch its images if it has now."""
         under_way = [job_id for job_id, record in self.known.items() if not Status(record["status"]).is_terminal]
         if under_way:
-            reply = self.client.poll_job(self.choice.choice(under_way), self.choice.choice((0, 0, 1, 2)))
+            job_id = self.choice.choice(under_way)
+            reply = self.client.poll_job(job_id, self.choice.choice((0, 0, 1, 2)))
+            if reply.is_gone:
+                del self.known[job_id]
             self.see(reply)
             if self.choice.random() < 0.5:
                 self.fetch(reply)

@@ -38,6 +38,11 @@ class Reply:
         return self.phase is Phase.OK
 
     @property
+    def is_gone(self) -> bool:
+        """Whether there is no such thing, as when Valkey was emptied; the history says whether that can be."""
+        return self.status == HTTPStatus.NOT_FOUND
+
+    @property
     def is_settled(self) -> bool:
         """Whether the client need not send its request again."""
         return self.phase is not Phase.INFO and self.status != HTTPStatus.TOO_MANY_REQUESTS
