@@ -1,4 +1,4 @@
-"""kombu's transport for Valkey and Redis, for which a message that is not one of Celery's is no reason to end."""
+"""kombu's transport for Valkey and Redis. Neither a foreign message nor a server that is full ends a worker."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import logging
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
 logger = logging.getLogger(__name__)
 
 NOT_A_MESSAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 """What kombu 5.7 and Celery 5.7 raise for a message that is not JSON, or not of the shape that they expect; Celery then
 ends the worker."""
+
+CANNOT_WRITE = (OutOfMemoryError, ReadOnlyError)
+"""What a server answers that is full, or a replica. kombu 5.7 notes each message that it takes, and counts these among
+the errors of a channel, on which Celery 5.7 ends the worker; connection errors are waited for."""
 
 
 class Channel(redis.Channel):
@@ -29,6 +34,8 @@ class Transport(redis.Transport):
     """Reads messages through such channels."""
 
     Channel = Channel
+
+    connection_errors = (*redis.Transport.connection_errors, *CANNOT_WRITE)
 
 
 def install() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from kombu import Consumer, Queue
+from redis.exceptions import OutOfMemoryError
 
 from stack.folder import StackFolder
 from stack.parts import Parts
@@ -23,6 +24,25 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     parts = Parts(StackFolder(tmp_path))
     yield parts
     parts.stop()
+
+
+def test_a_full_broker_does_not_end_the_worker(parts: Parts, tmp_path: Path) -> None:
+    port = Ports.free().valkey
+    parts.start([valkey_part(tmp_path / "data", port)])
+    app = Application(Settings.model_validate({"broker_url": valkey_url(port)}))
+    worker = app.Worker(pool="threads", concurrency=1).consumer
+    worker.connection = connection = app.connection_for_read()
+    worker.task_consumer = Consumer(connection.default_channel, [Queue("tasks")], on_message=lambda _: None)
+    worker.task_consumer.consume()
+    connection.Producer().publish({}, routing_key="tasks")
+    app.service.broker.config_set("maxmemory", "1mb")
+
+    with pytest.raises(OutOfMemoryError) as refused:
+        connection.drain_events(timeout=5)
+
+    assert isinstance(refused.value, worker.connection_errors)
+    worker.on_connection_error_after_connected(refused.value)
+    assert worker.connection is None
 
 
 def test_a_broker_that_dies_with_a_message_unacknowledged_does_not_end_the_worker(parts: Parts, tmp_path: Path) -> None:
