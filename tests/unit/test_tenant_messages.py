@@ -1,4 +1,4 @@
-"""What a tenant may read, in a problem document or a record, tells nothing of the inside of the service."""
+"""What a tenant may read, in a problem document, a record or the API's documentation, tells nothing of our insides."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import pytest
 from tasks import errors
 from tests.support.up import ROOT
 
-TOLD = (errors.RequestError, errors.JobFailed, errors.MachineFault)
+TOLD = (errors.RequestError, errors.JobFailed, errors.MachineFault, errors.DrawingInterrupted)
 """Their messages reach a tenant. Those of ``ServiceUnavailable`` go to the log: of these only the title is told."""
 
-NAMES = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, TOLD)}
+NAMES = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, TOLD)} | {
+    *("Failure", "LineError"),
+}
 
 NOT_FOR_TENANTS = ("tasks/backfill/", "tasks/replay.py", "api/key_commands.py", "tasks/api_keys.py")
 """Command lines, and what only they meet."""
@@ -26,6 +28,8 @@ INSIDE = re.compile(
     r"valkey|celery|gunicorn|s3|\.py\b|traceback|errno|\{path\}|\{folder\}|__name__|\{url",
     re.IGNORECASE,
 )
+SETTINGS = re.compile(r"STOKEHOLD_|HF_HOME|HF_HUB|models\.toml")
+"""What no description in the API's documentation names; it may speak of URLs and hosts."""
 OF_THE_REQUEST = {"tasks/webhooks/target.py", "tasks/safe_http.py", "api/web_pages.py"}
 """They speak of the host or the URL that the request itself names."""
 
@@ -40,8 +44,20 @@ def sources() -> Iterator[Path]:
 def messages(path: Path) -> Iterator[tuple[int, str]]:
     """Where errors are made that a tenant may read, and what they say, values as they are written in the code."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NAMES and node.args:
-            yield node.lineno, ast.unparse(node.args[0])
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NAMES:
+            yield from ((node.lineno, ast.unparse(value)) for value in (*node.args[:1], *keywords(node, "message")))
+
+
+def descriptions(path: Path) -> Iterator[tuple[int, str]]:
+    """Where the API's documentation is written, and what it says."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            yield from ((node.lineno, ast.unparse(value)) for value in keywords(node, "description"))
+
+
+def keywords(call: ast.Call, name: str) -> Iterator[ast.expr]:
+    """The values of a call's arguments of this name."""
+    return (keyword.value for keyword in call.keywords if keyword.arg == name)
 
 
 def test_messages_are_found() -> None:
@@ -81,3 +97,8 @@ def test_no_message_repeats_an_error_of_the_system(path: Path) -> None:
 
 def written(handler: ast.ExceptHandler) -> str:
     return "" if handler.type is None else ast.unparse(handler.type)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "api").rglob("*.py")), ids=lambda path: path.name)
+def test_no_description_of_the_api_names_a_setting(path: Path) -> None:
+    assert [f"{line}: {text}" for line, text in descriptions(path) if SETTINGS.search(text)] == []
