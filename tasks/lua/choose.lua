@@ -1,8 +1,9 @@
 -- Which queued backfill jobs a worker should draw next. Nothing is claimed yet: another worker may be faster.
 --
--- Between owners: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), a job being the unit, divided
--- by its owner's weight. An owner's next job has as its start the end of its last one, or the time of the lane where that is later; the earliest start is due, and
--- becomes the time of the lane. An owner that comes late or rested gains nothing by it. A lane that becomes empty forgets.
+-- Between owners: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), a job being the unit, divided by its
+-- owner's weight. An owner's next job has as its start the end of its last one, or the time of the lane where that is
+-- later; the earliest start is due, and becomes the time of the lane. An owner that comes late or rested gains nothing by
+-- it. A lane that becomes empty forgets.
 -- Within an owner: a worker stays with its group, and leaves it for another owner only after QUANTUM jobs too many, so
 -- that fairness costs a swap every QUANTUM jobs and not every job. A new group is one that no other worker alive is with;
 -- where there is none, the one with the most jobs.
@@ -47,11 +48,25 @@ local function first_of(group, further)
   return found
 end
 
+-- Let a group begin with a job that is queued. What has no record, or was taken by a version without this lane, would
+-- be offered again and again otherwise, and nothing behind it would be drawn.
+local function prune(group)
+  local first = redis.call('ZRANGE', group, 0, 0)[1]
+  while first and redis.call('HGET', ARGV[5] .. first, 'status') ~= 'queued' do
+    redis.call('ZREM', group, first)
+    first = redis.call('ZRANGE', group, 0, 0)[1]
+  end
+  if not first then
+    redis.call('ZREM', groups, group)
+  end
+  return first ~= nil
+end
+
 local now = tonumber(redis.call('HGET', ends, '') or 0)
 local starts, least, due = {}, nil, nil
 local queued, is_queued = {}, {}
 for _, group in ipairs(redis.call('ZRANGE', groups, 0, -1)) do
-  if #ARGV == 6 or #first_of(group, 0) > 0 then
+  if prune(group) and (#ARGV == 6 or #first_of(group, 0) > 0) then
     queued[#queued + 1] = group
     is_queued[group] = true
   end

@@ -15,6 +15,7 @@ from tasks.backfill_lane import QUANTUM, BackfillLane
 from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable
 from tasks.job import Job, JobSpec, Lane, Result, ScaledAdapter, Terms, Timings
+from tasks.job_keys import groups_key, job_key
 from tasks.job_store import JobStore
 from tasks.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from tests.support.jobs import SPEC
@@ -165,6 +166,18 @@ def test_a_canceled_job_is_not_drawn(backfill: Backfill) -> None:
     drawn = backfill.draw_all(backfill.worker("w"))
 
     assert [job.id for job in drawn["w"]] == [other.id]
+
+
+@pytest.mark.parametrize("lost", [1, 3], ids=["the first of a group", "a whole group"])
+def test_a_job_whose_record_is_gone_holds_up_no_other(backfill: Backfill, broker: Broker, lost: int) -> None:
+    first = [backfill.add("a") for _ in range(3)]
+    behind = backfill.add("b")
+    broker.delete(*(job_key(job.id) for job in first[:lost]))
+
+    drawn = backfill.draw_all("worker-0")["worker-0"]
+
+    assert [job.id for job in drawn] == [*(job.id for job in first[lost:]), behind.id]
+    assert broker.zcard(groups_key("demo")) == 0
 
 
 def test_jobs_that_differ_in_prompt_and_seed_alone_are_taken_together(backfill: Backfill) -> None:
