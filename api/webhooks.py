@@ -16,7 +16,7 @@ from api.context import current_service
 from api.parameters import Parameters
 from api.problems import documented
 from tasks.errors import WebhookSecretFixed
-from tasks.webhooks.delivery import ID_PATTERN, Delivery, DeliveryPage
+from tasks.webhooks.delivery import Delivery, DeliveryPage
 from tasks.webhooks.secrets import BOTH_FOR_S, MOST_BOTH_FOR_S
 
 blueprint = APIBlueprint("webhooks", __name__, url_prefix="/v1/webhooks", abp_tags=[Tag(name="webhooks")])
@@ -47,7 +47,7 @@ class WebhookSecret(BaseModel):
 class DeliveryPath(BaseModel):
     """Which delivery."""
 
-    delivery_id: str = Field(pattern=ID_PATTERN, description="the `webhook-id` of its tries")
+    delivery_id: str = Field(description="the `webhook-id` of its tries")
 
 
 class ListQuery(Parameters):

@@ -22,6 +22,7 @@ than a try may take; when it lapses, the delivery is due again.
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +36,15 @@ from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import WEBHOOKS
 from tasks.list_cursor import cursor_at, place_in
 from tasks.safe_http import TOTAL_S
-from tasks.webhooks.delivery import MAX_ATTEMPTS_KEPT, Attempt, Delivery, DeliveryPage, DeliveryStatus
+from tasks.webhooks.delivery import (
+    ID_PATTERN,
+    MAX_ATTEMPTS_KEPT,
+    MAX_ID_CHARACTERS,
+    Attempt,
+    Delivery,
+    DeliveryPage,
+    DeliveryStatus,
+)
 from tasks.webhooks.stored import ATTEMPTS, Taken, delivery_of, taken_of, understood
 from tasks.webhooks.target import receiver_of
 
@@ -196,9 +205,12 @@ class Deliveries:
         Raises:
             DeliveryNotFound: there is none, or it is another's, which is not told.
         """
-        fields = cast(dict[str, str], self._broker.hgetall(delivery_key(delivery_id)))
+        can_be = re.fullmatch(ID_PATTERN, delivery_id) is not None
+        fields = cast(dict[str, str], self._broker.hgetall(delivery_key(delivery_id))) if can_be else {}
         if fields.get("owner") != (owner or ""):
-            raise DeliveryNotFound(f"There is no delivery {delivery_id!r}. Those of old jobs are not kept.")
+            raise DeliveryNotFound(
+                f"There is no delivery {delivery_id[:MAX_ID_CHARACTERS]!r}. Those of old jobs are not kept."
+            )
         return delivery_of(delivery_id, fields)
 
     def redeliver(self, owner: str | None, delivery_id: str) -> Delivery:
@@ -207,7 +219,8 @@ class Deliveries:
         Raises:
             DeliveryNotFound: there is none, or it is another's, which is not told.
         """
-        self._redeliver(keys=[WEBHOOKS], args=[delivery_id, owner or "", self._bounds.pending, self._bounds.done])
+        found = self.get(owner, delivery_id)
+        self._redeliver(keys=[WEBHOOKS], args=[found.id, owner or "", self._bounds.pending, self._bounds.done])
         return self.get(owner, delivery_id)
 
     def _existing(self, ids: Sequence[str]) -> tuple[Delivery, ...]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 ID_PATTERN = "^msg_[A-Za-z0-9-]{1,80}$"
+MAX_ID_CHARACTERS = 84
 RETRY_AFTER_S = (5, 30, 120, 600, 1800, 3600, 7200, 14_400, 28_800)
 """Seconds from one try to the next: ten tries within sixteen hours."""
 TRIES = len(RETRY_AFTER_S) + 1

@@ -248,7 +248,7 @@ class TestWhatIsFetched:
         assert inspect(client, "ada/large")["verdict"] == "accepted"
 
         asked = [request for request in hub.requests if "/resolve/" in request.path]
-        assert [(request.method, request.byte_range) for request in asked] == [("GET", "bytes=0-100000")]
+        assert [(request.method, request.byte_range) for request in asked] == [("GET", "bytes=0-99999")]
 
     def test_a_header_is_read_once_for_each_commit_by_all_processes_together(
         self, client: FlaskClient, service: Service, hub: HubServer

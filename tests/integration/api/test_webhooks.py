@@ -154,7 +154,7 @@ def test_an_id_that_is_none_reaches_no_record(make_caller: MakeCaller, name: str
         caller.get(f"/v1/webhooks/deliveries/{name}"),
         caller.post(f"/v1/webhooks/deliveries/{name}/redeliver"),
     ):
-        assert answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+        assert answer.status_code == HTTPStatus.NOT_FOUND
 
 
 def test_without_keys_the_secret_is_the_operators(client: FlaskClient) -> None:
