@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+MOST_DIGITS = 10
+"""Of the number of a process."""
+
 
 class ProcessFileLocked(Exception):
     """The process that the file names, or a child of that, lives."""
@@ -48,8 +51,12 @@ class ProcessFile:
             return True
 
     def write(self, pid: int) -> None:
-        """Name the process."""
-        self.path.write_text(f"{pid}\n", "ascii")
+        """Name the process. In one write over what is there, so that no reader finds an empty file between."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, f"{pid:<{MOST_DIGITS}}\n".encode("ascii"))
+        finally:
+            os.close(descriptor)
 
     def read(self) -> int:
         """The process that is, or was, named."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,16 @@ def test_it_stays_locked_until_the_last_child_of_the_process_is_gone(file: Proce
     assert file.is_locked()
     os.kill(int(shell.stdout), signal.SIGKILL)
     wait_until(lambda: not file.is_locked())
+
+
+def test_a_reader_never_finds_a_file_that_is_half_written(tmp_path: Path) -> None:
+    file = ProcessFile(tmp_path / "api.pid")
+    file.write(1)
+    writer = threading.Thread(target=lambda: [file.write(pid) for pid in range(2, 2000)])
+
+    writer.start()
+    while writer.is_alive():
+        assert file.read() > 0
+    writer.join()
+
+    assert file.read() == 1999
