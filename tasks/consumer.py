@@ -6,7 +6,7 @@ import time
 
 from celery.worker import consumer
 
-from tasks.transport import CANNOT_WRITE
+from tasks.transport import CannotWrite
 
 PAUSE_S = 1
 """Before a server that could not write is tried again; one that is away is waited for by Celery itself."""
@@ -25,6 +25,6 @@ class Consumer(consumer.Consumer):
         messages = getattr(self, "task_consumer", None)  # it is not there before it takes messages
         if messages is not None:
             messages.channel.do_restore = False
-        if isinstance(exc, CANNOT_WRITE):
+        if isinstance(exc, CannotWrite):
             time.sleep(PAUSE_S)
         super().on_connection_error_after_connected(exc)

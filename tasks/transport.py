@@ -6,7 +6,11 @@ import logging
 from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis
-from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis import Connection, SSLConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+
+from tasks.broker import may_serve_later
 
 logger = logging.getLogger(__name__)
 
@@ -14,13 +18,45 @@ NOT_A_MESSAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionEr
 """What kombu 5.7 and Celery 5.7 raise for a message that is not JSON, or not of the shape that they expect; Celery then
 ends the worker."""
 
-CANNOT_WRITE = (OutOfMemoryError, ReadOnlyError)
-"""What a server answers that is full, or a replica. kombu 5.7 notes each message that it takes, and counts these among
-the errors of a channel, on which Celery 5.7 ends the worker; connection errors are waited for."""
+
+class CannotWrite(RedisConnectionError):
+    """The server is full, cannot write its disk, or is a replica.
+
+    kombu 5.7 notes each message that it takes, and counts a refusal of that among the errors of a channel, on which
+    Celery 5.7 ends the worker; connection errors are waited for.
+    """
+
+
+class Patient:
+    """A connection on which a server that cannot write for the moment counts as one that is lost."""
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """The next answer.
+
+        Raises:
+            CannotWrite: the server cannot write what it was asked to.
+        """
+        try:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]
+        except ResponseError as error:
+            if may_serve_later(error):
+                raise CannotWrite(str(error)) from error
+            raise
+
+
+class PatientConnection(Patient, Connection):
+    """Of ``redis://``."""
+
+
+class PatientSSLConnection(Patient, SSLConnection):
+    """Of ``rediss://``."""
 
 
 class Channel(redis.Channel):
     """Drops such a message."""
+
+    connection_class = PatientConnection
+    connection_class_ssl = PatientSSLConnection
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -34,8 +70,6 @@ class Transport(redis.Transport):
     """Reads messages through such channels."""
 
     Channel = Channel
-
-    connection_errors = (*redis.Transport.connection_errors, *CANNOT_WRITE)
 
 
 def install() -> None:

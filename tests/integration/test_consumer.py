@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from kombu import Consumer, Queue
-from redis.exceptions import OutOfMemoryError
 
 from stack.folder import StackFolder
 from stack.parts import Parts
 from stack.ports import Ports
 from stack.valkey import valkey_part, valkey_url
+from tasks.broker import Broker
 from tasks.celery import Application
 from tasks.settings import Settings
+from tasks.transport import CannotWrite
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("default::Warning")  # Celery's: of superusers, and of a setting to come
 
@@ -26,18 +29,36 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     parts.stop()
 
 
-def test_a_full_broker_does_not_end_the_worker(parts: Parts, tmp_path: Path) -> None:
-    port = Ports.free().valkey
-    parts.start([valkey_part(tmp_path / "data", port)])
+def fill_memory(broker: Broker, data: Path) -> None:
+    broker.config_set("maxmemory", "1mb")
+
+
+def take_disk(broker: Broker, data: Path) -> None:
+    broker.config_set("save", "3600 1")
+    shutil.rmtree(data)
+    broker.bgsave()
+    wait_until(lambda: broker.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+
+def make_replica(broker: Broker, data: Path) -> None:
+    broker.replicaof("127.0.0.1", 1)
+
+
+@pytest.mark.parametrize("cannot_write", [fill_memory, take_disk, make_replica])
+def test_a_broker_that_cannot_write_does_not_end_the_worker(
+    parts: Parts, tmp_path: Path, cannot_write: Callable[[Broker, Path], None]
+) -> None:
+    port, data = Ports.free().valkey, tmp_path / "data"
+    parts.start([valkey_part(data, port)])
     app = Application(Settings.model_validate({"broker_url": valkey_url(port)}))
     worker = app.Worker(pool="threads", concurrency=1).consumer
     worker.connection = connection = app.connection_for_read()
     worker.task_consumer = Consumer(connection.default_channel, [Queue("tasks")], on_message=lambda _: None)
     worker.task_consumer.consume()
     connection.Producer().publish({}, routing_key="tasks")
-    app.service.broker.config_set("maxmemory", "1mb")
+    cannot_write(app.service.broker, data)
 
-    with pytest.raises(OutOfMemoryError) as refused:
+    with pytest.raises(CannotWrite) as refused:
         connection.drain_events(timeout=5)
 
     assert isinstance(refused.value, worker.connection_errors)
