@@ -35,6 +35,20 @@ class SecretQuery(Parameters):
     )
 
 
+class RotationHeader(Parameters):
+    """How to ask for a secret safely more than once."""
+
+    idempotency_key: str | None = Field(
+        None,
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="chosen by the client, printable ASCII without spaces; the same key gives the secret that it made, "
+        "as long as that is the latest",
+    )
+
+
 class WebhookSecret(BaseModel):
     """A new secret."""
 
@@ -72,12 +86,14 @@ ONE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStat
         **documented(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
     },
 )
-def rotate_secret(query: SecretQuery) -> Response:
+def rotate_secret(query: SecretQuery, header: RotationHeader) -> Response:
     """Make a webhook secret."""
     owner = current_owner()
     if owner is None:
         raise WebhookSecretFixed("This service has no API keys, and one webhook secret; its operator knows it.")
-    secret, until = current_service().webhook_secrets.rotate(owner, both_for_s=query.both_for_s)
+    secret, until = current_service().webhook_secrets.rotate(
+        owner, both_for_s=query.both_for_s, idempotency_key=header.idempotency_key
+    )
     return answer(WebhookSecret(secret=secret, previous_until=until), HTTPStatus.CREATED)
 
 

@@ -1,6 +1,7 @@
 """The secrets that sign webhooks: one for each API key, so that none who verifies can forge another's.
 
-    stokehold:webhooks:secret:<owner>   hash   current; previous, and until when that one still signs
+    stokehold:webhooks:secret:<owner>   hash   current; previous, and until when that one still signs; the request that
+                                               made the current one
 
 They are kept as they are, because the sender signs with them, apart from the keys, and shown once. A service without
 API keys has one secret, ``STOKEHOLD_WEBHOOK_SECRET``, which signs for no key.
@@ -18,7 +19,7 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from tasks.broker import Broker
-from tasks.errors import ConfigurationError
+from tasks.errors import ConfigurationError, IdempotencyConflict
 
 PREFIX = "whsec_"
 BYTES = 32
@@ -39,15 +40,24 @@ class WebhookSecrets:
         self._of_service = of_service
         self._rotate = broker.script("webhook_rotate")
 
-    def rotate(self, owner: str, *, both_for_s: int = BOTH_FOR_S) -> tuple[str, datetime]:
+    def rotate(
+        self, owner: str, *, both_for_s: int = BOTH_FOR_S, idempotency_key: str | None = None
+    ) -> tuple[str, datetime]:
         """Make the next secret of an API key; that secret, and until when the one before signs beside it.
 
         Args:
             both_for_s: seconds for which the one before still signs.
+            idempotency_key: gives the secret that it made, as long as that is the latest: were the request repeated
+                after a lost answer, the secret that receivers know would be the last but one, and sign no more.
+
+        Raises:
+            IdempotencyConflict: the key was used with another ``both_for_s``.
         """
-        secret = new_secret()
-        until = self._rotate(keys=[secret_key(owner)], args=[secret, both_for_s])
-        return secret, datetime.fromtimestamp(until, UTC)
+        answer = self._rotate(keys=[secret_key(owner)], args=[new_secret(), both_for_s, idempotency_key or ""])
+        if answer is None:
+            raise IdempotencyConflict("This Idempotency-Key was used with another both_for_s. Choose another key.")
+        secret, until = answer
+        return secret, datetime.fromtimestamp(float(until), UTC)
 
     def signers(self, owner: str | None, now: datetime) -> tuple[Webhook, ...]:
         """What signs the webhooks of an owner, the latest first. A key without a secret gets one that no one has seen.

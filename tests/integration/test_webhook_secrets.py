@@ -10,7 +10,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tasks.api_keys import ApiKeys, KeyLimits
 from tasks.broker import Broker
-from tasks.errors import ConfigurationError
+from tasks.errors import ConfigurationError, IdempotencyConflict
 from tasks.webhooks.secrets import WebhookSecrets, new_secret
 
 BODY = '{"type": "job.succeeded"}'
@@ -88,14 +88,33 @@ def test_a_key_that_never_asked_for_one_signs_with_one_that_nobody_knows_and_the
     assert verifies(known, signed(secrets, "ada"))
 
 
-def test_a_rotation_whose_answer_was_lost_changes_nothing_when_it_is_asked_again(
-    secrets: WebhookSecrets, broker: Broker
-) -> None:
+def test_a_rotation_that_the_client_of_valkey_repeats_changes_nothing(secrets: WebhookSecrets) -> None:
     before, latest = rotate(secrets, "ada"), rotate(secrets, "ada")
 
-    secrets._rotate(keys=["stokehold:webhooks:secret:ada"], args=[latest, 60])
+    secrets._rotate(keys=["stokehold:webhooks:secret:ada"], args=[latest, 60, ""])
 
     assert verifies(before, signed(secrets, "ada"))
+
+
+def test_a_rotation_that_is_sent_again_under_its_key_gives_the_same_and_keeps_the_secret_before(
+    secrets: WebhookSecrets,
+) -> None:
+    known = rotate(secrets, "ada")
+
+    answers = {secrets.rotate("ada", both_for_s=60, idempotency_key="move-1") for _ in range(3)}
+
+    ((latest, _),) = answers
+    assert [verifies(secret, signed(secrets, "ada")) for secret in (known, latest)] == [True, True]
+
+
+def test_the_key_of_a_rotation_is_good_for_no_other(secrets: WebhookSecrets) -> None:
+    first, _ = secrets.rotate("ada", both_for_s=60, idempotency_key="move-1")
+
+    with pytest.raises(IdempotencyConflict):
+        secrets.rotate("ada", both_for_s=0, idempotency_key="move-1")
+    second, _ = secrets.rotate("ada", both_for_s=60, idempotency_key="move-2")
+
+    assert first != second
 
 
 @pytest.mark.parametrize("secret", [None, SecretStr("whsec_"), SecretStr("whsec_not base64")])

@@ -102,7 +102,6 @@ REQUESTS = [
     ("GET", "/v1/webhooks/deliveries", GenerationMode.POSITIVE),
     ("GET", "/v1/webhooks/deliveries", GenerationMode.NEGATIVE),
     ("GET", "/v1/webhooks/deliveries/{delivery_id}", GenerationMode.POSITIVE),
-    ("GET", "/v1/webhooks/deliveries/{delivery_id}", GenerationMode.NEGATIVE),
     ("POST", "/v1/webhooks/deliveries/{delivery_id}/redeliver", GenerationMode.POSITIVE),
     ("GET", "/healthz", GenerationMode.POSITIVE),
     ("GET", "/readyz", GenerationMode.POSITIVE),

@@ -71,6 +71,18 @@ def test_the_secret_that_is_shown_verifies_what_comes_and_is_shown_nowhere_else(
         assert secret not in caller.get(path).text
 
 
+def test_a_secret_that_is_asked_for_again_under_the_same_key_is_the_same(make_caller: MakeCaller) -> None:
+    caller = make_caller()
+    headers = {**caller.headers, "Idempotency-Key": "move-1"}
+
+    answers = [caller.client.post("/v1/webhooks/secret", headers=headers) for _ in range(2)]
+    other = caller.client.post("/v1/webhooks/secret?both_for_s=0", headers=headers)
+
+    assert answers[0].get_json() == answers[1].get_json()
+    assert other.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert other.get_json()["type"] == "urn:stokehold:problem:idempotency_conflict"
+
+
 def test_a_webhook_is_sent_for_a_key_that_has_not_asked_for_its_secret_yet(
     make_caller: MakeCaller, service: Service
 ) -> None:
