@@ -5,10 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+BUSY = 4
+"""How many times longer than on an idle machine everything may take: the one place where every wait gets its patience."""
+
 
 def wait_until(happened: Callable[[], bool], patience_s: float = 30) -> None:
-    """Return as soon as it has happened; fail if it never does."""
-    deadline = time.monotonic() + patience_s
+    """Return as soon as it has happened; fail if it never does.
+
+    Args:
+        patience_s: more seconds than it takes on an idle machine.
+    """
+    deadline = time.monotonic() + BUSY * patience_s
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.02)
