@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 BUSY = 4
-"""How many times longer than on an idle machine everything may take: the one place where every wait gets its patience."""
+"""How many times longer than on an idle machine everything may take: every wait gets its patience here."""
 
 
 def wait_until(happened: Callable[[], bool], patience_s: float = 30) -> None:
