@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 from stack.history.event import Kind, SeenAdapters, SeenImage
@@ -13,18 +14,45 @@ UNKNOWN = "adapter_not_found"
 """Code of the problem with which a submission is refused that names an adapter which is not there."""
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What clients did to one name of the catalogue.
+
+    Attributes:
+        removals: of it, and what takes all entries away.
+    """
+
+    registers: Sequence[Operation]
+    removals: Sequence[Operation]
+
+    def proof(self, operation: Operation) -> Operation | None:
+        """A registration after which it is surely there, for the client of this operation."""
+        for register in done(self.registers, Kind.REGISTER_ADAPTER):
+            is_before = register.precedes(operation) and register.owner == operation.owner
+            if is_before and not may_separate(self.removals, register, operation):
+                return register
+        return None
+
+
 def check_adapters(operations: Sequence[Operation]) -> Iterator[Violation]:
     """What the catalogue of a history does that it cannot do."""
+    entries = entries_of(operations)
+    for name, entry in sorted(entries.items()):
+        yield from name_is_unique(name, entry.registers, entry.removals)
+        yield from adapter_stays(name, done(operations, Kind.LIST_ADAPTERS), entry)
+        yield from adapter_goes(name, operations, entry.registers)
+    yield from refused_in_vain(operations, entries)
+
+
+def entries_of(operations: Sequence[Operation]) -> Mapping[str, Entry]:
+    """What was done to each name that a client has tried to register."""
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
-    telling = [operation for operation in operations if tells(operation)]
     names = {operation.request.target for operation in of_kind(operations, Kind.REGISTER_ADAPTER)}
-    for name in sorted(name for name in names if name is not None):
-        about = [operation for operation in operations if operation.request.target == name]
-        registers = tuple(operation for operation in of_kind(about, Kind.REGISTER_ADAPTER))
-        removals = (*of_kind(about, Kind.REMOVE_ADAPTER), *emptyings)
-        yield from name_is_unique(name, registers, removals)
-        yield from adapter_stays(name, telling, registers, removals)
-        yield from adapter_goes(name, operations, registers)
+    about = {name: [one for one in operations if one.request.target == name] for name in names if name is not None}
+    return {
+        name: Entry(tuple(of_kind(its, Kind.REGISTER_ADAPTER)), (*of_kind(its, Kind.REMOVE_ADAPTER), *emptyings))
+        for name, its in about.items()
+    }
 
 
 def name_is_unique(name: str, registers: Sequence[Operation], removals: Sequence[Operation]) -> Iterator[Violation]:
@@ -35,30 +63,33 @@ def name_is_unique(name: str, registers: Sequence[Operation], removals: Sequence
             yield violation(Rule.NAME_IS_UNIQUE, name, f"{name} is registered twice.", first, second)
 
 
-def adapter_stays(
-    name: str, operations: Sequence[Operation], registers: Sequence[Operation], removals: Sequence[Operation]
-) -> Iterator[Violation]:
-    """Lists without an adapter that was registered, or with another file, and submissions refused for its lack."""
-    for register in done(registers, Kind.REGISTER_ADAPTER):
-        for operation in operations:
-            if not register.precedes(operation) or operation.owner != register.owner:
-                continue
-            if lacks(operation, name, register.request.file) and not may_separate(removals, register, operation):
-                what = f"{name} is registered, and then it is not there, or its file is another one."
-                yield violation(Rule.ADAPTER_STAYS, name, what, register, operation)
+def adapter_stays(name: str, listings: Iterable[Operation], entry: Entry) -> Iterator[Violation]:
+    """Lists without an adapter that was registered, or with another file."""
+    for listing in listings:
+        register = entry.proof(listing)
+        if register is not None and lacks(listing, name, register.request.file):
+            what = f"{name} is registered, and then it is not there, or its file is another one."
+            yield violation(Rule.ADAPTER_STAYS, name, what, register, listing)
 
 
-def tells(operation: Operation) -> bool:
-    """Whether an operation shows which adapters there are, or that one is not there."""
-    return isinstance(operation.answer, SeenAdapters) or operation.code == UNKNOWN
+def lacks(listing: Operation, name: str, file: SeenImage | None) -> bool:
+    """Whether a list has no adapter of this name and file."""
+    sha256 = None if file is None else file.sha256
+    seen = listing.answer.adapters if isinstance(listing.answer, SeenAdapters) else ()
+    return not any(adapter.name == name and adapter.sha256 == sha256 for adapter in seen)
 
 
-def lacks(operation: Operation, name: str, file: SeenImage | None) -> bool:
-    """Whether an operation shows that its client has no adapter of this name and file."""
-    if isinstance(operation.answer, SeenAdapters):
-        sha256 = None if file is None else file.sha256
-        return not any(seen.name == name and seen.sha256 == sha256 for seen in operation.answer.adapters)
-    return name in operation.request.adapters and operation.code == UNKNOWN
+def refused_in_vain(operations: Sequence[Operation], entries: Mapping[str, Entry]) -> Iterator[Violation]:
+    """Submissions refused for the lack of an adapter, all of whose adapters are there."""
+    for operation in operations:
+        if operation.code != UNKNOWN:
+            continue
+        names = operation.request.adapters
+        registers = [entries[name].proof(operation) for name in names if name in entries]
+        proofs = [register for register in registers if register is not None]
+        if names and len(proofs) == len(names):
+            what = f"{', '.join(names)}: all are registered, and a submission is refused for the lack of one."
+            yield violation(Rule.ADAPTER_STAYS, names[0], what, *proofs, operation)
 
 
 def adapter_goes(name: str, operations: Sequence[Operation], registers: Sequence[Operation]) -> Iterator[Violation]:

@@ -186,6 +186,9 @@ BROKEN: Mapping[str, tuple[Rule, Story]] = {
 }
 
 KEPT: Mapping[str, Story] = {
+    "a submission that is refused for its other adapter": (
+        Story().register(0, 1).submit(2, 3, phase=Phase.FAIL, adapters=("n", "m"), code="adapter_not_found")
+    ),
     "nothing": Story(),
     "a whole life": (
         Story()
