@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
+from typing import Annotated
 
 from flask import Response, url_for
 from flask_openapi3.blueprint import APIBlueprint
@@ -17,6 +18,7 @@ from api.context import current_service
 from api.jobs import ACCEPTED, JobPath, job_answer
 from api.problems import documented
 from tasks.frozen import Frozen
+from tasks.json_numbers import JSON_NUMBER
 from tasks.retry import FailedJobs, RetryReport, failed_of, retry, retry_all
 
 blueprint = APIBlueprint("retry", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
@@ -29,7 +31,9 @@ class RetryRequest(Frozen):
 
     code: str | None = Field(None, max_length=64, description="only those that failed with this `error.code`")
     since: AwareDatetime | None = Field(None, description="only those that failed at this time or later")
-    limit: int = Field(100, ge=1, le=100, description="how many at most; ask again for the rest")
+    limit: Annotated[int, Field(ge=1, le=100), JSON_NUMBER] = Field(
+        100, description="how many at most; ask again for the rest"
+    )
 
     @property
     def wanted(self) -> FailedJobs:

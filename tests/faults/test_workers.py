@@ -156,7 +156,7 @@ def test_a_hundred_duplicate_messages_give_one_result(
     worker = start()
 
     assert ended(job).attempt == 1
-    wait_until(lambda: worker.log.count("is not there to be claimed") == 100)
+    wait_until(lambda: worker.log.count("no job waits") == 100)
     assert worker.log.count(f"job {job.id} succeeded") == 1
     assert_drawn_once(service, job)
 
