@@ -9,7 +9,8 @@ from typing import Annotated
 from flask import Response, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from api.answers import answer
 from api.authentication import current_owner, own_job
@@ -34,6 +35,14 @@ class RetryRequest(Frozen):
     limit: Annotated[int, Field(ge=1, le=100), JSON_NUMBER] = Field(
         100, description="how many at most; ask again for the rest"
     )
+
+    @field_validator("since", mode="before")
+    @classmethod
+    def _is_written_out(cls, value: object) -> object:
+        """pydantic would take a number, or one in quotes, for seconds since 1970; our document does not."""
+        if value is None or (isinstance(value, str) and value[10:11] in {"T", "t"}):
+            return value
+        raise PydanticCustomError("datetime", "Input should be a date and time such as 2026-01-31T12:00:00Z")
 
     @property
     def wanted(self) -> FailedJobs:
