@@ -21,6 +21,7 @@ from stack.soak.receiver import Manner, Receiver
 from tasks.api_keys import KEYS
 from tasks.errors import BrokerUnavailable, JobNotFound
 from tasks.job_hash import flat
+from tasks.job_keys import LEASES, UNSENT
 from tasks.routing import GENERATE, queue_of
 from tasks.service import Service
 from tasks.webhooks.secrets import secret_key
@@ -28,6 +29,7 @@ from tasks.webhooks.secrets import secret_key
 OPERATOR = Caller("operator", "operator")
 DUPLICATES = 100
 FULL_BYTES = 1 << 20
+STEP_S = 600.0
 
 
 def refusal(status: int, code: str) -> Refusal:
@@ -116,7 +118,13 @@ class StoreFaults:
 
     def kinds(self) -> Mapping[str, Fault]:
         """By name."""
-        return {"valkey_full": self.fill, "valkey_emptied": self.empty, "message_repeated": self.repeat_message}
+        return {
+            "valkey_full": self.fill,
+            "valkey_emptied": self.empty,
+            "valkey_clock_set_back": partial(self.step_clock, STEP_S),
+            "valkey_clock_set_forward": partial(self.step_clock, -STEP_S),
+            "message_repeated": self.repeat_message,
+        }
 
     def fill(self) -> None:
         """Let Valkey have no room for a while."""
@@ -135,6 +143,18 @@ class StoreFaults:
             self.sleep(self.choice.uniform(0, 2))
             for name, fields in kept.items():
                 broker.hset(name, items=flat(fields))
+
+    def step_clock(self, seconds: float) -> None:
+        """Let leases and unsent jobs look as they do when the clock of Valkey's host has stepped.
+
+        The clock itself is the machine's, which no test may set.
+
+        Args:
+            seconds: by which what was written lies further ahead than it did.
+        """
+        for index in (LEASES, UNSENT):
+            for member, _ in list(self.service.broker.zscan_iter(index)):
+                self.service.broker.zadd(index, {member: seconds}, incr=True, xx=True)
 
     def repeat_message(self) -> None:
         """Send a job's message again and again, whatever has become of it."""

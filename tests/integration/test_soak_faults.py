@@ -16,9 +16,10 @@ from stack.part import Part
 from stack.parts import Parts
 from stack.soak.faults import Faults
 from stack.soak.part_faults import PartFaults
-from stack.soak.server_faults import StoreFaults
+from stack.soak.server_faults import STEP_S, StoreFaults
 from tasks.api_keys import ApiKeys, default_limits
 from tasks.errors import BrokerUnavailable
+from tasks.job_keys import LEASES, UNSENT
 from tasks.service import Service
 
 CHANCE = random.Random(1)
@@ -64,6 +65,16 @@ def test_a_full_valkey_refuses_writes_until_there_is_room_again(service: Service
 
     assert refused == ["x"]
     assert service.broker.set("x", "y")
+
+
+def test_a_stepped_clock_moves_what_leases_and_unsent_jobs_are_sorted_by(service: Service, recorder: Recorder) -> None:
+    service.broker.zadd(LEASES, {"running": 1000})
+    service.broker.zadd(UNSENT, {"queued": 900})
+
+    StoreFaults(service, recorder, [], CHANCE, at_once).kinds()["valkey_clock_set_back"]()
+
+    assert service.broker.zscore(LEASES, "running") == 1000 + STEP_S
+    assert service.broker.zscore(UNSENT, "queued") == 900 + STEP_S
 
 
 @pytest.fixture
