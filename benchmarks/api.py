@@ -66,11 +66,13 @@ def apis(folder: StackFolder) -> Iterator[Apis]:
         supervisor.start(stack.servers())
         S3Storage(storage_config(configuration)).ensure_buckets()
         supervisor.start([api_part(stack.ports.api, environment), bare_part(other.api, environment)])
+        api_pid = folder.process_file("api").read()
+        assert api_pid is not None
         with connect(configuration.broker_url):
             yield Apis(
                 service=Application(configuration).service,
                 api=stack.ports.api,
-                api_pid=folder.process_file("api").read(),
+                api_pid=api_pid,
                 bare=other.api,
             )
 

@@ -51,16 +51,23 @@ class ProcessFile:
             return True
 
     def write(self, pid: int) -> None:
-        """Name the process. In one write over what is there, so that no reader finds an empty file between."""
+        """Name the process. In one write over what is there, so that no reader finds half a number."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.write(descriptor, f"{pid:<{MOST_DIGITS}}\n".encode("ascii"))
         finally:
             os.close(descriptor)
 
-    def read(self) -> int:
-        """The process that is, or was, named."""
-        return int(self.path.read_text("ascii"))
+    def read(self) -> int | None:
+        """Return the number of the process that is, or was, named.
+
+        None where there is no file, or where it names no process yet: it is locked first, and written a moment later.
+        """
+        try:
+            text = self.path.read_text("ascii")
+        except FileNotFoundError:
+            return None
+        return int(text) if text else None
 
     def remove(self) -> None:
         """Forget the process."""

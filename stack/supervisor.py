@@ -152,9 +152,11 @@ def supervised(folder: StackFolder, stop: StopRequest, say: Say = say_now) -> It
         try:
             cleanup.enter_context(lock.locked())
         except ProcessFileLocked as error:
-            raise AlreadyRunning(
-                f"Another stack works in {folder.root}: process {lock.read()}. Stop it first: kill {lock.read()}"
-            ) from error
+            pid = lock.read()
+            process = (
+                "one that has just begun. Wait a moment" if pid is None else f"process {pid}. Stop it first: kill {pid}"
+            )
+            raise AlreadyRunning(f"Another stack works in {folder.root}: {process}") from error
         lock.write(os.getpid())
         for name in end_leftovers(folder):
             say(f"  {name:<14} was left over from an earlier start: stopped")

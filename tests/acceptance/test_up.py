@@ -22,8 +22,9 @@ from stack.client import Client, fetch
 from stack.local_stack import api_url
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
+from tests.support.processes import seen_of
 from tests.support.up import Up, running_up
-from tests.support.waiting import wait_until
+from tests.support.waiting import BUSY, wait_until
 
 WAITING_JOBS = 4
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -89,7 +90,7 @@ def printed_curl_line(output: str) -> list[str]:
 
 def survivors(parts: list[psutil.Process]) -> list[psutil.Process]:
     """Those that do not end within seconds."""
-    _, alive = psutil.wait_procs(parts, timeout=5)
+    _, alive = psutil.wait_procs(parts, timeout=BUSY * 5)
     return alive
 
 
@@ -126,8 +127,8 @@ def test_the_next_start_draws_the_jobs_that_were_waiting(
 def test_nothing_listens_beyond_loopback(second_life: Up, ports: Ports) -> None:
     addresses = {
         connection.laddr
-        for part in second_life.parts()
-        for connection in part.net_connections(kind="inet")
+        for connections in seen_of(second_life.parts(), lambda part: part.net_connections(kind="inet"))
+        for connection in connections
         if connection.status == psutil.CONN_LISTEN
     }
 
@@ -157,9 +158,10 @@ def test_a_second_start_in_the_same_folder_is_refused(second_life: Up, folder: P
 @pytest.mark.parametrize("name", ["housekeeping", "valkey"])
 def test_a_part_that_is_killed_is_named_and_started_anew(second_life: Up, client: Client, name: str) -> None:
     killed = second_life.pid_of(name)
+    assert killed is not None
 
     os.kill(killed, signal.SIGKILL)
-    wait_until(lambda: second_life.folder.process_file(name).path.exists() and second_life.pid_of(name) != killed)
+    wait_until(lambda: second_life.pid_of(name) not in (None, killed))
     wait_until(lambda: answers_200(f"{api_url(second_life.ports.api)}/readyz"), patience_s=60)
 
     assert f"{name} died (killed by SIGKILL). It is started anew" in second_life.output

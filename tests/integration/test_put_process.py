@@ -16,7 +16,9 @@ import pytest
 from stack.ports import LOOPBACK
 from storage import S3Config, S3Storage, StorageError, StorageNotReachable
 from storage.put_process import S3StorageWithPutProcess
+from tests.support.processes import seen_of
 from tests.support.up import ROOT
+from tests.support.waiting import BUSY
 
 PARENT = """
 import json, sys
@@ -39,7 +41,8 @@ def putting(bucket: S3Config) -> Iterator[S3StorageWithPutProcess]:
 
 def put_process(parent: int) -> psutil.Process:
     """The process that does it for another."""
-    return next(child for child in psutil.Process(parent).children() if "spawn_main" in " ".join(child.cmdline()))
+    children = seen_of(psutil.Process(parent).children(), lambda child: (child, " ".join(child.cmdline())))
+    return next(child for child, command in children if "spawn_main" in command)
 
 
 def test_what_it_puts_can_be_got(putting: S3StorageWithPutProcess) -> None:
@@ -94,4 +97,4 @@ def test_it_ends_with_its_parent_and_not_sooner(bucket: S3Config, number: signal
             child.wait(0.3)
         parent.send_signal(number)
 
-        child.wait(10)
+        child.wait(BUSY * 10)

@@ -14,6 +14,7 @@ import psutil
 
 from stack.folder import StackFolder
 from stack.ports import Ports
+from tests.support.processes import seen_of
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -40,8 +41,8 @@ class Up:
         """Every process that belongs to it."""
         return list(psutil.Process(self.process.pid).children(recursive=True))
 
-    def pid_of(self, name: str) -> int:
-        """The process of a part."""
+    def pid_of(self, name: str) -> int | None:
+        """The process of a part; None while it is started."""
         return self.folder.process_file(name).read()
 
     def wait_until_ready(self) -> None:
@@ -70,6 +71,6 @@ def running_up(folder: Path, ports: Ports, output_file: Path) -> Iterator[Up]:
     try:
         yield up
     finally:
-        for part in [*up.parts(), psutil.Process(process.pid)] if process.poll() is None else []:
-            part.kill()
+        if process.poll() is None:
+            seen_of([*up.parts(), psutil.Process(process.pid)], psutil.Process.kill)
         process.wait()

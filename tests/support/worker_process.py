@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +63,9 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it as a loss of power does."""
-        if not self.is_gone:
+        with suppress(ProcessLookupError):
             self.signal(signal.SIGKILL)
-            wait_until(lambda: self.is_gone)
+        wait_until(lambda: self.is_gone)
 
 
 class Nursery:

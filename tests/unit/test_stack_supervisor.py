@@ -15,6 +15,7 @@ import pytest
 
 from stack.errors import AlreadyRunning, PartDied, PartNotReady, StackError, StopAsked
 from stack.folder import StackFolder
+from stack.leftovers import end_leftovers
 from stack.part import Part
 from stack.stop_request import StopRequest
 from stack.supervisor import MOST_RESTARTS, supervised
@@ -51,7 +52,9 @@ def lines(path: Path) -> list[str]:
 
 
 def pid_of(folder: StackFolder, name: str) -> int:
-    return folder.process_file(name).read()
+    pid = folder.process_file(name).read()
+    assert pid is not None, f"{name} has no process"
+    return pid
 
 
 def lives(pid: int) -> bool:
@@ -251,6 +254,15 @@ def test_two_stacks_do_not_share_a_folder(folder: StackFolder) -> None:
         pass
 
 
+def test_a_stack_that_has_just_begun_is_told_to_another(folder: StackFolder) -> None:
+    with (
+        folder.lock.locked(),
+        pytest.raises(AlreadyRunning, match="one that has just begun"),
+        supervised(folder, StopRequest()),
+    ):
+        pass
+
+
 LEAVE_PARTS_BEHIND = """
 import os, signal, sys
 from pathlib import Path
@@ -278,6 +290,15 @@ def test_what_a_killed_stack_left_running_is_ended_at_the_next_start(folder: Sta
 
     assert [line.split()[0] for line in said] == ["api", "valkey"]
     assert not folder.process_files()
+
+
+def test_a_left_part_that_no_file_names_is_told_to_the_user(folder: StackFolder) -> None:
+    file = folder.process_file("api")
+
+    with file.locked(), pytest.raises(StackError, match=r"api .* still runs.*fuser -k .*api\.pid"):
+        list(end_leftovers(folder))
+
+    assert file.path.exists()
 
 
 def test_a_process_that_only_has_the_number_of_an_old_part_is_left_alone(folder: StackFolder) -> None:
