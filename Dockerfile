@@ -8,7 +8,7 @@ WORKDIR /app
 # torch.compile needs a compiler, and so do fast swaps on a CPU.
 RUN apt-get update && apt-get install --no-install-recommends --yes g++ && rm -rf /var/lib/apt/lists/*
 
-COPY requirements-api.txt requirements.txt ./
+COPY requirements*.txt ./
 RUN pip install --no-cache-dir -r requirements.txt
 
 # What may be written belongs to the user that runs; a new named volume takes over the folder's owner.

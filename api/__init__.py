@@ -35,6 +35,7 @@ from api import (
 from api.context import install_service
 from api.root_path import RootPath
 from storage import StorageError, StorageNotReachable
+from tasks import __version__
 from tasks.celery import app as celery_app
 from tasks.errors import StokeholdError
 from tasks.logs import configure_logging
@@ -48,7 +49,7 @@ MAX_BODY_BYTES = 64 * 1024
 
 INFO = Info(
     title="Stokehold",
-    version="1",
+    version=__version__,
     summary="Images from many LoRA adapters on a few warm base models",
     description="Submit a job, poll it until it has succeeded, fetch its images. "
     "Every error is a problem document of RFC 9457, `application/problem+json`.",

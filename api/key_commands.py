@@ -5,27 +5,23 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import click
-from flask import Flask
-from flask.cli import AppGroup
 
-from api.retry_commands import retry
 from tasks.api_keys import MAX_WEIGHT, ApiKeys, KeyLimits, default_limits
 from tasks.broker import Broker, connect
 from tasks.errors import StokeholdError
 from tasks.settings import settings
 from tasks.webhooks.secrets import BOTH_FOR_S, MOST_BOTH_FOR_S, WebhookSecrets
 
-keys = AppGroup("keys", help="API keys: who may use the service, and how much of it.")
+
+@click.group()
+def keys() -> None:
+    """API keys: who may use the service, and how much of it."""
 
 
-def create_app() -> Flask:
-    """An application that has the commands alone: ``flask --app api.key_commands keys``."""
-    app = Flask("stokehold")
-    app.cli.add_command(keys)
-    app.cli.add_command(retry)
-    return app
+main = partial(keys.main, prog_name="stokehold keys")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 
@@ -26,6 +27,9 @@ def retry(code: str | None, since: datetime | None, owner: str | None, limit: in
         show(retry_all(service, jobs, limit))
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
+
+
+main = partial(retry.main, prog_name="stokehold retry")
 
 
 def show(report: RetryReport) -> None:

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: a part did not start or died, or a job failed; the message says which and why.
     """
-    parser = argparse.ArgumentParser(prog="scripts/smoke", description="Draw one picture with each local adapter.")
+    parser = argparse.ArgumentParser(prog="stokehold smoke", description="Draw one picture with each local adapter.")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the pictures")
     out: Path = parser.parse_args(arguments).out
     begin = time.monotonic()

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: a part did not start or died; the message says which and what to do.
     """
-    parser = argparse.ArgumentParser(prog="scripts/up", description="Run the whole service on this machine.")
+    parser = argparse.ArgumentParser(prog="stokehold up", description="Run the whole service on this machine.")
     parser.add_argument(
         "--port", type=first_port, default=FIRST_PORT, help="of the API; the other parts take those after it"
     )

@@ -96,5 +96,5 @@ def installed_runner() -> Runner:
         RuntimeError: the worker was started in another way than ours.
     """
     if app.runner is None:
-        raise RuntimeError("No runner is installed. Start this worker with: python -m workers --base <slug>")
+        raise RuntimeError("No runner is installed. Start this worker with: scripts/stokehold worker --base <slug>")
     return app.runner

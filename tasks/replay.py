@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: the picture does not say what made it.
     """
-    parser = argparse.ArgumentParser(prog="python -m tasks.replay", description=__doc__)
+    parser = argparse.ArgumentParser(prog="stokehold replay", description=__doc__)
     parser.add_argument("picture", help="a file, or - for the standard input")
     parser.add_argument("--manifest", action="store_true", help="print everything that the picture says instead")
     options = parser.parse_args(arguments)

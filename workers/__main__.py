@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: the worker cannot start; the message says what to change.
     """
-    parser = argparse.ArgumentParser(prog="python -m workers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="stokehold worker", description=__doc__)
     parser.add_argument("--base", required=True, metavar="SLUG", help="base model to serve, as models.toml names it")
     slug = parser.parse_args(arguments).base
     sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -7,9 +7,9 @@ from importlib.metadata import version
 
 import torch
 
+from tasks import __version__
 from tasks.base_models import ServedModel
 from tasks.surroundings import Surroundings
-from tasks.version import VERSION
 
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy")
 
@@ -20,7 +20,7 @@ def surroundings_of(model: ServedModel, device: torch.device) -> Surroundings:
     return Surroundings(
         device=device_name(device),
         dtype=model.dtype,
-        versions={"stokehold": VERSION, "python": platform.python_version(), **versions},
+        versions={"stokehold": __version__, "python": platform.python_version(), **versions},
     )
 
 

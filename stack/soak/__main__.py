@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: the service broke a promise, or the stack does not start.
     """
-    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="stokehold soak", description=__doc__)
     parser.add_argument("minutes", type=float, help="of faults; the start and the end take a few more")
     parser.add_argument("--seed", type=int, default=None, help="of the faults and clients, to see them once more")
     parser.add_argument("--only", action="append", metavar="FAULT", help="no other kinds of fault; may be given again")

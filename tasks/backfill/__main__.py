@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="python -m tasks.backfill", description=__doc__)
+    top = argparse.ArgumentParser(prog="stokehold backfill", description=__doc__)
     top.add_argument("--url", default=DEFAULT_URL, help=f"of the API; by default {DEFAULT_URL}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     runs = commands.add_parser("run", help="send a file, wait for its pictures and fetch them; may be run again")

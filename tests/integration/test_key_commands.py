@@ -26,7 +26,7 @@ def run(valkey_url: str, *command: str, **variables: str) -> subprocess.Complete
 
 def keys(valkey_url: str, *arguments: str) -> str:
     """What ``stokehold keys`` answers."""
-    answer = run(valkey_url, "flask", "--app", "api.key_commands", "keys", *arguments)
+    answer = run(valkey_url, "stokehold", "keys", *arguments)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
@@ -78,7 +78,7 @@ def test_a_webhook_secret_is_made_and_shown_once(broker: Broker, valkey_url: str
     assert made is not None
 
     secrets = [keys(valkey_url, "webhook-secret", made.id).strip() for _ in range(2)]
-    unknown = run(valkey_url, "flask", "--app", "api.key_commands", "keys", "webhook-secret", "nobody")
+    unknown = run(valkey_url, "stokehold", "keys", "webhook-secret", "nobody")
 
     now = datetime.now(UTC)
     signers = WebhookSecrets(broker, None).signers(made.id, now)

@@ -95,7 +95,7 @@ def test_the_image_has_everything_that_runs() -> None:
     let_in = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
 
     assert "*" in rules
-    assert {"api", "storage", "tasks", "workers", "models.toml", "demo/base", "demo/loras"} <= let_in
+    assert {"api", "storage", "tasks", "workers", "stokehold.py", "models.toml", "demo/base", "demo/loras"} <= let_in
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -1,3 +1,0 @@
-"""The version of this software."""
-
-VERSION = "0.1.0"
