@@ -35,7 +35,7 @@ class BackfillLane:
     def __init__(self, broker: Broker, store: JobStore, workers: WorkerRegistry) -> None:
         self._store = store
         self._workers = workers
-        self._choose = broker.script("choose")
+        self._choose = broker.script("lua/choose")
 
     def claim(self, slug: str, worker: str, count: int = 1) -> tuple[Job, ...]:
         """Take the queued backfill jobs that suit this worker best, each under a new lease; none if there is none.

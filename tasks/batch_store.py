@@ -63,12 +63,12 @@ class BatchStore:
     def __init__(self, broker: Broker, *, retention_s: int) -> None:
         self._broker = broker
         self._retention_s = retention_s
-        self._move = broker.script("batch_move")
-        self._settle = broker.script("batch_settle")
-        self._create = broker.script("batch_create")
-        self._pass = broker.script("batch_pass")
-        self._lose = broker.script("batch_lose")
-        self._forget = broker.script("batch_forget")
+        self._move = broker.script("lua/batch_move")
+        self._settle = broker.script("lua/batch_settle")
+        self._create = broker.script("lua/batch_create")
+        self._pass = broker.script("lua/batch_pass")
+        self._lose = broker.script("lua/batch_lose")
+        self._forget = broker.script("lua/batch_forget")
 
     def create(
         self,

@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from tasks.errors import BrokerUnavailable
 
-LUA = Path(__file__).parent / "lua"
+TASKS = Path(__file__).parent
 
 
 @contextmanager
@@ -57,8 +57,12 @@ class Broker(Redis):
     """A client whose commands raise ``BrokerUnavailable``; around a subscription put ``broker_errors``."""
 
     def script(self, *names: str) -> Script:
-        """A script of ours, which the server runs as one atomic step; of several files, put one behind the other."""
-        return self.register_script("\n".join((LUA / f"{name}.lua").read_text("utf-8") for name in names))
+        """A Lua script, which the server runs as one atomic step.
+
+        Args:
+            names: its files, put one behind the other, by their paths in ``tasks/`` without ``.lua``.
+        """
+        return self.register_script("\n".join((TASKS / f"{name}.lua").read_text("utf-8") for name in names))
 
     def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> BrokerPipeline:
         return BrokerPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)

@@ -40,9 +40,9 @@ class Catalogue:
     def __init__(self, broker: Broker, *, pinned_bytes: int) -> None:
         self._broker = broker
         self._pinned_bytes = pinned_bytes
-        self._register = broker.script("register")
-        self._unregister = broker.script("unregister")
-        self._pin = broker.script("pin")
+        self._register = broker.script("lua/register")
+        self._unregister = broker.script("lua/unregister")
+        self._pin = broker.script("lua/pin")
 
     def add(self, entry: CatalogueAdapter, promise: str | None = None, *, most_bytes: int) -> None:
         """Add an entry, which takes its file and uses up the upload that it came by, in one step.

@@ -59,7 +59,7 @@ class Guard:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._set_aside = broker.script("set_aside")
+        self._set_aside = broker.script("lua/set_aside")
         self._failing: set[str] = set()
 
     def attempt(self, index: str, member: str, step: Callable[[], object]) -> None:

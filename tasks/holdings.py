@@ -31,7 +31,7 @@ class Holdings:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._hold = broker.script("hold")
+        self._hold = broker.script("lua/hold")
 
     @contextmanager
     def answer(self, key: ApiKey | None, seconds: float) -> Iterator[None]:

@@ -35,7 +35,7 @@ class InteractiveLane:
     def __init__(self, broker: Broker, store: JobStore, workers: WorkerRegistry) -> None:
         self._store = store
         self._workers = workers
-        self._next = broker.script("turns", "next")
+        self._next = broker.script("lua/turns", "lua/next")
 
     def claim(self, slug: str, worker: str) -> Job | None:
         """Take the queued interactive job that is due, under a new lease; None if there is none.

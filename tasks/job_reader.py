@@ -43,8 +43,8 @@ class JobReader:
     def __init__(self, broker: Broker, *, retention_s: int) -> None:
         self._broker = broker
         self._retention_s = retention_s
-        self._position = broker.script("position")
-        self._rewind = broker.script("rewind")
+        self._position = broker.script("lua/position")
+        self._rewind = broker.script("lua/rewind")
 
     def get(self, job_id: str) -> Job:
         """The job as it stands now.

@@ -39,7 +39,7 @@ class JobRecorder(JobReader):
     def __init__(self, broker: Broker, *, retention_s: int, new_id: Callable[[], str]) -> None:
         super().__init__(broker, retention_s=retention_s)
         self.new_id = new_id
-        self._create = broker.script("turns", "create")
+        self._create = broker.script("lua/turns", "lua/create")
 
     def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
         """Record a new job as queued. Its message is not sent yet."""

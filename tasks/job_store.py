@@ -83,10 +83,10 @@ class JobStore(JobRecorder):
     def __init__(self, broker: Broker, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
         super().__init__(broker, retention_s=retention_s, new_id=new_id)
         self._lease_s = lease_s
-        self._move = broker.script("turns", "move")
-        self._mark_sent = broker.script("mark_sent")
-        self._renew = broker.script("renew")
-        self._forget = broker.script("forget")
+        self._move = broker.script("lua/turns", "lua/move")
+        self._mark_sent = broker.script("lua/mark_sent")
+        self._renew = broker.script("lua/renew")
+        self._forget = broker.script("lua/forget")
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""

@@ -29,11 +29,11 @@ class Quotas:
 
     def __init__(self, broker: Broker, keys: ApiKeys) -> None:
         self._keys = keys
-        self._reserve = broker.script("reserve")
-        self._spend = broker.script("spend")
-        self._release = broker.script("release")
+        self._reserve = broker.script("lua/reserve")
+        self._spend = broker.script("lua/spend")
+        self._release = broker.script("lua/release")
         self.holdings = Holdings(broker)
-        self._count_request = broker.script("count_request")
+        self._count_request = broker.script("lua/count_request")
 
     def count_request(self, key: ApiKey) -> None:
         """Count a request.
