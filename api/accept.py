@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import request
 from werkzeug.exceptions import NotAcceptable
 
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 
 
 def accepted_format(preferred: ImageFormat) -> ImageFormat:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gunicorn.glogging import Logger
 
-from tasks.redaction import shortened
+from tasks.logs import shortened
 
 MAX_FIELD_CHARACTERS = 1_000
 

@@ -16,7 +16,7 @@ from api.bodies import require_json_object
 from api.context import current_service
 from api.problems import documented
 from tasks.direct_uploads import DirectUpload
-from tasks.json_numbers import JSON_NUMBER
+from tasks.fields import JSON_NUMBER
 from tasks.registration import begin_upload
 
 blueprint = APIBlueprint(

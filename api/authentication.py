@@ -9,12 +9,12 @@ from flask_openapi3.types import SecuritySchemesDict
 
 from api.context import current_service
 from tasks.adapter_resolver import Asker
-from tasks.api_keys import ApiKey, ApiKeys
 from tasks.batch import Batch
 from tasks.batch_store import no_batch
 from tasks.errors import ApiKeyRequired
 from tasks.job import Job
 from tasks.job_reader import no_job
+from tasks.keys import ApiKey, ApiKeys
 
 SCHEME = "api_key"
 SECURITY_SCHEMES: SecuritySchemesDict = {

@@ -10,11 +10,11 @@ from typing import Protocol
 from flask import Flask
 
 from api.context import service_of
-from tasks.api_keys import ApiKeys
-from tasks.broker import connect
 from tasks.durability import Durability
 from tasks.errors import BrokerUnavailable, StokeholdError
+from tasks.keys import ApiKeys
 from tasks.settings import settings
+from tasks.valkey import connect
 
 logger = logging.getLogger(__name__)
 

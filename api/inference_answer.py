@@ -10,7 +10,7 @@ from flask import Response
 
 from api.pictures import unflagged
 from api.waiting import JOB_ID, JOB_ID_HEADER, documented_wait
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import Job
 from tasks.service import Service
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 
-from tasks.json_numbers import JSON_NUMBER
+from tasks.fields import JSON_NUMBER
 from tasks.requests import GuidanceScale, Prompt, Seed, Side, Steps
 from tasks.scheduler_names import SchedulerName
 

@@ -9,10 +9,10 @@ from functools import partial
 
 import click
 
-from tasks.api_keys import MAX_WEIGHT, ApiKeys, KeyLimits, default_limits
-from tasks.broker import Broker, connect
 from tasks.errors import StokeholdError
+from tasks.keys import MAX_WEIGHT, ApiKeys, KeyLimits, default_limits
 from tasks.settings import settings
+from tasks.valkey import Broker, connect
 from tasks.webhooks.secrets import BOTH_FOR_S, MOST_BOTH_FOR_S, WebhookSecrets
 
 

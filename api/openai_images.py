@@ -21,7 +21,7 @@ from api.outcomes import refusal
 from api.pictures import unflagged
 from api.problems import Problem
 from api.waiting import JOB_ID, documented_wait, name_job, waited_for
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import Job
 from tasks.named_model import MODEL_ADAPTER, NamedModel
 from tasks.openai_request import ImagesRequest, job_request

@@ -18,8 +18,7 @@ from api.bodies import require_json_object
 from api.context import current_service
 from api.jobs import ACCEPTED, JobPath, job_answer
 from api.problems import documented
-from tasks.frozen import Frozen
-from tasks.json_numbers import JSON_NUMBER
+from tasks.fields import JSON_NUMBER, Frozen
 from tasks.retry import FailedJobs, RetryReport, failed_of, retry, retry_all
 
 blueprint = APIBlueprint("retry", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])

@@ -32,10 +32,10 @@ from stack.services import api_part
 from stack.stop_request import StopRequest
 from stack.supervisor import supervised
 from storage import S3Storage
-from tasks.broker import connect
 from tasks.celery import Application
 from tasks.service import Service, storage_config
 from tasks.settings import PREFIX, Settings, settings
+from tasks.valkey import connect
 
 
 @dataclass(frozen=True)

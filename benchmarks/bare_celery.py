@@ -12,8 +12,8 @@ import torch
 from celery import Celery
 
 from tasks.base_models import read_base_models
-from tasks.broker import connect
 from tasks.settings import settings
+from tasks.valkey import connect
 from workers.device import choose_device
 from workers.pipeline import load_pipeline
 

@@ -21,12 +21,12 @@ from stack.ports import Ports
 from stack.stop_request import StopRequest
 from stack.supervisor import supervised
 from stack.valkey import valkey_part, valkey_url
-from tasks.broker import Broker, connect
 from tasks.durability import Durability
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import JobSpec
 from tasks.job_store import JobStore
 from tasks.settings import AcceptedWhen
+from tasks.valkey import Broker, connect
 
 THREADS = 16
 WAYS = (("everysec", AcceptedWhen.RECORDED), ("everysec", AcceptedWhen.ON_DISK), ("always", AcceptedWhen.RECORDED))

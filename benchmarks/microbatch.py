@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from tasks.base_models import ServedModel, read_base_models
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import JobSpec, Progress
 from tasks.settings import settings
 from workers.device import choose_device

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from stack.part import Part
 from stack.ports import LOOPBACK
 from stack.probes import answers_200
-from tasks.broker import connect
 from tasks.errors import BrokerUnavailable
 from tasks.rounds import LOOPS, Rounds
+from tasks.valkey import connect
 from tasks.worker_registry import WorkerRegistry
 
 Environment = Mapping[str, str]

@@ -21,11 +21,11 @@ from cachetools import LRUCache
 from tasks.adapter_description import BASE_MODEL_KEYS, TRIGGER_WORDS_KEY, trigger_words
 from tasks.adapter_layers import AdapterLayers, bounded, layers_of
 from tasks.adapters import AdapterSource
-from tasks.broker import Broker
 from tasks.errors import RecordNotUnderstood
+from tasks.fields import StoredRecord, read
 from tasks.found_adapter import FoundAdapter
-from tasks.frozen import StoredRecord, read
 from tasks.safetensors_header import SafetensorsHeader, Shape
+from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)
 

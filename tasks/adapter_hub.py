@@ -31,7 +31,7 @@ from tasks.adapter_reference import AdapterReference
 from tasks.adapters import AdapterSource
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, StokeholdError
 from tasks.found_adapter import FoundAdapter
-from tasks.redaction import shortened
+from tasks.logs import shortened
 from tasks.safetensors_header import FIRST_BYTES, SafetensorsHeader, header_end, parse_header
 
 MAX_TRIGGER_CHARACTERS = 200

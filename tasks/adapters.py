@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
-from tasks.frozen import Stored
+from tasks.fields import Stored
 
 
 class AdapterSource(StrEnum):

@@ -15,11 +15,11 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import cast
 
-from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable, LeftToAnother
 from tasks.job import Job
 from tasks.job_keys import JOB, groups_key
 from tasks.job_store import JobStore
+from tasks.valkey import Broker
 from tasks.worker_registry import NOTE, WorkerRegistry, spares
 
 QUANTUM = 16

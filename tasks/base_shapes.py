@@ -18,10 +18,10 @@ from cachetools import TTLCache
 from pydantic import Field
 
 from tasks.base_models import ServedModel
-from tasks.broker import Broker
 from tasks.families import Family, family_of
-from tasks.frozen import Stored, StoredRecord, read
+from tasks.fields import Stored, StoredRecord, read
 from tasks.safetensors_header import Shape
+from tasks.valkey import Broker
 
 KEEP_S = 30 * 86_400
 """Seconds after the last sign of a worker."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pydantic import Field
 
 from tasks.adapters import ResolvedAdapter
-from tasks.frozen import Stored, StoredRecord
+from tasks.fields import Stored, StoredRecord
 from tasks.job import Failure, ScaledAdapter
 
 MAX_LINES = 1_000_000

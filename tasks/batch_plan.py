@@ -13,7 +13,7 @@ from tasks.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES, Group, 
 from tasks.batch_index import LineIndex
 from tasks.batch_line import BatchLine, lines_of, parse_line
 from tasks.errors import InvalidRequest
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import JobSpec, ScaledAdapter
 from tasks.submission import complete, scale_of
 

@@ -16,7 +16,7 @@ from tasks.batch_plan import Planner, write_plan
 from tasks.batch_results import LINES_TYPE, gather
 from tasks.batch_retry import Remainder
 from tasks.errors import InvalidRequest, LimitExceeded
-from tasks.frozen import read
+from tasks.fields import read
 from tasks.job import Failure
 from tasks.service import Service
 

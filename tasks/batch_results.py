@@ -14,7 +14,7 @@ from pydantic import Field
 from tasks.batch import Batch
 from tasks.batch_index import LineIndex, line_index
 from tasks.errors import JobNotFound
-from tasks.frozen import Frozen, StoredRecord, read
+from tasks.fields import Frozen, StoredRecord, read
 from tasks.job import Failure, Job, Status, StoredImage, SwapWay
 from tasks.records import ImageRecord, image_record
 from tasks.service import Service

@@ -22,7 +22,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tasks.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
 from tasks.batch_place import BATCHES, batch_key, cursors_key, ended_key, jobs_key
-from tasks.broker import Broker
 from tasks.errors import (
     BatchNotFound,
     IdempotencyConflict,
@@ -31,7 +30,7 @@ from tasks.errors import (
     StatusConflict,
     StorageUnavailable,
 )
-from tasks.frozen import VERSION, not_understood
+from tasks.fields import VERSION, not_understood
 from tasks.holdings import NO_LIMIT
 from tasks.idempotency import KEEP_S
 from tasks.identifiers import MAX_CHARACTERS, is_identifier
@@ -39,6 +38,7 @@ from tasks.job import Failure, Status
 from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import BATCH, JOB, WEBHOOKS, job_key
 from tasks.object_notes import UNTAKEN, WRITING_S
+from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)
 

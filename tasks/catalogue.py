@@ -14,12 +14,12 @@ from typing import cast
 
 from tasks.adapter_reference import LOCAL_NAME
 from tasks.adapters import ResolvedAdapter
-from tasks.broker import Broker
 from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
-from tasks.frozen import read, read_all
+from tasks.fields import read, read_all
 from tasks.holdings import stored_key, too_many_bytes
 from tasks.object_notes import UNTAKEN
+from tasks.valkey import Broker
 
 NAMES = "stokehold:catalogue"
 MAX_ENTRIES = 1000

@@ -12,7 +12,7 @@ from typing import Protocol
 from celery import Celery
 from celery.signals import after_setup_logger, celeryd_init
 
-from tasks import routing, transport
+from tasks import celery_transport, routing
 from tasks.logs import keep_secrets_out
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
@@ -60,12 +60,12 @@ def celery_options() -> dict[str, object]:
         # The default blocks a request for 19 s when the broker is away; the job is recorded and can be sent later.
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
         "broker_connection_retry_on_startup": True,
-        "worker_consumer": "tasks.consumer:Consumer",
+        "worker_consumer": "tasks.celery_worker:Consumer",
         "broker_connection_max_retries": None,  # by default a worker ends after a hundred, within an hour
     }
 
 
-transport.install()
+celery_transport.install()
 app = Application(settings())
 
 
@@ -78,7 +78,7 @@ def configure_logs(**_: object) -> None:
 @celeryd_init.connect
 def restrict_remote_control(**_: object) -> None:
     """A worker obeys no command that acts."""
-    from tasks.remote_control import refuse_commands_that_act  # noqa: PLC0415 (Celery's worker, which the API has not)
+    from tasks.celery_worker import refuse_commands_that_act  # noqa: PLC0415 (Celery's worker, which the API has not)
 
     refuse_commands_that_act()
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from storage import ObjectNotFound, S3Storage, StorageError, StoredObject
 from tasks.errors import InvalidRequest, LimitExceeded
-from tasks.frozen import StoredRecord, read
+from tasks.fields import StoredRecord, read
 from tasks.holdings import PROMISE
 from tasks.identifiers import identifier, is_identifier
 from tasks.service import Service

@@ -11,9 +11,9 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError, ResponseError
 
-from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable, ConfigurationError
 from tasks.settings import AcceptedWhen
+from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)
 

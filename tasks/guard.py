@@ -18,12 +18,12 @@ from pydantic import Field
 from redis.exceptions import RedisError
 
 from storage import StorageMisconfigured, StorageNotReachable
-from tasks.broker import Broker
 from tasks.errors import JobNotFound, MachineFault, RecordNotUnderstood, ServiceUnavailable
-from tasks.frozen import Stored, read_all
+from tasks.fields import Stored, read_all
 from tasks.job import Job
 from tasks.job_store import JobStore
 from tasks.loops import BUDGET_S, within
+from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from tasks.api_keys import ApiKey
-from tasks.broker import Broker
 from tasks.errors import LimitExceeded
 from tasks.identifiers import identifier
+from tasks.keys import ApiKey
+from tasks.valkey import Broker
 
 PROMISE = "stokehold:upload:"
 """What the key of an upload's promise begins with: an upload is held for as long as there is one."""
@@ -31,7 +31,7 @@ class Holdings:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._hold = broker.script("lua/hold")
+        self._hold = broker.script("hold")
 
     @contextmanager
     def answer(self, key: ApiKey | None, seconds: float) -> Iterator[None]:

@@ -17,11 +17,11 @@ from collections.abc import Collection
 from functools import partial
 from typing import cast
 
-from tasks.broker import Broker
 from tasks.errors import LeftToAnother
 from tasks.job import KNOWN_FIELDS, Job
 from tasks.job_keys import JOB, lane_keys
 from tasks.job_store import JobStore
+from tasks.valkey import Broker
 from tasks.worker_registry import WorkerRegistry, spares
 
 MOST_TRIES = 100

@@ -12,8 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from tasks.adapters import ResolvedAdapter
 from tasks.base_models import Scheduler
-from tasks.frozen import Frozen, Stored, StoredRecord
-from tasks.image_format import ImageFormat
+from tasks.fields import Frozen, ImageFormat, Stored, StoredRecord
 from tasks.replay_report import ReplayReport
 from tasks.surroundings import Surroundings
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.errors import RecordNotUnderstood
-from tasks.frozen import not_understood
+from tasks.fields import not_understood
 from tasks.job import Failure, Job, JobSpec, Progress, Result, Terms, Timings
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import cast
 
-from tasks.broker import Broker, broker_errors
 from tasks.errors import JobNotFound
 from tasks.identifiers import MAX_CHARACTERS, is_identifier
 from tasks.job import Job, Lane, Measured
@@ -25,6 +24,7 @@ from tasks.job_keys import (
     pace_key,
     waiting_key,
 )
+from tasks.valkey import Broker, broker_errors
 
 MOST_REWOUND = 1000
 """How many times one look brings back that a clock has set into the future."""

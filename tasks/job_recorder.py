@@ -7,9 +7,8 @@ from typing import Any, cast
 
 from tasks.backfill_group import group_of, settings_digest
 from tasks.batch_place import LinePlace
-from tasks.broker import Broker
 from tasks.errors import IdempotencyConflict, JobNotFound
-from tasks.frozen import VERSION
+from tasks.fields import VERSION
 from tasks.idempotency import Idempotency
 from tasks.job import Job, JobSpec, Lane, Status, Terms
 from tasks.job_hash import datetime_of, flat
@@ -25,6 +24,7 @@ from tasks.job_keys import (
     waiting_key,
 )
 from tasks.job_reader import JobReader
+from tasks.valkey import Broker
 
 
 class JobRecorder(JobReader):

@@ -31,7 +31,6 @@ import secrets
 import uuid
 from collections.abc import Callable, Mapping
 
-from tasks.broker import Broker
 from tasks.errors import DeadlineExceeded, JobNotFound, LeaseLost, LeftToAnother, RecordNotUnderstood, StatusConflict
 from tasks.job import (
     Failure,
@@ -63,6 +62,7 @@ from tasks.job_keys import (
     waiting_key,
 )
 from tasks.job_recorder import JobRecorder
+from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)
 

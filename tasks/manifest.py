@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from tasks.frozen import StoredRecord
+from tasks.fields import StoredRecord
 from tasks.job import Job, JobSpec, shown
 from tasks.replay_report import FactDifference
 from tasks.surroundings import Surroundings

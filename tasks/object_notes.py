@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from typing import cast
 
 from storage import S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
-from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable
+from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)
 

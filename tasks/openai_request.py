@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
 from tasks.base_models import BaseModels
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.named_model import NamedModel, named
 from tasks.no_counterpart import NoCounterpart
 from tasks.requests import (

@@ -11,12 +11,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.api_keys import ApiKey, ApiKeys
-from tasks.broker import Broker
 from tasks.errors import LimitExceeded, StokeholdError
 from tasks.holdings import NO_LIMIT, Holdings
 from tasks.job import JobSpec
 from tasks.job_keys import JOB
+from tasks.keys import ApiKey, ApiKeys
+from tasks.valkey import Broker
 
 QUEUED_AGAIN_S = 5
 """After which a job may have left the queue."""

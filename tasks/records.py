@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.adapters import AdapterSource
 from tasks.base_models import Scheduler
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import (
     AdapterReceipt,
     BaseReceipt,

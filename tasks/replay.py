@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.errors import InvalidRequest, RecordNotUnderstood, StokeholdError
-from tasks.frozen import read as read_stored
+from tasks.fields import read as read_stored
 from tasks.job import JobSpec
 from tasks.manifest import METADATA_KEY, Manifest
 from tasks.requests import JobRequest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from tasks.frozen import Stored
+from tasks.fields import Stored
 
 
 class PictureDifference(Stored):

@@ -7,8 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tasks.base_models import Scheduler
-from tasks.image_format import ImageFormat
-from tasks.json_numbers import JSON_NUMBER
+from tasks.fields import JSON_NUMBER, ImageFormat
 
 MAX_PROMPT_CHARACTERS = 2000
 # The largest whole number that JSON carries exactly through every language.

@@ -14,7 +14,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.broker import Broker
+from tasks.valkey import Broker
 
 ROUNDS = "stokehold:rounds"
 PROBE = "stokehold:probe"

@@ -13,24 +13,24 @@ from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
-from tasks.api_keys import ApiKeys
 from tasks.backfill_lane import BackfillLane
 from tasks.base_models import BaseModels, read_base_models
 from tasks.base_shapes import ShapeStore
 from tasks.batch_store import BatchStore
-from tasks.broker import Broker, connect
 from tasks.catalogue import Catalogue
 from tasks.durability import Durability
 from tasks.guard import Guard
 from tasks.interactive_lane import InteractiveLane
 from tasks.job_store import JobStore
 from tasks.judge import Judge
+from tasks.keys import ApiKeys
 from tasks.object_notes import ObjectNotes
 from tasks.pace import Pace
 from tasks.quotas import Quotas
 from tasks.rounds import Rounds
 from tasks.settings import Settings
 from tasks.storage_keys import IMAGES
+from tasks.valkey import Broker, connect
 from tasks.webhooks.deliveries import Deliveries
 from tasks.webhooks.secrets import WebhookSecrets
 from tasks.worker_registry import WorkerRegistry

@@ -24,8 +24,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from tasks.image_format import ImageFormat
-from tasks.redaction import redact
+from tasks.fields import ImageFormat
+from tasks.logs import redact
 
 PREFIX = "STOKEHOLD_"
 

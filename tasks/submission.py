@@ -8,8 +8,8 @@ from collections.abc import Callable
 from tasks.adapter_resolver import Admitted, Asker, choose_base_model
 from tasks.base_models import Limits, ServedModel
 from tasks.errors import BaseModelNotServed, InvalidRequest, StatusConflict
+from tasks.fields import ImageFormat
 from tasks.idempotency import Idempotency, idempotency_of, idempotency_of_replay
-from tasks.image_format import ImageFormat
 from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Status, Terms
 from tasks.requests import MAX_SEED, AdapterRequest, JobRequest
 from tasks.routing import send

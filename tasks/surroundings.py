@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from tasks.frozen import Stored
+from tasks.fields import Stored
 
 
 class Surroundings(Stored):

@@ -10,9 +10,9 @@ from typing import cast
 
 from pydantic import Field
 
-from tasks.broker import Broker
-from tasks.frozen import Stored, StoredRecord, read_all
+from tasks.fields import Stored, StoredRecord, read_all
 from tasks.job import Job
+from tasks.valkey import Broker
 
 NOTE = "stokehold:worker:"
 UNHEALTHY_SHOWN_MS = 600_000

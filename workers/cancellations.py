@@ -7,9 +7,9 @@ import threading
 from collections import deque
 from contextlib import closing
 
-from tasks.broker import Broker, broker_errors
 from tasks.errors import BrokerUnavailable
 from tasks.job_keys import CANCELED
+from tasks.valkey import Broker, broker_errors
 
 logger = logging.getLogger(__name__)
 

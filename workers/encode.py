@@ -13,7 +13,7 @@ from PIL.ExifTags import Base
 from PIL.Image import Exif, Image
 from PIL.PngImagePlugin import PngInfo
 
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.manifest import METADATA_KEY, Manifest
 
 

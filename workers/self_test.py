@@ -13,7 +13,7 @@ from PIL.Image import Image
 from storage import S3Storage, StorageError, StorageNotReachable
 from tasks.base_models import ServedModel
 from tasks.errors import SelfTestFailed
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import JobSpec, Progress
 from workers.draw import draw
 from workers.stopwatch import Stopwatch

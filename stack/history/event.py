@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tasks.batch import BatchStatus
-from tasks.frozen import Frozen
+from tasks.fields import Frozen
 from tasks.job import Status
 from tasks.webhooks.delivery import DeliveryStatus
 

@@ -14,8 +14,8 @@ from stack.soak.job_visitor import JobVisitor
 from stack.soak.recorded_client import RecordedClient
 from stack.soak.visitor import Visitor
 from stack.soak.wishes import Wishes
-from tasks.api_keys import ApiKeys, KeyLimits, default_limits
 from tasks.errors import BrokerUnavailable
+from tasks.keys import ApiKeys, KeyLimits, default_limits
 from tasks.service import Service
 
 MOST_WAITING = 20

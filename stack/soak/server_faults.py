@@ -18,10 +18,10 @@ from stack.history.recorder import Caller, Outcome, Recorder
 from stack.soak.faults import Fault, Sleep
 from stack.soak.proxy import Proxy, Refusal
 from stack.soak.receiver import Manner, Receiver
-from tasks.api_keys import KEYS
 from tasks.errors import BrokerUnavailable, JobNotFound
 from tasks.job_hash import flat
 from tasks.job_keys import LEASES, UNSENT
+from tasks.keys import KEYS
 from tasks.routing import GENERATE, queue_of
 from tasks.service import Service
 from tasks.webhooks.secrets import secret_key

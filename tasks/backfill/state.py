@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.errors import InvalidRequest, RecordNotUnderstood
-from tasks.frozen import StoredRecord, read
+from tasks.fields import StoredRecord, read
 
 NAME = "backfill.json"
 

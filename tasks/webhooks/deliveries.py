@@ -30,12 +30,12 @@ from typing import cast
 
 from redis.commands.core import Script
 
-from tasks.broker import Broker
 from tasks.errors import DeliveryNotFound, RecordNotUnderstood
 from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import WEBHOOKS
 from tasks.list_cursor import cursor_at, place_in
 from tasks.safe_http import TOTAL_S
+from tasks.valkey import Broker
 from tasks.webhooks.delivery import (
     ID_PATTERN,
     MAX_ATTEMPTS_KEPT,

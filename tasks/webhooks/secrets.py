@@ -18,8 +18,8 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
-from tasks.broker import Broker
 from tasks.errors import ConfigurationError, IdempotencyConflict
+from tasks.valkey import Broker
 
 PREFIX = "whsec_"
 BYTES = 32

@@ -18,8 +18,8 @@ from stack.supervisor import supervised
 from stack.valkey import valkey_part
 from stack.valkey import valkey_url as url_of_valkey
 from storage import S3Config, S3Storage
-from tasks.broker import Broker, connect
 from tasks.service import Service
+from tasks.valkey import Broker, connect
 from tests.support.services import make_service
 
 bucket_numbers = count()

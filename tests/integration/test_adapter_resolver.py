@@ -15,10 +15,10 @@ from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import REFUSAL_TTL_S, AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
 from tasks.base_shapes import ShapeStore
-from tasks.broker import Broker
 from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, InvalidRequest
 from tasks.judge import Judge
+from tasks.valkey import Broker
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE

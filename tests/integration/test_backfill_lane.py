@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.backfill_lane import QUANTUM, BackfillLane
-from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable
 from tasks.job import Job, JobSpec, Lane, Result, ScaledAdapter, Terms, Timings
 from tasks.job_keys import groups_key, job_key
 from tasks.job_store import JobStore
+from tasks.valkey import Broker
 from tasks.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from tests.support.jobs import SPEC
 

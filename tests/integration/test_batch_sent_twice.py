@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from tasks.api_keys import default_limits
 from tasks.batch import Batch, BatchStatus, BatchTerms
 from tasks.batch_advance import advance, withdraw
 from tasks.batch_expansion import expand
@@ -20,12 +19,13 @@ from tasks.batch_planning import plan_batch, read_plan
 from tasks.batch_store import FINISHED, REMOVING
 from tasks.batch_submission import begin_upload, submit_batch, submit_uploaded
 from tasks.batches import cancel, retry
-from tasks.broker import Broker, BrokerPipeline
 from tasks.errors import BatchNotFound, BrokerUnavailable, IdempotencyConflict, StatusConflict
 from tasks.job import Result, StoredImage, Timings
+from tasks.keys import default_limits
 from tasks.object_notes import UNTAKEN
 from tasks.retention import remove_batches, remove_objects
 from tasks.service import Service
+from tasks.valkey import Broker, BrokerPipeline
 from tests.support.batches import advance_batches, plan_batches
 
 TERMS = BatchTerms()

@@ -16,7 +16,7 @@ from tasks.batch_place import LinePlace
 from tasks.batch_records import record_of
 from tasks.batches import cancel, retry
 from tasks.errors import StatusConflict
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import Failure, Job, Result, StoredImage, SwapWay, Terms, Timings
 from tasks.service import Service
 from tests.support.batches import advance_batches, plan_batches, record_batch

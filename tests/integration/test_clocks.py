@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tasks.api_keys import ApiKey, KeyLimits
 from tasks.errors import LimitExceeded
 from tasks.job import Job, Status
 from tasks.job_keys import LEASES, UNSENT, job_key
+from tasks.keys import ApiKey, KeyLimits
 from tasks.service import Service
 from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC

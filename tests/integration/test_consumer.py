@@ -13,10 +13,10 @@ from stack.folder import StackFolder
 from stack.parts import Parts
 from stack.ports import Ports
 from stack.valkey import valkey_part, valkey_url
-from tasks.broker import Broker
 from tasks.celery import Application
+from tasks.celery_transport import CannotWrite
 from tasks.settings import Settings
-from tasks.transport import CannotWrite
+from tasks.valkey import Broker
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("default::Warning")  # Celery's: of superusers, and of a setting to come

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.broker import Broker
 from tasks.job import Job, Status
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
+from tasks.valkey import Broker
 from tests.support.housekeeping import housekeeping
 from tests.support.services import make_service
 

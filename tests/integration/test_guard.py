@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tasks import housekeeping as stages
-from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable
 from tasks.guard import MOST_FAILURES, Guard
 from tasks.job import Result, Status, Timings
@@ -16,6 +15,7 @@ from tasks.job_keys import DEADLINES, FINISHED, LEASES, UNSENT, UPLOADS, job_key
 from tasks.retention import remove_jobs
 from tasks.service import Service
 from tasks.uploads import settle_uploads
+from tasks.valkey import Broker
 from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC
 from tests.support.services import make_service

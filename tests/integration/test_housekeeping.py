@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tasks.fields import ImageFormat
 from tasks.housekeeping import UNSENT_AFTER_S
-from tasks.image_format import ImageFormat
 from tasks.job import Job, JobSpec, Lane, Status
 from tasks.requests import JobRequest
 from tasks.routing import messages, queue_of

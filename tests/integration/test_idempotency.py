@@ -11,10 +11,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import create_app
-from tasks.broker import Broker
 from tasks.idempotency import KEEP_S
 from tasks.routing import messages
 from tasks.service import Service
+from tasks.valkey import Broker
 from tests.support.services import make_service
 
 BODY = {"prompt": "a red circle"}

@@ -19,7 +19,7 @@ from openai import OpenAI
 from PIL import Image
 
 from api import create_app
-from tasks.api_keys import default_limits
+from tasks.keys import default_limits
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit

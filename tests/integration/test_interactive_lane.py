@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.broker import Broker
 from tasks.interactive_lane import InteractiveLane
 from tasks.job import Job, Lane, Result, Status, Terms, Timings
 from tasks.job_keys import lane_keys
 from tasks.job_reader import OWNERS_COUNTED
 from tasks.job_store import JobStore
+from tasks.valkey import Broker
 from tasks.worker_registry import WorkerRegistry
 from tests.support.jobs import SPEC
 

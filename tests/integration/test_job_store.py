@@ -10,11 +10,11 @@ from itertools import count
 
 import pytest
 
-from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable, JobNotFound, LeaseLost
 from tasks.job import Failure, Job, Lane, Progress, Result, Status, StoredImage, Timings
 from tasks.job_keys import job_key
 from tasks.job_store import JobStore
+from tasks.valkey import Broker
 from tests.support.jobs import SPEC
 
 LEASE_S = 0.2

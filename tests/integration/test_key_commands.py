@@ -11,8 +11,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from api.gunicorn_config import is_local
-from tasks.api_keys import ApiKeys
-from tasks.broker import Broker
+from tasks.keys import ApiKeys
+from tasks.valkey import Broker
 from tasks.webhooks.secrets import WebhookSecrets
 from tests.support.up import ROOT
 

@@ -17,9 +17,9 @@ from stack.local_stack import LocalStack
 from stack.parts import Parts
 from stack.ports import Ports
 from storage import S3Storage
-from tasks.broker import connect
 from tasks.service import storage_config
 from tasks.settings import Settings
+from tasks.valkey import connect
 
 KEY = "images/1/0.png"
 READS = (

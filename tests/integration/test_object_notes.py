@@ -7,8 +7,8 @@ import io
 import pytest
 
 from storage import S3Config, S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
-from tasks.broker import Broker
 from tasks.object_notes import REMOVING, UNTAKEN, ObjectNotes, remove_untaken
+from tasks.valkey import Broker
 
 
 @pytest.fixture

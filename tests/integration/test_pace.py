@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.broker import Broker
 from tasks.job import Job, Result, Timings
 from tasks.pace import Pace
 from tasks.records import record_of
 from tasks.service import Service
+from tasks.valkey import Broker
 from tasks.worker_registry import WorkerMemory, WorkerNote
 from tests.support.jobs import SPEC
 from tests.support.services import make_service

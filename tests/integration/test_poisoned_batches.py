@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from storage import S3Storage
-from tasks.api_keys import default_limits
 from tasks.base_models import read_base_models
 from tasks.batch import Batch, BatchStatus, BatchTerms
 from tasks.batch_place import batch_key
@@ -21,6 +20,7 @@ from tasks.errors import StatusConflict
 from tasks.guard import MOST_FAILURES
 from tasks.job import Result, StoredImage, Timings
 from tasks.job_keys import job_key
+from tasks.keys import default_limits
 from tasks.service import Service
 from tests.support.batches import advance_batches, plan_batches, record_batch
 from tests.support.services import MODELS_TOML, make_service

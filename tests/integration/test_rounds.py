@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from tasks.broker import Broker
 from tasks.processes import check, rounds_of
 from tasks.rounds import LOOPS, ROUNDS, Round, Rounds, this_process
 from tasks.service import Service
+from tasks.valkey import Broker
 
 EVERY = [name for loops in LOOPS.values() for name in loops]
 

@@ -21,9 +21,9 @@ from stack.parts import Parts
 from stack.ports import LOOPBACK, Ports
 from stack.services import api_part
 from storage import S3Config
-from tasks.api_keys import KeyLimits
-from tasks.broker import connect
+from tasks.keys import KeyLimits
 from tasks.settings import PREFIX
+from tasks.valkey import connect
 from tests.support.services import make_service
 
 LIMITS = KeyLimits(requests_per_minute=100_000, queued_jobs=100, pixel_steps_per_day=10**9)

@@ -17,9 +17,9 @@ from stack.parts import Parts
 from stack.soak.faults import Faults
 from stack.soak.part_faults import PartFaults
 from stack.soak.server_faults import STEP_S, StoreFaults
-from tasks.api_keys import ApiKeys, default_limits
 from tasks.errors import BrokerUnavailable
 from tasks.job_keys import LEASES, UNSENT
+from tasks.keys import ApiKeys, default_limits
 from tasks.service import Service
 
 CHANCE = random.Random(1)

@@ -8,11 +8,11 @@ from types import MappingProxyType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.broker import Broker
 from tasks.errors import LeaseLost, StatusConflict
 from tasks.job import TRANSITIONS, Failure, Job, Result, Status, Timings
 from tasks.job_keys import list_key
 from tasks.job_store import JobStore
+from tasks.valkey import Broker
 from tests.support.jobs import SPEC
 
 STEPS: Mapping[Status, Callable[[JobStore, Job], object]] = MappingProxyType(

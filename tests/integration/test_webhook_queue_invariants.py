@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tasks.broker import Broker
 from tasks.job_keys import WEBHOOKS
+from tasks.valkey import Broker
 from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End, Settlement
 from tasks.webhooks.delivery import Attempt, DeliveryStatus
 from tasks.webhooks.stored import Taken

@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tasks.api_keys import ApiKeys, KeyLimits
-from tasks.broker import Broker
 from tasks.errors import ConfigurationError, IdempotencyConflict
+from tasks.keys import ApiKeys, KeyLimits
+from tasks.valkey import Broker
 from tasks.webhooks.secrets import WebhookSecrets, new_secret
 
 BODY = '{"type": "job.succeeded"}'

@@ -10,11 +10,11 @@ from threading import Event
 
 import pytest
 
-from tasks.api_keys import default_limits
-from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable
 from tasks.job_keys import WEBHOOKS
+from tasks.keys import default_limits
 from tasks.service import Service
+from tasks.valkey import Broker
 from tasks.webhooks.deliveries import LEASE_S, Bounds, Settlement
 from tasks.webhooks.sender import ENDS_A_ROUND, THREADS, sender_of
 from tasks.webhooks.stored import Taken

@@ -10,7 +10,6 @@ import pytest
 from standardwebhooks import Webhook
 
 from tasks.batch import BatchStatus, BatchTerms
-from tasks.broker import Broker
 from tasks.errors import AddressRefused, InvalidRequest
 from tasks.host_addresses import NO_ADDRESS
 from tasks.job import Failure, Result, StoredImage
@@ -18,6 +17,7 @@ from tasks.job_keys import WEBHOOKS
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
+from tasks.valkey import Broker
 from tasks.webhooks.delivery import RETRY_AFTER_S, TRIES, Delivery
 from tests.support.receiver import receiving
 from tests.support.services import make_service

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tasks.broker import Broker
+from tasks.valkey import Broker
 from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote, WorkerRegistry
 
 NOTE = WorkerNote(

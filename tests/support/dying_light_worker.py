@@ -14,8 +14,8 @@ from typing import Any
 
 from storage import S3Storage
 from tasks import batch_expansion
-from tasks.broker import Broker
 from tasks.celery import app
+from tasks.valkey import Broker
 from tests.support.batches import advance_batches
 
 WINDOW = 20

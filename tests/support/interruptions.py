@@ -9,8 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 from storage import S3Storage, StorageNotReachable
-from tasks.broker import Broker
 from tasks.errors import BrokerUnavailable
+from tasks.valkey import Broker
 
 STORAGE_CALLS = ("put", "get", "get_range", "size", "digest", "copy", "upload_stream", "remove", "delete")
 

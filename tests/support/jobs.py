@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import JobSpec
 from tasks.manifest import Manifest
 from tasks.surroundings import Surroundings

@@ -21,7 +21,7 @@ NUMBERS = ("Measured",)
 def previous(folder: Path) -> Path | None:
     """The version before this one; None where there is no history, or none that knows stored records."""
     told = subprocess.run(
-        ["git", "show", "HEAD~1:tasks/frozen.py"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "show", "HEAD~1:tasks/fields.py"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     if "class StoredRecord" not in told.stdout:
         return None

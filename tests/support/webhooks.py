@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tasks.broker import Broker
 from tasks.job import Job
 from tasks.job_keys import WEBHOOKS
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
+from tasks.valkey import Broker
 from tasks.webhooks.notice import Notices
 from tasks.webhooks.sender import Post, Sender, sender_of
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks.broker import Broker, broker_errors, connect
 from tasks.errors import BrokerUnavailable
+from tasks.valkey import Broker, broker_errors, connect
 from tests.support.services import NOBODY
 
 

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.replay import read_manifest
 from tests.support.jobs import SPEC, manifest
 from workers.encode import encode

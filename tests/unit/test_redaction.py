@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from tasks.logs import MAX_MESSAGE_CHARACTERS, redacting
-from tasks.redaction import CUT, HIDDEN, redact, shortened
+from tasks.logs import CUT, HIDDEN, MAX_MESSAGE_CHARACTERS, redact, redacting, shortened
 from tests.support.jobs import SPEC
 
 SECRET = "s3cr3t0123456789"

@@ -17,7 +17,7 @@ from PIL import Image
 from tasks.adapters import AdapterSource, ResolvedAdapter
 from tasks.base_models import Scheduler
 from tasks.errors import InvalidRequest
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import JobSpec, ScaledAdapter
 from tasks.manifest import differences
 from tasks.replay import main, read_manifest, request_of

@@ -18,7 +18,7 @@ import tasks.worker_registry  # noqa: F401  (so that every kind of record is kno
 from tasks.adapters import ResolvedAdapter
 from tasks.batch import BatchTerms, Forecast, LineError, Plan
 from tasks.errors import RecordNotUnderstood
-from tasks.frozen import VERSION, Frozen, Stored, StoredRecord, read, read_all
+from tasks.fields import VERSION, Frozen, Stored, StoredRecord, read, read_all
 from tasks.job import Failure, JobSpec, Measured, Progress, ScaledAdapter, SwapWay, Timings
 from tasks.manifest import Manifest
 from tasks.requests import JobRequest

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.base_models import Scheduler
 from tasks.errors import InvalidRequest
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import JobSpec
 from tasks.requests import MAX_SEED, JobRequest
 from tasks.submission import complete

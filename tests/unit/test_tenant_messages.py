@@ -20,7 +20,7 @@ NAMES = {name for name, kind in vars(errors).items() if inspect.isclass(kind) an
     *("Failure", "LineError"),
 }
 
-NOT_FOR_TENANTS = ("tasks/backfill/", "tasks/replay.py", "api/key_commands.py", "tasks/api_keys.py")
+NOT_FOR_TENANTS = ("tasks/backfill/", "tasks/replay.py", "api/key_commands.py", "tasks/keys.py")
 """Command lines, and what only they meet."""
 
 INSIDE = re.compile(

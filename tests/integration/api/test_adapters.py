@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 from api import create_app
 from api.multipart import CHUNK, MAX_UNREAD_BYTES
 from tasks.adapter_uploads import incoming_key
-from tasks.api_keys import KeyLimits
+from tasks.keys import KeyLimits
 from tasks.object_notes import UNTAKEN, remove_untaken
 from tasks.service import Service
 from tests.support.hub import HubServer

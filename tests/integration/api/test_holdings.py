@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from tasks.api_keys import ApiKey, default_limits
 from tasks.batch import BatchStatus
 from tasks.errors import LimitExceeded
 from tasks.holdings import PROMISE, Holdings, held_keys, stored_key
+from tasks.keys import ApiKey, default_limits
 from tasks.service import Service
 from tests.support.safetensors_files import write_lora
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from tasks.api_keys import default_limits
 from tasks.batch_place import batch_key, cursors_key, ended_key, jobs_key
 from tasks.identifiers import NotAnIdentifier, is_identifier
 from tasks.job_keys import channel_of, job_key
+from tasks.keys import default_limits
 from tasks.service import Service
 
 UNKNOWN = "0123456789abcdef0123456789abcdef"

@@ -16,10 +16,10 @@ from werkzeug.test import TestResponse
 from api import create_app
 from api.context import EXTENSION
 from api.outcomes import STATUS_OF_FAILURE
-from tasks.api_keys import default_limits
 from tasks.errors import JobFailed, MachineFault, SelfTestFailed
-from tasks.image_format import ImageFormat
+from tasks.fields import ImageFormat
 from tasks.job import Failure, Job
+from tasks.keys import default_limits
 from tasks.scheduler_names import CLASS_NAMES
 from tasks.service import Service
 from tests.support.drawing_thread import canceling, coloured, drawing, failing

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from safetensors.numpy import save
 
 from api import create_app
-from tasks.api_keys import default_limits
+from tasks.keys import default_limits
 from tasks.service import Service
 from tests.support.hub import HubServer
 from tests.support.safetensors_files import write_lora

@@ -9,9 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tasks.api_keys import KEYS, ApiKey, default_limits
 from tasks.errors import BrokerUnavailable
 from tasks.job import Job
+from tasks.keys import KEYS, ApiKey, default_limits
 from tasks.service import Service
 from tests.support.jobs import SPEC
 

@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from api.gunicorn_config import on_starting, post_fork, post_worker_init
-from tasks.api_keys import default_limits
 from tasks.celery import Application
+from tasks.keys import default_limits
 from tasks.service import Service
 from tasks.settings import Settings
 from tests.support.services import make_service

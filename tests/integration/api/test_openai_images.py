@@ -16,9 +16,9 @@ from openai import OpenAI
 from PIL import Image
 
 from api import create_app
-from tasks.api_keys import default_limits
 from tasks.job import Failure, Job
 from tasks.job_list import list_jobs
+from tasks.keys import default_limits
 from tasks.openai_request import OpenAiOnly
 from tasks.service import Service
 from tests.support.drawing_thread import coloured, drawing, failing

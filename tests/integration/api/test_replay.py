@@ -8,9 +8,9 @@ from dataclasses import replace
 from flask.testing import FlaskClient
 
 from api import create_app
-from tasks.api_keys import KeyLimits
 from tasks.base_models import BaseModels
 from tasks.job import Job, Result, Timings
+from tasks.keys import KeyLimits
 from tasks.service import Service
 
 LIMITS = KeyLimits(requests_per_minute=60, queued_jobs=10, pixel_steps_per_day=10**9)

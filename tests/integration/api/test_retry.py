@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tasks.api_keys import KeyLimits
 from tasks.job import Failure, Job, Lane, Line, Status, Terms
+from tasks.keys import KeyLimits
 from tasks.service import Service
 from tests.support.jobs import SPEC
 

@@ -14,7 +14,7 @@ from flask_openapi3.openapi import OpenAPI
 from werkzeug.test import TestResponse
 
 from api import create_app
-from tasks.api_keys import default_limits
+from tasks.keys import default_limits
 from tasks.service import Service
 from tests.support.services import make_service
 

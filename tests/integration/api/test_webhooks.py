@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from standardwebhooks import Webhook
 from werkzeug.test import TestResponse
 
-from tasks.api_keys import default_limits
+from tasks.keys import default_limits
 from tasks.service import Service
 from tests.support.receiver import receiving
 from tests.support.services import make_service

@@ -1,25 +1,48 @@
-"""The bases of values that never change: of requests, and of what is read back from Valkey or storage.
-
-Two versions of Stokehold work side by side while a service is updated, and records outlive the version that wrote them.
-So a reader keeps what it does not know, knows what is missing by its default, and refuses by name what it must not
-misread:
-
-- A field that a version adds has a default, which means what earlier versions did.
-- A version that adds what no reader may pass over, such as another status, writes a higher ``record_version`` into the
-  records that have it.
-"""
+"""Bases of the models, and types of fields that several of them share."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from tasks.errors import RecordNotUnderstood
 
 logger = logging.getLogger(__name__)
+
+
+def require_number(value: object) -> object:
+    """Let through what is no boolean and no string; pydantic judges the rest.
+
+    Raises:
+        PydanticCustomError: it is one.
+    """
+    if isinstance(value, bool | str):
+        raise PydanticCustomError("number", "Input should be a number")
+    return value
+
+
+JSON_NUMBER = BeforeValidator(require_number)
+"""Stands last in ``Annotated``: what stands after it would miss in the OpenAPI document."""
+
+
+class ImageFormat(StrEnum):
+    """How a picture is encoded."""
+
+    PNG = "png"
+    """Without loss, and with what made it inside."""
+    JPEG = "jpeg"
+    WEBP = "webp"
+
+    @property
+    def content_type(self) -> str:
+        """Its name in HTTP."""
+        return f"image/{self}"
+
 
 VERSION = 1
 """The highest version of a record that this one understands."""

@@ -1,12 +1,13 @@
-"""What a Celery worker takes messages with."""
+"""Celery's worker as this project runs it: how it takes messages, and which remote commands it obeys."""
 
 from __future__ import annotations
 
 import time
 
 from celery.worker import consumer
+from celery.worker.control import Panel
 
-from tasks.transport import CannotWrite
+from tasks.celery_transport import CannotWrite
 
 PAUSE_S = 1
 """Before a server that could not write is tried again; one that is away is waited for by Celery itself."""
@@ -28,3 +29,19 @@ class Consumer(consumer.Consumer):
         if isinstance(exc, CannotWrite):
             time.sleep(PAUSE_S)
         super().on_connection_error_after_connected(exc)
+
+
+ALLOWED = frozenset(
+    {
+        *("ping", "hello", "clock", "conf", "report", "stats"),
+        *("active", "active_queues", "query_task", "registered", "reserved", "revoked", "scheduled"),
+        *("enable_events", "disable_events", "heartbeat"),
+    }
+)
+"""Celery hides passwords in ``conf``; events tell of a job by its id alone, since a message holds nothing else."""
+
+
+def refuse_commands_that_act() -> None:
+    """Make this worker answer every other command as one that it does not know."""
+    for name in Panel.data.keys() - ALLOWED:
+        del Panel.data[name]

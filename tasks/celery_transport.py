@@ -10,7 +10,7 @@ from redis import Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from tasks.broker import may_serve_later
+from tasks.valkey import may_serve_later
 
 logger = logging.getLogger(__name__)
 

@@ -16,10 +16,10 @@ from typing import cast
 
 from pydantic import Field, PositiveInt
 
-from tasks.broker import Broker
 from tasks.errors import ApiKeyNotFound
-from tasks.frozen import Stored, StoredRecord, read
+from tasks.fields import Stored, StoredRecord, read
 from tasks.settings import Settings
+from tasks.valkey import Broker
 
 KEYS = "stokehold:keys"
 PREFIX = "stokehold"
