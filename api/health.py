@@ -17,7 +17,7 @@ from api.context import current_service
 from api.problems import documented, of_error, of_unavailable, respond
 from storage import StorageError
 from tasks.errors import BrokerUnavailable, LoopOverdue, ServiceUnavailable, StorageUnavailable
-from tasks.rounds import LoopAge
+from tasks.loops.rounds import LoopAge
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from api.answers import answer
 from api.context import current_service
 from api.problems import documented
 from tasks.base_models import Defaults, Limits, Scheduler, ServedModel
-from tasks.rounds import LoopAge
+from tasks.loops.rounds import LoopAge
 from tasks.service import Service
 from tasks.worker_registry import WorkerNote
 

@@ -12,11 +12,11 @@ from tasks.batch_advance import advance
 from tasks.batch_planning import plan_batch
 from tasks.batch_store import ACTIVE
 from tasks.errors import BatchNotFound, InvalidRequest, RecordNotUnderstood, StatusConflict
-from tasks.guard import NOT_THE_RECORDS
 from tasks.job import Failure
-from tasks.loops import BUDGET_S, within
+from tasks.loops.guard import NOT_THE_RECORDS
+from tasks.loops.loop import BUDGET_S, within
+from tasks.loops.turns import Turns, Work
 from tasks.service import Service
-from tasks.turns import Turns, Work
 
 logger = logging.getLogger(__name__)
 

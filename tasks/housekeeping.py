@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from tasks.errors import LeaseLost, WorkerLost
-from tasks.guard import each_job
 from tasks.job import Failure, Job
 from tasks.job_keys import DEADLINES, LEASES, UNSENT, waiting_key
+from tasks.loops.guard import each_job
 from tasks.routing import messages, send
 from tasks.service import Service
 

@@ -20,10 +20,10 @@ from tasks.batches import BatchRounds
 from tasks.celery import app
 from tasks.durability import Durability
 from tasks.errors import BrokerUnavailable, StokeholdError
-from tasks.guard import Guard
 from tasks.logs import configure_logging
-from tasks.loops import Loop, run_until
-from tasks.rounds import LOOPS, LoopAge, Rounds
+from tasks.loops.guard import Guard
+from tasks.loops.loop import Loop, run_until
+from tasks.loops.rounds import LOOPS, LoopAge, Rounds
 from tasks.scratch import own_scratch
 from tasks.service import Service
 from tasks.webhooks.sender import Sender, sender_of

@@ -8,10 +8,10 @@ from functools import partial
 from tasks.batch_store import FINISHED as FINISHED_BATCHES
 from tasks.batch_store import REMOVING
 from tasks.errors import BatchNotFound
-from tasks.guard import each_job
 from tasks.job import Job
 from tasks.job_keys import FINISHED
-from tasks.loops import BUDGET_S, within
+from tasks.loops.guard import each_job
+from tasks.loops.loop import BUDGET_S, within
 from tasks.object_notes import remove_untaken
 from tasks.service import Service
 from tasks.storage_keys import IMAGES, MANIFESTS

@@ -19,15 +19,15 @@ from tasks.base_shapes import ShapeStore
 from tasks.batch_store import BatchStore
 from tasks.catalogue import Catalogue
 from tasks.durability import Durability
-from tasks.guard import Guard
 from tasks.interactive_lane import InteractiveLane
 from tasks.job_store import JobStore
 from tasks.judge import Judge
 from tasks.keys import ApiKeys
+from tasks.loops.guard import Guard
+from tasks.loops.rounds import Rounds
 from tasks.object_notes import ObjectNotes
 from tasks.pace import Pace
 from tasks.quotas import Quotas
-from tasks.rounds import Rounds
 from tasks.settings import Settings
 from tasks.storage_keys import IMAGES
 from tasks.valkey import Broker, connect

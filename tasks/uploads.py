@@ -17,7 +17,7 @@ from storage import StorageError
 from tasks.errors import JobNotFound
 from tasks.job import Lease, Status
 from tasks.job_keys import UPLOADS
-from tasks.loops import BUDGET_S, within
+from tasks.loops.loop import BUDGET_S, within
 from tasks.service import Service
 from tasks.storage_keys import IMAGES, MANIFESTS
 

@@ -24,8 +24,8 @@ from tasks.adapter_uploads import UploadedAdapters
 from tasks.celery import Application
 from tasks.job import Job, Lane, Status
 from tasks.job_keys import UPLOADS
+from tasks.loops.rounds import LOOPS
 from tasks.requests import JobRequest
-from tasks.rounds import LOOPS
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
 from tasks.storage_keys import IMAGES, MANIFESTS

@@ -9,9 +9,9 @@ import pytest
 
 from tasks import housekeeping as stages
 from tasks.errors import BrokerUnavailable
-from tasks.guard import MOST_FAILURES, Guard
 from tasks.job import Result, Status, Timings
 from tasks.job_keys import DEADLINES, FINISHED, LEASES, UNSENT, UPLOADS, job_key
+from tasks.loops.guard import MOST_FAILURES, Guard
 from tasks.retention import remove_jobs
 from tasks.service import Service
 from tasks.uploads import settle_uploads

@@ -17,10 +17,10 @@ from tasks.batch_place import batch_key
 from tasks.batch_store import ACTIVE
 from tasks.batches import retry
 from tasks.errors import StatusConflict
-from tasks.guard import MOST_FAILURES
 from tasks.job import Result, StoredImage, Timings
 from tasks.job_keys import job_key
 from tasks.keys import default_limits
+from tasks.loops.guard import MOST_FAILURES
 from tasks.service import Service
 from tests.support.batches import advance_batches, plan_batches, record_batch
 from tests.support.services import MODELS_TOML, make_service

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
+from tasks.loops.rounds import LOOPS, ROUNDS, Round, Rounds, this_process
 from tasks.processes import check, rounds_of
-from tasks.rounds import LOOPS, ROUNDS, Round, Rounds, this_process
 from tasks.service import Service
 from tasks.valkey import Broker
 

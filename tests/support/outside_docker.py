@@ -19,7 +19,7 @@ from stack.probes import answers_200
 from stack.seaweedfs import option, program, s3_url, sockets
 from stack.services import api_part, base_worker_part, loops_part
 from stack.valkey import answers_ping
-from tasks.rounds import LOOPS
+from tasks.loops.rounds import LOOPS
 from tests.support.up import ENVIRONMENT, ROOT
 
 IMAGE = {**ENVIRONMENT, "PATH": f"{Path(sys.executable).parent}:{ENVIRONMENT['PATH']}"}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import BrokerUnavailable
-from tasks.loops import HUNG, Loop, Running, Watch, run_until, within
+from tasks.loops.loop import HUNG, Loop, Running, Watch, run_until, within
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def test_a_loop_that_hangs_does_not_hold_the_others() -> None:
 
 HANGING = """
 import threading
-from tasks.loops import Loop, run_until
+from tasks.loops.loop import Loop, run_until
 
 hangs = Loop("leases", period_s=0.1, most_s=0.05, round=threading.Event().wait, finished=print)
 run_until(threading.Event(), [hangs], tick_s=0.1)
@@ -74,7 +74,7 @@ def test_a_process_whose_loop_hangs_ends_itself_and_says_why() -> None:
 
 DYING = """
 import sys, threading
-from tasks.loops import Loop, run_until
+from tasks.loops.loop import Loop, run_until
 
 run_until(threading.Event(), [Loop("leases", 0.1, 10, round=sys.exit, finished=print)], tick_s=0.1)
 """

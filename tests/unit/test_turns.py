@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from tasks import turns
-from tasks.turns import AT_ONCE, Turns
+from tasks.loops import turns
+from tasks.loops.turns import AT_ONCE, Turns
 from tests.support.waiting import wait_until
 
 

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from api import create_app
-from tasks.rounds import ROUNDS, Round
+from tasks.loops.rounds import ROUNDS, Round
 from tasks.service import Service
 from tests.support.services import NOBODY, make_service
 

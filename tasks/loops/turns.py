@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from storage import StorageError
 from tasks.errors import ServiceUnavailable
-from tasks.loops import end_process, join
+from tasks.loops.loop import end_process, join
 
 logger = logging.getLogger(__name__)
 

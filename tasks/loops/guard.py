@@ -22,7 +22,7 @@ from tasks.errors import JobNotFound, MachineFault, RecordNotUnderstood, Service
 from tasks.fields import Stored, read_all
 from tasks.job import Job
 from tasks.job_store import JobStore
-from tasks.loops import BUDGET_S, within
+from tasks.loops.loop import BUDGET_S, within
 from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Guard:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._set_aside = broker.script("lua/set_aside")
+        self._set_aside = broker.script("loops/set_aside")
         self._failing: set[str] = set()
 
     def attempt(self, index: str, member: str, step: Callable[[], object]) -> None:
