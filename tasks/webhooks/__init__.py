@@ -4,6 +4,6 @@
 one, ``deliveries`` keeps them in turn (``stored`` reads them), ``sender`` sends them.
 """
 
-from tasks.webhooks.target import check_webhook
+from tasks.outbound.webhook_target import check_webhook
 
 __all__ = ["check_webhook"]

@@ -34,7 +34,8 @@ from tasks.errors import DeliveryNotFound, RecordNotUnderstood
 from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import WEBHOOKS
 from tasks.list_cursor import cursor_at, place_in
-from tasks.safe_http import TOTAL_S
+from tasks.outbound.safe_http import TOTAL_S
+from tasks.outbound.webhook_target import receiver_of
 from tasks.valkey import Broker
 from tasks.webhooks.delivery import (
     ID_PATTERN,
@@ -46,7 +47,6 @@ from tasks.webhooks.delivery import (
     DeliveryStatus,
 )
 from tasks.webhooks.stored import ATTEMPTS, Taken, delivery_of, taken_of, understood
-from tasks.webhooks.target import receiver_of
 
 logger = logging.getLogger(__name__)
 

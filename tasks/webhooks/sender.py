@@ -12,7 +12,6 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Self
 
-from tasks import safe_http
 from tasks.errors import (
     AddressRefused,
     BatchNotFound,
@@ -23,7 +22,8 @@ from tasks.errors import (
     RecordNotUnderstood,
     ServiceUnavailable,
 )
-from tasks.host_addresses import NO_ADDRESS
+from tasks.outbound import safe_http
+from tasks.outbound.host_addresses import NO_ADDRESS
 from tasks.service import Service
 from tasks.webhooks.deliveries import Deliveries, Settlement
 from tasks.webhooks.delivery import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, DeliveryStatus

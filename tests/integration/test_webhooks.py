@@ -11,9 +11,9 @@ from standardwebhooks import Webhook
 
 from tasks.batch import BatchStatus, BatchTerms
 from tasks.errors import AddressRefused, InvalidRequest
-from tasks.host_addresses import NO_ADDRESS
 from tasks.job import Failure, Result, StoredImage
 from tasks.job_keys import WEBHOOKS
+from tasks.outbound.host_addresses import NO_ADDRESS
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.submission import submit

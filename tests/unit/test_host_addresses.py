@@ -9,7 +9,7 @@ import dns.resolver
 import pytest
 
 from tasks.errors import DeliveryFailed
-from tasks.host_addresses import resolve
+from tasks.outbound.host_addresses import resolve
 from tests.support.name_server import name_server
 
 

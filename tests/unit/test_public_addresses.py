@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.public_addresses import NETWORKS, SPECIAL, Network, is_public
+from tasks.outbound.public_addresses import NETWORKS, SPECIAL, Network, is_public
 
 INSIDE = """
     169.254.169.254 100.100.100.200 192.0.0.9 192.0.0.170 192.0.0.192 255.255.255.255 0.0.0.0

@@ -12,9 +12,9 @@ from threading import Event
 import pytest
 import trustme
 
-from tasks import safe_http
 from tasks.errors import AddressRefused, DeliveryFailed
-from tasks.public_addresses import IPAddress
+from tasks.outbound import safe_http
+from tasks.outbound.public_addresses import IPAddress
 from tests.support.receiver import pouring, receiving
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import SplitResult, urlsplit
 
-from tasks import safe_http
 from tasks.errors import AddressRefused, InvalidRequest
-from tasks.host_addresses import literal_address
+from tasks.outbound import safe_http
+from tasks.outbound.host_addresses import literal_address
 from tasks.settings import Settings
 
 FIELD = "webhook_url"

@@ -15,7 +15,7 @@ import dns.exception
 import dns.resolver
 
 from tasks.errors import DeliveryFailed
-from tasks.public_addresses import IPAddress
+from tasks.outbound.public_addresses import IPAddress
 
 NO_ADDRESS = "the name of the host leads to no address of the public internet"
 

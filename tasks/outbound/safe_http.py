@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import httpcore2
 
 from tasks.errors import AddressRefused, DeliveryFailed
-from tasks.host_addresses import NO_ADDRESS, Resolve, resolve
-from tasks.public_addresses import IPAddress, is_public
+from tasks.outbound.host_addresses import NO_ADDRESS, Resolve, resolve
+from tasks.outbound.public_addresses import IPAddress, is_public
 
 TIMEOUT_S = 5.0
 """For each step: to resolve the name, to connect, to send, to wait for the next byte."""
