@@ -15,8 +15,8 @@ from api.authentication import current_owner
 from api.bodies import require_json_object
 from api.context import current_service
 from api.problems import documented
-from tasks.direct_uploads import DirectUpload
 from tasks.fields import JSON_NUMBER
+from tasks.objects.client_uploads import DirectUpload
 from tasks.registration import begin_upload
 
 blueprint = APIBlueprint(

@@ -24,7 +24,7 @@ from tasks.batch_records import BatchRecord, record_of
 from tasks.batch_results import LINES_TYPE, results_so_far
 from tasks.batch_submission import begin_upload, submit_batch, submit_uploaded
 from tasks.batches import cancel, retry
-from tasks.direct_uploads import DirectUpload
+from tasks.objects.client_uploads import DirectUpload
 
 POLL_AGAIN_S = 5
 

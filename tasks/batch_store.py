@@ -37,7 +37,7 @@ from tasks.identifiers import MAX_CHARACTERS, is_identifier
 from tasks.job import Failure, Status
 from tasks.job_hash import datetime_of, flat
 from tasks.job_keys import BATCH, JOB, WEBHOOKS, job_key
-from tasks.object_notes import UNTAKEN, WRITING_S
+from tasks.objects.notes import UNTAKEN, WRITING_S
 from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)

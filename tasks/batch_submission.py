@@ -9,8 +9,8 @@ from storage import Readable
 from tasks.batch import MAX_BYTES, Batch, BatchTerms
 from tasks.batch_results import LINES_TYPE
 from tasks.batch_store import another_request
-from tasks.direct_uploads import DirectUpload, Promise, new_id, own_copy, promise, promised_upload
 from tasks.errors import BatchNotFound
+from tasks.objects.client_uploads import DirectUpload, Promise, new_id, own_copy, promise, promised_upload
 from tasks.service import Service
 from tasks.webhooks import check_webhook
 

@@ -18,7 +18,7 @@ from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
 from tasks.fields import read, read_all
 from tasks.holdings import stored_key, too_many_bytes
-from tasks.object_notes import UNTAKEN
+from tasks.objects.notes import UNTAKEN
 from tasks.valkey import Broker
 
 NAMES = "stokehold:catalogue"

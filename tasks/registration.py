@@ -21,7 +21,10 @@ from tasks.adapter_uploads import (
 )
 from tasks.adapters import AdapterSource
 from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
-from tasks.direct_uploads import (
+from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, RequestError
+from tasks.fit import Verdict
+from tasks.found_adapter import FoundAdapter
+from tasks.objects.client_uploads import (
     KEEP_S,
     DirectUpload,
     Promise,
@@ -32,9 +35,6 @@ from tasks.direct_uploads import (
     promised_upload,
     remove_upload,
 )
-from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, RequestError
-from tasks.fit import Verdict
-from tasks.found_adapter import FoundAdapter
 from tasks.service import Service
 
 

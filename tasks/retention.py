@@ -12,9 +12,9 @@ from tasks.job import Job
 from tasks.job_keys import FINISHED
 from tasks.loops.guard import each_job
 from tasks.loops.loop import BUDGET_S, within
-from tasks.object_notes import remove_untaken
+from tasks.objects.keys import IMAGES, MANIFESTS
+from tasks.objects.notes import remove_untaken
 from tasks.service import Service
-from tasks.storage_keys import IMAGES, MANIFESTS
 
 logger = logging.getLogger(__name__)
 

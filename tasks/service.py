@@ -25,11 +25,11 @@ from tasks.judge import Judge
 from tasks.keys import ApiKeys
 from tasks.loops.guard import Guard
 from tasks.loops.rounds import Rounds
-from tasks.object_notes import ObjectNotes
+from tasks.objects.keys import IMAGES
+from tasks.objects.notes import ObjectNotes
 from tasks.pace import Pace
 from tasks.quotas import Quotas
 from tasks.settings import Settings
-from tasks.storage_keys import IMAGES
 from tasks.valkey import Broker, connect
 from tasks.webhooks.deliveries import Deliveries
 from tasks.webhooks.secrets import WebhookSecrets

@@ -18,8 +18,8 @@ from tasks.errors import JobNotFound
 from tasks.job import Lease, Status
 from tasks.job_keys import UPLOADS
 from tasks.loops.loop import BUDGET_S, within
+from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.service import Service
-from tasks.storage_keys import IMAGES, MANIFESTS
 
 logger = logging.getLogger(__name__)
 

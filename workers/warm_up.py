@@ -12,8 +12,8 @@ import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 
 from tasks.base_models import Pristine, ServedModel
+from tasks.objects.keys import IMAGES
 from tasks.service import Service
-from tasks.storage_keys import IMAGES
 from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from workers.activity import Bounds
 from workers.adapter_cache import AdapterCache

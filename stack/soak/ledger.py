@@ -12,8 +12,8 @@ from pathlib import Path
 from tasks.batch_results import LineResult
 from tasks.errors import JobNotFound
 from tasks.job import Job, Status
+from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.service import Service
-from tasks.storage_keys import IMAGES, MANIFESTS
 from tasks.uploads import manifest_key
 
 SUCCEEDED = re.compile(r"job (\w+) succeeded: ")

@@ -25,10 +25,10 @@ from tasks.celery import Application
 from tasks.job import Job, Lane, Status
 from tasks.job_keys import UPLOADS
 from tasks.loops.rounds import LOOPS
+from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.requests import JobRequest
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
-from tasks.storage_keys import IMAGES, MANIFESTS
 from tasks.submission import submit as submit_job
 from tasks.uploads import manifest_key
 from tests.support.hub import HubServer

@@ -16,7 +16,7 @@ from tasks.adapter_uploads import FOLDER, INCOMING, incoming_key
 from tasks.adapters import AdapterSource
 from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
 from tasks.errors import StokeholdError
-from tasks.object_notes import REMOVING, UNTAKEN, remove_untaken
+from tasks.objects.notes import REMOVING, UNTAKEN, remove_untaken
 from tasks.registration import begin_upload, register, register_file
 from tasks.service import Service
 from tests.support.interruptions import Kind, interrupted

@@ -22,7 +22,7 @@ from tasks.batches import cancel, retry
 from tasks.errors import BatchNotFound, BrokerUnavailable, IdempotencyConflict, StatusConflict
 from tasks.job import Result, StoredImage, Timings
 from tasks.keys import default_limits
-from tasks.object_notes import UNTAKEN
+from tasks.objects.notes import UNTAKEN
 from tasks.retention import remove_batches, remove_objects
 from tasks.service import Service
 from tasks.valkey import Broker, BrokerPipeline

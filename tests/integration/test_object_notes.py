@@ -7,7 +7,7 @@ import io
 import pytest
 
 from storage import S3Config, S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
-from tasks.object_notes import REMOVING, UNTAKEN, ObjectNotes, remove_untaken
+from tasks.objects.notes import REMOVING, UNTAKEN, ObjectNotes, remove_untaken
 from tasks.valkey import Broker
 
 

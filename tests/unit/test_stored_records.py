@@ -13,7 +13,7 @@ import tasks.adapter_facts
 import tasks.backfill.state
 import tasks.batch_results
 import tasks.catalogue_entry
-import tasks.direct_uploads
+import tasks.objects.client_uploads
 import tasks.worker_registry  # noqa: F401  (so that every kind of record is known)
 from tasks.adapters import ResolvedAdapter
 from tasks.batch import BatchTerms, Forecast, LineError, Plan

@@ -18,7 +18,7 @@ from api import create_app
 from api.multipart import CHUNK, MAX_UNREAD_BYTES
 from tasks.adapter_uploads import incoming_key
 from tasks.keys import KeyLimits
-from tasks.object_notes import UNTAKEN, remove_untaken
+from tasks.objects.notes import UNTAKEN, remove_untaken
 from tasks.service import Service
 from tests.support.hub import HubServer
 from tests.support.safetensors_files import lora_bytes

@@ -38,8 +38,8 @@ class ObjectNotes:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._note = broker.script("lua/note_object")
-        self._doom = broker.script("lua/doom_objects")
+        self._note = broker.script("objects/note")
+        self._doom = broker.script("objects/doom")
 
     def note(self, key: str, keep_s: float = WRITING_S) -> None:
         """Note an object that is about to be written; it is removed after ``keep_s`` seconds unless it is taken."""

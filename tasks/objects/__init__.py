@@ -1,0 +1,1 @@
+"""Objects in storage: their keys, the notes of those that no record names yet, and files that clients send there."""
