@@ -17,7 +17,7 @@ from api.jobs import SubmissionHeader
 from api.model_names import refused_as
 from api.outcomes import refusal
 from api.waiting import name_job, waited_for
-from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
+from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.fields import ImageFormat
 from tasks.named_model import NamedModel, named
 from tasks.requests import AdapterRequest, JobRequest

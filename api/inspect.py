@@ -14,7 +14,7 @@ from api.authentication import asker
 from api.bodies import require_json_object
 from api.context import current_service
 from api.problems import documented
-from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
+from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.passport import Passport
 
 blueprint = APIBlueprint("inspect", __name__, url_prefix="/v1/adapters/inspect", abp_tags=[Tag(name="adapters")])

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks.shapes import SHAPES, build, denoiser_of, write_lora
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from workers.adapter_parser import parse_adapter
 from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell

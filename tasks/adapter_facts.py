@@ -18,13 +18,12 @@ from typing import cast
 
 from cachetools import LRUCache
 
-from tasks.adapter_description import BASE_MODEL_KEYS, TRIGGER_WORDS_KEY, trigger_words
 from tasks.adapter_layers import AdapterLayers, bounded, layers_of
-from tasks.adapters import AdapterSource
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter
+from tasks.adapters.file.safetensors import SafetensorsHeader, Shape
+from tasks.adapters.file.sidecar import BASE_MODEL_KEYS, TRIGGER_WORDS_KEY, trigger_words
 from tasks.errors import RecordNotUnderstood
 from tasks.fields import StoredRecord, read
-from tasks.found_adapter import FoundAdapter
-from tasks.safetensors_header import SafetensorsHeader, Shape
 from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)

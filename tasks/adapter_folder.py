@@ -15,13 +15,12 @@ from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 
-from tasks.adapter_description import PICKLE_SUFFIXES, AdapterDescription, describe
-from tasks.adapter_reference import LOCAL_NAME, AdapterReference
-from tasks.adapters import AdapterSource, LocalAdapter
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter, LocalAdapter
+from tasks.adapters.file.reference import LOCAL_NAME, AdapterReference
+from tasks.adapters.file.safetensors import SafetensorsHeader, read_header
+from tasks.adapters.file.sidecar import PICKLE_SUFFIXES, AdapterDescription, describe
 from tasks.base_models import BaseModels
 from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
-from tasks.found_adapter import FoundAdapter
-from tasks.safetensors_header import SafetensorsHeader, read_header
 
 logger = logging.getLogger(__name__)
 

@@ -26,13 +26,12 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
     hf_raise_for_status,
 )
 
-from tasks.adapter_description import PICKLE_SUFFIXES
-from tasks.adapter_reference import AdapterReference
-from tasks.adapters import AdapterSource
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter
+from tasks.adapters.file.reference import AdapterReference
+from tasks.adapters.file.safetensors import FIRST_BYTES, SafetensorsHeader, header_end, parse_header
+from tasks.adapters.file.sidecar import PICKLE_SUFFIXES
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, StokeholdError
-from tasks.found_adapter import FoundAdapter
 from tasks.logs import shortened
-from tasks.safetensors_header import FIRST_BYTES, SafetensorsHeader, header_end, parse_header
 
 MAX_TRIGGER_CHARACTERS = 200
 MAX_BASE_NAMES, MAX_NAME = 20, 200

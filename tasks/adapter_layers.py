@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 
-from tasks.safetensors_header import Shape
+from tasks.adapters.file.safetensors import Shape
 
 
 class Format(StrEnum):

@@ -12,16 +12,15 @@ from cachetools import TLRUCache
 
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
-from tasks.adapter_reference import AdapterReference
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter, ResolvedAdapter
+from tasks.adapters.file.reference import AdapterReference
+from tasks.adapters.file.safetensors import SafetensorsHeader
 from tasks.base_models import BaseModels, ServedModel
 from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, InvalidRequest
 from tasks.fit import Verdict
-from tasks.found_adapter import FoundAdapter
 from tasks.judge import Judge
 from tasks.passport import Passport
-from tasks.safetensors_header import SafetensorsHeader
 
 MAX_REMEMBERED = 4096
 REFUSAL_TTL_S = 10.0

@@ -9,10 +9,8 @@ import hashlib
 import uuid
 
 from storage import FullReads, ObjectNotFound, Readable, S3Storage
-from tasks.adapters import AdapterSource
-from tasks.errors import AdapterNotFound, AdapterNotUsable
-from tasks.found_adapter import FoundAdapter
-from tasks.safetensors_header import (
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter
+from tasks.adapters.file.safetensors import (
     FIRST_BYTES,
     LENGTH_BYTES,
     SafetensorsHeader,
@@ -21,6 +19,7 @@ from tasks.safetensors_header import (
     header_end,
     parse_header,
 )
+from tasks.errors import AdapterNotFound, AdapterNotUsable
 
 CONTENT_TYPE = "application/octet-stream"
 FOLDER = "adapters/"

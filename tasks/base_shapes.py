@@ -17,10 +17,10 @@ from typing import cast
 from cachetools import TTLCache
 from pydantic import Field
 
+from tasks.adapters.file.safetensors import Shape
 from tasks.base_models import ServedModel
 from tasks.families import Family, family_of
 from tasks.fields import Stored, StoredRecord, read
-from tasks.safetensors_header import Shape
 from tasks.valkey import Broker
 
 KEEP_S = 30 * 86_400

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from pydantic import Field
 
-from tasks.adapters import ResolvedAdapter
+from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.fields import Stored, StoredRecord
 from tasks.job import Failure, ScaledAdapter
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from tasks.adapter_resolver import Admitted, choose_base_model
-from tasks.adapters import ResolvedAdapter
+from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.base_models import BaseModels
 from tasks.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES, Group, LineError, Plan
 from tasks.batch_index import LineIndex

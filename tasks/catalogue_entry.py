@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field, StrictBool, StringConstraints, field_validator
 
-from tasks.adapter_reference import LOCAL_NAME, MAX_REFERENCE_CHARACTERS
+from tasks.adapters.file.identity import FoundAdapter
+from tasks.adapters.file.reference import LOCAL_NAME, MAX_REFERENCE_CHARACTERS
 from tasks.fields import JSON_NUMBER, Frozen, StoredRecord
-from tasks.found_adapter import FoundAdapter
 from tasks.passport import Passport
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]

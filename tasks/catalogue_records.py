@@ -9,7 +9,7 @@ from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.adapters import AdapterSource, LocalAdapter
+from tasks.adapters.file.identity import AdapterSource, LocalAdapter
 from tasks.catalogue import missing
 from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.passport import Passport

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from tasks.adapters import ResolvedAdapter
+from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.base_models import Scheduler
 from tasks.fields import Frozen, ImageFormat, Stored, StoredRecord
 from tasks.replay_report import ReplayReport

@@ -9,14 +9,14 @@ from cachetools import LRUCache
 
 from tasks.adapter_facts import AdapterFacts, FactsCache
 from tasks.adapter_layers import layers_of
+from tasks.adapters.file.identity import FoundAdapter
+from tasks.adapters.file.safetensors import SafetensorsHeader
 from tasks.base_models import BaseModels
 from tasks.base_shapes import ShapeStore
 from tasks.errors import AdapterNotUsable
 from tasks.fit import Fit, Verdict
-from tasks.found_adapter import FoundAdapter
 from tasks.passport import Passport, passport_of
 from tasks.route import Route, choose_route
-from tasks.safetensors_header import SafetensorsHeader
 
 MAX_REMEMBERED = 1024
 

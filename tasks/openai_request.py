@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS
+from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.base_models import BaseModels
 from tasks.fields import ImageFormat
 from tasks.named_model import NamedModel, named

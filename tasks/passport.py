@@ -6,11 +6,10 @@ from pydantic import Field
 
 from tasks.adapter_facts import AdapterFacts
 from tasks.adapter_layers import Format, Part, bounded
-from tasks.adapters import AdapterSource
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter
 from tasks.families import Family
 from tasks.fields import Stored
 from tasks.fit import Verdict, family_of_adapter
-from tasks.found_adapter import FoundAdapter
 from tasks.route import Route
 
 MAX_UNMATCHED = 20

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.adapters import AdapterSource
+from tasks.adapters.file.identity import AdapterSource
 from tasks.base_models import Scheduler
 from tasks.fields import ImageFormat
 from tasks.job import (

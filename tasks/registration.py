@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from storage import Readable
-from tasks.adapter_description import named_base_models
-from tasks.adapter_reference import AdapterReference
 from tasks.adapter_resolver import Asker
 from tasks.adapter_uploads import (
     CONTENT_TYPE,
@@ -19,11 +17,12 @@ from tasks.adapter_uploads import (
     sha256_of,
     uploaded,
 )
-from tasks.adapters import AdapterSource
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter
+from tasks.adapters.file.reference import AdapterReference
+from tasks.adapters.file.sidecar import named_base_models
 from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
 from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, RequestError
 from tasks.fit import Verdict
-from tasks.found_adapter import FoundAdapter
 from tasks.objects.client_uploads import (
     KEEP_S,
     DirectUpload,

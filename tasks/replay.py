@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.ExifTags import Base
 from pydantic import ValidationError
 
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import InvalidRequest, RecordNotUnderstood, StokeholdError
 from tasks.fields import read as read_stored
 from tasks.job import JobSpec

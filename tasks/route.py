@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.adapter_layers import AdapterLayers
+from tasks.adapters.file.identity import FoundAdapter
 from tasks.base_models import BaseModels, ServedModel
 from tasks.base_shapes import BaseShapes
 from tasks.families import Family
 from tasks.fit import Fit, Verdict, family_of_adapter, fit
-from tasks.found_adapter import FoundAdapter
 
 SHOWN = 300
 """Characters of what a card says that a sentence shows."""

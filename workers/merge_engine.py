@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 
-from tasks.adapters import ResolvedAdapter
+from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.errors import AdapterLoadFailed
 from tasks.job import AdapterReceipt, SwapWay
 from workers.adapter_parser import first_line

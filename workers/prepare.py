@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.adapter_folder import file_sha256
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.job import JobSpec
 from tasks.service import Service
 from workers.activity import Move

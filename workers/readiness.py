@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from storage import StorageError
-from tasks.adapters import ResolvedAdapter
+from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.errors import BrokerUnavailable, JobFailed, MachineFault, WorkerStopping
 from tasks.service import Service
 from workers.adapter_cache import AdapterCache

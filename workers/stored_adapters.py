@@ -17,7 +17,7 @@ from pathlib import Path
 from huggingface_hub.file_download import repo_folder_name
 
 from storage import ObjectNotFound, S3Storage
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from workers.adapter_size import require_small
 from workers.hub_blob import is_damaged

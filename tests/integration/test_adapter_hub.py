@@ -16,10 +16,9 @@ from huggingface_hub import HfApi
 
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
-from tasks.adapter_reference import AdapterReference
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter, ResolvedAdapter
+from tasks.adapters.file.reference import AdapterReference
 from tasks.errors import AdapterFetchFailed, AdapterNotFound, AdapterNotUsable, AdapterUnavailable, HubUnavailable
-from tasks.found_adapter import FoundAdapter
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE
@@ -347,7 +346,7 @@ class TestTheUsualSettings:
     SCRIPT = """
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
-from tasks.adapter_reference import AdapterReference
+from tasks.adapters.file.reference import AdapterReference
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.no_storage import NO_STORAGE
 from workers.adapter_files import fetch

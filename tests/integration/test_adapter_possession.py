@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from storage import StorageError
 from tasks.adapter_resolver import Asker
 from tasks.adapter_uploads import FOLDER, INCOMING, incoming_key
-from tasks.adapters import AdapterSource
+from tasks.adapters.file.identity import AdapterSource
 from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
 from tasks.errors import StokeholdError
 from tasks.objects.notes import REMOVING, UNTAKEN, remove_untaken

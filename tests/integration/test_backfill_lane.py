@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.backfill_lane import QUANTUM, BackfillLane
 from tasks.errors import BrokerUnavailable
 from tasks.job import Job, JobSpec, Lane, Result, ScaledAdapter, Terms, Timings

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tasks.adapter_layers import layers_of
+from tasks.adapters.file.safetensors import read_header
 from tasks.base_models import read_base_models
 from tasks.base_shapes import CACHED_S, ShapeStore
 from tasks.fit import Verdict, fit
-from tasks.safetensors_header import read_header
 from tasks.valkey import Broker
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.pipelines import drawable

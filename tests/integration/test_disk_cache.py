@@ -10,7 +10,7 @@ from huggingface_hub import HfApi, scan_cache_dir
 
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
-from tasks.adapter_reference import AdapterReference
+from tasks.adapters.file.reference import AdapterReference
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE

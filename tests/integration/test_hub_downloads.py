@@ -12,7 +12,7 @@ from huggingface_hub import HfApi
 
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
-from tasks.adapter_reference import AdapterReference
+from tasks.adapters.file.reference import AdapterReference
 from tasks.errors import AdapterUnavailable, WorkerStopping
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer

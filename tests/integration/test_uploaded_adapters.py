@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import scan_cache_dir
 from PIL import Image
 
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.catalogue_entry import CatalogueAdapter, Entry
 from tasks.catalogue_records import detail
 from tasks.errors import AdapterFetchFailed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from workers.adapter_parser import parse_adapter
 from workers.loader_shell import LoaderShell
 from workers.merge_engine import PreparedAdapter

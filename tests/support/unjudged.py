@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tasks.adapters.file.identity import FoundAdapter
+from tasks.adapters.file.safetensors import SafetensorsHeader
 from tasks.fit import Fit, Verdict
-from tasks.found_adapter import FoundAdapter
 from tasks.judge import NOTHING, Judge
 from tasks.passport import Passport, passport_of
 from tasks.route import Route
-from tasks.safetensors_header import SafetensorsHeader
 
 
 class Unjudged(Judge):

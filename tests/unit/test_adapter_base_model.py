@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.adapter_resolver import choose_base_model
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import BaseModelNotServed, InvalidRequest
 from tests.support.base_models import DEMO_AND_SDXL
 

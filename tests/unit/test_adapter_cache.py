@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
 from workers.activity import Move
 from workers.adapter_cache import AdapterCache, LoadedAdapter

@@ -8,8 +8,8 @@ import pytest
 
 from tasks.adapter_facts import alphas_of
 from tasks.adapter_layers import Format, Part, layers_of
+from tasks.adapters.file.safetensors import Shape
 from tasks.families import Family, family_of
-from tasks.safetensors_header import Shape
 
 DOWN, UP = (4, 64), (64, 4)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.adapter_reference import MAX_REFERENCE_CHARACTERS, AdapterReference
+from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS, AdapterReference
 from tasks.errors import InvalidRequest
 
 WORD = st.from_regex(r"[A-Za-z0-9_]([A-Za-z0-9_.]?[A-Za-z0-9_-]?[A-Za-z0-9_]){0,5}", fullmatch=True)

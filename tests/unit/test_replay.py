@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks.adapters import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.base_models import Scheduler
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat

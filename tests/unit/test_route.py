@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tasks.adapter_layers import AdapterLayers, layers_of
-from tasks.adapters import AdapterSource
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter
 from tasks.base_shapes import BaseShapes, ModuleShape
 from tasks.fit import Verdict
-from tasks.found_adapter import FoundAdapter
 from tasks.route import choose_route
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.unet_shapes import SD15, SDXL, modules, unet_shapes

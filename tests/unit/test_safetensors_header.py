@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from tasks.adapters.file.safetensors import MAX_HEADER_BYTES, MAX_TENSORS, header_end, parse_header
 from tasks.errors import AdapterNotUsable
-from tasks.safetensors_header import MAX_HEADER_BYTES, MAX_TENSORS, header_end, parse_header
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__")
 DTYPES = st.sampled_from([np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool_])

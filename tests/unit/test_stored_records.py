@@ -15,7 +15,7 @@ import tasks.batch_results
 import tasks.catalogue_entry
 import tasks.objects.client_uploads
 import tasks.worker_registry  # noqa: F401  (so that every kind of record is known)
-from tasks.adapters import ResolvedAdapter
+from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.batch import BatchTerms, Forecast, LineError, Plan
 from tasks.errors import RecordNotUnderstood
 from tasks.fields import VERSION, Frozen, Stored, StoredRecord, read, read_all

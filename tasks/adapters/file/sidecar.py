@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from tasks.adapters.file.safetensors import Shape, read_header
 from tasks.errors import AdapterNotUsable
-from tasks.safetensors_header import Shape, read_header
 
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pt", ".pth"})
 

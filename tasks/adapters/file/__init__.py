@@ -1,0 +1,1 @@
+"""An adapter's file: what refers to it, what identifies it, and what its header and its sidecar say."""
