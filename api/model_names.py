@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from tasks.base_models import BaseModels
+from tasks.base_models.registry import BaseModels
 from tasks.errors import InvalidRequest
 from tasks.named_model import MODEL_ADAPTER, NamedModel
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.answers import answer
 from api.context import current_service
 from api.problems import documented
-from tasks.base_models import Defaults, Limits, Scheduler, ServedModel
+from tasks.base_models.registry import Defaults, Limits, Scheduler, ServedModel
 from tasks.loops.rounds import LoopAge
 from tasks.service import Service
 from tasks.worker_registry import WorkerNote

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from celery import Celery
 
-from tasks.base_models import read_base_models
+from tasks.base_models.registry import read_base_models
 from tasks.settings import settings
 from tasks.valkey import connect
 from workers.device import choose_device

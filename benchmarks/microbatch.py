@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from tasks.base_models import ServedModel, read_base_models
+from tasks.base_models.registry import ServedModel, read_base_models
 from tasks.fields import ImageFormat
 from tasks.job import JobSpec, Progress
 from tasks.settings import settings

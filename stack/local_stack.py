@@ -15,7 +15,7 @@ from stack.stop_request import StopRequest
 from stack.supervisor import Say, Supervisor, say_now, supervised
 from stack.valkey import valkey_part, valkey_url
 from storage import S3Storage
-from tasks.base_models import read_base_models
+from tasks.base_models.registry import read_base_models
 from tasks.loops.rounds import LOOPS
 from tasks.service import storage_config
 from tasks.settings import PREFIX, Settings

@@ -19,7 +19,7 @@ from tasks.adapters.file.identity import AdapterSource, FoundAdapter, LocalAdapt
 from tasks.adapters.file.reference import LOCAL_NAME, AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader, read_header
 from tasks.adapters.file.sidecar import PICKLE_SUFFIXES, AdapterDescription, describe
-from tasks.base_models import BaseModels
+from tasks.base_models.registry import BaseModels
 from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
 
 logger = logging.getLogger(__name__)

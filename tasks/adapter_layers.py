@@ -54,9 +54,12 @@ class Part(StrEnum):
 
 FACTORS = frozenset({Kind.DOWN, Kind.UP, Kind.HADAMARD, Kind.KRONECKER})
 
+
 _OF_A_PROCESSOR = re.compile(
     r"(?P<attention>.+?)(?:\.processor)?\.to_(?P<role>q|k|v|out)_lora\.(?P<kind>down|up)\.weight"
 )
+
+
 _OF_A_MODULE = re.compile(
     r"""(?P<module>.+)\.(?:
     (?P<bias>lora_B\.bias)
@@ -69,7 +72,11 @@ _OF_A_MODULE = re.compile(
     )(?:\.weight)?""",
     re.VERBOSE,
 )
+
+
 _KOHYA = re.compile(r"lora_(unet|te[12]?)_")
+
+
 _TEXT_ENCODER = re.compile(r"(base_model\.model\.)?(text_encoder|text_model|lora_te)")
 
 
@@ -195,11 +202,6 @@ def projection(attention: str, role: str) -> str:
     if attention.endswith("self_attn"):
         return f"{role}_proj"
     return "to_out.0" if role == "out" else f"to_{role}"
-
-
-def flat(name: str) -> str:
-    """A module's name as kohya has it."""
-    return name.replace(".", "_")
 
 
 def bounded(words: Iterable[str], most: int, characters: int = 200) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from tasks.adapter_hub import AdapterHub
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader
-from tasks.base_models import BaseModels, ServedModel
+from tasks.base_models.registry import BaseModels, ServedModel
 from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, InvalidRequest
 from tasks.fit import Verdict

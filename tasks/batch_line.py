@@ -8,7 +8,7 @@ from typing import IO, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, ValidationError
 
-from tasks.base_models import BaseModels
+from tasks.base_models.registry import BaseModels
 from tasks.batch import MAX_LINE_BYTES
 from tasks.errors import InvalidRequest
 from tasks.openai_request import ImagesRequest, job_request

@@ -8,7 +8,7 @@ from typing import IO
 
 from tasks.adapter_resolver import Admitted, choose_base_model
 from tasks.adapters.file.identity import ResolvedAdapter
-from tasks.base_models import BaseModels
+from tasks.base_models.registry import BaseModels
 from tasks.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES, Group, LineError, Plan
 from tasks.batch_index import LineIndex
 from tasks.batch_line import BatchLine, lines_of, parse_line

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tasks.adapter_layers import AdapterLayers, Format, Kind, Layer
-from tasks.base_shapes import BaseShapes, ModuleShape
-from tasks.families import OF_UNETS, Family, family_of
+from tasks.base_models.families import OF_UNETS, Family, family_of
+from tasks.base_models.shapes import BaseShapes, ModuleShape
 
 SHOWN = 200
 """Characters of a key that a reason shows."""

@@ -11,7 +11,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from tasks.adapters.file.identity import ResolvedAdapter
-from tasks.base_models import Scheduler
+from tasks.base_models.registry import Scheduler
 from tasks.fields import Frozen, ImageFormat, Stored, StoredRecord
 from tasks.replay_report import ReplayReport
 from tasks.surroundings import Surroundings

@@ -11,8 +11,8 @@ from tasks.adapter_facts import AdapterFacts, FactsCache
 from tasks.adapter_layers import layers_of
 from tasks.adapters.file.identity import FoundAdapter
 from tasks.adapters.file.safetensors import SafetensorsHeader
-from tasks.base_models import BaseModels
-from tasks.base_shapes import ShapeStore
+from tasks.base_models.registry import BaseModels
+from tasks.base_models.shapes import ShapeStore
 from tasks.errors import AdapterNotUsable
 from tasks.fit import Fit, Verdict
 from tasks.passport import Passport, passport_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.base_models import BaseModels
+from tasks.base_models.registry import BaseModels
 from tasks.requests import AdapterRequest
 
 MODEL_ADAPTER = "adapters.0.ref"

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import PydanticCustomError
 
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
-from tasks.base_models import BaseModels
+from tasks.base_models.registry import BaseModels
 from tasks.fields import ImageFormat
 from tasks.named_model import NamedModel, named
 from tasks.no_counterpart import NoCounterpart

@@ -7,7 +7,7 @@ from pydantic import Field
 from tasks.adapter_facts import AdapterFacts
 from tasks.adapter_layers import Format, Part, bounded
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
-from tasks.families import Family
+from tasks.base_models.families import Family
 from tasks.fields import Stored
 from tasks.fit import Verdict, family_of_adapter
 from tasks.route import Route

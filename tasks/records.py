@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.adapters.file.identity import AdapterSource
-from tasks.base_models import Scheduler
+from tasks.base_models.registry import Scheduler
 from tasks.fields import ImageFormat
 from tasks.job import (
     AdapterReceipt,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from tasks.base_models import Scheduler
+from tasks.base_models.registry import Scheduler
 from tasks.fields import JSON_NUMBER, ImageFormat
 
 MAX_PROMPT_CHARACTERS = 2000

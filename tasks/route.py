@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from tasks.adapter_layers import AdapterLayers
 from tasks.adapters.file.identity import FoundAdapter
-from tasks.base_models import BaseModels, ServedModel
-from tasks.base_shapes import BaseShapes
-from tasks.families import Family
+from tasks.base_models.families import Family
+from tasks.base_models.registry import BaseModels, ServedModel
+from tasks.base_models.shapes import BaseShapes
 from tasks.fit import Fit, Verdict, family_of_adapter, fit
 
 SHOWN = 300

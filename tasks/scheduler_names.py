@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from tasks.base_models import Scheduler
+from tasks.base_models.registry import Scheduler
 
 CLASS_NAMES: Mapping[str, Scheduler] = MappingProxyType(
     {

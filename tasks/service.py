@@ -14,8 +14,8 @@ from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
 from tasks.backfill_lane import BackfillLane
-from tasks.base_models import BaseModels, read_base_models
-from tasks.base_shapes import ShapeStore
+from tasks.base_models.registry import BaseModels, read_base_models
+from tasks.base_models.shapes import ShapeStore
 from tasks.batch_store import BatchStore
 from tasks.catalogue import Catalogue
 from tasks.durability import Durability

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 
 from tasks.adapter_resolver import Admitted, Asker, choose_base_model
-from tasks.base_models import Limits, ServedModel
+from tasks.base_models.registry import Limits, ServedModel
 from tasks.errors import BaseModelNotServed, InvalidRequest, StatusConflict
 from tasks.fields import ImageFormat
 from tasks.idempotency import Idempotency, idempotency_of, idempotency_of_replay

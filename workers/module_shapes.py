@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from tasks.adapter_layers import flat
-from tasks.base_models import ServedModel
-from tasks.base_shapes import UNET, BaseShapes, ModuleShape
+from tasks.base_models.families import flat
+from tasks.base_models.registry import ServedModel
+from tasks.base_models.shapes import UNET, BaseShapes, ModuleShape
 from workers.loader_shell import LoaderShell
 
 TEXT_ENCODERS = {

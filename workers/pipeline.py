@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.loaders.lora_base import LoraBaseMixin
 
-from tasks.base_models import ServedModel
+from tasks.base_models.registry import ServedModel
 from tasks.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)

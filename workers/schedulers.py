@@ -15,7 +15,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from tasks.base_models import Scheduler
+from tasks.base_models.registry import Scheduler
 
 CLASSES: Mapping[Scheduler, type[SchedulerMixin]] = MappingProxyType(
     {

@@ -11,7 +11,7 @@ import numpy as np
 from PIL.Image import Image
 
 from storage import S3Storage, StorageError, StorageNotReachable
-from tasks.base_models import ServedModel
+from tasks.base_models.registry import ServedModel
 from tasks.errors import SelfTestFailed
 from tasks.fields import ImageFormat
 from tasks.job import JobSpec, Progress

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import torch
 
 from tasks import __version__
-from tasks.base_models import ServedModel
+from tasks.base_models.registry import ServedModel
 from tasks.surroundings import Surroundings
 
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy")

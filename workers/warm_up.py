@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 
-from tasks.base_models import Pristine, ServedModel
+from tasks.base_models.registry import Pristine, ServedModel
 from tasks.objects.keys import IMAGES
 from tasks.service import Service
 from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote

@@ -17,7 +17,7 @@ import torch
 
 import workers.__main__ as worker
 from stack.soak.orders import Order, Orders
-from tasks.base_models import ServedModel
+from tasks.base_models.registry import ServedModel
 from workers.pipeline import load_pipeline
 
 LOADER = "load_pipeline"

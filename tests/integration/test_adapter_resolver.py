@@ -14,7 +14,7 @@ from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import REFUSAL_TTL_S, AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
-from tasks.base_shapes import ShapeStore
+from tasks.base_models.shapes import ShapeStore
 from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, InvalidRequest
 from tasks.judge import Judge

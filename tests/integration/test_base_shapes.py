@@ -9,8 +9,8 @@ import torch
 
 from tasks.adapter_layers import layers_of
 from tasks.adapters.file.safetensors import read_header
-from tasks.base_models import read_base_models
-from tasks.base_shapes import CACHED_S, ShapeStore
+from tasks.base_models.registry import read_base_models
+from tasks.base_models.shapes import CACHED_S, ShapeStore
 from tasks.fit import Verdict, fit
 from tasks.valkey import Broker
 from tests.support.base_models import DEMO_AND_SDXL

@@ -13,7 +13,7 @@ from PIL import Image
 
 from demo.effects import EFFECTS, shows
 from tasks.adapter_folder import AdapterFolders
-from tasks.base_models import read_base_models
+from tasks.base_models.registry import read_base_models
 from tasks.celery import Application
 from tasks.requests import JobRequest
 from tasks.service import Service

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from storage import S3Storage
-from tasks.base_models import read_base_models
+from tasks.base_models.registry import read_base_models
 from tasks.batch import Batch, BatchStatus, BatchTerms
 from tasks.batch_place import batch_key
 from tasks.batch_store import ACTIVE

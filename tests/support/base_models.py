@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.base_models import BaseModels, Defaults, Limits, ServedModel
+from tasks.base_models.registry import BaseModels, Defaults, Limits, ServedModel
 
 
 def served_model(slug: str, model: str, *aliases: str) -> ServedModel:

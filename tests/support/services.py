@@ -11,7 +11,7 @@ from tasks.adapter_facts import FactsCache
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
-from tasks.base_shapes import ShapeStore
+from tasks.base_models.shapes import ShapeStore
 from tasks.celery import Application
 from tasks.judge import Judge
 from tasks.service import Service

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from safetensors.numpy import save
 
-from tasks.adapter_layers import flat
-from tasks.base_shapes import BaseShapes, ModuleShape
+from tasks.base_models.families import flat
+from tasks.base_models.shapes import BaseShapes, ModuleShape
 
 BLOCK = "unet.down_blocks.1.attentions.0.transformer_blocks.0"
 SD15, SDXL = 768, 2048

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tasks.adapter_layers import layers_of
 from tasks.adapters.file.safetensors import read_header
-from tasks.base_shapes import BaseShapes
+from tasks.base_models.shapes import BaseShapes
 from tasks.errors import AdapterLoadFailed, AdapterNotUsable
 from tasks.fit import Verdict, fit
 from tests.support.base_models import served_model

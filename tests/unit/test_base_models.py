@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.base_models import read_base_models
+from tasks.base_models.registry import read_base_models
 from tasks.errors import BaseModelNotServed, ConfigurationError
 from tests.support.base_models import DEMO_AND_SDXL
 

@@ -16,7 +16,7 @@ import yaml
 
 from stack.ports import Ports
 from stack.seaweedfs import SIGNING_KEYS, options
-from tasks.base_models import read_base_models
+from tasks.base_models.registry import read_base_models
 from tasks.loops.rounds import LOOPS
 from tasks.settings import PREFIX, Settings
 from tests.support.compose import SECRETS, TEXT, compose_file

@@ -12,7 +12,7 @@ import torch
 
 from tasks.adapter_layers import layers_of
 from tasks.adapters.file.safetensors import read_header
-from tasks.base_shapes import BaseShapes
+from tasks.base_models.shapes import BaseShapes
 from tasks.errors import AdapterLoadFailed
 from tasks.fit import Fit, Verdict, fit
 from tests.support.base_models import served_model

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from tasks.base_models import Scheduler
+from tasks.base_models.registry import Scheduler
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
 from tasks.job import JobSpec, ScaledAdapter

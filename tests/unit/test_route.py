@@ -6,7 +6,7 @@ import pytest
 
 from tasks.adapter_layers import AdapterLayers, layers_of
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
-from tasks.base_shapes import BaseShapes, ModuleShape
+from tasks.base_models.shapes import BaseShapes, ModuleShape
 from tasks.fit import Verdict
 from tasks.route import choose_route
 from tests.support.base_models import DEMO_AND_SDXL

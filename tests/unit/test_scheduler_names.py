@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.base_models import Scheduler
+from tasks.base_models.registry import Scheduler
 from tasks.scheduler_names import CLASS_NAMES, SchedulerName
 
 FIELD: TypeAdapter[Scheduler] = TypeAdapter(SchedulerName)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from flask.testing import FlaskClient
 
 from api import create_app
-from tasks.base_models import BaseModels
+from tasks.base_models.registry import BaseModels
 from tasks.job import Job, Result, Timings
 from tasks.keys import KeyLimits
 from tasks.service import Service

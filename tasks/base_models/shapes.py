@@ -18,8 +18,8 @@ from cachetools import TTLCache
 from pydantic import Field
 
 from tasks.adapters.file.safetensors import Shape
-from tasks.base_models import ServedModel
-from tasks.families import Family, family_of
+from tasks.base_models.families import Family, family_of
+from tasks.base_models.registry import ServedModel
 from tasks.fields import Stored, StoredRecord, read
 from tasks.valkey import Broker
 

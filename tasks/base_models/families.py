@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from tasks.adapter_layers import flat
-
 
 class Family(StrEnum):
     """A family whose members take each other's adapters."""
@@ -20,8 +18,17 @@ class Family(StrEnum):
 
 BY_CROSS_ATTENTION = {768: Family.SD15, 1024: Family.SD2, 2048: Family.SDXL}
 """By the width of the text that a UNet's cross-attention takes."""
+
+
 OF_UNETS = frozenset(BY_CROSS_ATTENTION.values())
+
+
 FLUX_WIDTH = 3072
+
+
+def flat(name: str) -> str:
+    """A module's name as kohya has it."""
+    return name.replace(".", "_")
 
 
 def family_of(layers: Iterable[tuple[str, int]]) -> Family | None:

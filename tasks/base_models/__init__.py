@@ -1,0 +1,1 @@
+"""Base models: which are served, their families, and the shapes of their modules."""
