@@ -19,8 +19,8 @@ from api.outcomes import refusal
 from api.waiting import name_job, waited_for
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.fields import ImageFormat
-from tasks.named_model import NamedModel, named
-from tasks.requests import AdapterRequest, JobRequest
+from tasks.requests.job import AdapterRequest, JobRequest
+from tasks.requests.named_model import NamedModel, named
 
 blueprint = APIBlueprint("inference", __name__, url_prefix="/models", abp_tags=[Tag(name="inference")])
 blueprint.before_request(require_json_object)

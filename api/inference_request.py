@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 
 from tasks.fields import JSON_NUMBER
-from tasks.requests import GuidanceScale, Prompt, Seed, Side, Steps
-from tasks.scheduler_names import SchedulerName
+from tasks.requests.job import GuidanceScale, Prompt, Seed, Side, Steps
+from tasks.requests.schedulers import SchedulerName
 
 
 def require_one(images: int) -> int:

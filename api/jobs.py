@@ -19,7 +19,7 @@ from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.job import Job, Status
 from tasks.job_list import JobPage, list_batch_jobs, list_failed_jobs, list_jobs
 from tasks.records import JobRecord, record_of
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 

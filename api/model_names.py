@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tasks.base_models.registry import BaseModels
 from tasks.errors import InvalidRequest
-from tasks.named_model import MODEL_ADAPTER, NamedModel
+from tasks.requests.named_model import MODEL_ADAPTER, NamedModel
 
 
 @contextmanager

@@ -23,9 +23,9 @@ from api.problems import Problem
 from api.waiting import JOB_ID, documented_wait, name_job, waited_for
 from tasks.fields import ImageFormat
 from tasks.job import Job
-from tasks.named_model import MODEL_ADAPTER, NamedModel
-from tasks.openai_request import ImagesRequest, job_request
-from tasks.requests import MAX_ADAPTERS
+from tasks.requests.job import MAX_ADAPTERS
+from tasks.requests.named_model import MODEL_ADAPTER, NamedModel
+from tasks.requests.openai import ImagesRequest, job_request
 from tasks.service import Service
 
 SHOULD_RETRY = "x-should-retry"

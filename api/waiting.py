@@ -19,7 +19,7 @@ from api.jobs import LOCATION
 from api.problems import documented
 from tasks.errors import TooManyWaiting
 from tasks.job import Job
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 

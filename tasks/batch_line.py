@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstrai
 from tasks.base_models.registry import BaseModels
 from tasks.batch import MAX_LINE_BYTES
 from tasks.errors import InvalidRequest
-from tasks.openai_request import ImagesRequest, job_request
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
+from tasks.requests.openai import ImagesRequest, job_request
 
 CustomId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 
 KEEP_S = 86_400
 """Seconds after which a key may be used for another job."""

@@ -19,7 +19,7 @@ from tasks.errors import InvalidRequest, RecordNotUnderstood, StokeholdError
 from tasks.fields import read as read_stored
 from tasks.job import JobSpec
 from tasks.manifest import METADATA_KEY, Manifest
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,7 +11,7 @@ from tasks.errors import BaseModelNotServed, InvalidRequest, StatusConflict
 from tasks.fields import ImageFormat
 from tasks.idempotency import Idempotency, idempotency_of, idempotency_of_replay
 from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Status, Terms
-from tasks.requests import MAX_SEED, AdapterRequest, JobRequest
+from tasks.requests.job import MAX_SEED, AdapterRequest, JobRequest
 from tasks.routing import send
 from tasks.service import Service
 from tasks.webhooks import check_webhook

@@ -26,7 +26,7 @@ from tasks.job import Job, Lane, Status
 from tasks.job_keys import UPLOADS
 from tasks.loops.rounds import LOOPS
 from tasks.objects.keys import IMAGES, MANIFESTS
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
 from tasks.submission import submit as submit_job

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tasks.errors import BrokerUnavailable
 from tasks.job import Job, Lane, Status
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 from tests.support.jobs import SPEC

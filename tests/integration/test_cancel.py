@@ -10,7 +10,7 @@ import torch
 
 from tasks.errors import JobNotFound, StatusConflict
 from tasks.job import Job, Result, Status, Timings
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 from tests.support.pipelines import drawable

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.job import Job, Status
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 from tasks.valkey import Broker

@@ -15,7 +15,7 @@ from demo.effects import EFFECTS, shows
 from tasks.adapter_folder import AdapterFolders
 from tasks.base_models.registry import read_base_models
 from tasks.celery import Application
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.settings import Settings
 from tasks.submission import submit

@@ -13,7 +13,7 @@ import pytest
 from tasks.fields import ImageFormat
 from tasks.housekeeping import UNSENT_AFTER_S
 from tasks.job import Job, JobSpec, Lane, Status
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.routing import messages, queue_of
 from tasks.service import Service
 from tasks.submission import complete, submit

@@ -20,7 +20,7 @@ from PIL import Image
 
 from api import create_app
 from tasks.keys import default_limits
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 from tests.support.drawing_thread import drawing

@@ -15,7 +15,7 @@ from tasks.job_store import JobStore
 from tasks.manifest import Manifest, manifest_of
 from tasks.replay import read_manifest, request_of
 from tasks.replay_report import ReplayReport
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import replay, submit
 from tasks.uploads import attempt_prefix, manifest_key

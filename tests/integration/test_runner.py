@@ -16,7 +16,7 @@ from PIL import Image
 
 from tasks.job import Job, JobSpec, Status, SwapWay
 from tasks.replay import read_manifest
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.routing import queue_of
 from tasks.service import Service
 from tasks.submission import submit

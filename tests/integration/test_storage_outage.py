@@ -15,7 +15,7 @@ from storage.client import PROMPT, connect
 from tasks.catalogue_entry import CatalogueAdapter, Entry
 from tasks.job import Job, Lane, Status
 from tasks.registration import register_file
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service, storage_config
 from tasks.submission import replay, submit
 from tests.support.broken_storage import refusing_storage

@@ -20,7 +20,7 @@ from tasks.job import Job, Status
 from tasks.records import record_of
 from tasks.registration import register_file
 from tasks.replay import read_manifest, request_of
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import replay, submit
 from tasks.uploads import manifest_key

@@ -14,7 +14,7 @@ from tasks.errors import AddressRefused, InvalidRequest
 from tasks.job import Failure, Result, StoredImage
 from tasks.job_keys import WEBHOOKS
 from tasks.outbound.host_addresses import NO_ADDRESS
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 from tasks.valkey import Broker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.job import Job
 from tasks.job_keys import WEBHOOKS
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.submission import submit
 from tasks.valkey import Broker

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from api import create_app
-from tasks.requests import MAX_SIDE
+from tasks.requests.job import MAX_SIDE
 from tests.support.services import make_service
 
 

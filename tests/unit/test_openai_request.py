@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from api.openai_images import job_request
-from tasks.named_model import NamedModel, named
-from tasks.openai_request import ImagesRequest
-from tasks.requests import MAX_ADAPTERS, MAX_SIDE
+from tasks.requests.job import MAX_ADAPTERS, MAX_SIDE
+from tasks.requests.named_model import NamedModel, named
+from tasks.requests.openai import ImagesRequest
 from tests.support.base_models import DEMO_AND_SDXL
 
 sides = st.integers(0, 99_999)

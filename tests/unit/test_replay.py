@@ -21,7 +21,7 @@ from tasks.fields import ImageFormat
 from tasks.job import JobSpec, ScaledAdapter
 from tasks.manifest import differences
 from tasks.replay import main, read_manifest, request_of
-from tasks.requests import MAX_SEED, JobRequest
+from tasks.requests.job import MAX_SEED, JobRequest
 from tests.support.jobs import SPEC, manifest
 from workers.encode import encode
 

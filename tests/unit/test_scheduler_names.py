@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.base_models.registry import Scheduler
-from tasks.scheduler_names import CLASS_NAMES, SchedulerName
+from tasks.requests.schedulers import CLASS_NAMES, SchedulerName
 
 FIELD: TypeAdapter[Scheduler] = TypeAdapter(SchedulerName)
 

@@ -21,7 +21,7 @@ from tasks.errors import RecordNotUnderstood
 from tasks.fields import VERSION, Frozen, Stored, StoredRecord, read, read_all
 from tasks.job import Failure, JobSpec, Measured, Progress, ScaledAdapter, SwapWay, Timings
 from tasks.manifest import Manifest
-from tasks.requests import JobRequest
+from tasks.requests.job import JobRequest
 from tests.support.jobs import SPEC, manifest
 
 IN_HASHES = (BatchTerms, Failure, Forecast, LineError, Measured, Progress)

@@ -12,7 +12,7 @@ from tasks.base_models.registry import Scheduler
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
 from tasks.job import JobSpec
-from tasks.requests import MAX_SEED, JobRequest
+from tasks.requests.job import MAX_SEED, JobRequest
 from tasks.submission import complete
 from tests.support.base_models import served_model
 

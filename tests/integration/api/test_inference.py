@@ -20,7 +20,7 @@ from tasks.errors import JobFailed, MachineFault, SelfTestFailed
 from tasks.fields import ImageFormat
 from tasks.job import Failure, Job
 from tasks.keys import default_limits
-from tasks.scheduler_names import CLASS_NAMES
+from tasks.requests.schedulers import CLASS_NAMES
 from tasks.service import Service
 from tests.support.drawing_thread import canceling, coloured, drawing, failing
 from tests.support.hub import HubServer

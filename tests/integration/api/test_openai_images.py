@@ -19,7 +19,7 @@ from api import create_app
 from tasks.job import Failure, Job
 from tasks.job_list import list_jobs
 from tasks.keys import default_limits
-from tasks.openai_request import OpenAiOnly
+from tasks.requests.openai import OpenAiOnly
 from tasks.service import Service
 from tests.support.drawing_thread import coloured, drawing, failing
 from tests.support.http_server import serving

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks.replay import read_manifest
-from tasks.requests import MAX_PROMPT_CHARACTERS
+from tasks.requests.job import MAX_PROMPT_CHARACTERS
 from tasks.service import Service
 from tests.support.jobs import manifest
 from workers.encode import encode

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from api import create_app
-from tasks.requests import MAX_PROMPT_CHARACTERS, MAX_SEED
+from tasks.requests.job import MAX_PROMPT_CHARACTERS, MAX_SEED
 from tasks.service import Service
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.base_models.registry import BaseModels
-from tasks.requests import AdapterRequest
+from tasks.requests.job import AdapterRequest
 
 MODEL_ADAPTER = "adapters.0.ref"
 """Where a job request holds an adapter that was named as the model."""

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.base_models.registry import BaseModels
 from tasks.fields import ImageFormat
-from tasks.named_model import NamedModel, named
-from tasks.no_counterpart import NoCounterpart
-from tasks.requests import (
+from tasks.requests.job import (
     MAX_ADAPTERS,
     MAX_SIDE,
     AdapterRequest,
@@ -23,7 +34,34 @@ from tasks.requests import (
     Seed,
     Steps,
 )
-from tasks.scheduler_names import SchedulerName
+from tasks.requests.named_model import NamedModel, named
+from tasks.requests.schedulers import SchedulerName
+
+
+@dataclass(frozen=True)
+class NoCounterpart:
+    """Annotates a field: a value that its type does not allow is refused with this sentence."""
+
+    reason: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(schema), "description": f"Anything else is refused: {self.reason}"}
+
+    def check(self, value: object, inner: ValidatorFunctionWrapHandler) -> Any:
+        """Validate, with our own sentence in the error.
+
+        Raises:
+            PydanticCustomError: the field's type does not allow the value.
+        """
+        with suppress(ValidationError):
+            allowed = inner(value)
+            if type(allowed) is type(value):  # to pydantic 0 is False
+                return allowed
+        raise PydanticCustomError("no_counterpart", "{reason}", {"reason": self.reason})
+
 
 AUTO_SIZE = "auto"
 
