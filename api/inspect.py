@@ -15,7 +15,7 @@ from api.bodies import require_json_object
 from api.context import current_service
 from api.problems import documented
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
-from tasks.passport import Passport
+from tasks.adapters.passport.passport import Passport
 
 blueprint = APIBlueprint("inspect", __name__, url_prefix="/v1/adapters/inspect", abp_tags=[Tag(name="adapters")])
 blueprint.before_request(require_json_object)

@@ -15,12 +15,11 @@ from tasks.adapter_hub import AdapterHub
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader
+from tasks.adapters.passport.fit import Verdict
+from tasks.adapters.passport.passport import Judge, Passport
 from tasks.base_models.registry import BaseModels, ServedModel
 from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, InvalidRequest
-from tasks.fit import Verdict
-from tasks.judge import Judge
-from tasks.passport import Passport
 
 MAX_REMEMBERED = 4096
 REFUSAL_TTL_S = 10.0

@@ -9,8 +9,8 @@ from pydantic import Field, StrictBool, StringConstraints, field_validator
 
 from tasks.adapters.file.identity import FoundAdapter
 from tasks.adapters.file.reference import LOCAL_NAME, MAX_REFERENCE_CHARACTERS
+from tasks.adapters.passport.passport import Passport
 from tasks.fields import JSON_NUMBER, Frozen, StoredRecord
-from tasks.passport import Passport
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 

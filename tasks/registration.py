@@ -20,9 +20,9 @@ from tasks.adapter_uploads import (
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.sidecar import named_base_models
+from tasks.adapters.passport.fit import Verdict
 from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
 from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, RequestError
-from tasks.fit import Verdict
 from tasks.objects.client_uploads import (
     KEEP_S,
     DirectUpload,

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from celery import Celery
 
 from storage import PublicBucket, S3Config, S3Storage
-from tasks.adapter_facts import FactsCache
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
+from tasks.adapters.passport.facts import FactsCache
+from tasks.adapters.passport.passport import Judge
 from tasks.backfill_lane import BackfillLane
 from tasks.base_models.registry import BaseModels, read_base_models
 from tasks.base_models.shapes import ShapeStore
@@ -21,7 +22,6 @@ from tasks.catalogue import Catalogue
 from tasks.durability import Durability
 from tasks.interactive_lane import InteractiveLane
 from tasks.job_store import JobStore
-from tasks.judge import Judge
 from tasks.keys import ApiKeys
 from tasks.loops.guard import Guard
 from tasks.loops.rounds import Rounds

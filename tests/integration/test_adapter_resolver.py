@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from tasks.adapter_facts import FactsCache
 from tasks.adapter_folder import AdapterFolders
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import REFUSAL_TTL_S, AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
+from tasks.adapters.passport.facts import FactsCache
+from tasks.adapters.passport.passport import Judge
 from tasks.base_models.shapes import ShapeStore
 from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, InvalidRequest
-from tasks.judge import Judge
 from tasks.valkey import Broker
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer

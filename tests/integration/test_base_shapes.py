@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.adapter_layers import layers_of
 from tasks.adapters.file.safetensors import read_header
+from tasks.adapters.passport.fit import Verdict, fit
+from tasks.adapters.passport.layers import layers_of
 from tasks.base_models.registry import read_base_models
 from tasks.base_models.shapes import CACHED_S, ShapeStore
-from tasks.fit import Verdict, fit
 from tasks.valkey import Broker
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.pipelines import drawable

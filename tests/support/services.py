@@ -7,13 +7,13 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from tasks.adapter_facts import FactsCache
 from tasks.adapter_hub import AdapterHub
 from tasks.adapter_resolver import AdapterResolver
 from tasks.adapter_uploads import UploadedAdapters
+from tasks.adapters.passport.facts import FactsCache
+from tasks.adapters.passport.passport import Judge
 from tasks.base_models.shapes import ShapeStore
 from tasks.celery import Application
-from tasks.judge import Judge
 from tasks.service import Service
 from tasks.settings import Settings
 from tests.support.hub import HubServer

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 from tasks.adapters.file.identity import FoundAdapter
 from tasks.adapters.file.safetensors import SafetensorsHeader
-from tasks.fit import Fit, Verdict
-from tasks.judge import NOTHING, Judge
-from tasks.passport import Passport, passport_of
-from tasks.route import Route
+from tasks.adapters.passport.fit import Fit, Verdict
+from tasks.adapters.passport.passport import NOTHING, Judge, Passport, passport_of
+from tasks.adapters.passport.route import Route
 
 
 class Unjudged(Judge):

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.adapter_layers import layers_of
 from tasks.adapters.file.safetensors import read_header
+from tasks.adapters.passport.fit import Verdict, fit
+from tasks.adapters.passport.layers import layers_of
 from tasks.base_models.shapes import BaseShapes
 from tasks.errors import AdapterLoadFailed, AdapterNotUsable
-from tasks.fit import Verdict, fit
 from tests.support.base_models import served_model
 from tests.support.pipelines import build
 from workers.adapter_parser import parse_adapter

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tasks.adapter_facts import alphas_of
-from tasks.adapter_layers import Format, Part, layers_of
 from tasks.adapters.file.safetensors import Shape
+from tasks.adapters.passport.facts import alphas_of
+from tasks.adapters.passport.layers import Format, Part, layers_of
 from tasks.base_models.families import Family, family_of
 
 DOWN, UP = (4, 64), (64, 4)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tasks.adapter_layers import layers_of
 from tasks.adapters.file.safetensors import read_header
+from tasks.adapters.passport.fit import Fit, Verdict, fit
+from tasks.adapters.passport.layers import layers_of
 from tasks.base_models.shapes import BaseShapes
 from tasks.errors import AdapterLoadFailed
-from tasks.fit import Fit, Verdict, fit
 from tests.support.base_models import served_model
 from tests.support.loras import FORMATS, State, as_kohya, random_lora, write
 from tests.support.pipelines import ARCHITECTURES, build

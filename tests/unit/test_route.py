@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.adapter_layers import AdapterLayers, layers_of
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
+from tasks.adapters.passport.fit import Verdict
+from tasks.adapters.passport.layers import AdapterLayers, layers_of
+from tasks.adapters.passport.route import choose_route
 from tasks.base_models.shapes import BaseShapes, ModuleShape
-from tasks.fit import Verdict
-from tasks.route import choose_route
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.unet_shapes import SD15, SDXL, modules, unet_shapes
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-import tasks.adapter_facts
+import tasks.adapters.passport.facts
 import tasks.backfill.state
 import tasks.batch_results
 import tasks.catalogue_entry

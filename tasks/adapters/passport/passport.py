@@ -1,18 +1,28 @@
-"""An adapter's passport: whether it will work here, judged from the header of its file."""
+"""An adapter's passport, and how one is made."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from threading import Lock
+
+from cachetools import LRUCache
 from pydantic import Field
 
-from tasks.adapter_facts import AdapterFacts
-from tasks.adapter_layers import Format, Part, bounded
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
+from tasks.adapters.file.safetensors import SafetensorsHeader
+from tasks.adapters.passport.facts import AdapterFacts, FactsCache
+from tasks.adapters.passport.fit import Fit, Verdict, family_of_adapter
+from tasks.adapters.passport.layers import Format, Part, bounded, layers_of
+from tasks.adapters.passport.route import Route, choose_route
 from tasks.base_models.families import Family
+from tasks.base_models.registry import BaseModels
+from tasks.base_models.shapes import ShapeStore
+from tasks.errors import AdapterNotUsable
 from tasks.fields import Stored
-from tasks.fit import Verdict, family_of_adapter
-from tasks.route import Route
 
 MAX_UNMATCHED = 20
+
+
 MAX_NAMES = 10
 
 
@@ -80,3 +90,63 @@ def passport_of(found: FoundAdapter, facts: AdapterFacts, route: Route) -> Passp
 def as_sentence(text: str) -> str:
     """The text with a capital letter in front and a full stop."""
     return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
+
+
+MAX_REMEMBERED = 1024
+
+
+NOTHING = AdapterFacts(layers_of({}), {})
+
+
+class Judge:
+    """Judges adapters for the base models served. Thread-safe."""
+
+    def __init__(self, base_models: BaseModels, shapes: ShapeStore, facts: FactsCache, *, max_bytes: int) -> None:
+        """Reject files of more than ``max_bytes``."""
+        self._base_models = base_models
+        self._shapes = shapes
+        self._facts = facts
+        self._max_bytes = max_bytes
+        self._passports: LRUCache[object, Passport] = LRUCache(MAX_REMEMBERED)
+        self._lock = Lock()
+
+    def passport(
+        self,
+        found: FoundAdapter,
+        read_header: Callable[[FoundAdapter], SafetensorsHeader],
+        preferred: str | None = None,
+    ) -> Passport:
+        """The passport of an adapter as things stand: it is made anew when a base model has changed.
+
+        Args:
+            read_header: fetches the header, where nobody remembers it.
+            preferred: slug, id or alias of the base model that a request asks for.
+
+        Raises:
+            AdapterNotFound: its file is gone.
+            ServiceUnavailable: Valkey or the Hub does not answer.
+        """
+        if found.size_bytes is not None and found.size_bytes > self._max_bytes:
+            size = f"its file has {found.size_bytes} bytes, and this service takes at most {self._max_bytes}"
+            return rejected(found, size)
+        shapes = {model.slug: self._shapes.of(model) for model in self._base_models}
+        wanted = None if preferred is None else self._base_models.find(preferred)
+        slug = None if wanted is None else wanted.slug
+        question = found, slug, tuple(None if shape is None else shape.digest for shape in shapes.values())
+        with self._lock:
+            known = self._passports.get(question)
+        if known is not None:
+            return known
+        try:
+            facts = self._facts.of(found, read_header)
+        except AdapterNotUsable as error:
+            return rejected(found, str(error))
+        passport = passport_of(found, facts, choose_route(found, facts.layers, self._base_models, shapes, slug))
+        with self._lock:
+            self._passports[question] = passport
+        return passport
+
+
+def rejected(found: FoundAdapter, reason: str) -> Passport:
+    """The passport of a file that is refused before its layers are looked at."""
+    return passport_of(found, NOTHING, Route(None, Fit(Verdict.REJECTED, reason)))

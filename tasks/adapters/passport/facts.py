@@ -18,10 +18,10 @@ from typing import cast
 
 from cachetools import LRUCache
 
-from tasks.adapter_layers import AdapterLayers, bounded, layers_of
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
 from tasks.adapters.file.safetensors import SafetensorsHeader, Shape
 from tasks.adapters.file.sidecar import BASE_MODEL_KEYS, TRIGGER_WORDS_KEY, trigger_words
+from tasks.adapters.passport.layers import AdapterLayers, bounded, layers_of
 from tasks.errors import RecordNotUnderstood
 from tasks.fields import StoredRecord, read
 from tasks.valkey import Broker

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from tasks.adapter_layers import AdapterLayers, Format, Kind, Layer
+from tasks.adapters.passport.layers import AdapterLayers, Format, Kind, Layer
 from tasks.base_models.families import OF_UNETS, Family, family_of
 from tasks.base_models.shapes import BaseShapes, ModuleShape
 

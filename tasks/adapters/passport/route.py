@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.adapter_layers import AdapterLayers
 from tasks.adapters.file.identity import FoundAdapter
+from tasks.adapters.passport.fit import Fit, Verdict, family_of_adapter, fit
+from tasks.adapters.passport.layers import AdapterLayers
 from tasks.base_models.families import Family
 from tasks.base_models.registry import BaseModels, ServedModel
 from tasks.base_models.shapes import BaseShapes
-from tasks.fit import Fit, Verdict, family_of_adapter, fit
 
 SHOWN = 300
 """Characters of what a card says that a sentence shows."""

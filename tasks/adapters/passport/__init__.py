@@ -1,0 +1,1 @@
+"""An adapter's passport: what its layers are, and whether and how a base model takes them."""
