@@ -8,7 +8,7 @@ from flask import Flask, g, request
 from flask_openapi3.types import SecuritySchemesDict
 
 from api.context import current_service
-from tasks.adapter_resolver import Asker
+from tasks.adapters.lookup.resolver import Asker
 from tasks.batch import Batch
 from tasks.batch_store import no_batch
 from tasks.errors import ApiKeyRequired

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import IO
 
-from tasks.adapter_resolver import Admitted, choose_base_model
 from tasks.adapters.file.identity import ResolvedAdapter
+from tasks.adapters.lookup.resolver import Admitted, choose_base_model
 from tasks.base_models.registry import BaseModels
 from tasks.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES, Group, LineError, Plan
 from tasks.batch_index import LineIndex

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tasks.adapter_resolver import Asker
+from tasks.adapters.lookup.resolver import Asker
 from tasks.batch import Batch, BatchStatus, OnError, Plan, plan_objects
 from tasks.batch_forecast import forecast
 from tasks.batch_index import LineIndex, line_index

@@ -7,8 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from storage import Readable
-from tasks.adapter_resolver import Asker
-from tasks.adapter_uploads import (
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter
+from tasks.adapters.file.reference import AdapterReference
+from tasks.adapters.file.sidecar import named_base_models
+from tasks.adapters.lookup.resolver import Asker
+from tasks.adapters.lookup.uploaded import (
     CONTENT_TYPE,
     UploadedAdapters,
     incoming_key,
@@ -17,9 +20,6 @@ from tasks.adapter_uploads import (
     sha256_of,
     uploaded,
 )
-from tasks.adapters.file.identity import AdapterSource, FoundAdapter
-from tasks.adapters.file.reference import AdapterReference
-from tasks.adapters.file.sidecar import named_base_models
 from tasks.adapters.passport.fit import Verdict
 from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
 from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, RequestError

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from celery import Celery
 
 from storage import PublicBucket, S3Config, S3Storage
-from tasks.adapter_folder import AdapterFolders
-from tasks.adapter_hub import AdapterHub
-from tasks.adapter_resolver import AdapterResolver
-from tasks.adapter_uploads import UploadedAdapters
+from tasks.adapters.lookup.folder import AdapterFolders
+from tasks.adapters.lookup.hub import AdapterHub
+from tasks.adapters.lookup.resolver import AdapterResolver
+from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
 from tasks.adapters.passport.passport import Judge
 from tasks.backfill_lane import BackfillLane

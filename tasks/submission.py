@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from tasks.adapter_resolver import Admitted, Asker, choose_base_model
+from tasks.adapters.lookup.resolver import Admitted, Asker, choose_base_model
 from tasks.base_models.registry import Limits, ServedModel
 from tasks.errors import BaseModelNotServed, InvalidRequest, StatusConflict
 from tasks.fields import ImageFormat

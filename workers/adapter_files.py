@@ -16,8 +16,8 @@ from huggingface_hub.errors import (
 )
 
 from storage import S3Storage
-from tasks.adapter_folder import AdapterFolders, file_sha256
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
+from tasks.adapters.lookup.folder import AdapterFolders, file_sha256
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from workers.activity import Move
 from workers.adapter_size import require_small

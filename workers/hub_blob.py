@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from tasks.adapter_folder import file_sha256
+from tasks.adapters.lookup.folder import file_sha256
 
 SHA256 = re.compile("[0-9a-f]{64}")
 GIT_BLOB = re.compile("[0-9a-f]{40}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.adapter_folder import file_sha256
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
+from tasks.adapters.lookup.folder import file_sha256
 from tasks.job import JobSpec
 from tasks.service import Service
 from workers.activity import Move

@@ -17,9 +17,9 @@ from stack.ports import Ports
 from stack.seaweedfs import s3_url, seaweedfs_part
 from stack.services import api_part, api_url, loops_part
 from stack.valkey import valkey_part, valkey_url
-from tasks.adapter_hub import AdapterHub
-from tasks.adapter_resolver import AdapterResolver
-from tasks.adapter_uploads import UploadedAdapters
+from tasks.adapters.lookup.hub import AdapterHub
+from tasks.adapters.lookup.resolver import AdapterResolver
+from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
 from tasks.celery import Application
 from tasks.job import Job, Lane, Status

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi
 
-from tasks.adapter_folder import AdapterFolders
-from tasks.adapter_hub import AdapterHub
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
+from tasks.adapters.lookup.folder import AdapterFolders
+from tasks.adapters.lookup.hub import AdapterHub
 from tasks.errors import AdapterFetchFailed, AdapterNotFound, AdapterNotUsable, AdapterUnavailable, HubUnavailable
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
@@ -344,8 +344,8 @@ class TestTheUsualSettings:
     """The client's own environment variables work as everybody expects; it reads them when it is imported."""
 
     SCRIPT = """
-from tasks.adapter_folder import AdapterFolders
-from tasks.adapter_hub import AdapterHub
+from tasks.adapters.lookup.folder import AdapterFolders
+from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.file.reference import AdapterReference
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.no_storage import NO_STORAGE

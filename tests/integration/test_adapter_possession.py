@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage import StorageError
-from tasks.adapter_resolver import Asker
-from tasks.adapter_uploads import FOLDER, INCOMING, incoming_key
 from tasks.adapters.file.identity import AdapterSource
+from tasks.adapters.lookup.resolver import Asker
+from tasks.adapters.lookup.uploaded import FOLDER, INCOMING, incoming_key
 from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
 from tasks.errors import StokeholdError
 from tasks.objects.notes import REMOVING, UNTAKEN, remove_untaken

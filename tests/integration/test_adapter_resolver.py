@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
-from tasks.adapter_folder import AdapterFolders
-from tasks.adapter_hub import AdapterHub
-from tasks.adapter_resolver import REFUSAL_TTL_S, AdapterResolver
-from tasks.adapter_uploads import UploadedAdapters
+from tasks.adapters.lookup.folder import AdapterFolders
+from tasks.adapters.lookup.hub import AdapterHub
+from tasks.adapters.lookup.resolver import REFUSAL_TTL_S, AdapterResolver
+from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
 from tasks.adapters.passport.passport import Judge
 from tasks.base_models.shapes import ShapeStore

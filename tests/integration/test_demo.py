@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from demo.effects import EFFECTS, shows
-from tasks.adapter_folder import AdapterFolders
+from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.base_models.registry import read_base_models
 from tasks.celery import Application
 from tasks.requests.job import JobRequest

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi, scan_cache_dir
 
-from tasks.adapter_folder import AdapterFolders
-from tasks.adapter_hub import AdapterHub
 from tasks.adapters.file.reference import AdapterReference
+from tasks.adapters.lookup.folder import AdapterFolders
+from tasks.adapters.lookup.hub import AdapterHub
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
-from tasks.adapter_hub import AdapterHub
-from tasks.adapter_resolver import AdapterResolver
-from tasks.adapter_uploads import UploadedAdapters
+from tasks.adapters.lookup.hub import AdapterHub
+from tasks.adapters.lookup.resolver import AdapterResolver
+from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
 from tasks.adapters.passport.passport import Judge
 from tasks.base_models.shapes import ShapeStore

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.adapter_resolver import choose_base_model
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
+from tasks.adapters.lookup.resolver import choose_base_model
 from tasks.errors import BaseModelNotServed, InvalidRequest
 from tests.support.base_models import DEMO_AND_SDXL
 

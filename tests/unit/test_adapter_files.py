@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.adapter_folder import AdapterFolders
 from tasks.adapters.file.reference import AdapterReference
+from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.no_storage import NO_STORAGE

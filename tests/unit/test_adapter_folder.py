@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tasks.adapter_folder import AdapterFolders
 from tasks.adapters.file.identity import AdapterSource, LocalAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.sidecar import MAX_SIDECAR_BYTES, describe
+from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.safetensors_files import lora_bytes, write_lora

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from api import create_app
 from api.multipart import CHUNK, MAX_UNREAD_BYTES
-from tasks.adapter_uploads import incoming_key
+from tasks.adapters.lookup.uploaded import incoming_key
 from tasks.keys import KeyLimits
 from tasks.objects.notes import UNTAKEN, remove_untaken
 from tasks.service import Service

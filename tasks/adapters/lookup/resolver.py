@@ -10,11 +10,11 @@ from typing import Protocol
 
 from cachetools import TLRUCache
 
-from tasks.adapter_folder import AdapterFolders
-from tasks.adapter_hub import AdapterHub
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader
+from tasks.adapters.lookup.folder import AdapterFolders
+from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.passport.fit import Verdict
 from tasks.adapters.passport.passport import Judge, Passport
 from tasks.base_models.registry import BaseModels, ServedModel

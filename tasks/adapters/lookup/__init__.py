@@ -1,0 +1,1 @@
+"""Where adapters are found: folders, the Hub, and uploads."""
