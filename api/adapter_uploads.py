@@ -15,9 +15,9 @@ from api.authentication import current_owner
 from api.bodies import require_json_object
 from api.context import current_service
 from api.problems import documented
+from tasks.adapters.catalogue.registration import begin_upload
 from tasks.fields import JSON_NUMBER
 from tasks.objects.client_uploads import DirectUpload
-from tasks.registration import begin_upload
 
 blueprint = APIBlueprint(
     "adapter_uploads", __name__, url_prefix="/v1/adapters/uploads", abp_tags=[Tag(name="adapters")]

@@ -17,10 +17,10 @@ from api.context import current_context, current_service
 from api.multipart import read_form
 from api.parameters import Parameters
 from api.problems import documented, of_validation
-from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
-from tasks.catalogue_records import CatalogueDetail, CataloguePage, Search, detail, list_catalogue
+from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
+from tasks.adapters.catalogue.listing import CatalogueDetail, CataloguePage, Search, detail, list_catalogue
+from tasks.adapters.catalogue.registration import register, register_file
 from tasks.errors import StatusConflict
-from tasks.registration import register, register_file
 
 FORM = "multipart/form-data"
 FORM_OVERHEAD_BYTES = 1 << 20

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from celery import Celery
 
 from storage import PublicBucket, S3Config, S3Storage
+from tasks.adapters.catalogue.store import Catalogue
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.lookup.resolver import AdapterResolver
@@ -18,7 +19,6 @@ from tasks.backfill_lane import BackfillLane
 from tasks.base_models.registry import BaseModels, read_base_models
 from tasks.base_models.shapes import ShapeStore
 from tasks.batch_store import BatchStore
-from tasks.catalogue import Catalogue
 from tasks.durability import Durability
 from tasks.interactive_lane import InteractiveLane
 from tasks.job_store import JobStore

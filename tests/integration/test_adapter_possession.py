@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storage import StorageError
+from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
+from tasks.adapters.catalogue.registration import begin_upload, register, register_file
 from tasks.adapters.file.identity import AdapterSource
 from tasks.adapters.lookup.resolver import Asker
 from tasks.adapters.lookup.uploaded import FOLDER, INCOMING, incoming_key
-from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
 from tasks.errors import StokeholdError
 from tasks.objects.notes import REMOVING, UNTAKEN, remove_untaken
-from tasks.registration import begin_upload, register, register_file
 from tasks.service import Service
 from tests.support.interruptions import Kind, interrupted
 from tests.support.safetensors_files import lora_bytes

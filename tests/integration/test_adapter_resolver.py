@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub import HfApi
 
+from tasks.adapters.catalogue.store import Catalogue
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.lookup.resolver import REFUSAL_TTL_S, AdapterResolver
@@ -16,7 +17,6 @@ from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
 from tasks.adapters.passport.passport import Judge
 from tasks.base_models.shapes import ShapeStore
-from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, InvalidRequest
 from tasks.valkey import Broker
 from tests.support.base_models import DEMO_AND_SDXL

@@ -12,9 +12,9 @@ import torch
 
 from storage import ObjectNotFound, S3Storage, StorageNotReachable
 from storage.client import PROMPT, connect
-from tasks.catalogue_entry import CatalogueAdapter, Entry
+from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry
+from tasks.adapters.catalogue.registration import register_file
 from tasks.job import Job, Lane, Status
-from tasks.registration import register_file
 from tasks.requests.job import JobRequest
 from tasks.service import Service, storage_config
 from tasks.submission import replay, submit

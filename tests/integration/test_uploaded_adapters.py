@@ -12,13 +12,13 @@ import torch
 from huggingface_hub import scan_cache_dir
 from PIL import Image
 
+from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry
+from tasks.adapters.catalogue.listing import detail
+from tasks.adapters.catalogue.registration import register_file
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from tasks.catalogue_entry import CatalogueAdapter, Entry
-from tasks.catalogue_records import detail
 from tasks.errors import AdapterFetchFailed
 from tasks.job import Job, Status
 from tasks.records import record_of
-from tasks.registration import register_file
 from tasks.replay import read_manifest, request_of
 from tasks.requests.job import JobRequest
 from tasks.service import Service

@@ -9,10 +9,10 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
+import tasks.adapters.catalogue.entry
 import tasks.adapters.passport.facts
 import tasks.backfill.state
 import tasks.batch_results
-import tasks.catalogue_entry
 import tasks.objects.client_uploads
 import tasks.worker_registry  # noqa: F401  (so that every kind of record is known)
 from tasks.adapters.file.identity import ResolvedAdapter

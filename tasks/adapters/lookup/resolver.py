@@ -10,6 +10,7 @@ from typing import Protocol
 
 from cachetools import TLRUCache
 
+from tasks.adapters.catalogue.store import Catalogue
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader
@@ -18,7 +19,6 @@ from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.passport.fit import Verdict
 from tasks.adapters.passport.passport import Judge, Passport
 from tasks.base_models.registry import BaseModels, ServedModel
-from tasks.catalogue import Catalogue
 from tasks.errors import AdapterNotFound, AdapterNotUsable, InvalidRequest
 
 MAX_REMEMBERED = 4096

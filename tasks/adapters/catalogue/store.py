@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
+from tasks.adapters.catalogue.entry import CatalogueAdapter, is_visible
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.adapters.file.reference import LOCAL_NAME
-from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
 from tasks.fields import read, read_all
 from tasks.holdings import stored_key, too_many_bytes
@@ -40,9 +40,9 @@ class Catalogue:
     def __init__(self, broker: Broker, *, pinned_bytes: int) -> None:
         self._broker = broker
         self._pinned_bytes = pinned_bytes
-        self._register = broker.script("lua/register")
-        self._unregister = broker.script("lua/unregister")
-        self._pin = broker.script("lua/pin")
+        self._register = broker.script("adapters/catalogue/register")
+        self._unregister = broker.script("adapters/catalogue/unregister")
+        self._pin = broker.script("adapters/catalogue/pin")
 
     def add(self, entry: CatalogueAdapter, promise: str | None = None, *, most_bytes: int) -> None:
         """Add an entry, which takes its file and uses up the upload that it came by, in one step.

@@ -9,10 +9,10 @@ from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.adapters.catalogue.entry import CatalogueAdapter, is_visible
+from tasks.adapters.catalogue.store import missing
 from tasks.adapters.file.identity import AdapterSource, LocalAdapter
 from tasks.adapters.passport.passport import Passport
-from tasks.catalogue import missing
-from tasks.catalogue_entry import CatalogueAdapter, is_visible
 from tasks.service import Service
 
 

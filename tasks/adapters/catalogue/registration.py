@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from storage import Readable
+from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.sidecar import named_base_models
@@ -21,7 +22,6 @@ from tasks.adapters.lookup.uploaded import (
     uploaded,
 )
 from tasks.adapters.passport.fit import Verdict
-from tasks.catalogue_entry import CatalogueAdapter, Entry, Registration
 from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, RequestError
 from tasks.objects.client_uploads import (
     KEEP_S,

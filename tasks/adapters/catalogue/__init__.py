@@ -1,0 +1,1 @@
+"""The catalogue: adapters that clients have registered by name."""
