@@ -12,8 +12,8 @@ from tasks.adapters.lookup.resolver import Asker
 from tasks.batch import Batch
 from tasks.batch_store import no_batch
 from tasks.errors import ApiKeyRequired
-from tasks.job import Job
-from tasks.job_reader import no_job
+from tasks.jobs.index import no_job
+from tasks.jobs.job import Job
 from tasks.keys import ApiKey, ApiKeys
 
 SCHEME = "api_key"

@@ -12,7 +12,7 @@ from api.authentication import own_job
 from api.context import current_service
 from api.jobs import JobPath, job_answer
 from api.problems import documented
-from tasks.records import JobRecord
+from tasks.jobs.record import JobRecord
 
 blueprint = APIBlueprint("cancel", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
 

@@ -11,7 +11,7 @@ from flask import Response
 from api.pictures import unflagged
 from api.waiting import JOB_ID, JOB_ID_HEADER, documented_wait
 from tasks.fields import ImageFormat
-from tasks.job import Job
+from tasks.jobs.job import Job
 from tasks.service import Service
 
 WARNING = "X-HF-Warning"

@@ -16,12 +16,12 @@ from api.context import Context, current_context, current_service
 from api.parameters import Parameters
 from api.problems import RETRY_AFTER_HEADER, documented
 from tasks.errors import InvalidRequest, LimitExceeded
-from tasks.job import Job, Status
-from tasks.job_list import JobPage, list_batch_jobs, list_failed_jobs, list_jobs
-from tasks.records import JobRecord, record_of
+from tasks.jobs.job import Job, Status
+from tasks.jobs.listing import JobPage, list_batch_jobs, list_failed_jobs, list_jobs
+from tasks.jobs.record import JobRecord, record_of
+from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import submit
 
 MAX_WAIT_S = 30
 POLL_AGAIN_S = 1

@@ -13,9 +13,9 @@ from api.answers import answer
 from api.context import current_service
 from api.problems import documented
 from tasks.base_models.registry import Defaults, Limits, Scheduler, ServedModel
+from tasks.jobs.worker_registry import WorkerNote
 from tasks.loops.rounds import LoopAge
 from tasks.service import Service
-from tasks.worker_registry import WorkerNote
 
 blueprint = APIBlueprint("models", __name__, url_prefix="/v1/models", abp_tags=[Tag(name="models")])
 

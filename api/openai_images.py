@@ -22,7 +22,7 @@ from api.pictures import unflagged
 from api.problems import Problem
 from api.waiting import JOB_ID, documented_wait, name_job, waited_for
 from tasks.fields import ImageFormat
-from tasks.job import Job
+from tasks.jobs.job import Job
 from tasks.requests.job import MAX_ADAPTERS
 from tasks.requests.named_model import MODEL_ADAPTER, NamedModel
 from tasks.requests.openai import ImagesRequest, job_request

@@ -23,7 +23,8 @@ from tasks.errors import (
     StorageFault,
     WorkerLost,
 )
-from tasks.job import Failure, Job, Status
+from tasks.jobs.job import Job, Status
+from tasks.jobs.result import Failure
 from tasks.service import Service
 
 STATUS_OF_FAILURE: Mapping[str, HTTPStatus] = MappingProxyType(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tasks.job import Job, StoredImage
+from tasks.jobs.job import Job
+from tasks.jobs.result import StoredImage
 
 
 def unflagged(job: Job) -> Iterator[tuple[StoredImage, str]]:

@@ -12,7 +12,7 @@ from api.authentication import own_job
 from api.context import current_service
 from api.jobs import ACCEPTED, JobPath, SubmissionHeader, job_answer
 from api.problems import documented
-from tasks.submission import replay
+from tasks.jobs.submission import replay
 
 blueprint = APIBlueprint("replay", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
 

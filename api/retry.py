@@ -19,7 +19,7 @@ from api.context import current_service
 from api.jobs import ACCEPTED, JobPath, job_answer
 from api.problems import documented
 from tasks.fields import JSON_NUMBER, Frozen
-from tasks.retry import FailedJobs, RetryReport, failed_of, retry, retry_all
+from tasks.jobs.retry import FailedJobs, RetryReport, failed_of, retry, retry_all
 
 blueprint = APIBlueprint("retry", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
 bulk = APIBlueprint("retry_all", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])

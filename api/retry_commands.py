@@ -10,7 +10,7 @@ import click
 
 from tasks.celery import app
 from tasks.errors import StokeholdError
-from tasks.retry import FailedJobs, RetryReport, failed_of, failed_of_all, retry_all
+from tasks.jobs.retry import FailedJobs, RetryReport, failed_of, failed_of_all, retry_all
 
 
 @click.command()

@@ -18,10 +18,10 @@ from api.context import MAX_HELD_ANSWERS, Context, current_context
 from api.jobs import LOCATION
 from api.problems import documented
 from tasks.errors import TooManyWaiting
-from tasks.job import Job
+from tasks.jobs.job import Job
+from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import submit
 
 JOB_ID = "x-job-id"
 JOB_ID_HEADER = {"description": "the job's id", "schema": {"type": "string"}}
@@ -35,7 +35,7 @@ def waited_for(request: JobRequest, idempotency_key: str | None) -> Job:
 
     Raises:
         TooManyWaiting: there is no room for another held answer; nothing was submitted.
-        RequestError, ServiceUnavailable: as ``tasks.submission.submit``.
+        RequestError, ServiceUnavailable: as ``tasks.jobs.submission.submit``.
     """
     context = current_context()
     with holding(context):

@@ -23,8 +23,8 @@ from stack.supervisor import supervised
 from stack.valkey import valkey_part, valkey_url
 from tasks.durability import Durability
 from tasks.fields import ImageFormat
-from tasks.job import JobSpec
-from tasks.job_store import JobStore
+from tasks.jobs.job import JobSpec
+from tasks.jobs.store import JobStore
 from tasks.settings import AcceptedWhen
 from tasks.valkey import Broker, connect
 

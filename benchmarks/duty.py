@@ -28,7 +28,7 @@ from benchmarks.shapes import write_lora
 from stack.client import Client, Record
 from stack.ports import Ports
 from tasks.base_models.registry import read_base_models
-from tasks.job import SwapWay
+from tasks.jobs.result import SwapWay
 from tasks.settings import Device, settings
 from workers.device import choose_device
 from workers.pipeline import load_pipeline

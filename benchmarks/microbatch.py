@@ -19,7 +19,7 @@ import torch
 
 from tasks.base_models.registry import ServedModel, read_base_models
 from tasks.fields import ImageFormat
-from tasks.job import JobSpec, Progress
+from tasks.jobs.job import JobSpec, Progress
 from tasks.settings import settings
 from workers.device import choose_device
 from workers.draw import Drawing, draw

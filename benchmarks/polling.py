@@ -20,8 +20,8 @@ from benchmarks.accepting import REQUEST
 from benchmarks.http_client import Answer, Connection
 from stack.ports import LOOPBACK
 from tasks.errors import BrokerUnavailable
-from tasks.job import Result, Timings
-from tasks.job_store import JobStore
+from tasks.jobs.result import Result, Timings
+from tasks.jobs.store import JobStore
 
 LONG_POLLERS_IN_A_HUNDRED = 20
 LONG_WAIT_S = 10

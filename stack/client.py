@@ -12,7 +12,7 @@ from urllib.error import HTTPError
 from pydantic import SecretStr
 
 from stack.errors import RequestRefused, ServerSilent
-from tasks.job import Status
+from tasks.jobs.job import Status
 
 Record = dict[str, Any]
 

@@ -9,9 +9,9 @@ from stack.part import Part
 from stack.ports import LOOPBACK
 from stack.probes import answers_200
 from tasks.errors import BrokerUnavailable
+from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.loops.rounds import LOOPS, Rounds
 from tasks.valkey import connect
-from tasks.worker_registry import WorkerRegistry
 
 Environment = Mapping[str, str]
 

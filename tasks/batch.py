@@ -11,7 +11,8 @@ from pydantic import Field
 
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.fields import Stored, StoredRecord
-from tasks.job import Failure, ScaledAdapter
+from tasks.jobs.job import ScaledAdapter
+from tasks.jobs.result import Failure
 
 MAX_LINES = 1_000_000
 MAX_BYTES = 1 << 30

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tasks.batch import Batch, Group, Plan
 from tasks.batch_line import BatchLine, parse_line
-from tasks.batch_place import LinePlace
 from tasks.batch_plan import spec_of
 from tasks.errors import BaseModelNotServed
-from tasks.job import Line, Terms
+from tasks.jobs.job import Line, Terms
+from tasks.jobs.line_place import LinePlace
 from tasks.service import Service
 
 WINDOW = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.batch import Forecast, Group, Plan
-from tasks.job import Measured
+from tasks.jobs.job import Measured
 from tasks.service import Service
 
 

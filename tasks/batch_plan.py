@@ -14,8 +14,8 @@ from tasks.batch_index import LineIndex
 from tasks.batch_line import BatchLine, lines_of, parse_line
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
-from tasks.job import JobSpec, ScaledAdapter
-from tasks.submission import complete, scale_of
+from tasks.jobs.job import JobSpec, ScaledAdapter
+from tasks.jobs.submission import complete, scale_of
 
 Admit = Callable[[str], Admitted]
 Adapters = tuple[tuple[int, float], ...]

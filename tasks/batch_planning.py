@@ -11,13 +11,13 @@ from tasks.adapters.lookup.resolver import Asker
 from tasks.batch import Batch, BatchStatus, OnError, Plan, plan_objects
 from tasks.batch_forecast import forecast
 from tasks.batch_index import LineIndex, line_index
-from tasks.batch_place import batch_key
 from tasks.batch_plan import Planner, write_plan
 from tasks.batch_results import LINES_TYPE, gather
 from tasks.batch_retry import Remainder
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.fields import read
-from tasks.job import Failure
+from tasks.jobs.line_place import batch_key
+from tasks.jobs.result import Failure
 from tasks.service import Service
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.batch import Batch, BatchStatus, Forecast, LineError, OnError
-from tasks.job import Failure, Status
+from tasks.jobs.job import Status
+from tasks.jobs.result import Failure
 from tasks.service import Service
 
 

@@ -15,8 +15,9 @@ from tasks.batch import Batch
 from tasks.batch_index import LineIndex, line_index
 from tasks.errors import JobNotFound
 from tasks.fields import Frozen, StoredRecord, read
-from tasks.job import Failure, Job, Status, StoredImage, SwapWay
-from tasks.records import ImageRecord, image_record
+from tasks.jobs.job import Job, Status
+from tasks.jobs.record import ImageRecord, image_record
+from tasks.jobs.result import Failure, StoredImage, SwapWay
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)

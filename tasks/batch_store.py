@@ -8,7 +8,7 @@
     stokehold:batches:<owner>         sorted  ids of an owner's batches, by the time of creation
     stokehold:batch_keys:<digest>     hash    the first batch of an idempotency key, and the digest of its request
 
-``tasks/batch_place.py`` has what is kept of its lines.
+``tasks/jobs/line_place.py`` has what is kept of its lines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from typing import cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tasks.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
-from tasks.batch_place import BATCHES, batch_key, cursors_key, ended_key, jobs_key
 from tasks.errors import (
     BatchNotFound,
     IdempotencyConflict,
@@ -32,11 +31,13 @@ from tasks.errors import (
 )
 from tasks.fields import VERSION, not_understood
 from tasks.holdings import NO_LIMIT
-from tasks.idempotency import KEEP_S
 from tasks.identifiers import MAX_CHARACTERS, is_identifier
-from tasks.job import Failure, Status
-from tasks.job_hash import datetime_of, flat
-from tasks.job_keys import BATCH, JOB, WEBHOOKS, job_key
+from tasks.jobs.hash import datetime_of, flat
+from tasks.jobs.idempotency import KEEP_S
+from tasks.jobs.job import Status
+from tasks.jobs.keyspace import BATCH, JOB, WEBHOOKS, job_key
+from tasks.jobs.line_place import BATCHES, batch_key, cursors_key, ended_key, jobs_key
+from tasks.jobs.result import Failure
 from tasks.objects.notes import UNTAKEN, WRITING_S
 from tasks.valkey import Broker
 

@@ -12,7 +12,7 @@ from tasks.batch_advance import advance
 from tasks.batch_planning import plan_batch
 from tasks.batch_store import ACTIVE
 from tasks.errors import BatchNotFound, InvalidRequest, RecordNotUnderstood, StatusConflict
-from tasks.job import Failure
+from tasks.jobs.result import Failure
 from tasks.loops.guard import NOT_THE_RECORDS
 from tasks.loops.loop import BUDGET_S, within
 from tasks.loops.turns import Turns, Work

@@ -12,7 +12,8 @@ from typing import Protocol
 from celery import Celery
 from celery.signals import after_setup_logger, celeryd_init
 
-from tasks import celery_transport, routing
+from tasks import celery_transport
+from tasks.jobs import queues
 from tasks.logs import keep_secrets_out
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
@@ -83,7 +84,7 @@ def restrict_remote_control(**_: object) -> None:
     refuse_commands_that_act()
 
 
-@app.task(name=routing.GENERATE)
+@app.task(name=queues.GENERATE)
 def generate(job_id: str) -> None:
     """Draw the pictures of an interactive job."""
     installed_runner()(job_id)

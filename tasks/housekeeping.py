@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from tasks.errors import LeaseLost, WorkerLost
-from tasks.job import Failure, Job
-from tasks.job_keys import DEADLINES, LEASES, UNSENT, waiting_key
+from tasks.jobs.job import Job
+from tasks.jobs.keyspace import DEADLINES, LEASES, UNSENT, waiting_key
+from tasks.jobs.queues import messages, send
+from tasks.jobs.result import Failure
 from tasks.loops.guard import each_job
-from tasks.routing import messages, send
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)

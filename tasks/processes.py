@@ -15,11 +15,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from tasks import housekeeping, retention, uploads
+from tasks import housekeeping, retention
 from tasks.batches import BatchRounds
 from tasks.celery import app
 from tasks.durability import Durability
 from tasks.errors import BrokerUnavailable, StokeholdError
+from tasks.jobs import images
 from tasks.logs import configure_logging
 from tasks.loops.guard import Guard
 from tasks.loops.loop import Loop, run_until
@@ -47,7 +48,7 @@ def rounds_of(service: Service) -> Mapping[str, Round]:
         "lost-messages": partial(housekeeping.resend_lost, service),
         "planning": batch_rounds.plan,
         "batches": batch_rounds.advance,
-        "uploads": partial(uploads.settle_uploads, service),
+        "uploads": partial(images.settle_uploads, service),
         "untaken-objects": partial(retention.remove_objects, service),
         "expired-batches": partial(retention.remove_batches, service),
         "expired-jobs": partial(retention.remove_jobs, service),

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import InvalidRequest, RecordNotUnderstood, StokeholdError
 from tasks.fields import read as read_stored
-from tasks.job import JobSpec
-from tasks.manifest import METADATA_KEY, Manifest
+from tasks.jobs.job import JobSpec
+from tasks.jobs.manifest import METADATA_KEY, Manifest
 from tasks.requests.job import JobRequest
 
 

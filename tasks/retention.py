@@ -8,8 +8,8 @@ from functools import partial
 from tasks.batch_store import FINISHED as FINISHED_BATCHES
 from tasks.batch_store import REMOVING
 from tasks.errors import BatchNotFound
-from tasks.job import Job
-from tasks.job_keys import FINISHED
+from tasks.jobs.job import Job
+from tasks.jobs.keyspace import FINISHED
 from tasks.loops.guard import each_job
 from tasks.loops.loop import BUDGET_S, within
 from tasks.objects.keys import IMAGES, MANIFESTS

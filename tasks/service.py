@@ -15,25 +15,25 @@ from tasks.adapters.lookup.resolver import AdapterResolver
 from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
 from tasks.adapters.passport.passport import Judge
-from tasks.backfill_lane import BackfillLane
 from tasks.base_models.registry import BaseModels, read_base_models
 from tasks.base_models.shapes import ShapeStore
 from tasks.batch_store import BatchStore
 from tasks.durability import Durability
-from tasks.interactive_lane import InteractiveLane
-from tasks.job_store import JobStore
+from tasks.jobs.backfill_lane import BackfillLane
+from tasks.jobs.interactive_lane import InteractiveLane
+from tasks.jobs.pace import Pace
+from tasks.jobs.quotas import Quotas
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.keys import ApiKeys
 from tasks.loops.guard import Guard
 from tasks.loops.rounds import Rounds
 from tasks.objects.keys import IMAGES
 from tasks.objects.notes import ObjectNotes
-from tasks.pace import Pace
-from tasks.quotas import Quotas
 from tasks.settings import Settings
 from tasks.valkey import Broker, connect
 from tasks.webhooks.deliveries import Deliveries
 from tasks.webhooks.secrets import WebhookSecrets
-from tasks.worker_registry import WorkerRegistry
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from storage import StorageError
 from storage.put_process import S3StorageWithPutProcess
 from tasks.celery import Application, app
 from tasks.errors import StokeholdError
+from tasks.jobs.queues import queue_of
 from tasks.logs import configure_logging
-from tasks.routing import queue_of
 from tasks.scratch import own_scratch
 from tasks.service import Service, storage_config
 from workers.departure import ExitCode, terminate

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tasks.job import JobSpec
+from tasks.jobs.job import JobSpec
 
 SLOWER = 20
 """How many times what was measured a step may take before it counts as no progress at all."""

@@ -10,10 +10,11 @@ from functools import partial
 from typing import TypeVar
 
 from tasks.errors import BrokerUnavailable, LeaseLost, MachineFault, WorkerStopping
-from tasks.job import Failure, Job, Progress
-from tasks.routing import send
+from tasks.jobs.images import settle_upload
+from tasks.jobs.job import Job, Progress
+from tasks.jobs.queues import send
+from tasks.jobs.result import Failure
 from tasks.service import Service
-from tasks.uploads import settle_upload
 from workers.activity import Activity, Bounds, Doing
 from workers.cancellations import Cancellations
 from workers.stops import Stops

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from tasks.errors import BrokerUnavailable
-from tasks.job import Job
+from tasks.jobs.job import Job
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import closing
 
 from tasks.errors import BrokerUnavailable
-from tasks.job_keys import CANCELED
+from tasks.jobs.keyspace import CANCELED
 from tasks.valkey import Broker, broker_errors
 
 logger = logging.getLogger(__name__)

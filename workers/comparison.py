@@ -7,7 +7,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from tasks.replay_report import PictureDifference
+from tasks.jobs.result import PictureDifference
 
 
 def compare(then: bytes, now: bytes) -> PictureDifference:

@@ -7,7 +7,7 @@ from typing import cast
 
 from PIL.Image import Image
 
-from tasks.job import JobSpec
+from tasks.jobs.job import JobSpec
 from workers.draw import Picture
 
 

@@ -11,7 +11,8 @@ import torch
 from PIL.Image import Image
 
 from tasks.errors import BaseReplaced, DrawingFailed, DrawingFault
-from tasks.job import AdapterReceipt, BaseReceipt, JobSpec, Progress
+from tasks.jobs.job import JobSpec, Progress
+from tasks.jobs.result import AdapterReceipt, BaseReceipt
 from workers.device_thread import on_one_core
 from workers.faults import drawing_errors
 from workers.merge_engine import AdapterSet

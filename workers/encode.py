@@ -14,7 +14,7 @@ from PIL.Image import Exif, Image
 from PIL.PngImagePlugin import PngInfo
 
 from tasks.fields import ImageFormat
-from tasks.manifest import METADATA_KEY, Manifest
+from tasks.jobs.manifest import METADATA_KEY, Manifest
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tasks.errors import BrokerUnavailable, LeaseLost
-from tasks.job import Lease
-from tasks.job_store import JobStore
-from tasks.worker_registry import WorkerNote, WorkerRegistry
+from tasks.jobs.job import Lease
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import WorkerNote, WorkerRegistry
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from diffusers import DiffusionPipeline
 
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.errors import AdapterLoadFailed
-from tasks.job import AdapterReceipt, SwapWay
+from tasks.jobs.result import AdapterReceipt, SwapWay
 from workers.adapter_parser import first_line
 from workers.low_rank import ParsedAdapter
 from workers.merge_kernel import load_kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.adapters.lookup.folder import file_sha256
-from tasks.job import JobSpec
+from tasks.jobs.job import JobSpec
 from tasks.service import Service
 from workers.activity import Move
 from workers.adapter_cache import AdapterCache, LoadedAdapter

@@ -7,9 +7,10 @@ from functools import partial
 
 from storage import S3Storage, StorageError, StoredObject
 from tasks.errors import StorageFault
-from tasks.job import Job, StoredImage
-from tasks.manifest import Manifest
-from tasks.uploads import attempt_prefix, manifest_key
+from tasks.jobs.images import attempt_prefix, manifest_key
+from tasks.jobs.job import Job
+from tasks.jobs.manifest import Manifest
+from tasks.jobs.result import StoredImage
 from workers.activity import Move
 from workers.draw import Picture
 from workers.encode import ENCODINGS, encode

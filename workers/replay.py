@@ -10,9 +10,9 @@ from PIL.Image import DecompressionBombError
 
 from storage import ObjectNotFound, StorageError
 from tasks.errors import JobNotFound
-from tasks.job import Job, StoredImage
-from tasks.manifest import Manifest, differences, manifest_of
-from tasks.replay_report import PictureDifference, ReplayReport
+from tasks.jobs.job import Job
+from tasks.jobs.manifest import Manifest, differences, manifest_of
+from tasks.jobs.result import PictureDifference, ReplayReport, StoredImage
 from tasks.service import Service
 from workers.comparison import compare
 from workers.patience import Patience

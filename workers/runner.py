@@ -22,12 +22,12 @@ from tasks.errors import (
     StorageFault,
     UnknownFault,
 )
-from tasks.job import Job, Lane, Result
-from tasks.manifest import Manifest
-from tasks.routing import pass_on
+from tasks.jobs.images import note_upload
+from tasks.jobs.job import Job, Lane
+from tasks.jobs.manifest import Manifest
+from tasks.jobs.queues import pass_on
+from tasks.jobs.result import Result, Surroundings
 from tasks.service import Service
-from tasks.surroundings import Surroundings
-from tasks.uploads import note_upload
 from workers.adapter_cache import AdapterCache
 from workers.attempt import Attempt, Attempts
 from workers.doubts import doubts

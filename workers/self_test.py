@@ -14,7 +14,7 @@ from storage import S3Storage, StorageError, StorageNotReachable
 from tasks.base_models.registry import ServedModel
 from tasks.errors import SelfTestFailed
 from tasks.fields import ImageFormat
-from tasks.job import JobSpec, Progress
+from tasks.jobs.job import JobSpec, Progress
 from workers.draw import draw
 from workers.stopwatch import Stopwatch
 from workers.warm_pipeline import WarmPipeline

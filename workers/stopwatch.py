@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 
-from tasks.job import SwapWay, Timings
+from tasks.jobs.result import SwapWay, Timings
 
 
 class Stage(StrEnum):

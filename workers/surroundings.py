@@ -9,7 +9,7 @@ import torch
 
 from tasks import __version__
 from tasks.base_models.registry import ServedModel
-from tasks.surroundings import Surroundings
+from tasks.jobs.result import Surroundings
 
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy")
 

@@ -14,7 +14,7 @@ import torch
 from diffusers import SchedulerMixin
 
 from tasks.errors import ConfigurationError, OutOfMemory
-from tasks.job import BaseReceipt, SwapWay
+from tasks.jobs.result import BaseReceipt, SwapWay
 from workers.device_thread import DeviceThread
 from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell

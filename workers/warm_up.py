@@ -12,9 +12,9 @@ import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 
 from tasks.base_models.registry import Pristine, ServedModel
+from tasks.jobs.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from tasks.objects.keys import IMAGES
 from tasks.service import Service
-from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from workers.activity import Bounds
 from workers.adapter_cache import AdapterCache
 from workers.attempt import Attempt

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from tasks.batch import BatchStatus
 from tasks.fields import Frozen
-from tasks.job import Status
+from tasks.jobs.job import Status
 from tasks.webhooks.delivery import DeliveryStatus
 
 

@@ -18,7 +18,7 @@ from stack.history.submissions import (
     refused_is_not_done,
 )
 from stack.history.violation import Rule, Violation, violation
-from tasks.job import Status
+from tasks.jobs.job import Status
 
 
 def check_jobs(operations: Sequence[Operation]) -> Iterator[Violation]:

@@ -12,7 +12,7 @@ from stack.history.sightings import Sighting, batch_sightings, by_id, job_sighti
 from stack.history.submissions import Accepted, accepted
 from stack.history.violation import Rule, Violation, violation
 from tasks.batch import BatchStatus
-from tasks.job import Status
+from tasks.jobs.job import Status
 
 Reading = tuple[Operation, Sequence[SeenLine]]
 """The results of a batch, and the operation that read them."""

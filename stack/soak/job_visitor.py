@@ -11,7 +11,7 @@ from stack.soak.reply import Reply
 from stack.soak.sight import Json, seen_images
 from stack.soak.visitor import Act, Visitor, within_limits
 from stack.soak.wishes import Wishes
-from tasks.job import Status
+from tasks.jobs.job import Status
 
 LATEST = 20
 """A client withdraws one of so many jobs."""

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tasks.batch_results import LineResult
 from tasks.errors import JobNotFound
-from tasks.job import Job, Status
+from tasks.jobs.images import manifest_key
+from tasks.jobs.job import Job, Status
 from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.service import Service
-from tasks.uploads import manifest_key
 
 SUCCEEDED = re.compile(r"job (\w+) succeeded: ")
 CHANGED = "weights of the base have changed"

@@ -24,7 +24,7 @@ from stack.soak.report import Report, accepted_jobs, outcomes
 from stack.soak.server_faults import NetworkFaults, StoreFaults
 from stack.soak.stage import Stage, staged
 from tasks.errors import BrokerUnavailable
-from tasks.job_keys import LEASES, UPLOADS, WEBHOOKS
+from tasks.jobs.keyspace import LEASES, UPLOADS, WEBHOOKS
 from tasks.service import Service
 
 PATIENCE_S = 600

@@ -19,10 +19,10 @@ from stack.soak.faults import Fault, Sleep
 from stack.soak.proxy import Proxy, Refusal
 from stack.soak.receiver import Manner, Receiver
 from tasks.errors import BrokerUnavailable, JobNotFound
-from tasks.job_hash import flat
-from tasks.job_keys import LEASES, UNSENT
+from tasks.jobs.hash import flat
+from tasks.jobs.keyspace import LEASES, UNSENT
+from tasks.jobs.queues import GENERATE, queue_of
 from tasks.keys import KEYS
-from tasks.routing import GENERATE, queue_of
 from tasks.service import Service
 from tasks.webhooks.secrets import secret_key
 

@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 from storage import StorageMisconfigured, StorageNotReachable
 from tasks.errors import JobNotFound, MachineFault, RecordNotUnderstood, ServiceUnavailable
 from tasks.fields import Stored, read_all
-from tasks.job import Job
-from tasks.job_store import JobStore
+from tasks.jobs.job import Job
+from tasks.jobs.store import JobStore
 from tasks.loops.loop import BUDGET_S, within
 from tasks.valkey import Broker
 

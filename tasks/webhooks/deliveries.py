@@ -31,8 +31,8 @@ from typing import cast
 from redis.commands.core import Script
 
 from tasks.errors import DeliveryNotFound, RecordNotUnderstood
-from tasks.job_hash import datetime_of, flat
-from tasks.job_keys import WEBHOOKS
+from tasks.jobs.hash import datetime_of, flat
+from tasks.jobs.keyspace import WEBHOOKS
 from tasks.list_cursor import cursor_at, place_in
 from tasks.outbound.safe_http import TOTAL_S
 from tasks.outbound.webhook_target import receiver_of

@@ -14,9 +14,9 @@ from typing import Any
 from tasks.batch import Batch
 from tasks.batch_records import record_of as batch_record_of
 from tasks.errors import EventSuperseded
-from tasks.job import Job
-from tasks.job_keys import BATCH
-from tasks.records import record_of
+from tasks.jobs.job import Job
+from tasks.jobs.keyspace import BATCH
+from tasks.jobs.record import record_of
 from tasks.service import Service
 from tasks.webhooks.deliveries import End
 

@@ -10,8 +10,8 @@ from datetime import datetime
 from pydantic import TypeAdapter
 
 from tasks.errors import RecordNotUnderstood
-from tasks.job_hash import datetime_of
-from tasks.job_keys import BATCH
+from tasks.jobs.hash import datetime_of
+from tasks.jobs.keyspace import BATCH
 from tasks.webhooks.delivery import Attempt, Delivery, DeliveryStatus
 
 logger = logging.getLogger(__name__)

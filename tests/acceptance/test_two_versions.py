@@ -18,7 +18,7 @@ from stack.ports import Ports
 from stack.seaweedfs import s3_url, seaweedfs_part
 from stack.services import api_part, api_url, base_worker_part, loops_part
 from stack.valkey import valkey_part, valkey_url
-from tasks.job_keys import job_key
+from tasks.jobs.keyspace import job_key
 from tasks.loops.rounds import LOOPS
 from tasks.settings import PREFIX
 from tasks.valkey import connect

@@ -22,15 +22,15 @@ from tasks.adapters.lookup.resolver import AdapterResolver
 from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
 from tasks.celery import Application
-from tasks.job import Job, Lane, Status
-from tasks.job_keys import UPLOADS
+from tasks.jobs.images import manifest_key
+from tasks.jobs.job import Job, Lane, Status
+from tasks.jobs.keyspace import UPLOADS
+from tasks.jobs.submission import submit as submit_job
 from tasks.loops.rounds import LOOPS
 from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
-from tasks.submission import submit as submit_job
-from tasks.uploads import manifest_key
 from tests.support.hub import HubServer
 from tests.support.unjudged import Unjudged
 from tests.support.up import ROOT

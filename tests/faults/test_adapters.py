@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from stack.broken_adapters import OTHER_ARCHITECTURE, safetensors
-from tasks.job import Job, Status
+from tasks.jobs.job import Job, Status
 from tests.faults.conftest import ADAPTER_MAX_BYTES
 from tests.support.hub import HubServer
 from tests.support.up import ROOT

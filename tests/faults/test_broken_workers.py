@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tasks.job import Job, Lane, Status
+from tasks.jobs.job import Job, Lane, Status
 from tasks.service import Service
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess

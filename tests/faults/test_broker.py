@@ -18,7 +18,7 @@ from stack.parts import Parts
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 from stack.services import api_part, api_url
-from tasks.job import Job, Status
+from tasks.jobs.job import Job, Status
 from tasks.service import Service
 from tests.faults.conftest import assert_drawn_once
 from tests.support.waiting import wait_until

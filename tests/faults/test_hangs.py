@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stack.parts import Parts
-from tasks.job import Job, Lane, Status
+from tasks.jobs.job import Job, Lane, Status
 from tasks.service import Service
 from tests.faults.conftest import assert_drawn_once
 from tests.support.gates import DEAF

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tasks.job import Job, Status
-from tasks.routing import queue_of
+from tasks.jobs.job import Job, Status
+from tasks.jobs.queues import queue_of
 from tasks.service import Service
 from tests.support.worker_process import WorkerProcess
 

@@ -9,7 +9,7 @@ import pytest
 
 from stack.parts import Parts
 from stack.ports import Ports
-from tasks.job import Job, Status
+from tasks.jobs.job import Job, Status
 from tasks.service import Service
 from tests.faults.conftest import STORAGE_PATIENCE_S, assert_drawn_once, images_of
 from tests.support.broken_storage import refusing_storage

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from stack.parts import Parts
-from tasks.job import Job, Lane, Status
+from tasks.jobs.job import Job, Lane, Status
 from tasks.service import Service
 from tests.faults.conftest import LEASE_S, assert_drawn_once, images_of
 from tests.support.gates import HUGE, POISON

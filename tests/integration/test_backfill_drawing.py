@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from tasks.errors import BrokerUnavailable
-from tasks.job import Job, Lane, Status
+from tasks.jobs.job import Job, Lane, Status
+from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import submit
 from tests.support.jobs import SPEC
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable

@@ -11,13 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from tasks.backfill_lane import QUANTUM, BackfillLane
 from tasks.errors import BrokerUnavailable
-from tasks.job import Job, JobSpec, Lane, Result, ScaledAdapter, Terms, Timings
-from tasks.job_keys import groups_key, job_key
-from tasks.job_store import JobStore
+from tasks.jobs.backfill_lane import QUANTUM, BackfillLane
+from tasks.jobs.job import Job, JobSpec, Lane, ScaledAdapter, Terms
+from tasks.jobs.keyspace import groups_key, job_key
+from tasks.jobs.result import Result, Timings
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from tasks.valkey import Broker
-from tasks.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from tests.support.jobs import SPEC
 
 

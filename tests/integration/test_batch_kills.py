@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tasks.batch import BatchStatus
-from tasks.job import Result, StoredImage, Timings
+from tasks.jobs.result import Result, StoredImage, Timings
 from tasks.service import Service
 from tasks.settings import PREFIX
 from tests.support.batches import advance_batches, plan_batches, record_batch

@@ -14,13 +14,13 @@ import pytest
 from tasks.batch import Batch, BatchStatus, BatchTerms
 from tasks.batch_advance import advance, withdraw
 from tasks.batch_expansion import expand
-from tasks.batch_place import batch_key
 from tasks.batch_planning import plan_batch, read_plan
 from tasks.batch_store import FINISHED, REMOVING
 from tasks.batch_submission import begin_upload, submit_batch, submit_uploaded
 from tasks.batches import cancel, retry
 from tasks.errors import BatchNotFound, BrokerUnavailable, IdempotencyConflict, StatusConflict
-from tasks.job import Result, StoredImage, Timings
+from tasks.jobs.line_place import batch_key
+from tasks.jobs.result import Result, StoredImage, Timings
 from tasks.keys import default_limits
 from tasks.objects.notes import UNTAKEN
 from tasks.retention import remove_batches, remove_objects

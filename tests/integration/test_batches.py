@@ -12,12 +12,13 @@ import pytest
 
 from tasks import batch_expansion
 from tasks.batch import Batch, BatchStatus, BatchTerms, OnError
-from tasks.batch_place import LinePlace
 from tasks.batch_records import record_of
 from tasks.batches import cancel, retry
 from tasks.errors import StatusConflict
 from tasks.fields import ImageFormat
-from tasks.job import Failure, Job, Result, StoredImage, SwapWay, Terms, Timings
+from tasks.jobs.job import Job, Terms
+from tasks.jobs.line_place import LinePlace
+from tasks.jobs.result import Failure, Result, StoredImage, SwapWay, Timings
 from tasks.service import Service
 from tests.support.batches import advance_batches, plan_batches, record_batch
 from tests.support.jobs import SPEC

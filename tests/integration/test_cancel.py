@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from tasks.errors import JobNotFound, StatusConflict
-from tasks.job import Job, Result, Status, Timings
+from tasks.jobs.job import Job, Status
+from tasks.jobs.result import Result, Timings
+from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import submit
 from tests.support.pipelines import drawable
 from tests.support.steps import on_step
 from tests.support.waiting import wait_until

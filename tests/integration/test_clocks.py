@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tasks.errors import LimitExceeded
-from tasks.job import Job, Status
-from tasks.job_keys import LEASES, UNSENT, job_key
+from tasks.jobs.job import Job, Status
+from tasks.jobs.keyspace import LEASES, UNSENT, job_key
 from tasks.keys import ApiKey, KeyLimits
 from tasks.service import Service
 from tests.support.housekeeping import housekeeping

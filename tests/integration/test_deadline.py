@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.job import Job, Status
+from tasks.jobs.job import Job, Status
+from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import submit
 from tasks.valkey import Broker
 from tests.support.housekeeping import housekeeping
 from tests.support.services import make_service

@@ -15,10 +15,10 @@ from demo.effects import EFFECTS, shows
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.base_models.registry import read_base_models
 from tasks.celery import Application
+from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.settings import Settings
-from tasks.submission import submit
 from workers.pipeline import load_pipeline
 from workers.runner import JobRunner
 from workers.warm_up import warm_up

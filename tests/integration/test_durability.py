@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
-from tasks.backfill_lane import BackfillLane
 from tasks.durability import MARK, Durability
 from tasks.errors import BrokerUnavailable, ConfigurationError
-from tasks.interactive_lane import InteractiveLane
-from tasks.job import Lane, Result, Status, Timings
-from tasks.job_store import JobStore
+from tasks.jobs.backfill_lane import BackfillLane
+from tasks.jobs.interactive_lane import InteractiveLane
+from tasks.jobs.job import Lane, Status
+from tasks.jobs.result import Result, Timings
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.settings import AcceptedWhen
 from tasks.valkey import Broker, connect
-from tasks.worker_registry import WorkerRegistry
 from tests.support.jobs import SPEC
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from tasks.fields import ImageFormat
 from tasks.housekeeping import UNSENT_AFTER_S
-from tasks.job import Job, JobSpec, Lane, Status
+from tasks.jobs.job import Job, JobSpec, Lane, Status
+from tasks.jobs.queues import messages, queue_of
+from tasks.jobs.submission import complete, submit
 from tasks.requests.job import JobRequest
-from tasks.routing import messages, queue_of
 from tasks.service import Service
-from tasks.submission import complete, submit
 from tests.support.housekeeping import housekeeping
 from tests.support.services import NOBODY, make_service
 

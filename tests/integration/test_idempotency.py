@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import create_app
-from tasks.idempotency import KEEP_S
-from tasks.routing import messages
+from tasks.jobs.idempotency import KEEP_S
+from tasks.jobs.queues import messages
 from tasks.service import Service
 from tasks.valkey import Broker
 from tests.support.services import make_service

@@ -19,10 +19,10 @@ from openai import OpenAI
 from PIL import Image
 
 from api import create_app
+from tasks.jobs.submission import submit
 from tasks.keys import default_limits
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import submit
 from tests.support.drawing_thread import drawing
 from tests.support.http_server import serving
 from tests.support.hub import HubServer

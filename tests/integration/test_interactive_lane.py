@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.interactive_lane import InteractiveLane
-from tasks.job import Job, Lane, Result, Status, Terms, Timings
-from tasks.job_keys import lane_keys
-from tasks.job_reader import OWNERS_COUNTED
-from tasks.job_store import JobStore
+from tasks.jobs.index import OWNERS_COUNTED
+from tasks.jobs.interactive_lane import InteractiveLane
+from tasks.jobs.job import Job, Lane, Status, Terms
+from tasks.jobs.keyspace import lane_keys
+from tasks.jobs.result import Result, Timings
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.valkey import Broker
-from tasks.worker_registry import WorkerRegistry
 from tests.support.jobs import SPEC
 
 SLUG = SPEC.base_model

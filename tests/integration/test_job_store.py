@@ -11,9 +11,10 @@ from itertools import count
 import pytest
 
 from tasks.errors import BrokerUnavailable, JobNotFound, LeaseLost
-from tasks.job import Failure, Job, Lane, Progress, Result, Status, StoredImage, Timings
-from tasks.job_keys import job_key
-from tasks.job_store import JobStore
+from tasks.jobs.job import Job, Lane, Progress, Status
+from tasks.jobs.keyspace import job_key
+from tasks.jobs.result import Failure, Result, StoredImage, Timings
+from tasks.jobs.store import JobStore
 from tasks.valkey import Broker
 from tests.support.jobs import SPEC
 
@@ -79,7 +80,7 @@ def test_an_unknown_job_cannot_be_claimed(store: JobStore) -> None:
 
 
 def test_a_step_whose_answer_was_lost_can_be_asked_again(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.job_store.uuid.uuid4", lambda: uuid.UUID(int=1))
+    monkeypatch.setattr("tasks.jobs.store.uuid.uuid4", lambda: uuid.UUID(int=1))
     job = store.create(SPEC)
 
     first, again = store.claim(job.id, "w1"), store.claim(job.id, "w1")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from stack.soak.ledger import Ledger, take_stock
-from tasks.job import BaseReceipt, Failure, Job, Result, StoredImage, Timings
-from tasks.job_keys import job_key
+from tasks.jobs.job import Job
+from tasks.jobs.keyspace import job_key
+from tasks.jobs.result import BaseReceipt, Failure, Result, StoredImage, Timings
 from tasks.service import Service
 from tests.support.batches import advance_batches, plan_batches, record_batch
 from tests.support.jobs import SPEC

@@ -10,9 +10,10 @@ import pytest
 
 from stack.ports import Ports
 from tasks.errors import LeaseLost
-from tasks.job import Failure, Job, Result, Status, StoredImage, Timings
+from tasks.jobs.images import attempt_prefix, note_upload, settle_upload
+from tasks.jobs.job import Job, Status
+from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
-from tasks.uploads import attempt_prefix, note_upload, settle_upload
 from tests.support.forgetful_valkey import ForgetfulValkey
 from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.job import Job, Result, Timings
-from tasks.pace import Pace
-from tasks.records import record_of
+from tasks.jobs.job import Job
+from tasks.jobs.pace import Pace
+from tasks.jobs.record import record_of
+from tasks.jobs.result import Result, Timings
+from tasks.jobs.worker_registry import WorkerMemory, WorkerNote
 from tasks.service import Service
 from tasks.valkey import Broker
-from tasks.worker_registry import WorkerMemory, WorkerNote
 from tests.support.jobs import SPEC
 from tests.support.services import make_service
 

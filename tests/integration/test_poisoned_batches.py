@@ -13,12 +13,12 @@ import pytest
 from storage import S3Storage
 from tasks.base_models.registry import read_base_models
 from tasks.batch import Batch, BatchStatus, BatchTerms
-from tasks.batch_place import batch_key
 from tasks.batch_store import ACTIVE
 from tasks.batches import retry
 from tasks.errors import StatusConflict
-from tasks.job import Result, StoredImage, Timings
-from tasks.job_keys import job_key
+from tasks.jobs.keyspace import job_key
+from tasks.jobs.line_place import batch_key
+from tasks.jobs.result import Result, StoredImage, Timings
 from tasks.keys import default_limits
 from tasks.loops.guard import MOST_FAILURES
 from tasks.service import Service

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from tasks.errors import BrokerUnavailable, StatusConflict
-from tasks.job import Job
-from tasks.job_store import JobStore
-from tasks.manifest import Manifest, manifest_of
+from tasks.jobs.images import attempt_prefix, manifest_key
+from tasks.jobs.job import Job
+from tasks.jobs.manifest import Manifest, manifest_of
+from tasks.jobs.result import ReplayReport
+from tasks.jobs.store import JobStore
+from tasks.jobs.submission import replay, submit
 from tasks.replay import read_manifest, request_of
-from tasks.replay_report import ReplayReport
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import replay, submit
-from tasks.uploads import attempt_prefix, manifest_key
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service

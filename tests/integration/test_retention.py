@@ -11,7 +11,8 @@ import pytest
 
 from storage import StorageNotReachable
 from tasks.errors import JobNotFound
-from tasks.job import Job, Result, Terms, Timings
+from tasks.jobs.job import Job, Terms
+from tasks.jobs.result import Result, Timings
 from tasks.service import Service
 from tests.support.jobs import SPEC
 from tests.support.retention import remove_expired

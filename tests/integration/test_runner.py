@@ -14,13 +14,14 @@ import pytest
 import torch
 from PIL import Image
 
-from tasks.job import Job, JobSpec, Status, SwapWay
+from tasks.jobs.job import Job, JobSpec, Status
+from tasks.jobs.queues import queue_of
+from tasks.jobs.result import SwapWay
+from tasks.jobs.submission import submit
+from tasks.jobs.worker_registry import WorkerMemory, WorkerNote
 from tasks.replay import read_manifest
 from tasks.requests.job import JobRequest
-from tasks.routing import queue_of
 from tasks.service import Service
-from tasks.submission import submit
-from tasks.worker_registry import WorkerMemory, WorkerNote
 from tests.support.loras import random_lora, write, write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service

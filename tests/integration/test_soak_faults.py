@@ -18,7 +18,7 @@ from stack.soak.faults import Faults
 from stack.soak.part_faults import PartFaults
 from stack.soak.server_faults import STEP_S, StoreFaults
 from tasks.errors import BrokerUnavailable
-from tasks.job_keys import LEASES, UNSENT
+from tasks.jobs.keyspace import LEASES, UNSENT
 from tasks.keys import ApiKeys, default_limits
 from tasks.service import Service
 

@@ -14,10 +14,10 @@ from storage import ObjectNotFound, S3Storage, StorageNotReachable
 from storage.client import PROMPT, connect
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry
 from tasks.adapters.catalogue.registration import register_file
-from tasks.job import Job, Lane, Status
+from tasks.jobs.job import Job, Lane, Status
+from tasks.jobs.submission import replay, submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service, storage_config
-from tasks.submission import replay, submit
 from tests.support.broken_storage import refusing_storage
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable

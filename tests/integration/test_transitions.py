@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import LeaseLost, StatusConflict
-from tasks.job import TRANSITIONS, Failure, Job, Result, Status, Timings
-from tasks.job_keys import list_key
-from tasks.job_store import JobStore
+from tasks.jobs.job import TRANSITIONS, Job, Status
+from tasks.jobs.keyspace import list_key
+from tasks.jobs.result import Failure, Result, Timings
+from tasks.jobs.store import JobStore
 from tasks.valkey import Broker
 from tests.support.jobs import SPEC
 

@@ -17,13 +17,13 @@ from tasks.adapters.catalogue.listing import detail
 from tasks.adapters.catalogue.registration import register_file
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
-from tasks.job import Job, Status
-from tasks.records import record_of
+from tasks.jobs.images import manifest_key
+from tasks.jobs.job import Job, Status
+from tasks.jobs.record import record_of
+from tasks.jobs.submission import replay, submit
 from tasks.replay import read_manifest, request_of
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import replay, submit
-from tasks.uploads import manifest_key
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service

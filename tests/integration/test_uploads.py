@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from storage import StorageNotReachable
-from tasks.job import Failure, Job, Result, StoredImage, Timings
-from tasks.job_keys import UPLOADS
+from tasks.jobs.images import attempt_prefix, manifest_key, note_upload, settle_uploads
+from tasks.jobs.job import Job
+from tasks.jobs.keyspace import UPLOADS
+from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
-from tasks.uploads import attempt_prefix, manifest_key, note_upload, settle_uploads
 from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC
 from tests.support.services import NOBODY, make_service

@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 
 from tasks.errors import DeliveryNotFound, InvalidRequest, RecordNotUnderstood
-from tasks.job_keys import WEBHOOKS
+from tasks.jobs.keyspace import WEBHOOKS
 from tasks.valkey import Broker
 from tasks.webhooks.deliveries import LEASE_S, LOOKS, Bounds, Deliveries, End, Settlement
 from tasks.webhooks.delivery import Attempt, DeliveryStatus

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tasks.job_keys import WEBHOOKS
+from tasks.jobs.keyspace import WEBHOOKS
 from tasks.valkey import Broker
 from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End, Settlement
 from tasks.webhooks.delivery import Attempt, DeliveryStatus

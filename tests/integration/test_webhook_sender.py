@@ -11,7 +11,7 @@ from threading import Event
 import pytest
 
 from tasks.errors import BrokerUnavailable
-from tasks.job_keys import WEBHOOKS
+from tasks.jobs.keyspace import WEBHOOKS
 from tasks.keys import default_limits
 from tasks.service import Service
 from tasks.valkey import Broker

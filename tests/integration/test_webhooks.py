@@ -11,12 +11,12 @@ from standardwebhooks import Webhook
 
 from tasks.batch import BatchStatus, BatchTerms
 from tasks.errors import AddressRefused, InvalidRequest
-from tasks.job import Failure, Result, StoredImage
-from tasks.job_keys import WEBHOOKS
+from tasks.jobs.keyspace import WEBHOOKS
+from tasks.jobs.result import Failure, Result, StoredImage
+from tasks.jobs.submission import submit
 from tasks.outbound.host_addresses import NO_ADDRESS
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import submit
 from tasks.valkey import Broker
 from tasks.webhooks.delivery import RETRY_AFTER_S, TRIES, Delivery
 from tests.support.receiver import receiving

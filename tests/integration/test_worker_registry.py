@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from tasks.jobs.worker_registry import MergedAdapter, WorkerMemory, WorkerNote, WorkerRegistry
 from tasks.valkey import Broker
-from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote, WorkerRegistry
 
 NOTE = WorkerNote(
     name="demo-1@here",

@@ -10,7 +10,8 @@ from threading import Event, Thread
 
 from PIL import Image
 
-from tasks.job import Failure, Job, Result, StoredImage, Timings
+from tasks.jobs.job import Job
+from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
 
 WORKER = "drawing-thread"

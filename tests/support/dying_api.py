@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Any
 
-import tasks.submission
+import tasks.jobs.submission
 from api import create_app
 
 __all__ = ["create_app"]
@@ -17,4 +17,4 @@ def die(*_: Any) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-tasks.submission.send = die
+tasks.jobs.submission.send = die

@@ -19,8 +19,8 @@ import torch
 import workers.merge_engine
 import workers.runner
 from storage.put_process import S3StorageWithPutProcess
-from tasks.job import JobSpec, Progress
-from tasks.job_store import JobStore
+from tasks.jobs.job import JobSpec, Progress
+from tasks.jobs.store import JobStore
 from workers.attempt import Attempt
 from workers.draw import Picture, Session
 

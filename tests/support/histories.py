@@ -23,7 +23,7 @@ from stack.history.event import (
     SeenWebhook,
 )
 from tasks.batch import BatchStatus
-from tasks.job import Status
+from tasks.jobs.job import Status
 from tasks.webhooks.delivery import DeliveryStatus
 
 OWNER = "a"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tasks.housekeeping import end_late, resend_lost, send_unsent, take_back_lapsed
+from tasks.jobs.images import settle_uploads
 from tasks.service import Service
-from tasks.uploads import settle_uploads
 
 
 def housekeeping(service: Service) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tasks.fields import ImageFormat
-from tasks.job import JobSpec
-from tasks.manifest import Manifest
-from tasks.surroundings import Surroundings
+from tasks.jobs.job import JobSpec
+from tasks.jobs.manifest import Manifest
+from tasks.jobs.result import Surroundings
 
 SPEC = JobSpec(
     base_model="demo",

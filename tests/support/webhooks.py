@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tasks.job import Job
-from tasks.job_keys import WEBHOOKS
+from tasks.jobs.job import Job
+from tasks.jobs.keyspace import WEBHOOKS
+from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.submission import submit
 from tasks.valkey import Broker
 from tasks.webhooks.notice import Notices
 from tasks.webhooks.sender import Post, Sender, sender_of

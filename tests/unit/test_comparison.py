@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from tasks.replay_report import PictureDifference
+from tasks.jobs.result import PictureDifference
 from workers.comparison import compare
 
 PIXELS = arrays(np.uint8, (4, 4, 3))

@@ -8,8 +8,8 @@ from typing import cast
 import pytest
 
 from tasks.errors import BrokerUnavailable
-from tasks.job_store import JobStore
-from tasks.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from workers.heartbeat import Heartbeat
 
 

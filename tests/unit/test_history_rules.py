@@ -10,7 +10,7 @@ from stack.history.checker import check
 from stack.history.event import Kind, Phase, Request, SeenAdapter, SeenDeliveries, SeenJobs
 from stack.history.violation import Rule
 from tasks.batch import BatchStatus
-from tasks.job import Status
+from tasks.jobs.job import Status
 from tasks.webhooks.delivery import DeliveryStatus
 from tests.support.histories import (
     BLUE,

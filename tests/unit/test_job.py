@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.job import TRANSITIONS, Status, sources
+from tasks.jobs.job import TRANSITIONS, Status, sources
 
 
 def test_every_status_has_a_row() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tasks.errors import AdapterLoadFailed
-from tasks.job import SwapWay
+from tasks.jobs.result import SwapWay
 from tests.support.adapters import prepared
 from tests.support.loras import FORMATS, as_kohya, random_lora, write
 from tests.support.pipelines import ARCHITECTURES, build

@@ -18,8 +18,8 @@ from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.base_models.registry import Scheduler
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
-from tasks.job import JobSpec, ScaledAdapter
-from tasks.manifest import differences
+from tasks.jobs.job import JobSpec, ScaledAdapter
+from tasks.jobs.manifest import differences
 from tasks.replay import main, read_manifest, request_of
 from tasks.requests.job import MAX_SEED, JobRequest
 from tests.support.jobs import SPEC, manifest

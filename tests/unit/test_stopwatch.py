@@ -6,7 +6,7 @@ from itertools import count
 
 import pytest
 
-from tasks.job import SwapWay, Timings
+from tasks.jobs.result import SwapWay, Timings
 from workers.stopwatch import Stage, Stopwatch
 
 

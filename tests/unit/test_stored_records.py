@@ -9,18 +9,13 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-import tasks.adapters.catalogue.entry
-import tasks.adapters.passport.facts
-import tasks.backfill.state
-import tasks.batch_results
-import tasks.objects.client_uploads
-import tasks.worker_registry  # noqa: F401  (so that every kind of record is known)
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.batch import BatchTerms, Forecast, LineError, Plan
 from tasks.errors import RecordNotUnderstood
 from tasks.fields import VERSION, Frozen, Stored, StoredRecord, read, read_all
-from tasks.job import Failure, JobSpec, Measured, Progress, ScaledAdapter, SwapWay, Timings
-from tasks.manifest import Manifest
+from tasks.jobs.job import JobSpec, Measured, Progress, ScaledAdapter
+from tasks.jobs.manifest import Manifest
+from tasks.jobs.result import Failure, SwapWay, Timings
 from tasks.requests.job import JobRequest
 from tests.support.jobs import SPEC, manifest
 

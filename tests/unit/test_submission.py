@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tasks.base_models.registry import Scheduler
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
-from tasks.job import JobSpec
+from tasks.jobs.job import JobSpec
+from tasks.jobs.submission import complete
 from tasks.requests.job import MAX_SEED, JobRequest
-from tasks.submission import complete
 from tests.support.base_models import served_model
 
 MODEL = served_model("demo", "demo/base")

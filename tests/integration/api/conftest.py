@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from flask_openapi3.openapi import OpenAPI
 
 from api import create_app
-from tasks.job import Job
+from tasks.jobs.job import Job
 from tasks.service import Service
 from tests.support.services import make_service
 

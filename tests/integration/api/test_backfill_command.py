@@ -13,9 +13,9 @@ import pytest
 from flask_openapi3.openapi import OpenAPI
 
 from tasks.backfill.__main__ import main
-from tasks.job import Failure, Result, StoredImage, Timings
+from tasks.jobs.images import attempt_prefix
+from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
-from tasks.uploads import attempt_prefix
 from tests.support.batches import advance_batches, plan_batches
 from tests.support.drawing_thread import WORKER, repeating
 from tests.support.drawing_thread import drawing as at_work

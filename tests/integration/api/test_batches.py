@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tasks.job import Failure, Result, StoredImage, Timings
+from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.keys import KeyLimits
 from tasks.service import Service
 from tests.support.batches import advance_batches, plan_batches

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from flask.testing import FlaskClient
 
-from tasks.job import Job
+from tasks.jobs.job import Job
 
 
 def test_a_queued_or_running_job_is_canceled_and_answered(

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from flask.testing import FlaskClient
 
+from tasks.jobs.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from tasks.service import Service
-from tasks.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 
 
 def test_the_base_models_are_listed_with_what_may_be_asked_of_them(client: FlaskClient) -> None:

@@ -21,7 +21,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tasks.job import AdapterReceipt, BaseReceipt, Failure, Job, Progress, Result, StoredImage, SwapWay, Timings
+from tasks.jobs.job import Job, Progress
+from tasks.jobs.result import AdapterReceipt, BaseReceipt, Failure, Result, StoredImage, SwapWay, Timings
 from tasks.service import Service
 from tests.support.drawing_thread import coloured, drawing
 from tests.support.hub import HubServer

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from tasks.batch_place import batch_key, cursors_key, ended_key, jobs_key
 from tasks.identifiers import NotAnIdentifier, is_identifier
-from tasks.job_keys import channel_of, job_key
+from tasks.jobs.keyspace import channel_of, job_key
+from tasks.jobs.line_place import batch_key, cursors_key, ended_key, jobs_key
 from tasks.keys import default_limits
 from tasks.service import Service
 

@@ -18,7 +18,8 @@ from api.context import EXTENSION
 from api.outcomes import STATUS_OF_FAILURE
 from tasks.errors import JobFailed, MachineFault, SelfTestFailed
 from tasks.fields import ImageFormat
-from tasks.job import Failure, Job
+from tasks.jobs.job import Job
+from tasks.jobs.result import Failure
 from tasks.keys import default_limits
 from tasks.requests.schedulers import CLASS_NAMES
 from tasks.service import Service

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tasks.job import Job, Terms
+from tasks.jobs.job import Job, Terms
 from tasks.service import Service
 from tests.support.jobs import SPEC
 

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tasks.errors import BrokerUnavailable
-from tasks.job import Job
+from tasks.jobs.job import Job
 from tasks.keys import KEYS, ApiKey, default_limits
 from tasks.service import Service
 from tests.support.jobs import SPEC

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tasks.batch_place import batch_key
 from tasks.errors import LeftToAnother, RecordNotUnderstood
 from tasks.fields import VERSION
-from tasks.job import Job, JobSpec, Lane, Status, Terms
-from tasks.job_keys import job_key
+from tasks.jobs.job import Job, JobSpec, Lane, Status, Terms
+from tasks.jobs.keyspace import job_key
+from tasks.jobs.line_place import batch_key
 from tasks.keys import KEYS, ApiKeys, default_limits
 from tasks.service import Service
 from tests.support.housekeeping import housekeeping

@@ -16,8 +16,9 @@ from openai import OpenAI
 from PIL import Image
 
 from api import create_app
-from tasks.job import Failure, Job
-from tasks.job_list import list_jobs
+from tasks.jobs.job import Job
+from tasks.jobs.listing import list_jobs
+from tasks.jobs.result import Failure
 from tasks.keys import default_limits
 from tasks.requests.openai import OpenAiOnly
 from tasks.service import Service

@@ -15,7 +15,8 @@ from flask_openapi3.openapi import OpenAPI
 
 from api.context import EXTENSION
 from api.jobs import MAX_WAIT_S
-from tasks.job import Failure, Job, Progress, Result, StoredImage, Timings
+from tasks.jobs.job import Job, Progress
+from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
 
 Submit = Callable[..., str]

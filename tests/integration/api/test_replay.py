@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 
 from api import create_app
 from tasks.base_models.registry import BaseModels
-from tasks.job import Job, Result, Timings
+from tasks.jobs.job import Job
+from tasks.jobs.result import Result, Timings
 from tasks.keys import KeyLimits
 from tasks.service import Service
 

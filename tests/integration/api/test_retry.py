@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tasks.job import Failure, Job, Lane, Line, Status, Terms
+from tasks.jobs.job import Job, Lane, Line, Status, Terms
+from tasks.jobs.result import Failure
 from tasks.keys import KeyLimits
 from tasks.service import Service
 from tests.support.jobs import SPEC

@@ -9,9 +9,9 @@ from typing import cast
 
 from tasks.errors import JobNotFound
 from tasks.identifiers import MAX_CHARACTERS, is_identifier
-from tasks.job import Job, Lane, Measured
-from tasks.job_hash import job_of, known_jobs
-from tasks.job_keys import (
+from tasks.jobs.hash import job_of, known_jobs
+from tasks.jobs.job import Job, Lane, Measured
+from tasks.jobs.keyspace import (
     DEADLINES,
     FINISHED,
     JOB,
@@ -43,8 +43,8 @@ class JobReader:
     def __init__(self, broker: Broker, *, retention_s: int) -> None:
         self._broker = broker
         self._retention_s = retention_s
-        self._position = broker.script("lua/position")
-        self._rewind = broker.script("lua/rewind")
+        self._position = broker.script("jobs/position")
+        self._rewind = broker.script("jobs/rewind")
 
     def get(self, job_id: str) -> Job:
         """The job as it stands now.

@@ -9,10 +9,10 @@ from tasks.adapters.lookup.resolver import Admitted, Asker, choose_base_model
 from tasks.base_models.registry import Limits, ServedModel
 from tasks.errors import BaseModelNotServed, InvalidRequest, StatusConflict
 from tasks.fields import ImageFormat
-from tasks.idempotency import Idempotency, idempotency_of, idempotency_of_replay
-from tasks.job import Job, JobSpec, Lane, ScaledAdapter, Status, Terms
+from tasks.jobs.idempotency import Idempotency, idempotency_of, idempotency_of_replay
+from tasks.jobs.job import Job, JobSpec, Lane, ScaledAdapter, Status, Terms
+from tasks.jobs.queues import send
 from tasks.requests.job import MAX_SEED, AdapterRequest, JobRequest
-from tasks.routing import send
 from tasks.service import Service
 from tasks.webhooks import check_webhook
 

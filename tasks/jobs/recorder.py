@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from tasks.backfill_group import group_of, settings_digest
-from tasks.batch_place import LinePlace
 from tasks.errors import IdempotencyConflict, JobNotFound
 from tasks.fields import VERSION
-from tasks.idempotency import Idempotency
-from tasks.job import Job, JobSpec, Lane, Status, Terms
-from tasks.job_hash import datetime_of, flat
-from tasks.job_keys import (
+from tasks.jobs.grouping import group_of, settings_digest
+from tasks.jobs.hash import datetime_of, flat
+from tasks.jobs.idempotency import Idempotency
+from tasks.jobs.index import JobReader
+from tasks.jobs.job import Job, JobSpec, Lane, Status, Terms
+from tasks.jobs.keyspace import (
     DEADLINES,
     LANE_OFFSET_S,
     UNSENT,
@@ -23,7 +23,7 @@ from tasks.job_keys import (
     list_key,
     waiting_key,
 )
-from tasks.job_reader import JobReader
+from tasks.jobs.line_place import LinePlace
 from tasks.valkey import Broker
 
 
@@ -39,7 +39,7 @@ class JobRecorder(JobReader):
     def __init__(self, broker: Broker, *, retention_s: int, new_id: Callable[[], str]) -> None:
         super().__init__(broker, retention_s=retention_s)
         self.new_id = new_id
-        self._create = broker.script("lua/turns", "lua/create")
+        self._create = broker.script("jobs/turns", "jobs/create")
 
     def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
         """Record a new job as queued. Its message is not sent yet."""

@@ -1,6 +1,6 @@
 """Which attempts may have left images in storage: noted before the first upload, settled when the attempt is over.
 
-The step with which a job succeeds settles its attempt (``tasks/lua/move.lua``); every other is settled here. A worker
+The step with which a job succeeds settles its attempt (``tasks/jobs/move.lua``); every other is settled here. A worker
 that is killed cannot clean up behind itself, and storage that is away cannot be cleaned. So the note outlives both, and
 housekeeping settles what its worker did not.
 
@@ -15,8 +15,8 @@ from typing import cast
 
 from storage import StorageError
 from tasks.errors import JobNotFound
-from tasks.job import Lease, Status
-from tasks.job_keys import UPLOADS
+from tasks.jobs.job import Lease, Status
+from tasks.jobs.keyspace import UPLOADS
 from tasks.loops.loop import BUDGET_S, within
 from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.service import Service

@@ -15,9 +15,9 @@ not agree on theirs.
                                          the same with `:<status>` behind it for those of one status
     stokehold:pace:<slug>        hash    seconds that jobs of a base model take: moving averages
     stokehold:webhooks           sorted  ids of ended jobs, by the time at which their webhook is to be sent (again)
-    stokehold:uploads            set     attempts that may have left images; ``tasks/uploads.py`` has more
-    stokehold:interactive:<slug> sorted  owners with queued interactive jobs; ``tasks/interactive_lane.py`` has more
-    stokehold:backfill:<slug>    sorted  groups of queued backfill jobs; ``tasks/backfill_lane.py`` has more
+    stokehold:uploads            set     attempts that may have left images; ``tasks/jobs/images.py`` has more
+    stokehold:interactive:<slug> sorted  owners with queued interactive jobs; ``interactive_lane.py`` has more
+    stokehold:backfill:<slug>    sorted  groups of queued backfill jobs; ``backfill_lane.py`` has more
     stokehold:idempotency:<key>  hash    the first job of an idempotency key, for a day
     stokehold:changes:<id>       channel announces each new status
     stokehold:canceled           channel announces the id of each canceled job
@@ -32,19 +32,9 @@ import uuid
 from collections.abc import Callable, Mapping
 
 from tasks.errors import DeadlineExceeded, JobNotFound, LeaseLost, LeftToAnother, RecordNotUnderstood, StatusConflict
-from tasks.job import (
-    Failure,
-    Job,
-    Lease,
-    Measured,
-    Progress,
-    Result,
-    Status,
-    Timings,
-    sources,
-)
-from tasks.job_hash import flat, job_of
-from tasks.job_keys import (
+from tasks.jobs.hash import flat, job_of
+from tasks.jobs.job import Job, Lease, Measured, Progress, Status, sources
+from tasks.jobs.keyspace import (
     CANCELED,
     DEADLINES,
     FINISHED,
@@ -61,7 +51,8 @@ from tasks.job_keys import (
     pace_key,
     waiting_key,
 )
-from tasks.job_recorder import JobRecorder
+from tasks.jobs.recorder import JobRecorder
+from tasks.jobs.result import Failure, Result, Timings
 from tasks.valkey import Broker
 
 logger = logging.getLogger(__name__)
@@ -83,10 +74,10 @@ class JobStore(JobRecorder):
     def __init__(self, broker: Broker, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
         super().__init__(broker, retention_s=retention_s, new_id=new_id)
         self._lease_s = lease_s
-        self._move = broker.script("lua/turns", "lua/move")
-        self._mark_sent = broker.script("lua/mark_sent")
-        self._renew = broker.script("lua/renew")
-        self._forget = broker.script("lua/forget")
+        self._move = broker.script("jobs/turns", "jobs/move")
+        self._mark_sent = broker.script("jobs/mark_sent")
+        self._renew = broker.script("jobs/renew")
+        self._forget = broker.script("jobs/forget")
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""

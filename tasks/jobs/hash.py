@@ -11,7 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks.errors import RecordNotUnderstood
 from tasks.fields import not_understood
-from tasks.job import Failure, Job, JobSpec, Progress, Result, Terms, Timings
+from tasks.jobs.job import Job, JobSpec, Progress, Terms
+from tasks.jobs.result import Failure, Result, Timings
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.batch import Batch
-from tasks.job import Job, Status
-from tasks.job_keys import list_key
+from tasks.jobs.job import Job, Status
+from tasks.jobs.keyspace import list_key
+from tasks.jobs.record import JobRecord, record_of
 from tasks.list_cursor import cursor_at, place_in
-from tasks.records import JobRecord, record_of
 from tasks.service import Service
 
 LOOKED_AT = 500

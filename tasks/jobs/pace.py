@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tasks.job_store import JobStore
-from tasks.worker_registry import WorkerRegistry
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import WorkerRegistry
 
 REMEMBERED_S = 1.0
 """A pace changes over many jobs, and every poll of a queued job asks for it."""

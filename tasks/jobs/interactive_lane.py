@@ -8,7 +8,7 @@ an owner has queued delays the next job of another by about one drawing.
     stokehold:interactive:<slug>:weights       hash    by owner: its weight
     stokehold:interactive:<slug>:of:<owner>    sorted  an owner's line: ids of its queued jobs, as they are due
 
-``tasks/lua/turns.lua`` keeps them, as a part of the steps of a job.
+``tasks/jobs/turns.lua`` keeps them, as a part of the steps of a job.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from functools import partial
 from typing import cast
 
 from tasks.errors import LeftToAnother
-from tasks.job import KNOWN_FIELDS, Job
-from tasks.job_keys import JOB, lane_keys
-from tasks.job_store import JobStore
+from tasks.jobs.job import KNOWN_FIELDS, Job
+from tasks.jobs.keyspace import JOB, lane_keys
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import WorkerRegistry, spares
 from tasks.valkey import Broker
-from tasks.worker_registry import WorkerRegistry, spares
 
 MOST_TRIES = 100
 """More than the workers of a base model: a try is lost to another worker, or to a job that was canceled meanwhile."""
@@ -35,7 +35,7 @@ class InteractiveLane:
     def __init__(self, broker: Broker, store: JobStore, workers: WorkerRegistry) -> None:
         self._store = store
         self._workers = workers
-        self._next = broker.script("lua/turns", "lua/next")
+        self._next = broker.script("jobs/turns", "jobs/next")
 
     def claim(self, slug: str, worker: str) -> Job | None:
         """Take the queued interactive job that is due, under a new lease; None if there is none.

@@ -9,21 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.adapters.file.identity import AdapterSource
 from tasks.base_models.registry import Scheduler
 from tasks.fields import ImageFormat
-from tasks.job import (
-    AdapterReceipt,
-    BaseReceipt,
-    Failure,
-    Job,
-    JobSpec,
-    Lane,
-    Progress,
-    ScaledAdapter,
-    Status,
-    StoredImage,
-    Timings,
-)
-from tasks.manifest import Manifest, manifest_of
-from tasks.replay_report import ReplayReport
+from tasks.jobs.job import Job, JobSpec, Lane, Progress, ScaledAdapter, Status
+from tasks.jobs.manifest import Manifest, manifest_of
+from tasks.jobs.result import AdapterReceipt, BaseReceipt, Failure, ReplayReport, StoredImage, Timings
 from tasks.service import Service
 
 

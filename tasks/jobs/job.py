@@ -6,15 +6,19 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.base_models.registry import Scheduler
 from tasks.fields import Frozen, ImageFormat, Stored, StoredRecord
-from tasks.replay_report import ReplayReport
-from tasks.surroundings import Surroundings
+from tasks.jobs.result import (
+    Failure,
+    Result,
+    SwapWay,
+    Timings,
+)
 
 
 class Status(StrEnum):
@@ -152,38 +156,6 @@ class Progress(Stored):
     of: int
 
 
-class SwapWay(StrEnum):
-    """How a job's adapters came into the base model."""
-
-    KEPT = "kept"
-    """They were merged already."""
-    MERGED = "merged"
-    """One pass over the weights, from the pristine ones."""
-    DIFFUSERS = "diffusers"
-    """diffusers' own loader, for what is no low-rank product."""
-
-
-Seconds = Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
-
-
-def known_swap_way(way: object) -> object:
-    """A way, or null for one that a newer version goes: it is only told."""
-    return way if way in tuple(SwapWay) else None
-
-
-class Timings(Stored):
-    """Seconds that each stage took; None until it is over."""
-
-    queued: Seconds | None = Field(None, description="from accepted to claimed by a worker")
-    adapter: Seconds | None = Field(None, description="fetch and parse the adapters")
-    swap: Seconds | None = Field(None, description="merge the adapters into the base model")
-    draw: Seconds | None = Field(None, description="run the pipeline")
-    publish: Seconds | None = Field(None, description="encode and upload the images")
-    swap_way: Annotated[SwapWay | None, BeforeValidator(known_swap_way)] = Field(
-        None, description="how the adapters came into the base model"
-    )
-
-
 class Measured(Stored):
     """Seconds, on average of the latest jobs of a base model; None before the first."""
 
@@ -201,56 +173,6 @@ class Measured(Stored):
             swap=None if timings.swap_way in (None, SwapWay.KEPT) else timings.swap,
             pixel_step=timings.draw / spec.pixel_steps,
         )
-
-
-class AdapterReceipt(Stored):
-    """What merging an adapter did."""
-
-    ref: str
-    matched: int | None = Field(description="weights that it changes; null where diffusers' own loader was used")
-    unmatched: tuple[str, ...] = Field(description="keys of its file for which the base model has no weight")
-    relative_change: float | None = Field(
-        description="norm of the change over the norm of the weights that it changes; near 0: it does nothing"
-    )
-
-
-class BaseReceipt(Stored):
-    """Which weights a picture was drawn with, below what was merged into them."""
-
-    fingerprint: str = Field(description="of all weights of the base model as they were loaded, 16 hexadecimal digits")
-    swaps_since_check: int = Field(description="swaps since they were last found to be, bit for bit, what was loaded")
-
-
-class StoredImage(Stored):
-    """One picture in storage. ``flagged`` pictures were held back by the safety checker and have no key."""
-
-    key: str | None = Field(description="object key in the bucket")
-    width: int = Field(description="pixels")
-    height: int = Field(description="pixels")
-    bytes: int
-    sha256: str | None
-    seed: int
-    flagged: bool = False
-
-
-class Result(Stored):
-    """What came of a job that succeeded."""
-
-    images: tuple[StoredImage, ...]
-    receipts: tuple[AdapterReceipt, ...] = ()
-    base: BaseReceipt | None = None
-    adapter_files: tuple[str, ...] = Field((), description="SHA-256 of each adapter's file, as it was merged")
-    surroundings: Surroundings | None = None
-    batch_size: int = Field(1, description="pictures that one pass of the pipeline drew")
-    replay: ReplayReport | None = Field(None, description="of a job that draws another one again")
-    warnings: tuple[str, ...] = Field((), description="what is doubtful about the images")
-
-
-class Failure(Stored):
-    """Why a job failed, for its submitter: a stable code, and a sentence to act on."""
-
-    code: str
-    message: str
 
 
 class Lease(Frozen):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-from tasks.job import JobSpec, Terms
-from tasks.job_keys import group_key
+from tasks.jobs.job import JobSpec, Terms
+from tasks.jobs.keyspace import group_key
 
 
 def group_of(spec: JobSpec, terms: Terms) -> str:

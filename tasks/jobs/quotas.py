@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 from tasks.errors import LimitExceeded, StokeholdError
 from tasks.holdings import NO_LIMIT, Holdings
-from tasks.job import JobSpec
-from tasks.job_keys import JOB
+from tasks.jobs.job import JobSpec
+from tasks.jobs.keyspace import JOB
 from tasks.keys import ApiKey, ApiKeys
 from tasks.valkey import Broker
 
@@ -29,11 +29,11 @@ class Quotas:
 
     def __init__(self, broker: Broker, keys: ApiKeys) -> None:
         self._keys = keys
-        self._reserve = broker.script("lua/reserve")
-        self._spend = broker.script("lua/spend")
-        self._release = broker.script("lua/release")
+        self._reserve = broker.script("jobs/reserve")
+        self._spend = broker.script("jobs/spend")
+        self._release = broker.script("jobs/release")
         self.holdings = Holdings(broker)
-        self._count_request = broker.script("lua/count_request")
+        self._count_request = broker.script("jobs/count_request")
 
     def count_request(self, key: ApiKey) -> None:
         """Count a request.

@@ -8,9 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from tasks.fields import StoredRecord
-from tasks.job import Job, JobSpec, shown
-from tasks.replay_report import FactDifference
-from tasks.surroundings import Surroundings
+from tasks.jobs.job import Job, JobSpec, shown
+from tasks.jobs.result import FactDifference, Surroundings
 
 METADATA_KEY = "stokehold"
 """The PNG text chunk that holds the manifest of the one picture as JSON; JPEG and WebP have it as ImageDescription."""

@@ -15,11 +15,11 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import LimitExceeded, RequestError, StatusConflict
-from tasks.idempotency import idempotency_of_retry
-from tasks.job import Job, Status, Terms
-from tasks.job_keys import FINISHED, list_key
+from tasks.jobs.idempotency import idempotency_of_retry
+from tasks.jobs.job import Job, Status, Terms
+from tasks.jobs.keyspace import FINISHED, list_key
+from tasks.jobs.submission import enqueue, require_drawable
 from tasks.service import Service
-from tasks.submission import enqueue, require_drawable
 
 PAGE = 100
 MOST_READ = 10_000

@@ -1,10 +1,10 @@
-"""Names of what the job store keeps that more than one module reads; ``tasks/job_store.py`` lists them all."""
+"""Names of what the job store keeps that more than one module reads; ``tasks/jobs/store.py`` lists them all."""
 
 from __future__ import annotations
 
-from tasks.idempotency import Idempotency
 from tasks.identifiers import identifier
-from tasks.job import Lane, Status
+from tasks.jobs.idempotency import Idempotency
+from tasks.jobs.job import Lane, Status
 
 JOB = "stokehold:job:"
 UNSENT = "stokehold:unsent"
@@ -53,7 +53,7 @@ def groups_key(slug: str) -> str:
 
 
 def lane_keys(slug: str, owner: str | None) -> list[str]:
-    """A base model's interactive lane, as ``tasks/lua/turns.lua`` has it; last the owner's line."""
+    """A base model's interactive lane, as ``tasks/jobs/turns.lua`` has it; last the owner's line."""
     lines = f"stokehold:interactive:{slug}"
     return [lines, f"{lines}:ends", f"{lines}:weights", f"{lines}:of:{owner or ''}"]
 

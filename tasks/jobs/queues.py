@@ -11,8 +11,8 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from tasks.errors import BrokerUnavailable
-from tasks.job import Job, Lane
-from tasks.job_store import JobStore
+from tasks.jobs.job import Job, Lane
+from tasks.jobs.store import JobStore
 
 logger = logging.getLogger(__name__)
 

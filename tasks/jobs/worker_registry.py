@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import Field
 
 from tasks.fields import Stored, StoredRecord, read_all
-from tasks.job import Job
+from tasks.jobs.job import Job
 from tasks.valkey import Broker
 
 NOTE = "stokehold:worker:"

@@ -16,11 +16,11 @@ from functools import partial
 from typing import cast
 
 from tasks.errors import BrokerUnavailable, LeftToAnother
-from tasks.job import Job
-from tasks.job_keys import JOB, groups_key
-from tasks.job_store import JobStore
+from tasks.jobs.job import Job
+from tasks.jobs.keyspace import JOB, groups_key
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import NOTE, WorkerRegistry, spares
 from tasks.valkey import Broker
-from tasks.worker_registry import NOTE, WorkerRegistry, spares
 
 QUANTUM = 16
 """How many jobs a worker draws for one owner, while another waits, before the swap to the other's adapters is due."""
@@ -35,7 +35,7 @@ class BackfillLane:
     def __init__(self, broker: Broker, store: JobStore, workers: WorkerRegistry) -> None:
         self._store = store
         self._workers = workers
-        self._choose = broker.script("lua/choose")
+        self._choose = broker.script("jobs/choose")
 
     def claim(self, slug: str, worker: str, count: int = 1) -> tuple[Job, ...]:
         """Take the queued backfill jobs that suit this worker best, each under a new lease; none if there is none.
