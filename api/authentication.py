@@ -9,8 +9,8 @@ from flask_openapi3.types import SecuritySchemesDict
 
 from api.context import current_service
 from tasks.adapters.lookup.resolver import Asker
-from tasks.batch import Batch
-from tasks.batch_store import no_batch
+from tasks.batches.batch import Batch
+from tasks.batches.store import no_batch
 from tasks.errors import ApiKeyRequired
 from tasks.jobs.index import no_job
 from tasks.jobs.job import Job

@@ -18,12 +18,11 @@ from api.context import current_context, current_service
 from api.jobs import LOCATION, SubmissionHeader
 from api.parameters import Parameters
 from api.problems import RETRY_AFTER_HEADER, documented
-from tasks.batch import MAX_BYTES, Batch, BatchTerms, OnError
-from tasks.batch_list import BatchPage, list_batches
-from tasks.batch_records import BatchRecord, record_of
-from tasks.batch_results import LINES_TYPE, results_so_far
-from tasks.batch_submission import begin_upload, submit_batch, submit_uploaded
-from tasks.batches import cancel, retry
+from tasks.batches.batch import MAX_BYTES, Batch, BatchTerms, OnError
+from tasks.batches.record import BatchPage, BatchRecord, list_batches, record_of
+from tasks.batches.results import LINES_TYPE, results_so_far
+from tasks.batches.rounds import cancel, retry
+from tasks.batches.submission import begin_upload, submit_batch, submit_uploaded
 from tasks.objects.client_uploads import DirectUpload
 
 POLL_AGAIN_S = 5

@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks import bare_celery
 from benchmarks.batch_service import BatchService, copies, running, send
 from benchmarks.processes import peak_mib
-from tasks.batch_records import BatchRecord
+from tasks.batches.record import BatchRecord
 
 PROMPT = "a red circle on a blue background"
 SIDE, STEPS = 32, 1

@@ -16,7 +16,7 @@ from stack.parts import Parts
 from stack.ports import Ports
 from storage import S3Storage
 from tasks.backfill.client import BatchClient
-from tasks.batch_records import BatchRecord
+from tasks.batches.record import BatchRecord
 from tasks.celery import Application
 from tasks.service import Service, storage_config
 from tasks.settings import PREFIX, Settings, settings

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from tasks import housekeeping, retention
-from tasks.batches import BatchRounds
+from tasks.batches.rounds import BatchRounds
 from tasks.celery import app
 from tasks.durability import Durability
 from tasks.errors import BrokerUnavailable, StokeholdError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from tasks.batch_store import FINISHED as FINISHED_BATCHES
-from tasks.batch_store import REMOVING
+from tasks.batches.store import FINISHED as FINISHED_BATCHES
+from tasks.batches.store import REMOVING
 from tasks.errors import BatchNotFound
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import FINISHED

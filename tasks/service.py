@@ -17,7 +17,7 @@ from tasks.adapters.passport.facts import FactsCache
 from tasks.adapters.passport.passport import Judge
 from tasks.base_models.registry import BaseModels, read_base_models
 from tasks.base_models.shapes import ShapeStore
-from tasks.batch_store import BatchStore
+from tasks.batches.store import BatchStore
 from tasks.durability import Durability
 from tasks.jobs.backfill_lane import BackfillLane
 from tasks.jobs.interactive_lane import InteractiveLane

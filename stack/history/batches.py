@@ -16,7 +16,7 @@ from stack.history.submissions import (
     refused_is_not_done,
 )
 from stack.history.violation import Rule, Violation, violation
-from tasks.batch import BatchStatus
+from tasks.batches.batch import BatchStatus
 
 ORDER: Mapping[BatchStatus, int] = {
     BatchStatus.VALIDATING: 0,

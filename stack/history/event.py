@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tasks.batch import BatchStatus
+from tasks.batches.batch import BatchStatus
 from tasks.fields import Frozen
 from tasks.jobs.job import Status
 from tasks.webhooks.delivery import DeliveryStatus

@@ -11,7 +11,7 @@ from stack.history.operations import Operation, done, may_separate
 from stack.history.sightings import Sighting, batch_sightings, by_id, job_sightings
 from stack.history.submissions import Accepted, accepted
 from stack.history.violation import Rule, Violation, violation
-from tasks.batch import BatchStatus
+from tasks.batches.batch import BatchStatus
 from tasks.jobs.job import Status
 
 Reading = tuple[Operation, Sequence[SeenLine]]

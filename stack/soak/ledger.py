@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from tasks.batch_results import LineResult
+from tasks.batches.results import LineResult
 from tasks.errors import JobNotFound
 from tasks.jobs.images import manifest_key
 from tasks.jobs.job import Job, Status

@@ -17,8 +17,8 @@ from tasks.backfill.downloads import download
 from tasks.backfill.progress import watch
 from tasks.backfill.sources import Line, completed, read_lines
 from tasks.backfill.state import BackfillState, read_state, write_state
-from tasks.batch import BatchStatus, OnError
-from tasks.batch_records import BatchRecord
+from tasks.batches.batch import BatchStatus, OnError
+from tasks.batches.record import BatchRecord
 from tasks.errors import InvalidRequest, StokeholdError
 from tasks.settings import settings
 

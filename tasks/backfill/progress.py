@@ -9,8 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 from tasks.backfill.client import BatchClient
-from tasks.batch import BatchStatus
-from tasks.batch_records import BatchRecord
+from tasks.batches.batch import BatchStatus
+from tasks.batches.record import BatchRecord
 from tasks.errors import ServiceUnavailable
 
 POLL_S = 2.0

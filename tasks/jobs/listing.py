@@ -6,7 +6,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.batch import Batch
+from tasks.batches.batch import Batch
 from tasks.jobs.job import Job, Status
 from tasks.jobs.keyspace import list_key
 from tasks.jobs.record import JobRecord, record_of

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tasks.batch import Batch
-from tasks.batch_records import record_of as batch_record_of
+from tasks.batches.batch import Batch
+from tasks.batches.record import record_of as batch_record_of
 from tasks.errors import EventSuperseded
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import BATCH

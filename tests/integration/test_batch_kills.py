@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks.batch import BatchStatus
+from tasks.batches.batch import BatchStatus
 from tasks.jobs.result import Result, StoredImage, Timings
 from tasks.service import Service
 from tasks.settings import PREFIX

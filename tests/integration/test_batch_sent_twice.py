@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tasks.batch import Batch, BatchStatus, BatchTerms
-from tasks.batch_advance import advance, withdraw
-from tasks.batch_expansion import expand
-from tasks.batch_planning import plan_batch, read_plan
-from tasks.batch_store import FINISHED, REMOVING
-from tasks.batch_submission import begin_upload, submit_batch, submit_uploaded
-from tasks.batches import cancel, retry
+from tasks.batches.advance import advance, withdraw
+from tasks.batches.batch import Batch, BatchStatus, BatchTerms
+from tasks.batches.expansion import expand
+from tasks.batches.planning import plan_batch, read_plan
+from tasks.batches.rounds import cancel, retry
+from tasks.batches.store import FINISHED, REMOVING
+from tasks.batches.submission import begin_upload, submit_batch, submit_uploaded
 from tasks.errors import BatchNotFound, BrokerUnavailable, IdempotencyConflict, StatusConflict
 from tasks.jobs.line_place import batch_key
 from tasks.jobs.result import Result, StoredImage, Timings

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tasks import batch_expansion
-from tasks.batch import Batch, BatchStatus, BatchTerms, OnError
-from tasks.batch_records import record_of
-from tasks.batches import cancel, retry
+from tasks.batches import expansion
+from tasks.batches.batch import Batch, BatchStatus, BatchTerms, OnError
+from tasks.batches.record import record_of
+from tasks.batches.rounds import cancel, retry
 from tasks.errors import StatusConflict
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job, Terms
@@ -103,7 +103,7 @@ def test_lines_are_drawn_adapter_by_adapter(service: Service) -> None:
 
 
 def test_no_more_jobs_than_the_window_are_there_at_once(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_expansion, "WINDOW", 5)
+    monkeypatch.setattr(expansion, "WINDOW", 5)
     batch = planned(service, [line(number) for number in range(20)])
 
     advance_batches(service)
@@ -207,7 +207,7 @@ def test_a_dry_run_draws_nothing_and_says_what_it_would_take(service: Service) -
 
 
 def test_a_canceled_batch_keeps_the_results_that_it_has(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_expansion, "WINDOW", 5)
+    monkeypatch.setattr(expansion, "WINDOW", 5)
     batch = planned(service, [line(number) for number in range(20)])
     advance_batches(service)
     draw(service, 2)
@@ -261,7 +261,7 @@ def test_the_counters_of_a_batch_add_up_to_its_lines_through_retries(service: Se
 
 
 def test_a_retry_goes_on_with_a_canceled_batch(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_expansion, "WINDOW", 5)
+    monkeypatch.setattr(expansion, "WINDOW", 5)
     batch = planned(service, [line(number) for number in range(1, 13)])
     advance_batches(service)
     draw(service, 2)

@@ -12,9 +12,9 @@ import pytest
 
 from storage import S3Storage
 from tasks.base_models.registry import read_base_models
-from tasks.batch import Batch, BatchStatus, BatchTerms
-from tasks.batch_store import ACTIVE
-from tasks.batches import retry
+from tasks.batches.batch import Batch, BatchStatus, BatchTerms
+from tasks.batches.rounds import retry
+from tasks.batches.store import ACTIVE
 from tasks.errors import StatusConflict
 from tasks.jobs.keyspace import job_key
 from tasks.jobs.line_place import batch_key
@@ -102,7 +102,7 @@ def test_a_running_batch_that_cannot_go_on_fails_and_others_run(
     reason: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tasks.batch_expansion.WINDOW", 1)
+    monkeypatch.setattr("tasks.batches.expansion.WINDOW", 1)
     poisoned = batch(service, "a")
     rounds(service, 1)
     changed = poison(service, service.batches.get(poisoned.id), tmp_path)
@@ -123,7 +123,7 @@ def test_a_running_batch_that_cannot_go_on_fails_and_others_run(
 def test_it_can_be_tried_again_when_its_operator_has_mended_that(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.batch_expansion.WINDOW", 1)
+    monkeypatch.setattr("tasks.batches.expansion.WINDOW", 1)
     poisoned = batch(service, "a")
     rounds(service, 1)
     rounds(lower_limits(service, poisoned, tmp_path), MOST_FAILURES + 6)

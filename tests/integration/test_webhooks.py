@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from tasks.batch import BatchStatus, BatchTerms
+from tasks.batches.batch import BatchStatus, BatchTerms
 from tasks.errors import AddressRefused, InvalidRequest
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.jobs.result import Failure, Result, StoredImage

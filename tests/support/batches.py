@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from tasks.batch import Batch, BatchTerms
-from tasks.batches import BatchRounds
+from tasks.batches.batch import Batch, BatchTerms
+from tasks.batches.rounds import BatchRounds
 from tasks.service import Service
 
 PATIENCE_S = 120

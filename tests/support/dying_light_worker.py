@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from storage import S3Storage
-from tasks import batch_expansion
+from tasks.batches import expansion
 from tasks.celery import app
 from tasks.valkey import Broker
 from tests.support.batches import advance_batches
@@ -24,7 +24,7 @@ WINDOW = 20
 
 def main() -> None:
     """Let a process die for each line until the input ends."""
-    service, batch_expansion.WINDOW = app.service, WINDOW
+    service, expansion.WINDOW = app.service, WINDOW
     for line in sys.stdin:
         pid = os.fork()
         if not pid:

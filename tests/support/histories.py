@@ -22,7 +22,7 @@ from stack.history.event import (
     SeenLines,
     SeenWebhook,
 )
-from tasks.batch import BatchStatus
+from tasks.batches.batch import BatchStatus
 from tasks.jobs.job import Status
 from tasks.webhooks.delivery import DeliveryStatus
 

@@ -10,7 +10,7 @@ import pytest
 from stack.check_history import main
 from stack.history.event import Event, Kind, Phase, Request
 from stack.history.recorder import Caller, Outcome, Recorder, read_history
-from tasks.batch import BatchStatus
+from tasks.batches.batch import BatchStatus
 from tests.support.histories import Story, batch, line, queued, running, succeeded
 
 ALICE = Caller("alice 1", "alice")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stack.history.checker import check
 from stack.history.event import Event, Kind, Phase, Request, SeenAdapter, SeenJob, SeenJobs
-from tasks.batch import BatchStatus
+from tasks.batches.batch import BatchStatus
 from tasks.jobs.job import Status
 from tests.support.histories import BLUE, RED, Story, batch, line
 

@@ -9,7 +9,7 @@ import pytest
 from stack.history.checker import check
 from stack.history.event import Kind, Phase, Request, SeenAdapter, SeenDeliveries, SeenJobs
 from stack.history.violation import Rule
-from tasks.batch import BatchStatus
+from tasks.batches.batch import BatchStatus
 from tasks.jobs.job import Status
 from tasks.webhooks.delivery import DeliveryStatus
 from tests.support.histories import (

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from tasks.adapters.file.identity import ResolvedAdapter
-from tasks.batch import BatchTerms, Forecast, LineError, Plan
+from tasks.batches.batch import BatchTerms, Forecast, LineError, Plan
 from tasks.errors import RecordNotUnderstood
 from tasks.fields import VERSION, Frozen, Stored, StoredRecord, read, read_all
 from tasks.jobs.job import JobSpec, Measured, Progress, ScaledAdapter

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from tasks.batch import BatchStatus
+from tasks.batches.batch import BatchStatus
 from tasks.errors import LimitExceeded
 from tasks.holdings import PROMISE, Holdings, held_keys, stored_key
 from tasks.keys import ApiKey, default_limits

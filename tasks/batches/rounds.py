@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from storage import ObjectNotFound
-from tasks.batch import Batch, BatchStatus
-from tasks.batch_advance import advance
-from tasks.batch_planning import plan_batch
-from tasks.batch_store import ACTIVE
+from tasks.batches.advance import advance
+from tasks.batches.batch import Batch, BatchStatus
+from tasks.batches.planning import plan_batch
+from tasks.batches.store import ACTIVE
 from tasks.errors import BatchNotFound, InvalidRequest, RecordNotUnderstood, StatusConflict
 from tasks.jobs.result import Failure
 from tasks.loops.guard import NOT_THE_RECORDS

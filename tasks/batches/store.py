@@ -20,7 +20,7 @@ from typing import cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from tasks.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
+from tasks.batches.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
 from tasks.errors import (
     BatchNotFound,
     IdempotencyConflict,
@@ -64,12 +64,12 @@ class BatchStore:
     def __init__(self, broker: Broker, *, retention_s: int) -> None:
         self._broker = broker
         self._retention_s = retention_s
-        self._move = broker.script("lua/batch_move")
-        self._settle = broker.script("lua/batch_settle")
-        self._create = broker.script("lua/batch_create")
-        self._pass = broker.script("lua/batch_pass")
-        self._lose = broker.script("lua/batch_lose")
-        self._forget = broker.script("lua/batch_forget")
+        self._move = broker.script("batches/move")
+        self._settle = broker.script("batches/settle")
+        self._create = broker.script("batches/create")
+        self._pass = broker.script("batches/pass")
+        self._lose = broker.script("batches/lose")
+        self._forget = broker.script("batches/forget")
 
     def create(
         self,

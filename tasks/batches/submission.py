@@ -6,9 +6,9 @@ import hashlib
 import json
 
 from storage import Readable
-from tasks.batch import MAX_BYTES, Batch, BatchTerms
-from tasks.batch_results import LINES_TYPE
-from tasks.batch_store import another_request
+from tasks.batches.batch import MAX_BYTES, Batch, BatchTerms
+from tasks.batches.results import LINES_TYPE
+from tasks.batches.store import another_request
 from tasks.errors import BatchNotFound
 from tasks.objects.client_uploads import DirectUpload, Promise, new_id, own_copy, promise, promised_upload
 from tasks.service import Service

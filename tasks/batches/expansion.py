@@ -1,4 +1,4 @@
-"""The lines of a batch become jobs: a bounded number at a time, in the order of the plan, each exactly once."""
+"""From groups of a plan to jobs: those of a batch, and those of a retry of its failed lines."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.batch import Batch, Group, Plan
-from tasks.batch_line import BatchLine, parse_line
-from tasks.batch_plan import spec_of
+from tasks.batches.batch import Batch, Group, Plan
+from tasks.batches.line import BatchLine, parse_line
+from tasks.batches.line_index import LineIndex
+from tasks.batches.plan import GroupLines, spec_of
 from tasks.errors import BaseModelNotServed
 from tasks.jobs.job import Line, Terms
 from tasks.jobs.line_place import LinePlace
@@ -16,6 +17,8 @@ from tasks.service import Service
 
 WINDOW = 1000
 """Jobs of a batch that are queued, drawn or not settled yet: enough for the seconds between two rounds."""
+
+
 READ_BYTES = 256 * 1024
 
 
@@ -120,3 +123,33 @@ def rows(service: Service, batch: Batch, begin: int, end: int) -> Iterator[tuple
             begin += len(row) + 1
     if rest:
         raise ValueError(f"The plan of batch {batch.id} is damaged: there is no row from byte {begin} to {end}.")
+
+
+@dataclass(frozen=True)
+class Remainder:
+    """What has not succeeded of a plan.
+
+    Attributes:
+        index: the results so far, as ``batch_results.gather`` reads them.
+    """
+
+    service: Service
+    batch: Batch
+    plan: Plan
+    index: LineIndex
+
+    def groups(self) -> Iterator[tuple[GroupLines, Iterator[tuple[int, bytes]]]]:
+        """In the order of the plan: each group, and the numbers and texts of its lines."""
+        for number, group in enumerate(self.plan.groups):
+            lines = GroupLines(number, group.base_model, group.adapters)
+            yield lines, self._lines(group, lines)
+
+    def _lines(self, group: Group, lines: GroupLines) -> Iterator[tuple[int, bytes]]:
+        """The lines of a group, which are counted on the way."""
+        base_models, image_format = self.service.base_models, self.service.settings.image_format
+        adapters = self.plan.scaled(group)
+        for _, row in rows(self.service, self.batch, group.begin, group.end):
+            number, _, text = row.partition(b" ")
+            if not self.index.has(int(number), part=1):
+                lines.count(spec_of(parse_line(text, base_models), adapters, base_models, image_format, lambda _: 0))
+                yield int(number), text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tasks.batch import Forecast, Group, Plan
+from tasks.batches.batch import Forecast, Group, Plan
 from tasks.jobs.job import Measured
 from tasks.service import Service
 

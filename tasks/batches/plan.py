@@ -9,9 +9,9 @@ from typing import IO
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.adapters.lookup.resolver import Admitted, choose_base_model
 from tasks.base_models.registry import BaseModels
-from tasks.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES, Group, LineError, Plan
-from tasks.batch_index import LineIndex
-from tasks.batch_line import BatchLine, lines_of, parse_line
+from tasks.batches.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES, Group, LineError, Plan
+from tasks.batches.line import BatchLine, lines_of, parse_line
+from tasks.batches.line_index import LineIndex
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec, ScaledAdapter

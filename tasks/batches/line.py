@@ -9,7 +9,7 @@ from typing import IO, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, ValidationError
 
 from tasks.base_models.registry import BaseModels
-from tasks.batch import MAX_LINE_BYTES
+from tasks.batches.batch import MAX_LINE_BYTES
 from tasks.errors import InvalidRequest
 from tasks.requests.job import JobRequest
 from tasks.requests.openai import ImagesRequest, job_request

@@ -7,11 +7,11 @@ import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tasks.batch import Batch, BatchStatus, result_objects
-from tasks.batch_expansion import expand
-from tasks.batch_index import line_index
-from tasks.batch_planning import read_plan
-from tasks.batch_results import LINES_TYPE, gather, harvest, write_results
+from tasks.batches.batch import Batch, BatchStatus, result_objects
+from tasks.batches.expansion import expand
+from tasks.batches.line_index import line_index
+from tasks.batches.planning import read_plan
+from tasks.batches.results import LINES_TYPE, gather, harvest, write_results
 from tasks.errors import StatusConflict
 from tasks.service import Service
 

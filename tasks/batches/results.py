@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
-from tasks.batch import Batch
-from tasks.batch_index import LineIndex, line_index
+from tasks.batches.batch import Batch
+from tasks.batches.line_index import LineIndex, line_index
 from tasks.errors import JobNotFound
 from tasks.fields import Frozen, StoredRecord, read
 from tasks.jobs.job import Job, Status

@@ -1,0 +1,1 @@
+"""Batches: files of requests, planned, expanded into jobs, and collected into results."""
