@@ -120,10 +120,10 @@ class Deliveries:
         self._broker = broker
         self._keep_s = keep_s
         self._bounds = bounds
-        self._enlist = script(broker, "lua/webhook_enlist")
-        self._take = script(broker, "lua/webhook_take")
-        self._settle = script(broker, "lua/webhook_settle")
-        self._redeliver = script(broker, "lua/webhook_redeliver")
+        self._enlist = script(broker, "webhooks/enlist")
+        self._take = script(broker, "webhooks/take")
+        self._settle = script(broker, "webhooks/settle")
+        self._redeliver = script(broker, "webhooks/redeliver")
 
     def ends(self, count: int) -> list[str]:
         """Names of ends that are no deliveries yet: the ``count`` oldest and newest, so that neither has to wait."""
@@ -234,7 +234,7 @@ class Deliveries:
 
 def script(broker: Broker, name: str) -> Script:
     """A script of the queue."""
-    return broker.script("lua/webhook_queue", name)
+    return broker.script("webhooks/queue", name)
 
 
 def delivery_key(delivery_id: str) -> str:

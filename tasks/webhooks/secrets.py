@@ -38,7 +38,7 @@ class WebhookSecrets:
     def __init__(self, broker: Broker, of_service: SecretStr | None) -> None:
         self._broker = broker
         self._of_service = of_service
-        self._rotate = broker.script("lua/webhook_rotate")
+        self._rotate = broker.script("webhooks/rotate")
 
     def rotate(
         self, owner: str, *, both_for_s: int = BOTH_FOR_S, idempotency_key: str | None = None
