@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from tasks import housekeeping, retention
 from tasks.batches.rounds import BatchRounds
 from tasks.celery import app
 from tasks.durability import Durability
@@ -27,6 +26,7 @@ from tasks.loops.loop import Loop, run_until
 from tasks.loops.rounds import LOOPS, LoopAge, Rounds
 from tasks.scratch import own_scratch
 from tasks.service import Service
+from tasks.upkeep import housekeeping, retention
 from tasks.webhooks.sender import Sender, sender_of
 
 logger = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ from tasks.jobs.line_place import batch_key
 from tasks.jobs.result import Result, StoredImage, Timings
 from tasks.keys import default_limits
 from tasks.objects.notes import UNTAKEN
-from tasks.retention import remove_batches, remove_objects
 from tasks.service import Service
+from tasks.upkeep.retention import remove_batches, remove_objects
 from tasks.valkey import Broker, BrokerPipeline
 from tests.support.batches import advance_batches, plan_batches
 

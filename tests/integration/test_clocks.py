@@ -79,7 +79,7 @@ def test_a_lease_is_as_long_as_its_worker_was_given_it(
 def test_a_job_that_was_never_sent_is_sent_although_the_clock_was_set_back(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.housekeeping.UNSENT_AFTER_S", 0.1)
+    monkeypatch.setattr("tasks.upkeep.housekeeping.UNSENT_AFTER_S", 0.1)
     job = service.store.create(SPEC)
     set_back(service, UNSENT)
 

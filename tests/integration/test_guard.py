@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks import housekeeping as stages
 from tasks.errors import BrokerUnavailable
 from tasks.jobs.images import settle_uploads
 from tasks.jobs.job import Status
 from tasks.jobs.keyspace import DEADLINES, FINISHED, LEASES, UNSENT, UPLOADS, job_key
 from tasks.jobs.result import Result, Timings
 from tasks.loops.guard import MOST_FAILURES, Guard
-from tasks.retention import remove_jobs
 from tasks.service import Service
+from tasks.upkeep import housekeeping as stages
+from tasks.upkeep.retention import remove_jobs
 from tasks.valkey import Broker
 from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tasks.fields import ImageFormat
-from tasks.housekeeping import UNSENT_AFTER_S
 from tasks.jobs.job import Job, JobSpec, Lane, Status
 from tasks.jobs.queues import messages, queue_of
 from tasks.jobs.submission import complete, submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
+from tasks.upkeep.housekeeping import UNSENT_AFTER_S
 from tests.support.housekeeping import housekeeping
 from tests.support.services import NOBODY, make_service
 
@@ -105,7 +105,7 @@ def test_a_broker_that_refuses_the_message_does_not_fail_the_submission(service:
 def test_a_job_whose_message_a_worker_took_and_lost_is_sent_again(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.housekeeping.LOST_AFTER_S", 0.1)
+    monkeypatch.setattr("tasks.upkeep.housekeeping.LOST_AFTER_S", 0.1)
     jobs = [submit(service, JobRequest(prompt=f"circle {number}")) for number in range(3)]
     assert job_of(service.broker.rpop(queue_of("demo"))) == jobs[0].id
 
@@ -130,7 +130,7 @@ def test_a_job_whose_message_was_just_taken_is_left_alone(service: Service) -> N
 def test_a_backfill_job_has_no_message_and_hides_none_that_is_lost(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.housekeeping.LOST_AFTER_S", 0.1)
+    monkeypatch.setattr("tasks.upkeep.housekeeping.LOST_AFTER_S", 0.1)
     submit(service, JobRequest(prompt="a red circle"))
     submit(service, JobRequest(prompt="a red circle"), Lane.BACKFILL)
     assert on_queue(service) == 1

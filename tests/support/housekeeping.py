@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tasks.housekeeping import end_late, resend_lost, send_unsent, take_back_lapsed
 from tasks.jobs.images import settle_uploads
 from tasks.service import Service
+from tasks.upkeep.housekeeping import end_late, resend_lost, send_unsent, take_back_lapsed
 
 
 def housekeeping(service: Service) -> None:

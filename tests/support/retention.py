@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.retention import remove_batches, remove_jobs, remove_objects
 from tasks.service import Service
+from tasks.upkeep.retention import remove_batches, remove_jobs, remove_objects
 
 
 def remove_expired(service: Service) -> None:

@@ -1,0 +1,1 @@
+"""Upkeep: what keeps jobs moving without a client, and removes what has had its time."""
