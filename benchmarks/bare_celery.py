@@ -14,8 +14,8 @@ from celery import Celery
 from tasks.base_models.registry import read_base_models
 from tasks.settings import settings
 from tasks.valkey import connect
-from workers.device import choose_device
-from workers.pipeline import load_pipeline
+from workers.base.device import choose_device
+from workers.base.pipeline import load_pipeline
 
 QUEUE = "bare"
 DONE = "bare:done"
@@ -28,7 +28,7 @@ broker = connect(settings().broker_url)
 
 @cache
 def pipeline() -> Any:
-    """The base model, loaded by the thread that draws, as torch is fastest (``workers.device_thread``)."""
+    """The base model, loaded by the thread that draws, as torch is fastest (``workers.base.device_thread``)."""
     return load_pipeline(read_base_models(settings().models_file).default, choose_device(settings().device))
 
 

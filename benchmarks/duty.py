@@ -30,8 +30,8 @@ from stack.ports import Ports
 from tasks.base_models.registry import read_base_models
 from tasks.jobs.result import SwapWay
 from tasks.settings import Device, settings
-from workers.device import choose_device
-from workers.pipeline import load_pipeline
+from workers.base.device import choose_device
+from workers.base.pipeline import load_pipeline
 
 MODELS = """
 [[base]]

@@ -21,9 +21,9 @@ from tasks.base_models.registry import ServedModel, read_base_models
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec, Progress
 from tasks.settings import settings
-from workers.device import choose_device
+from workers.base.device import choose_device
+from workers.base.pipeline import load_pipeline
 from workers.draw import Drawing, draw
-from workers.pipeline import load_pipeline
 from workers.stopwatch import Stopwatch
 from workers.warm_pipeline import WarmPipeline
 

@@ -22,9 +22,9 @@ from tasks.jobs.queues import queue_of
 from tasks.logs import configure_logging
 from tasks.scratch import own_scratch
 from tasks.service import Service, storage_config
+from workers.base.device import choose_device
+from workers.base.pipeline import load_pipeline
 from workers.departure import ExitCode, terminate
-from workers.device import choose_device
-from workers.pipeline import load_pipeline
 from workers.warm_up import Worker, warm_up
 
 logger = logging.getLogger("workers")

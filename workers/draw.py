@@ -13,10 +13,10 @@ from PIL.Image import Image
 from tasks.errors import BaseReplaced, DrawingFailed, DrawingFault
 from tasks.jobs.job import JobSpec, Progress
 from tasks.jobs.result import AdapterReceipt, BaseReceipt
-from workers.device_thread import on_one_core
+from workers.base.device_thread import on_one_core
+from workers.base.schedulers import fresh_scheduler
 from workers.faults import drawing_errors
 from workers.merge_engine import AdapterSet
-from workers.schedulers import fresh_scheduler
 from workers.stopwatch import Stage, Stopwatch
 from workers.warm_pipeline import LoadedBase, WarmPipeline
 

@@ -18,7 +18,7 @@ from diffusers.utils.peft_utils import _create_lora_config
 from diffusers.utils.state_dict_utils import convert_unet_state_dict_to_peft
 from peft import LoraConfig
 
-from workers.pipeline import loadable_components, weights_of
+from workers.base.pipeline import loadable_components, weights_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from workers.activity import Move
 from workers.adapter_cache import AdapterCache, LoadedAdapter
 from workers.adapter_files import fetch
 from workers.adapter_parser import parse_adapter
-from workers.device_thread import on_one_core
+from workers.base.device_thread import on_one_core
 from workers.disk_cache import DiskCache
 from workers.hub_downloads import DownloadBounds
 from workers.merge_engine import AdapterSet, PreparedAdapter

@@ -15,12 +15,12 @@ from diffusers import SchedulerMixin
 
 from tasks.errors import ConfigurationError, OutOfMemory
 from tasks.jobs.result import BaseReceipt, SwapWay
-from workers.device_thread import DeviceThread
+from workers.base.device import memory_errors
+from workers.base.device_thread import DeviceThread
+from workers.base.pipeline import fix_device, weights_of
 from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
-from workers.memory import memory_errors
 from workers.merge_engine import AdapterSet, MergeEngine
-from workers.pipeline import fix_device, weights_of
 
 logger = logging.getLogger(__name__)
 

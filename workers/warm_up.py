@@ -19,6 +19,7 @@ from workers.activity import Bounds
 from workers.adapter_cache import AdapterCache
 from workers.attempt import Attempt
 from workers.backfill import Backfill
+from workers.base.device import surroundings_of
 from workers.cancellations import Cancellations
 from workers.departure import Departure, ExitCode
 from workers.disk_cache import DiskCache
@@ -31,7 +32,6 @@ from workers.readiness import Readiness
 from workers.runner import JobRunner
 from workers.self_test import KnownImage, SelfTest
 from workers.stops import Stops
-from workers.surroundings import surroundings_of
 from workers.warm_pipeline import WarmPipeline
 from workers.watchdog import Watchdog
 

@@ -22,7 +22,7 @@ from PIL import Image
 from tasks.celery import app
 from tasks.logs import configure_logging
 from workers.__main__ import SWITCH_INTERVAL_S, celery_arguments, service_of_worker
-from workers.pipeline import load_pipeline
+from workers.base.pipeline import load_pipeline
 from workers.warm_up import warm_up
 
 

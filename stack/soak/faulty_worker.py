@@ -18,7 +18,7 @@ import torch
 import workers.__main__ as worker
 from stack.soak.orders import Order, Orders
 from tasks.base_models.registry import ServedModel
-from workers.pipeline import load_pipeline
+from workers.base.pipeline import load_pipeline
 
 LOADER = "load_pipeline"
 """The name by which the worker loads its pipeline."""

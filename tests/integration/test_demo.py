@@ -19,7 +19,7 @@ from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.settings import Settings
-from workers.pipeline import load_pipeline
+from workers.base.pipeline import load_pipeline
 from workers.runner import JobRunner
 from workers.warm_up import warm_up
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.support.waiting import wait_until
-from workers.device_thread import DeviceThread, on_one_core
+from workers.base.device_thread import DeviceThread, on_one_core
 
 
 class Crowd:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tasks.errors import OutOfMemory
-from workers.memory import memory_errors
+from workers.base.device import memory_errors
 
 
 def fill_up(seen: list[weakref.ref[torch.Tensor]]) -> None:

@@ -13,7 +13,7 @@ FIELD: TypeAdapter[Scheduler] = TypeAdapter(SchedulerName)
 
 @pytest.mark.filterwarnings("default")  # diffusers warns of others
 def test_the_names_are_those_of_the_classes_that_workers_use() -> None:
-    from workers.schedulers import CLASSES
+    from workers.base.schedulers import CLASSES
 
     assert {scheduler_class.__name__: scheduler for scheduler, scheduler_class in CLASSES.items()} == CLASS_NAMES
 
