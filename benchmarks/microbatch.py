@@ -25,7 +25,7 @@ from workers.base.device import choose_device
 from workers.base.pipeline import load_pipeline
 from workers.draw import Drawing, draw
 from workers.stopwatch import Stopwatch
-from workers.warm_pipeline import WarmPipeline
+from workers.swap.warm_pipeline import WarmPipeline
 
 PROMPT = "a red circle on a blue background"
 NOTICEABLE = 1.05

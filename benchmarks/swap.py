@@ -20,9 +20,9 @@ import torch
 from benchmarks.shapes import SHAPES, build, denoiser_of, write_lora
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from workers.adapter_parser import parse_adapter
-from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
-from workers.merge_engine import AdapterSet, MergeEngine, PreparedAdapter
+from workers.swap.engine import AdapterSet, MergeEngine, PreparedAdapter
+from workers.swap.pristine import fingerprints
 
 
 @dataclass

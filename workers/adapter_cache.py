@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from workers.activity import Move
-from workers.low_rank import ParsedAdapter
+from workers.swap.low_rank import ParsedAdapter
 
 NOTICE_S = 0.5
 """How soon a job that waits for another one's adapter passes its progress on."""

@@ -12,8 +12,9 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 
 from tasks.errors import AdapterLoadFailed, AdapterUnavailable
+from workers.base.device import first_line
 from workers.loader_shell import ComponentAdapter, LoaderShell
-from workers.low_rank import Change, LowRank, ParsedAdapter, Shift
+from workers.swap.low_rank import Change, LowRank, ParsedAdapter, Shift
 
 DOWN, UP, BIAS = ".lora_A.weight", ".lora_B.weight", ".lora_B.bias"
 
@@ -172,9 +173,3 @@ def scaling(config: LoraConfig, name: str, rank: int) -> float:
     pattern = get_pattern_key(config.alpha_pattern.keys(), name)
     alpha = float(config.alpha_pattern.get(pattern, config.lora_alpha))
     return alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
-
-
-def first_line(error: BaseException) -> str:
-    """The start of an exception's text, short enough for a job's record."""
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]

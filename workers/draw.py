@@ -16,9 +16,9 @@ from tasks.jobs.result import AdapterReceipt, BaseReceipt
 from workers.base.device_thread import on_one_core
 from workers.base.schedulers import fresh_scheduler
 from workers.faults import drawing_errors
-from workers.merge_engine import AdapterSet
 from workers.stopwatch import Stage, Stopwatch
-from workers.warm_pipeline import LoadedBase, WarmPipeline
+from workers.swap.engine import AdapterSet
+from workers.swap.warm_pipeline import LoadedBase, WarmPipeline
 
 
 class Watcher(Protocol):

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from tasks.errors import DeviceFault, DrawingFailed, DrawingFault, StokeholdError
-from workers.adapter_parser import first_line
-from workers.base.device import is_out_of_memory, memory_errors
+from workers.base.device import first_line, is_out_of_memory, memory_errors
 
 DEVICE_ERRORS = (
     *("CUDA error", "CUDA driver", "cuda runtime", "CUBLAS_STATUS", "cuBLAS", "CUDNN_STATUS", "cuDNN error", "NCCL"),

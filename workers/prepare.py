@@ -13,9 +13,9 @@ from workers.adapter_parser import parse_adapter
 from workers.base.device_thread import on_one_core
 from workers.disk_cache import DiskCache
 from workers.hub_downloads import DownloadBounds
-from workers.merge_engine import AdapterSet, PreparedAdapter
 from workers.stored_adapters import cached_repository
-from workers.warm_pipeline import WarmPipeline
+from workers.swap.engine import AdapterSet, PreparedAdapter
+from workers.swap.warm_pipeline import WarmPipeline
 
 
 def prepare(cache: AdapterCache, spec: JobSpec, move: Move) -> AdapterSet:

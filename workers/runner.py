@@ -40,7 +40,7 @@ from workers.publish import publish
 from workers.replay import report_of
 from workers.stops import Stops
 from workers.stopwatch import Stage, Stopwatch
-from workers.warm_pipeline import WarmPipeline
+from workers.swap.warm_pipeline import WarmPipeline
 from workers.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec, Progress
 from workers.draw import draw
 from workers.stopwatch import Stopwatch
-from workers.warm_pipeline import WarmPipeline
+from workers.swap.warm_pipeline import WarmPipeline
 
 STEPS = 2
 SAME_MEAN = 2.0

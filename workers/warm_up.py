@@ -32,7 +32,7 @@ from workers.readiness import Readiness
 from workers.runner import JobRunner
 from workers.self_test import KnownImage, SelfTest
 from workers.stops import Stops
-from workers.warm_pipeline import WarmPipeline
+from workers.swap.warm_pipeline import WarmPipeline
 from workers.watchdog import Watchdog
 
 BEATS_PER_LEASE = 4

@@ -8,7 +8,7 @@ from typing import Any
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from workers.adapter_parser import parse_adapter
 from workers.loader_shell import LoaderShell
-from workers.merge_engine import PreparedAdapter
+from workers.swap.engine import PreparedAdapter
 
 
 def prepared(pipeline: Any, path: Path, scale: float = 1.0) -> PreparedAdapter:

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-import workers.merge_engine
 import workers.runner
+import workers.swap.engine
 from storage.put_process import S3StorageWithPutProcess
 from tasks.jobs.job import JobSpec, Progress
 from tasks.jobs.store import JobStore
@@ -83,7 +83,7 @@ def install(folder: Path) -> None:
 
     Session.draw_one_of_each = draw_or_fail  # type: ignore[method-assign]
     workers.runner.prepare = before("prepare", workers.runner.prepare)
-    workers.merge_engine.rewrite = after("swap", workers.merge_engine.rewrite)
+    workers.swap.engine.rewrite = after("swap", workers.swap.engine.rewrite)
     Attempt.report = gated_report  # type: ignore[method-assign]
     put = before("upload", after("uploaded", S3StorageWithPutProcess.put))
     S3StorageWithPutProcess.put = put  # type: ignore[method-assign]

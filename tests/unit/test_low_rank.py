@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from workers.low_rank import Change, LowRank, ParsedAdapter, Shift
+from workers.swap.low_rank import Change, LowRank, ParsedAdapter, Shift
 
 
 @pytest.fixture

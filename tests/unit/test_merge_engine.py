@@ -17,7 +17,7 @@ from tests.support.loras import FORMATS, as_kohya, random_lora, write
 from tests.support.pipelines import ARCHITECTURES, build
 from workers.adapter_parser import parse_adapter
 from workers.loader_shell import LoaderShell
-from workers.merge_engine import MergeEngine, mergeable_weights
+from workers.swap.engine import MergeEngine, mergeable_weights
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -91,7 +91,7 @@ def test_several_adapters_with_scales_equal_what_diffusers_fuses(sd15: Any, tmp_
 @pytest.fixture(params=[True, False], ids=["compiled", "torch"])
 def with_or_without_compiler(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if not request.param:
-        monkeypatch.setattr("workers.merge_engine.load_kernel", lambda: None)
+        monkeypatch.setattr("workers.swap.engine.load_kernel", lambda: None)
 
 
 @pytest.mark.usefixtures("with_or_without_compiler")
@@ -268,7 +268,7 @@ def test_a_failure_in_the_middle_of_a_merge_leaves_the_pristine_base(
         if next(calls) == 10:
             raise torch.OutOfMemoryError
 
-    monkeypatch.setattr("workers.rewrite.rewrite_by_products", fails_half_way)
+    monkeypatch.setattr("workers.swap.rewrite.rewrite_by_products", fails_half_way)
     with pytest.raises(torch.OutOfMemoryError):
         engine.swap(second)
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-import workers.merge_kernel
-from workers.low_rank import LowRank
-from workers.merge_kernel import THIS_CPU, Merge, MergeKernel, compile_kernel, load_kernel
+import workers.swap.kernel
+from workers.swap.kernel import THIS_CPU, Merge, MergeKernel, compile_kernel, load_kernel
+from workers.swap.low_rank import LowRank
 
 Products = list[tuple[LowRank, float]]
 
@@ -128,7 +128,7 @@ def test_what_is_not_of_whole_tiles_does_not_fit(rows: int, columns: int, rank: 
 def test_without_a_compiler_there_is_no_kernel_and_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(workers.merge_kernel, "COMPILER", "no-such-compiler")
+    monkeypatch.setattr(workers.swap.kernel, "COMPILER", "no-such-compiler")
 
     with caplog.at_level(logging.WARNING):
         assert load_kernel.__wrapped__() is None
@@ -137,7 +137,7 @@ def test_without_a_compiler_there_is_no_kernel_and_the_log_says_so(
 
 
 def test_what_a_compiler_says_is_in_the_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(workers.merge_kernel, "THIS_CPU", "-march=none-such")
+    monkeypatch.setattr(workers.swap.kernel, "THIS_CPU", "-march=none-such")
 
     with caplog.at_level(logging.WARNING):
         assert load_kernel.__wrapped__() is None

@@ -19,8 +19,8 @@ from tests.support.adapters import prepared_with
 from tests.support.loras import as_kohya, random_lora, write
 from tests.support.pipelines import build
 from workers.loader_shell import LoaderShell
-from workers.merge_engine import MergeEngine, PreparedAdapter, mergeable_weights
-from workers.merge_kernel import Merge, MergeKernel
+from workers.swap.engine import MergeEngine, PreparedAdapter, mergeable_weights
+from workers.swap.kernel import Merge, MergeKernel
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -111,7 +111,7 @@ class Swaps(RuleBasedStateMachine):
             if next(countdown) == after:
                 raise torch.OutOfMemoryError
 
-        patch.setattr("workers.rewrite.rewrite_by_products", fails_after_a_while)
+        patch.setattr("workers.swap.rewrite.rewrite_by_products", fails_after_a_while)
 
     @invariant()
     def what_is_not_merged_is_untouched(self) -> None:

@@ -14,8 +14,8 @@ from tasks.errors import ConfigurationError
 from tests.support.adapters import prepared
 from tests.support.loras import random_lora, write
 from tests.support.pipelines import build
-from workers.fingerprint import fingerprints
-from workers.warm_pipeline import WarmPipeline
+from workers.swap.pristine import fingerprints
+from workers.swap.warm_pipeline import WarmPipeline
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -73,7 +73,7 @@ def test_a_device_without_room_for_the_base_is_found_before_the_first_job(monkey
     def no_room(_: Any, names: Any) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("workers.merge_engine.PristineWeights.keep", no_room)
+    monkeypatch.setattr("workers.swap.engine.PristineWeights.keep", no_room)
 
     with pytest.raises(ConfigurationError, match='`pristine = "host"`'):
         warm_pipeline()

@@ -87,3 +87,9 @@ def device_name(device: torch.device) -> str:
     if device.type == "cpu":
         return f"cpu {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
     return device.type
+
+
+def first_line(error: BaseException) -> str:
+    """The start of an exception's text, short enough for a job's record."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]

@@ -1,4 +1,4 @@
-"""The swap's inner loop for bfloat16 weights on a CPU: merge_kernel.c, compiled for the CPU that it runs on."""
+"""The swap's inner loop for bfloat16 weights on a CPU: kernel.c, compiled for the CPU that it runs on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from workers.low_rank import LowRank
+from workers.swap.low_rank import LowRank
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from workers.low_rank import Change, LowRank
-from workers.merge_kernel import Merge, MergeKernel
+from workers.swap.kernel import Merge, MergeKernel
+from workers.swap.low_rank import Change, LowRank
 
 Scaled = tuple[Change, float]
 """A change, and the scale of its adapter."""

@@ -19,12 +19,12 @@ from diffusers import DiffusionPipeline
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.errors import AdapterLoadFailed
 from tasks.jobs.result import AdapterReceipt, SwapWay
-from workers.adapter_parser import first_line
+from workers.base.device import first_line
 from workers.base.pipeline import loadable_components, weights_of
-from workers.low_rank import ParsedAdapter
-from workers.merge_kernel import load_kernel
-from workers.pristine import PristineWeights
-from workers.rewrite import Scaled, rewrite
+from workers.swap.kernel import load_kernel
+from workers.swap.low_rank import ParsedAdapter
+from workers.swap.pristine import PristineWeights
+from workers.swap.rewrite import Scaled, rewrite
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from tasks.jobs.result import BaseReceipt, SwapWay
 from workers.base.device import memory_errors
 from workers.base.device_thread import DeviceThread
 from workers.base.pipeline import fix_device, weights_of
-from workers.fingerprint import fingerprints
 from workers.loader_shell import LoaderShell
-from workers.merge_engine import AdapterSet, MergeEngine
+from workers.swap.engine import AdapterSet, MergeEngine
+from workers.swap.pristine import fingerprints
 
 logger = logging.getLogger(__name__)
 

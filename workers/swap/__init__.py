@@ -1,0 +1,1 @@
+"""The swap: pristine weights, low-rank products, and the rewrite in place."""
