@@ -19,8 +19,8 @@ import torch
 
 from benchmarks.shapes import SHAPES, build, denoiser_of, write_lora
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from workers.adapter_parser import parse_adapter
-from workers.loader_shell import LoaderShell
+from workers.adapters.parser import parse_adapter
+from workers.adapters.shell import LoaderShell
 from workers.swap.engine import AdapterSet, MergeEngine, PreparedAdapter
 from workers.swap.pristine import fingerprints
 

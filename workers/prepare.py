@@ -7,13 +7,13 @@ from tasks.adapters.lookup.folder import file_sha256
 from tasks.jobs.job import JobSpec
 from tasks.service import Service
 from workers.activity import Move
-from workers.adapter_cache import AdapterCache, LoadedAdapter
-from workers.adapter_files import fetch
-from workers.adapter_parser import parse_adapter
+from workers.adapters.cache import AdapterCache, LoadedAdapter
+from workers.adapters.disk_cache import DiskCache
+from workers.adapters.fetch import fetch
+from workers.adapters.hub_download import DownloadBounds
+from workers.adapters.parser import parse_adapter
+from workers.adapters.stored import cached_repository
 from workers.base.device_thread import on_one_core
-from workers.disk_cache import DiskCache
-from workers.hub_downloads import DownloadBounds
-from workers.stored_adapters import cached_repository
 from workers.swap.engine import AdapterSet, PreparedAdapter
 from workers.swap.warm_pipeline import WarmPipeline
 

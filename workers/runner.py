@@ -28,7 +28,7 @@ from tasks.jobs.manifest import Manifest
 from tasks.jobs.queues import pass_on
 from tasks.jobs.result import Result, Surroundings
 from tasks.service import Service
-from workers.adapter_cache import AdapterCache
+from workers.adapters.cache import AdapterCache
 from workers.attempt import Attempt, Attempts
 from workers.doubts import doubts
 from workers.draw import Drawing, draw

@@ -16,19 +16,19 @@ from tasks.jobs.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from tasks.objects.keys import IMAGES
 from tasks.service import Service
 from workers.activity import Bounds
-from workers.adapter_cache import AdapterCache
+from workers.adapters.cache import AdapterCache
+from workers.adapters.disk_cache import DiskCache
+from workers.adapters.hub_download import DownloadBounds
+from workers.adapters.preload import Readiness
+from workers.adapters.shapes import shapes_of
 from workers.attempt import Attempt
 from workers.backfill import Backfill
 from workers.base.device import surroundings_of
 from workers.cancellations import Cancellations
 from workers.departure import Departure, ExitCode
-from workers.disk_cache import DiskCache
 from workers.health import Health
 from workers.heartbeat import Heartbeat
-from workers.hub_downloads import DownloadBounds
-from workers.module_shapes import shapes_of
 from workers.prepare import load_adapter
-from workers.readiness import Readiness
 from workers.runner import JobRunner
 from workers.self_test import KnownImage, SelfTest
 from workers.stops import Stops

@@ -23,7 +23,7 @@ from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
-from workers.adapter_files import fetch
+from workers.adapters.fetch import fetch
 
 ROOT = Path(__file__).parents[2]
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -349,7 +349,7 @@ from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.file.reference import AdapterReference
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.no_storage import NO_STORAGE
-from workers.adapter_files import fetch
+from workers.adapters.fetch import fetch
 
 adapter = AdapterHub().look_up(AdapterReference.parse("ada/pixel")).resolved("demo")
 print(fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), NO_STORAGE))

@@ -18,9 +18,9 @@ from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.unet_shapes import SD15, SDXL, unet_shapes
 from tests.support.up import ROOT
+from workers.adapters.shapes import shapes_of
+from workers.adapters.shell import LoaderShell
 from workers.base.pipeline import load_pipeline
-from workers.loader_shell import LoaderShell
-from workers.module_shapes import shapes_of
 from workers.warm_up import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another

@@ -15,8 +15,8 @@ from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
-from workers.adapter_files import fetch
-from workers.disk_cache import IN_USE_S, DiskCache
+from workers.adapters.disk_cache import IN_USE_S, DiskCache
+from workers.adapters.fetch import fetch
 
 LORA = lora_bytes()
 

@@ -19,8 +19,8 @@ from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
 from tests.support.waiting import wait_until
-from workers.adapter_files import fetch
-from workers.hub_downloads import DownloadBounds, DownloadWatch
+from workers.adapters.fetch import fetch
+from workers.adapters.hub_download import DownloadBounds, DownloadWatch
 
 LORA = lora_bytes()
 SHORT = DownloadBounds(bytes_per_s=10**6, patience_s=0.3)

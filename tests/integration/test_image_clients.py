@@ -43,7 +43,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     lora = write(random_lora(drawable(), seed=3), tmp_path / WEIGHTS).read_bytes()
     with HubServer() as hub:
         hub.add_repository("minimaxir/wrong-lora", {WEIGHTS: lora}, base_model="demo/base")
-        monkeypatch.setattr("workers.adapter_files.HfApi", partial(HfApi, endpoint=hub.url, token=False))
+        monkeypatch.setattr("workers.adapters.fetch.HfApi", partial(HfApi, endpoint=hub.url, token=False))
         monkeypatch.setattr("workers.warm_up.HF_HUB_CACHE", str(tmp_path / "cache"))
         yield hub
 

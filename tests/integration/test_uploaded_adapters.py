@@ -27,8 +27,8 @@ from tasks.service import Service
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
-from workers.disk_cache import DiskCache
-from workers.stored_adapters import cached_repository, fetch_from_storage
+from workers.adapters.disk_cache import DiskCache
+from workers.adapters.stored import cached_repository, fetch_from_storage
 from workers.warm_up import Worker, warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from workers.adapter_parser import parse_adapter
-from workers.loader_shell import LoaderShell
+from workers.adapters.parser import parse_adapter
+from workers.adapters.shell import LoaderShell
 from workers.swap.engine import PreparedAdapter
 
 

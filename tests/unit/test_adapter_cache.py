@@ -12,7 +12,7 @@ import torch
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
 from workers.activity import Move
-from workers.adapter_cache import AdapterCache, LoadedAdapter
+from workers.adapters.cache import AdapterCache, LoadedAdapter
 from workers.swap.low_rank import LowRank, ParsedAdapter
 
 BYTES = 2 * 4 * 8 * 4  # two factors of 4 x 8 floats

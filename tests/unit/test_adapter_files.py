@@ -12,7 +12,7 @@ from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import write_lora
-from workers.adapter_files import fetch
+from workers.adapters.fetch import fetch
 
 FOR_DEMO = 'base_model = "stokehold/demo"'
 

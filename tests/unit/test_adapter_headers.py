@@ -20,9 +20,9 @@ from tasks.base_models.shapes import BaseShapes
 from tasks.errors import AdapterLoadFailed, AdapterNotUsable
 from tests.support.base_models import served_model
 from tests.support.pipelines import build
-from workers.adapter_parser import parse_adapter
-from workers.loader_shell import LoaderShell
-from workers.module_shapes import shapes_of
+from workers.adapters.parser import parse_adapter
+from workers.adapters.shapes import shapes_of
+from workers.adapters.shell import LoaderShell
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 

@@ -18,9 +18,9 @@ from tasks.errors import AdapterLoadFailed
 from tests.support.base_models import served_model
 from tests.support.loras import FORMATS, State, as_kohya, random_lora, write
 from tests.support.pipelines import ARCHITECTURES, build
-from workers.adapter_parser import parse_adapter
-from workers.loader_shell import LoaderShell
-from workers.module_shapes import shapes_of
+from workers.adapters.parser import parse_adapter
+from workers.adapters.shapes import shapes_of
+from workers.adapters.shell import LoaderShell
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 

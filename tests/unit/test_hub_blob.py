@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.hub_blob import is_damaged
+from workers.adapters.hub_download import is_damaged
 
 CONTENT = b"what is up, doc?"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -15,8 +15,8 @@ from tasks.jobs.result import SwapWay
 from tests.support.adapters import prepared
 from tests.support.loras import FORMATS, as_kohya, random_lora, write
 from tests.support.pipelines import ARCHITECTURES, build
-from workers.adapter_parser import parse_adapter
-from workers.loader_shell import LoaderShell
+from workers.adapters.parser import parse_adapter
+from workers.adapters.shell import LoaderShell
 from workers.swap.engine import MergeEngine, mergeable_weights
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another

@@ -18,7 +18,7 @@ from tasks.errors import AdapterLoadFailed
 from tests.support.adapters import prepared_with
 from tests.support.loras import as_kohya, random_lora, write
 from tests.support.pipelines import build
-from workers.loader_shell import LoaderShell
+from workers.adapters.shell import LoaderShell
 from workers.swap.engine import MergeEngine, PreparedAdapter, mergeable_weights
 from workers.swap.kernel import Merge, MergeKernel
 

@@ -15,10 +15,10 @@ from diffusers import SchedulerMixin
 
 from tasks.errors import ConfigurationError, OutOfMemory
 from tasks.jobs.result import BaseReceipt, SwapWay
+from workers.adapters.shell import LoaderShell
 from workers.base.device import memory_errors
 from workers.base.device_thread import DeviceThread
 from workers.base.pipeline import fix_device, weights_of
-from workers.loader_shell import LoaderShell
 from workers.swap.engine import AdapterSet, MergeEngine
 from workers.swap.pristine import fingerprints
 

@@ -1,6 +1,6 @@
 """Whether an adapter's layers fit a base model.
 
-It foresees what a worker does with the file: what ``workers.adapter_parser`` and diffusers' loaders refuse is rejected
+It foresees what a worker does with the file: what ``workers.adapters.parser`` and diffusers' loaders refuse is rejected
 here, and what they might take is not.
 """
 

@@ -19,12 +19,27 @@ from huggingface_hub.file_download import repo_folder_name
 from storage import ObjectNotFound, S3Storage
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
-from workers.adapter_size import require_small
-from workers.hub_blob import is_damaged
+from workers.adapters.hub_download import is_damaged
 
 logger = logging.getLogger(__name__)
 
+
+def require_small(size: int, max_bytes: int, ref: str) -> None:
+    """Refuse a file before it is downloaded or read.
+
+    Raises:
+        AdapterFetchFailed: it is larger than this service takes.
+    """
+    if size > max_bytes:
+        raise AdapterFetchFailed(
+            f"The file of adapter {ref!r} has {size} bytes, and this service takes at most {max_bytes}. Use an adapter "
+            "of a smaller rank, or ask the operator to raise that bound."
+        )
+
+
 OWNER = "stokehold"
+
+
 FILE = "adapter.safetensors"
 
 

@@ -10,7 +10,7 @@ from storage import StorageError
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.errors import BrokerUnavailable, JobFailed, MachineFault, WorkerStopping
 from tasks.service import Service
-from workers.adapter_cache import AdapterCache
+from workers.adapters.cache import AdapterCache
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 
 from tasks.errors import AdapterLoadFailed, AdapterUnavailable
+from workers.adapters.shell import ComponentAdapter, LoaderShell
 from workers.base.device import first_line
-from workers.loader_shell import ComponentAdapter, LoaderShell
 from workers.swap.low_rank import Change, LowRank, ParsedAdapter, Shift
 
 DOWN, UP, BIAS = ".lora_A.weight", ".lora_B.weight", ".lora_B.bias"

@@ -1,29 +1,57 @@
-"""Bounds for what the Hub sends of an adapter: no timeout of a connection notices a byte now and then.
-
-``huggingface_hub`` waits for each part of an answer for at most ``HF_HUB_DOWNLOAD_TIMEOUT``, and for minutes begins
-again where a download broke off. So it works in a thread that is left behind when the time is over, and that ends by
-itself at its next request, or the next part of an answer.
-"""
+"""Downloads from the Hub: bounded, checked, and shared by the attempts that want the same file."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import httpx2
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
+from tasks.adapters.lookup.folder import file_sha256
 from tasks.errors import AdapterUnavailable, WorkerStopping
 from workers.activity import Move
 
+SHA256 = re.compile("[0-9a-f]{64}")
+
+
+GIT_BLOB = re.compile("[0-9a-f]{40}")
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether a downloaded file is another than the Hub named before it sent it.
+
+    The client checks the length alone. Its cache links each file to a blob that is named by the Hub's ETag: of a large
+    file the SHA-256, of a small one git's own digest. Where the cache has no links, nothing is known.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not path.is_symlink():
+        return False
+    name = path.readlink().name
+    if SHA256.fullmatch(name):
+        return file_sha256(path.resolve()) != name
+    return GIT_BLOB.fullmatch(name) is not None and git_digest(path.read_bytes()) != name
+
+
+def git_digest(content: bytes) -> str:
+    """The name that git gives to a file of this content."""
+    return hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
+
+
 NOTICE_S = 0.1
 """How soon it is noticed that a download must not go on."""
+
 
 Result = TypeVar("Result")
 

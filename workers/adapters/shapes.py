@@ -11,7 +11,7 @@ import torch
 from tasks.base_models.families import flat
 from tasks.base_models.registry import ServedModel
 from tasks.base_models.shapes import UNET, BaseShapes, ModuleShape
-from workers.loader_shell import LoaderShell
+from workers.adapters.shell import LoaderShell
 
 TEXT_ENCODERS = {
     "text_encoder": ("lora_te", "lora_te1"),

@@ -20,10 +20,8 @@ from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.adapters.lookup.folder import AdapterFolders, file_sha256
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from workers.activity import Move
-from workers.adapter_size import require_small
-from workers.hub_blob import is_damaged
-from workers.hub_downloads import DownloadBounds, DownloadWatch, watched
-from workers.stored_adapters import fetch_from_storage
+from workers.adapters.hub_download import DownloadBounds, DownloadWatch, is_damaged, watched
+from workers.adapters.stored import fetch_from_storage, require_small
 
 logger = logging.getLogger(__name__)
 
