@@ -23,8 +23,8 @@ from tasks.jobs.job import JobSpec, Progress
 from tasks.settings import settings
 from workers.base.device import choose_device
 from workers.base.pipeline import load_pipeline
-from workers.draw import Drawing, draw
-from workers.stopwatch import Stopwatch
+from workers.stages.draw import Drawing, draw
+from workers.stages.stopwatch import Stopwatch
 from workers.swap.warm_pipeline import WarmPipeline
 
 PROMPT = "a red circle on a blue background"

@@ -17,8 +17,8 @@ from tasks.jobs.result import Failure
 from tasks.service import Service
 from workers.activity import Activity, Bounds, Doing
 from workers.cancellations import Cancellations
+from workers.stages.stopwatch import Stopwatch
 from workers.stops import Stops
-from workers.stopwatch import Stopwatch
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import cast
 from PIL.Image import Image
 
 from tasks.jobs.job import JobSpec
-from workers.draw import Picture
+from workers.stages.draw import Picture
 
 
 def doubts(pictures: Sequence[Picture], spec: JobSpec) -> Iterator[str]:

@@ -31,15 +31,14 @@ from tasks.service import Service
 from workers.adapters.cache import AdapterCache
 from workers.attempt import Attempt, Attempts
 from workers.doubts import doubts
-from workers.draw import Drawing, draw
 from workers.health import Health
 from workers.heartbeat import Heartbeat
-from workers.patience import Patience
-from workers.prepare import prepare
-from workers.publish import publish
-from workers.replay import report_of
+from workers.stages.compare import report_of
+from workers.stages.draw import Drawing, draw
+from workers.stages.prepare import prepare
+from workers.stages.publish import Patience, publish
+from workers.stages.stopwatch import Stage, Stopwatch
 from workers.stops import Stops
-from workers.stopwatch import Stage, Stopwatch
 from workers.swap.warm_pipeline import WarmPipeline
 from workers.watchdog import Watchdog
 

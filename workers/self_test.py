@@ -15,8 +15,8 @@ from tasks.base_models.registry import ServedModel
 from tasks.errors import SelfTestFailed
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec, Progress
-from workers.draw import draw
-from workers.stopwatch import Stopwatch
+from workers.stages.draw import draw
+from workers.stages.stopwatch import Stopwatch
 from workers.swap.warm_pipeline import WarmPipeline
 
 STEPS = 2

@@ -28,9 +28,9 @@ from workers.cancellations import Cancellations
 from workers.departure import Departure, ExitCode
 from workers.health import Health
 from workers.heartbeat import Heartbeat
-from workers.prepare import load_adapter
 from workers.runner import JobRunner
 from workers.self_test import KnownImage, SelfTest
+from workers.stages.prepare import load_adapter
 from workers.stops import Stops
 from workers.swap.warm_pipeline import WarmPipeline
 from workers.watchdog import Watchdog

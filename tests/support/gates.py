@@ -22,7 +22,7 @@ from storage.put_process import S3StorageWithPutProcess
 from tasks.jobs.job import JobSpec, Progress
 from tasks.jobs.store import JobStore
 from workers.attempt import Attempt
-from workers.draw import Picture, Session
+from workers.stages.draw import Picture, Session
 
 GATES = ("prepare", "swap", "draw", "upload", "uploaded", "finish")
 BROKEN = "broken"

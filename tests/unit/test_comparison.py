@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from tasks.jobs.result import PictureDifference
-from workers.comparison import compare
+from workers.stages.compare import compare
 
 PIXELS = arrays(np.uint8, (4, 4, 3))
 

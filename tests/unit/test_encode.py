@@ -10,7 +10,7 @@ from PIL import Image
 from tasks.fields import ImageFormat
 from tasks.replay import read_manifest
 from tests.support.jobs import SPEC, manifest
-from workers.encode import encode
+from workers.stages.encode import encode
 
 FOUR = SPEC.model_copy(update={"prompt": "Ein rotes Rädchen, 赤い丸", "seed": 5, "image_count": 4})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage import StorageError, StorageNotReachable
-from workers.patience import LONGEST_PAUSE_S, Patience
+from workers.stages.publish import LONGEST_PAUSE_S, Patience
 
 
 class Storage:

@@ -23,7 +23,7 @@ from tasks.jobs.manifest import differences
 from tasks.replay import main, read_manifest, request_of
 from tasks.requests.job import MAX_SEED, JobRequest
 from tests.support.jobs import SPEC, manifest
-from workers.encode import encode
+from workers.stages.encode import encode
 
 ON_THE_HUB = ResolvedAdapter(
     ref="owner/name",

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from tasks.jobs.result import SwapWay, Timings
-from workers.stopwatch import Stage, Stopwatch
+from workers.stages.stopwatch import Stage, Stopwatch
 
 
 def test_a_stage_takes_as_long_as_its_body() -> None:

@@ -13,7 +13,7 @@ from tasks.replay import read_manifest
 from tasks.requests.job import MAX_PROMPT_CHARACTERS
 from tasks.service import Service
 from tests.support.jobs import manifest
-from workers.encode import encode
+from workers.stages.encode import encode
 
 PROMPTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_PROMPT_CHARACTERS)
 """Any Unicode, control characters among it; lone surrogates are no text."""

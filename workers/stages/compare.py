@@ -1,11 +1,14 @@
-"""Compare the pictures of a job that was drawn again with those of the first one."""
+"""The comparison of a replay's images with those that it draws again."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 
+import numpy as np
+from PIL import Image
 from PIL.Image import DecompressionBombError
 
 from storage import ObjectNotFound, StorageError
@@ -14,15 +17,41 @@ from tasks.jobs.job import Job
 from tasks.jobs.manifest import Manifest, differences, manifest_of
 from tasks.jobs.result import PictureDifference, ReplayReport, StoredImage
 from tasks.service import Service
-from workers.comparison import compare
-from workers.patience import Patience
+from workers.stages.publish import Patience
 
 logger = logging.getLogger(__name__)
 
+
+def compare(then: bytes, now: bytes) -> PictureDifference:
+    """The difference between two encoded pictures, pixel by pixel in 8-bit RGB; their metadata does not count.
+
+    Pictures of different sizes differ by all that a pixel can.
+    """
+    before, after = pixels(then), pixels(now)
+    if before.shape != after.shape:
+        return PictureDifference(largest=255, mean=255.0)
+    distance = np.abs(before.astype(np.int16) - after.astype(np.int16))
+    return PictureDifference(largest=int(distance.max()), mean=round(float(distance.mean()), 6))
+
+
+def pixels(body: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """The pixels of an encoded picture: [height, width, 3]."""
+    with Image.open(BytesIO(body)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 EXPIRED = "The first job has expired."
+
+
 GONE = "A picture of the first job is gone."
+
+
 AWAY = "Storage did not hand out the pictures when they were to be compared. Replay the job again."
+
+
 UNREADABLE = "A picture in storage cannot be decoded any more."
+
+
 HELD_BACK = "The safety checker held every picture back, so none is stored."
 
 

@@ -15,8 +15,8 @@ from tasks.jobs.job import JobSpec, Progress
 from tasks.jobs.result import AdapterReceipt, BaseReceipt
 from workers.base.device_thread import on_one_core
 from workers.base.schedulers import fresh_scheduler
-from workers.faults import drawing_errors
-from workers.stopwatch import Stage, Stopwatch
+from workers.stages.faults import drawing_errors
+from workers.stages.stopwatch import Stage, Stopwatch
 from workers.swap.engine import AdapterSet
 from workers.swap.warm_pipeline import LoadedBase, WarmPipeline
 

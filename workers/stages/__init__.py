@@ -1,0 +1,1 @@
+"""The stages of a job: prepare, draw, publish; and compare, for a replay."""
