@@ -24,7 +24,7 @@ from tasks.scratch import own_scratch
 from tasks.service import Service, storage_config
 from workers.base.device import choose_device
 from workers.base.pipeline import load_pipeline
-from workers.departure import ExitCode, terminate
+from workers.run.departure import ExitCode, terminate
 from workers.warm_up import Worker, warm_up
 
 logger = logging.getLogger("workers")

@@ -21,19 +21,18 @@ from workers.adapters.disk_cache import DiskCache
 from workers.adapters.hub_download import DownloadBounds
 from workers.adapters.preload import Readiness
 from workers.adapters.shapes import shapes_of
-from workers.attempt import Attempt
-from workers.backfill import Backfill
 from workers.base.device import surroundings_of
-from workers.cancellations import Cancellations
-from workers.departure import Departure, ExitCode
-from workers.health import Health
-from workers.heartbeat import Heartbeat
-from workers.runner import JobRunner
-from workers.self_test import KnownImage, SelfTest
+from workers.run.attempt import Attempt
+from workers.run.backfill import Backfill
+from workers.run.departure import Departure, ExitCode
+from workers.run.health import Health
+from workers.run.heartbeat import Heartbeat
+from workers.run.runner import JobRunner
+from workers.run.self_test import KnownImage, SelfTest
+from workers.run.shutdown import Cancellations, Stops
+from workers.run.watchdog import Watchdog
 from workers.stages.prepare import load_adapter
-from workers.stops import Stops
 from workers.swap.warm_pipeline import WarmPipeline
-from workers.watchdog import Watchdog
 
 BEATS_PER_LEASE = 4
 LOOKS_PER_STALL = 10

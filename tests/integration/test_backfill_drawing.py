@@ -25,8 +25,8 @@ from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.steps import on_step
 from tests.support.waiting import wait_until
-from workers.backfill import Backfill
-from workers.runner import JobRunner
+from workers.run.backfill import Backfill
+from workers.run.runner import JobRunner
 from workers.warm_up import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
@@ -242,7 +242,7 @@ class TestThreads:
     @pytest.mark.parametrize("error", [BrokerUnavailable("away"), KeyError("no such field")])
     @pytest.mark.parametrize("when", ["they claim", "they draw"])
     def test_an_error_does_not_end_them(self, error: Exception, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("workers.backfill.AGAIN_S", 0)
+        monkeypatch.setattr("workers.run.backfill.AGAIN_S", 0)
         stopping, asked = threading.Event(), list[int]()
         job = Job(id="a", spec=SPEC, lane=Lane.BACKFILL, status=Status.RUNNING, created_at=datetime.now(UTC))
 

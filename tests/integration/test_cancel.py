@@ -17,7 +17,7 @@ from tasks.service import Service
 from tests.support.pipelines import drawable
 from tests.support.steps import on_step
 from tests.support.waiting import wait_until
-from workers.runner import JobRunner
+from workers.run.runner import JobRunner
 from workers.warm_up import Worker, warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
@@ -84,7 +84,7 @@ def test_a_finished_or_unknown_job_cannot_be_canceled(service: Service) -> None:
 def test_a_canceled_drawing_ends_with_the_step_it_is_in(
     service: Service, runner: JobRunner, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.attempt.PROGRESS_PERIOD_S", 3600)  # so that no report of progress meets the cancel
+    monkeypatch.setattr("workers.run.attempt.PROGRESS_PERIOD_S", 3600)  # so that no report of progress meets the cancel
     before, job, after = submitted(service), submitted(service, steps=20), submitted(service)
     runner(before.id)
 
@@ -106,7 +106,7 @@ def test_a_canceled_drawing_ends_with_the_step_it_is_in(
 def test_a_cancel_that_was_not_heard_is_met_by_the_next_report_of_progress(
     service: Service, runner: JobRunner, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.attempt.PROGRESS_PERIOD_S", 0)
+    monkeypatch.setattr("workers.run.attempt.PROGRESS_PERIOD_S", 0)
     worker.cancellations.stop()
     job = submitted(service, steps=20)
     steps, count = at_step(3, lambda: service.store.cancel(job.id))

@@ -39,7 +39,9 @@ def test_a_soak_in_which_every_job_ended_once_is_clean(service: Service, tmp_pat
     done, failed = succeeded(service), claimed(service)
     service.store.fail(failed, Failure(code="adapter_load_failed", message="No."))
 
-    ledger = stock(service, tmp_path, done.id, failed.id, log=f"INFO workers.runner: job {done.id} succeeded: queued=1")
+    ledger = stock(
+        service, tmp_path, done.id, failed.id, log=f"INFO workers.run.runner: job {done.id} succeeded: queued=1"
+    )
 
     assert ledger.is_clean
     assert (ledger.submitted, ledger.succeeded, ledger.failed, ledger.canceled) == (2, 1, 1, 0)

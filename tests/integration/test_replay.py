@@ -22,7 +22,7 @@ from tasks.service import Service
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
-from workers.runner import JobRunner
+from workers.run.runner import JobRunner
 from workers.stages.compare import AWAY, GONE, HELD_BACK, UNREADABLE, comparison
 from workers.warm_up import warm_up
 

@@ -26,7 +26,7 @@ from tests.support.loras import random_lora, write, write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.steps import on_step
-from workers.runner import JobRunner
+from workers.run.runner import JobRunner
 from workers.stages.draw import Picture, Session
 from workers.warm_up import warm_up
 

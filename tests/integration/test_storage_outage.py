@@ -22,7 +22,7 @@ from tests.support.broken_storage import refusing_storage
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
-from workers.runner import JobRunner
+from workers.run.runner import JobRunner
 from workers.warm_up import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
@@ -132,7 +132,7 @@ def test_no_record_names_the_storage(
     with_adapter: bool,
 ) -> None:
     monkeypatch.setattr(
-        "workers.runner.Patience.insist", lambda _, step: step()
+        "workers.run.runner.Patience.insist", lambda _, step: step()
     )  # the waiting is tried above, and takes long
     job = submitted(service, Lane.INTERACTIVE, *([entry.name] if with_adapter else []))
     config = storage_config(service.settings)

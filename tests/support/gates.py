@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-import workers.runner
+import workers.run.runner
 import workers.swap.engine
 from storage.put_process import S3StorageWithPutProcess
 from tasks.jobs.job import JobSpec, Progress
 from tasks.jobs.store import JobStore
-from workers.attempt import Attempt
+from workers.run.attempt import Attempt
 from workers.stages.draw import Picture, Session
 
 GATES = ("prepare", "swap", "draw", "upload", "uploaded", "finish")
@@ -82,7 +82,7 @@ def install(folder: Path) -> None:
         return draw(self, specs, number)
 
     Session.draw_one_of_each = draw_or_fail  # type: ignore[method-assign]
-    workers.runner.prepare = before("prepare", workers.runner.prepare)
+    workers.run.runner.prepare = before("prepare", workers.run.runner.prepare)
     workers.swap.engine.rewrite = after("swap", workers.swap.engine.rewrite)
     Attempt.report = gated_report  # type: ignore[method-assign]
     put = before("upload", after("uploaded", S3StorageWithPutProcess.put))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from workers.runner import JobRunner
+from workers.run.runner import JobRunner
 
 
 def on_step(runner: JobRunner, action: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.jobs import SPEC
 from workers.activity import Activity, Bounds, Doing
-from workers.watchdog import AwakeClock
+from workers.run.watchdog import AwakeClock
 
 BOUNDS = Bounds(stall_s=60, attempt_s=1800, storage_s=120, load_s=10)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from workers.departure import Departure, ExitCode
-from workers.stops import Stops
+from workers.run.departure import Departure, ExitCode
+from workers.run.shutdown import Stops
 
 
 def test_who_leaves_takes_no_more_jobs_is_told_once_and_keeps_its_first_reason() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tasks.errors import BrokerUnavailable
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
-from workers.heartbeat import Heartbeat
+from workers.run.heartbeat import Heartbeat
 
 
 class Registry:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.waiting import wait_until
-from workers.stops import Stops
+from workers.run.shutdown import Stops
 
 
 def test_a_worker_told_once_ends_soon_and_told_twice_at_once() -> None:

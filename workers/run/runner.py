@@ -29,18 +29,18 @@ from tasks.jobs.queues import pass_on
 from tasks.jobs.result import Result, Surroundings
 from tasks.service import Service
 from workers.adapters.cache import AdapterCache
-from workers.attempt import Attempt, Attempts
-from workers.doubts import doubts
-from workers.health import Health
-from workers.heartbeat import Heartbeat
+from workers.run.attempt import Attempt, Attempts
+from workers.run.doubts import doubts
+from workers.run.health import Health
+from workers.run.heartbeat import Heartbeat
+from workers.run.shutdown import Stops
+from workers.run.watchdog import Watchdog
 from workers.stages.compare import report_of
 from workers.stages.draw import Drawing, draw
 from workers.stages.prepare import prepare
 from workers.stages.publish import Patience, publish
 from workers.stages.stopwatch import Stage, Stopwatch
-from workers.stops import Stops
 from workers.swap.warm_pipeline import WarmPipeline
-from workers.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,8 @@ from tasks.jobs.queues import send
 from tasks.jobs.result import Failure
 from tasks.service import Service
 from workers.activity import Activity, Bounds, Doing
-from workers.cancellations import Cancellations
+from workers.run.shutdown import Cancellations, Stops
 from workers.stages.stopwatch import Stopwatch
-from workers.stops import Stops
 
 logger = logging.getLogger(__name__)
 

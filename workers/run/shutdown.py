@@ -1,4 +1,4 @@
-"""Which jobs were canceled just now: what a drawing looks at in every step, without asking anybody."""
+"""How the attempts of a worker learn that they are to end: by a signal, or because their job was canceled."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from contextlib import closing
+from queue import SimpleQueue
 
 from tasks.errors import BrokerUnavailable
 from tasks.jobs.keyspace import CANCELED
@@ -13,9 +14,37 @@ from tasks.valkey import Broker, broker_errors
 
 logger = logging.getLogger(__name__)
 
+
+class Stops:
+    """What a first SIGTERM means, and what a second one does.
+
+    Attributes:
+        soon: told once: what has the pipeline is finished, what only waits for it goes back.
+        now: told twice: what is being drawn goes back, too.
+    """
+
+    def __init__(self) -> None:
+        self.soon, self.now = threading.Event(), threading.Event()
+        self._told: SimpleQueue[None] = SimpleQueue()
+        threading.Thread(target=self._run, name="stops", daemon=True).start()
+
+    def told_to_end(self) -> None:
+        """Tell it. May be called in a signal handler that interrupts another; ``Event.set``, which locks, may not."""
+        self._told.put(None)
+
+    def _run(self) -> None:
+        for event in (self.soon, self.now):
+            self._told.get()
+            event.set()
+
+
 REMEMBERED = 1000
+
+
 LISTEN_S = 0.5
 """How soon the thread notices that it shall end."""
+
+
 AGAIN_S = 1.0
 
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tasks.errors import AttemptStalled, StokeholdError
-from workers.attempt import Attempt
-from workers.departure import Departure, ExitCode
-from workers.stops import Stops
+from workers.run.attempt import Attempt
+from workers.run.departure import Departure, ExitCode
+from workers.run.shutdown import Stops
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from enum import IntEnum
 
-from workers.stops import Stops
+from workers.run.shutdown import Stops
 
 logger = logging.getLogger(__name__)
 
