@@ -25,7 +25,7 @@ from tasks.service import Service, storage_config
 from workers.base.device import choose_device
 from workers.base.pipeline import load_pipeline
 from workers.run.departure import ExitCode, terminate
-from workers.warm_up import Worker, warm_up
+from workers.worker import Worker, warm_up
 
 logger = logging.getLogger("workers")
 

@@ -23,7 +23,7 @@ from tasks.celery import app
 from tasks.logs import configure_logging
 from workers.__main__ import SWITCH_INTERVAL_S, celery_arguments, service_of_worker
 from workers.base.pipeline import load_pipeline
-from workers.warm_up import warm_up
+from workers.worker import warm_up
 
 
 class InstantPipeline(StableDiffusionPipeline):  # type: ignore[misc]

@@ -27,7 +27,7 @@ from tests.support.steps import on_step
 from tests.support.waiting import wait_until
 from workers.run.backfill import Backfill
 from workers.run.runner import JobRunner
-from workers.warm_up import warm_up
+from workers.worker import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 

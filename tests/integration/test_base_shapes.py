@@ -21,7 +21,7 @@ from tests.support.up import ROOT
 from workers.adapters.shapes import shapes_of
 from workers.adapters.shell import LoaderShell
 from workers.base.pipeline import load_pipeline
-from workers.warm_up import warm_up
+from workers.worker import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 

@@ -18,7 +18,7 @@ from tests.support.pipelines import drawable
 from tests.support.steps import on_step
 from tests.support.waiting import wait_until
 from workers.run.runner import JobRunner
-from workers.warm_up import Worker, warm_up
+from workers.worker import Worker, warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 

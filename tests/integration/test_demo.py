@@ -21,7 +21,7 @@ from tasks.service import Service
 from tasks.settings import Settings
 from workers.base.pipeline import load_pipeline
 from workers.run.runner import JobRunner
-from workers.warm_up import warm_up
+from workers.worker import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 

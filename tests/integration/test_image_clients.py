@@ -29,7 +29,7 @@ from tests.support.hub import HubServer
 from tests.support.loras import random_lora, write
 from tests.support.pipelines import drawable
 from tests.support.services import make_service, with_hub
-from workers.warm_up import warm_up
+from workers.worker import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -44,7 +44,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     with HubServer() as hub:
         hub.add_repository("minimaxir/wrong-lora", {WEIGHTS: lora}, base_model="demo/base")
         monkeypatch.setattr("workers.adapters.fetch.HfApi", partial(HfApi, endpoint=hub.url, token=False))
-        monkeypatch.setattr("workers.warm_up.HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("workers.worker.HF_HUB_CACHE", str(tmp_path / "cache"))
         yield hub
 
 

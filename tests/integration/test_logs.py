@@ -15,7 +15,7 @@ from api import create_app
 from tasks.service import Service
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
-from workers.warm_up import warm_up
+from workers.worker import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 

@@ -24,7 +24,7 @@ from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from workers.run.runner import JobRunner
 from workers.stages.compare import AWAY, GONE, HELD_BACK, UNREADABLE, comparison
-from workers.warm_up import warm_up
+from workers.worker import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 

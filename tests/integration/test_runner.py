@@ -28,7 +28,7 @@ from tests.support.services import make_service
 from tests.support.steps import on_step
 from workers.run.runner import JobRunner
 from workers.stages.draw import Picture, Session
-from workers.warm_up import warm_up
+from workers.worker import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 

@@ -23,7 +23,7 @@ from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from workers.run.runner import JobRunner
-from workers.warm_up import warm_up
+from workers.worker import warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -43,7 +43,7 @@ def entry(service: Service, tmp_path: Path) -> CatalogueAdapter:
 
 @pytest.fixture
 def runner(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobRunner:
-    monkeypatch.setattr("workers.warm_up.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("workers.worker.HF_HUB_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
 

@@ -29,7 +29,7 @@ from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from workers.adapters.disk_cache import DiskCache
 from workers.adapters.stored import cached_repository, fetch_from_storage
-from workers.warm_up import Worker, warm_up
+from workers.worker import Worker, warm_up
 
 pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
 
@@ -55,7 +55,7 @@ def adapter(entry: CatalogueAdapter) -> ResolvedAdapter:
 
 @pytest.fixture
 def worker(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    monkeypatch.setattr("workers.warm_up.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("workers.worker.HF_HUB_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
     return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
 
