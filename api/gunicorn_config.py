@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 wsgi_app = "api:create_app()"
 bind = settings().api_listen
-worker_class = "api.bounded_worker.BoundedWorker"
+worker_class = "api.server.bounded_worker.BoundedWorker"
 workers = 2
 threads = 32
 worker_connections = 800
 keepalive = 75
 sendfile = False  # an answer goes through the worker's socket, which keeps what a client does not take
 accesslog = "-"
-logger_class = "api.access_log.AccessLog"
+logger_class = "api.server.access_log.AccessLog"
 control_socket_disable = True
 forwarded_allow_ips = ""  # a stranger's SCRIPT_NAME or X-Forwarded-Proto is not believed, from loopback either
 forwarder_headers = ""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.paced_socket import LEAST_BYTES_PER_S, MAX_UNSENT_BYTES, PATIENCE_S, Pace, PacedSocket
+from api.server.paced_socket import LEAST_BYTES_PER_S, MAX_UNSENT_BYTES, PATIENCE_S, Pace, PacedSocket
 
 
 class Clock:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api import MAX_BODY_BYTES
-from api.request_buffer import MAX_CHUNKED_BYTES, MAX_HEAD_BYTES, SMALL_BODY_BYTES, Arrival, RequestBuffer
+from api.server.request_buffer import MAX_CHUNKED_BYTES, MAX_HEAD_BYTES, SMALL_BODY_BYTES, Arrival, RequestBuffer
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345"

@@ -22,8 +22,8 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from api.paced_socket import LEAST_BYTES_PER_S, PATIENCE_S, PacedSocket
-from api.request_buffer import Arrival, RequestBuffer
+from api.server.paced_socket import LEAST_BYTES_PER_S, PATIENCE_S, PacedSocket
+from api.server.request_buffer import Arrival, RequestBuffer
 
 FIRST_BYTE_S = 10
 """From a connection to the first byte of its first request."""

@@ -1,0 +1,1 @@
+"""gunicorn's worker: complete requests in, complete answers out, whatever clients do."""
