@@ -14,10 +14,8 @@ from flask_openapi3.openapi import OpenAPI
 from api import (
     adapter_uploads,
     adapters,
-    authentication,
     batches,
     cancel,
-    documentation,
     health,
     inference,
     inspect,
@@ -25,15 +23,13 @@ from api import (
     models,
     openai_images,
     page,
-    problems,
     replay,
     retry,
-    security_headers,
-    web_pages,
     webhooks,
 )
-from api.context import install_service
-from api.root_path import RootPath
+from api.http import authentication, documentation, problems, security_headers, web_pages
+from api.http.context import install_service
+from api.http.root_path import RootPath
 from storage import StorageError, StorageNotReachable
 from tasks import __version__
 from tasks.celery import app as celery_app
@@ -68,7 +64,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
         __name__,
         info=INFO,
         security_schemes=authentication.SECURITY_SCHEMES,
-        doc_ui=False,  # its start page would take "/"; see api.documentation
+        doc_ui=False,  # its start page would take "/"; see api.http.documentation
         validation_error_status=problems.ANY_STATUS,
         validation_error_model=problems.Problem,
         validation_error_callback=problems.of_validation,

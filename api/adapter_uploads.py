@@ -10,11 +10,10 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answers import answer
-from api.authentication import current_owner
-from api.bodies import require_json_object
-from api.context import current_service
-from api.problems import documented
+from api.http.authentication import current_owner
+from api.http.context import current_service
+from api.http.messages import answer, require_json_object
+from api.http.problems import documented
 from tasks.adapters.catalogue.registration import begin_upload
 from tasks.fields import JSON_NUMBER
 from tasks.objects.client_uploads import DirectUpload

@@ -10,13 +10,11 @@ from flask_openapi3.models import RawModel
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.answers import answer
-from api.authentication import asker, current_owner
-from api.bodies import require_json_object
-from api.context import current_context, current_service
-from api.multipart import read_form
-from api.parameters import Parameters
-from api.problems import documented, of_validation
+from api.http.authentication import asker, current_owner
+from api.http.context import current_context, current_service
+from api.http.messages import Parameters, answer, require_json_object
+from api.http.multipart import read_form
+from api.http.problems import documented, of_validation
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
 from tasks.adapters.catalogue.listing import CatalogueDetail, CataloguePage, Search, detail, list_catalogue
 from tasks.adapters.catalogue.registration import register, register_file

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flask import Response
 
-from api.problems import CONTENT_TYPE, Problem
+from api.http.problems import CONTENT_TYPE, Problem
 
 
 def add_error(response: Response, error: Callable[[Problem], object]) -> Response:

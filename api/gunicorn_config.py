@@ -9,7 +9,7 @@ from typing import Protocol
 
 from flask import Flask
 
-from api.context import service_of
+from api.http.context import service_of
 from tasks.durability import Durability
 from tasks.errors import BrokerUnavailable, StokeholdError
 from tasks.keys import ApiKeys

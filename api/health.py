@@ -12,9 +12,9 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
-from api.answers import answer
-from api.context import current_service
-from api.problems import documented, of_error, of_unavailable, respond
+from api.http.context import current_service
+from api.http.messages import answer
+from api.http.problems import documented, of_error, of_unavailable, respond
 from storage import StorageError
 from tasks.errors import BrokerUnavailable, LoopOverdue, ServiceUnavailable, StorageUnavailable
 from tasks.loops.rounds import LoopAge

@@ -8,9 +8,9 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, Field
 
 from api.accept import accepted_format
-from api.bodies import require_json_object
-from api.context import current_service
 from api.error_member import add_error
+from api.http.context import current_service
+from api.http.messages import require_json_object
 from api.inference_answer import RESPONSES, picture_answer
 from api.inference_request import InferenceParameters, InferenceRequest
 from api.jobs import SubmissionHeader

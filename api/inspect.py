@@ -9,11 +9,10 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answers import answer
-from api.authentication import asker
-from api.bodies import require_json_object
-from api.context import current_service
-from api.problems import documented
+from api.http.authentication import asker
+from api.http.context import current_service
+from api.http.messages import answer, require_json_object
+from api.http.problems import documented
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.adapters.passport.passport import Passport
 

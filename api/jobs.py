@@ -9,12 +9,10 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answers import answer
-from api.authentication import current_key, current_owner, own_batch, own_job
-from api.bodies import require_json_object
-from api.context import Context, current_context, current_service
-from api.parameters import Parameters
-from api.problems import RETRY_AFTER_HEADER, documented
+from api.http.authentication import current_key, current_owner, own_batch, own_job
+from api.http.context import Context, current_context, current_service
+from api.http.messages import Parameters, answer, require_json_object
+from api.http.problems import RETRY_AFTER_HEADER, documented
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.jobs.job import Job, Status
 from tasks.jobs.listing import JobPage, list_batch_jobs, list_failed_jobs, list_jobs

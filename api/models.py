@@ -9,9 +9,9 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answers import answer
-from api.context import current_service
-from api.problems import documented
+from api.http.context import current_service
+from api.http.messages import answer
+from api.http.problems import documented
 from tasks.base_models.registry import Defaults, Limits, Scheduler, ServedModel
 from tasks.jobs.worker_registry import WorkerNote
 from tasks.loops.rounds import LoopAge

@@ -11,15 +11,14 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answers import answer
-from api.bodies import require_json_object
-from api.context import current_service
 from api.error_member import add_error
+from api.http.context import current_service
+from api.http.messages import answer, require_json_object
+from api.http.problems import Problem
 from api.jobs import SubmissionHeader
 from api.model_names import refused_as
 from api.outcomes import refusal
 from api.pictures import unflagged
-from api.problems import Problem
 from api.waiting import JOB_ID, documented_wait, name_job, waited_for
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job

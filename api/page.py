@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, render_template
 
-from api.context import current_service
-from api.security_headers import POLICY, page_policy
+from api.http.context import current_service
+from api.http.security_headers import POLICY, page_policy
 from storage import S3Storage, StorageError
 
 blueprint = Blueprint("page", __name__)

@@ -8,10 +8,10 @@ from flask import Response, url_for
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 
-from api.authentication import own_job
-from api.context import current_service
+from api.http.authentication import own_job
+from api.http.context import current_service
+from api.http.problems import documented
 from api.jobs import ACCEPTED, JobPath, SubmissionHeader, job_answer
-from api.problems import documented
 from tasks.jobs.submission import replay
 
 blueprint = APIBlueprint("replay", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])

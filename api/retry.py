@@ -12,12 +12,11 @@ from flask_openapi3.models.tag import Tag
 from pydantic import AwareDatetime, Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from api.answers import answer
-from api.authentication import current_owner, own_job
-from api.bodies import require_json_object
-from api.context import current_service
+from api.http.authentication import current_owner, own_job
+from api.http.context import current_service
+from api.http.messages import answer, require_json_object
+from api.http.problems import documented
 from api.jobs import ACCEPTED, JobPath, job_answer
-from api.problems import documented
 from tasks.fields import JSON_NUMBER, Frozen
 from tasks.jobs.retry import FailedJobs, RetryReport, failed_of, retry, retry_all
 

@@ -13,10 +13,10 @@ from http import HTTPStatus
 from flask import Response, g, url_for
 from flask_openapi3.types import ResponseDict
 
-from api.authentication import current_key, current_owner
-from api.context import MAX_HELD_ANSWERS, Context, current_context
+from api.http.authentication import current_key, current_owner
+from api.http.context import MAX_HELD_ANSWERS, Context, current_context
+from api.http.problems import documented
 from api.jobs import LOCATION
-from api.problems import documented
 from tasks.errors import TooManyWaiting
 from tasks.jobs.job import Job
 from tasks.jobs.submission import submit

@@ -10,11 +10,10 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.answers import answer
-from api.authentication import current_owner
-from api.context import current_service
-from api.parameters import Parameters
-from api.problems import documented
+from api.http.authentication import current_owner
+from api.http.context import current_service
+from api.http.messages import Parameters, answer
+from api.http.problems import documented
 from tasks.errors import WebhookSecretFixed
 from tasks.webhooks.delivery import Delivery, DeliveryPage
 from tasks.webhooks.secrets import BOTH_FOR_S, MOST_BOTH_FOR_S

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from api.transfers import Transfers
+from api.http.transfers import Transfers
 from tasks.errors import LimitExceeded, TooManyTransfers
 
 

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import create_app
-from api.multipart import CHUNK, MAX_UNREAD_BYTES
+from api.http.multipart import CHUNK, MAX_UNREAD_BYTES
 from tasks.adapters.lookup.uploaded import incoming_key
 from tasks.keys import KeyLimits
 from tasks.objects.notes import UNTAKEN, remove_untaken

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from api import MAX_BODY_BYTES
-from api.problems import MAX_FIELD_ERRORS
+from api.http.problems import MAX_FIELD_ERRORS
 
 SECRET = "postgres://user:hunter2@10.0.0.7"
 

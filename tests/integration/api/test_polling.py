@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from flask_openapi3.openapi import OpenAPI
 
-from api.context import EXTENSION
+from api.http.context import EXTENSION
 from api.jobs import MAX_WAIT_S
 from tasks.jobs.job import Job, Progress
 from tasks.jobs.result import Failure, Result, StoredImage, Timings

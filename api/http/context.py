@@ -8,7 +8,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from api.transfers import Transfers
+from api.http.transfers import Transfers
 from tasks.service import Service
 
 EXTENSION = "stokehold"

@@ -1,10 +1,23 @@
-"""How the body of a request is read."""
+"""Bodies of requests in, answers out."""
 
 from __future__ import annotations
 
-from flask import request
+from collections.abc import Callable, Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, request
+from pydantic import BaseModel
 from pydantic_core import from_json
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+
+
+def answer(model: BaseModel, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
+    """A model as JSON, never cached: what it says is true for the moment, and its URLs expire."""
+    response = Response(model.model_dump_json(), status, content_type="application/json", headers=headers)
+    response.cache_control.no_store = True
+    return response
 
 
 def require_json_object() -> None:
@@ -42,3 +55,22 @@ def whole_body() -> bytes:
     if request.content_length is None and len(body) >= (request.max_content_length or 0):
         raise RequestEntityTooLarge
     return body
+
+
+class Parameters(BaseModel):
+    """Base of such models: its JSON schema is made once.
+
+    flask-openapi3 asks for the schema at every request, to tell lists from single values, and pydantic makes it anew
+    each time; that alone took four tenths of a poll.
+    """
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """As pydantic makes it. Shared: not to be changed."""
+        return made_once(super().model_json_schema, *arguments, **options)
+
+
+@cache
+def made_once(make: Callable[..., dict[str, Any]], *arguments: Any, **options: Any) -> dict[str, Any]:
+    """What ``make`` gives for these arguments the first time."""
+    return make(*arguments, **options)

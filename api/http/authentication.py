@@ -7,7 +7,7 @@ from http import HTTPStatus
 from flask import Flask, g, request
 from flask_openapi3.types import SecuritySchemesDict
 
-from api.context import current_service
+from api.http.context import current_service
 from tasks.adapters.lookup.resolver import Asker
 from tasks.batches.batch import Batch
 from tasks.batches.store import no_batch

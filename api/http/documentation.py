@@ -9,9 +9,9 @@ import flask_openapi3_swagger  # type: ignore[import-untyped]
 from flask import Blueprint, Response, current_app, render_template
 from flask_openapi3.openapi import OpenAPI
 
-from api.authentication import GUARDED, REFUSALS, SECURITY
-from api.problems import documented
-from api.security_headers import POLICY, page_policy
+from api.http.authentication import GUARDED, REFUSALS, SECURITY
+from api.http.problems import documented
+from api.http.security_headers import POLICY, page_policy
 
 SWAGGER_UI = Path(flask_openapi3_swagger.__file__).parent / "templates" / "swagger"
 SWAGGER_POLICY = page_policy(script="'self'", style="'self' 'unsafe-inline'", connect="'self'", img="'self' data:")

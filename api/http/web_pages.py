@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from flask import Flask, Request, request
 from werkzeug.sansio.utils import host_is_trusted
 
-from api.context import current_service
+from api.http.context import current_service
 from tasks.errors import CrossSiteRequest, HostNotTrusted, RequestError
 
 LOOPBACK_NAMES = ("localhost", ".localhost")

@@ -1,0 +1,1 @@
+"""What every route needs: bodies, answers, problems, keys, headers, documentation."""
