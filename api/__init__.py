@@ -11,25 +11,24 @@ import sys
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from api import (
+from api import inference, openai_images
+from api.http import authentication, documentation, problems, security_headers, web_pages
+from api.http.context import install_service
+from api.http.root_path import RootPath
+from api.v1 import (
     adapter_uploads,
     adapters,
     batches,
     cancel,
     health,
-    inference,
     inspect,
     jobs,
     models,
-    openai_images,
     page,
     replay,
     retry,
     webhooks,
 )
-from api.http import authentication, documentation, problems, security_headers, web_pages
-from api.http.context import install_service
-from api.http.root_path import RootPath
 from storage import StorageError, StorageNotReachable
 from tasks import __version__
 from tasks.celery import app as celery_app

@@ -13,9 +13,9 @@ from api.http.context import current_service
 from api.http.messages import require_json_object
 from api.inference_answer import RESPONSES, picture_answer
 from api.inference_request import InferenceParameters, InferenceRequest
-from api.jobs import SubmissionHeader
 from api.model_names import refused_as
 from api.outcomes import refusal
+from api.v1.jobs import SubmissionHeader
 from api.waiting import name_job, waited_for
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.fields import ImageFormat

@@ -15,10 +15,10 @@ from api.error_member import add_error
 from api.http.context import current_service
 from api.http.messages import answer, require_json_object
 from api.http.problems import Problem
-from api.jobs import SubmissionHeader
 from api.model_names import refused_as
 from api.outcomes import refusal
 from api.pictures import unflagged
+from api.v1.jobs import SubmissionHeader
 from api.waiting import JOB_ID, documented_wait, name_job, waited_for
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job

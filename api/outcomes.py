@@ -9,8 +9,8 @@ from types import MappingProxyType
 from flask import Response
 
 from api.http.problems import Problem, respond, type_of
-from api.jobs import poll_again_s
 from api.pictures import unflagged
+from api.v1.jobs import poll_again_s
 from tasks.errors import (
     AdapterFetchFailed,
     AdapterLoadFailed,

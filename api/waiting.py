@@ -16,7 +16,7 @@ from flask_openapi3.types import ResponseDict
 from api.http.authentication import current_key, current_owner
 from api.http.context import MAX_HELD_ANSWERS, Context, current_context
 from api.http.problems import documented
-from api.jobs import LOCATION
+from api.v1.jobs import LOCATION
 from tasks.errors import TooManyWaiting
 from tasks.jobs.job import Job
 from tasks.jobs.submission import submit

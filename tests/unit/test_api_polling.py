@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from api.jobs import POLL_AGAIN_AT_MOST_S, PollQuery, poll_again_s
+from api.v1.jobs import POLL_AGAIN_AT_MOST_S, PollQuery, poll_again_s
 
 
 @pytest.mark.parametrize(("position", "seconds"), [(0, 1), (49, 1), (50, 2), (400, 9), (100_000, POLL_AGAIN_AT_MOST_S)])

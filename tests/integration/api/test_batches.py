@@ -174,7 +174,7 @@ def test_another_content_type_is_refused(client: FlaskClient) -> None:
 def test_a_file_that_is_too_large_leaves_nothing(
     client: FlaskClient, send: Send, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.batches.MAX_BYTES", 100)
+    monkeypatch.setattr("api.v1.batches.MAX_BYTES", 100)
 
     answered = send()
 

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from flask_openapi3.openapi import OpenAPI
 
 from api.http.context import EXTENSION
-from api.jobs import MAX_WAIT_S
+from api.v1.jobs import MAX_WAIT_S
 from tasks.jobs.job import Job, Progress
 from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service

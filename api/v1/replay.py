@@ -11,7 +11,7 @@ from flask_openapi3.models.tag import Tag
 from api.http.authentication import own_job
 from api.http.context import current_service
 from api.http.problems import documented
-from api.jobs import ACCEPTED, JobPath, SubmissionHeader, job_answer
+from api.v1.jobs import ACCEPTED, JobPath, SubmissionHeader, job_answer
 from tasks.jobs.submission import replay
 
 blueprint = APIBlueprint("replay", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])

@@ -16,7 +16,7 @@ from api.http.authentication import current_owner, own_batch
 from api.http.context import current_context, current_service
 from api.http.messages import Parameters, answer
 from api.http.problems import RETRY_AFTER_HEADER, documented
-from api.jobs import LOCATION, SubmissionHeader
+from api.v1.jobs import LOCATION, SubmissionHeader
 from tasks.batches.batch import MAX_BYTES, Batch, BatchTerms, OnError
 from tasks.batches.record import BatchPage, BatchRecord, list_batches, record_of
 from tasks.batches.results import LINES_TYPE, results_so_far

@@ -16,7 +16,7 @@ from api.http.authentication import current_owner, own_job
 from api.http.context import current_service
 from api.http.messages import answer, require_json_object
 from api.http.problems import documented
-from api.jobs import ACCEPTED, JobPath, job_answer
+from api.v1.jobs import ACCEPTED, JobPath, job_answer
 from tasks.fields import JSON_NUMBER, Frozen
 from tasks.jobs.retry import FailedJobs, RetryReport, failed_of, retry, retry_all
 

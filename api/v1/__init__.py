@@ -1,0 +1,1 @@
+"""Stokehold's own API, version 1."""
