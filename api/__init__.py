@@ -11,7 +11,7 @@ import sys
 from flask_openapi3.models.info import Info
 from flask_openapi3.openapi import OpenAPI
 
-from api import inference, openai_images
+from api.compat import hub, openai
 from api.http import authentication, documentation, problems, security_headers, web_pages
 from api.http.context import install_service
 from api.http.root_path import RootPath
@@ -86,8 +86,8 @@ def create_app(service: Service | None = None) -> OpenAPI:
         adapters.blueprint,
         adapter_uploads.blueprint,
         inspect.blueprint,
-        inference.blueprint,
-        openai_images.blueprint,
+        hub.blueprint,
+        openai.blueprint,
         webhooks.blueprint,
         health.blueprint,
     ):

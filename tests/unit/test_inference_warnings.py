@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.inference_answer import hub_warnings
+from api.compat.hub import hub_warnings
 
 
 @given(st.lists(st.text(max_size=40), max_size=3).map(tuple))

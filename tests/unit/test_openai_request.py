@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.openai_images import job_request
+from api.compat.openai import job_request
 from tasks.requests.job import MAX_ADAPTERS, MAX_SIDE
 from tasks.requests.named_model import NamedModel, named
 from tasks.requests.openai import ImagesRequest

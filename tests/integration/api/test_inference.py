@@ -14,8 +14,8 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from api import create_app
+from api.compat.outcomes import STATUS_OF_FAILURE
 from api.http.context import EXTENSION
-from api.outcomes import STATUS_OF_FAILURE
 from tasks.errors import JobFailed, MachineFault, SelfTestFailed
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job

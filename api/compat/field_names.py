@@ -1,10 +1,14 @@
-"""How a wrong model is refused in the words of the client that names it."""
+"""Refusals in the words of another API: its field names, and its member ``error``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from flask import Response
+
+from api.http.problems import CONTENT_TYPE, Problem
 from tasks.base_models.registry import BaseModels
 from tasks.errors import InvalidRequest
 from tasks.requests.named_model import MODEL_ADAPTER, NamedModel
@@ -28,3 +32,12 @@ def refused_as(base_models: BaseModels, model: NamedModel, fields: Mapping[str, 
             served = ", ".join(model.slug for model in base_models)
             message = f"{message} Nor does it name one of the base models served here: {served}."
         raise type(error)(message, field=fields.get(error.field or "", error.field)) from error
+
+
+def add_error(response: Response, error: Callable[[Problem], object]) -> Response:
+    """Add what ``error`` makes of the problem; an answer that is no problem stays as it is."""
+    if response.content_type == CONTENT_TYPE:
+        body = response.get_data()
+        member = error(Problem.model_validate_json(body))
+        response.set_data(json.dumps({**json.loads(body), "error": member}))
+    return response

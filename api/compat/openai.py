@@ -11,15 +11,13 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.error_member import add_error
+from api.compat.field_names import add_error, refused_as
+from api.compat.outcomes import refusal, unflagged
+from api.compat.waiting import JOB_ID, documented_wait, name_job, waited_for
 from api.http.context import current_service
 from api.http.messages import answer, require_json_object
 from api.http.problems import Problem
-from api.model_names import refused_as
-from api.outcomes import refusal
-from api.pictures import unflagged
 from api.v1.jobs import SubmissionHeader
-from api.waiting import JOB_ID, documented_wait, name_job, waited_for
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job
 from tasks.requests.job import MAX_ADAPTERS

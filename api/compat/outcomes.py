@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
 
 from flask import Response
 
 from api.http.problems import Problem, respond, type_of
-from api.pictures import unflagged
 from api.v1.jobs import poll_again_s
 from tasks.errors import (
     AdapterFetchFailed,
@@ -24,8 +23,16 @@ from tasks.errors import (
     WorkerLost,
 )
 from tasks.jobs.job import Job, Status
-from tasks.jobs.result import Failure
+from tasks.jobs.result import Failure, StoredImage
 from tasks.service import Service
+
+
+def unflagged(job: Job) -> Iterator[tuple[StoredImage, str]]:
+    """The pictures that the safety checker has not held back, with their keys in storage."""
+    for image in job.result.images:
+        if image.key is not None:
+            yield image, image.key
+
 
 STATUS_OF_FAILURE: Mapping[str, HTTPStatus] = MappingProxyType(
     {

@@ -1,0 +1,1 @@
+"""The APIs of others: the Hub's Inference API and OpenAI's images."""

@@ -1,0 +1,252 @@
+"""``/models/<model>``: the Inference API of the Hub's clients, which answers with the picture itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from flask import Response, request
+from flask_openapi3.blueprint import APIBlueprint
+from flask_openapi3.models.tag import Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic_core import PydanticCustomError
+from werkzeug.exceptions import NotAcceptable
+
+from api.compat.field_names import add_error, refused_as
+from api.compat.outcomes import refusal, unflagged
+from api.compat.waiting import JOB_ID, JOB_ID_HEADER, documented_wait, name_job, waited_for
+from api.http.context import current_service
+from api.http.messages import require_json_object
+from api.v1.jobs import SubmissionHeader
+from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
+from tasks.fields import JSON_NUMBER, ImageFormat
+from tasks.jobs.job import Job
+from tasks.requests.job import AdapterRequest, GuidanceScale, JobRequest, Prompt, Seed, Side, Steps
+from tasks.requests.named_model import NamedModel, named
+from tasks.requests.schedulers import SchedulerName
+from tasks.service import Service
+
+
+def accepted_format(preferred: ImageFormat) -> ImageFormat:
+    """The format that the present request likes best; ``preferred`` where it does not care.
+
+    Raises:
+        NotAcceptable: it accepts none that can be drawn (406).
+    """
+    formats: dict[str, ImageFormat] = {
+        image_format.content_type: image_format for image_format in (preferred, *ImageFormat)
+    }
+    accepted = request.accept_mimetypes
+    best: str | None = accepted.best_match(formats) if accepted else preferred.content_type
+    if best is None:
+        raise NotAcceptable(f"Pictures can be had as {', '.join(formats)}. Send one of them as Accept, or */*.")
+    return formats[best]
+
+
+def require_one(images: int) -> int:
+    """Check that one picture is asked for.
+
+    Raises:
+        PydanticCustomError: it is another number.
+    """
+    if images != 1:
+        raise PydanticCustomError("images", "The answer is one picture; POST /v1/jobs draws several")
+    return images
+
+
+class InferenceParameters(BaseModel):
+    """How to draw. What is left out comes from the base model's defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    negative_prompt: Prompt | None = None
+    height: Side | None = Field(None, description="pixels")
+    width: Side | None = Field(None, description="pixels")
+    num_inference_steps: Steps | None = None
+    guidance_scale: GuidanceScale | None = None
+    scheduler: SchedulerName | None = Field(None, description="a short name, or a class of diffusers")
+    seed: Seed | None = Field(None, description="left out: drawn by lot; the header `x-seed` tells it")
+    num_images_per_prompt: Annotated[int, AfterValidator(require_one), JSON_NUMBER] = Field(
+        1, json_schema_extra={"const": 1}
+    )
+
+
+class InferenceOptions(BaseModel):
+    """Taken because clients send them: every request is drawn afresh, and every one waits for its model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    use_cache: StrictBool | None = None
+    wait_for_model: StrictBool | None = None
+
+
+class InferenceRequest(BaseModel):
+    """What to draw."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    inputs: Prompt = Field(min_length=1, description="the prompt", examples=["a red circle on a blue background"])
+    parameters: InferenceParameters | None = None
+    options: InferenceOptions | None = None
+
+
+WARNING = "X-HF-Warning"
+"""``huggingface_hub`` writes it to its user's log."""
+
+
+MAX_WARNING_CHARACTERS = 1000
+
+
+RESPONSES: dict[Any, Any] = {
+    HTTPStatus.OK: {
+        "description": "The picture.",
+        "headers": {
+            JOB_ID: JOB_ID_HEADER,
+            "x-compute-time": {"description": "seconds that the drawing took", "schema": {"type": "number"}},
+            "x-compute-type": {
+                "description": "`cpu` or `gpu`, if its worker is still known",
+                "schema": {"type": "string"},
+            },
+            "x-seed": {"description": "seed of the picture", "schema": {"type": "integer"}},
+            WARNING: {"description": "what is doubtful about the adapters", "schema": {"type": "string"}},
+        },
+        "content": {image_format.content_type: {} for image_format in ImageFormat},
+    },
+    **documented_wait(HTTPStatus.NOT_ACCEPTABLE),
+}
+
+
+def picture_answer(service: Service, job: Job) -> Response:
+    """The picture of a job that has succeeded, and in headers what one may want to know of it."""
+    image, key = next(unflagged(job))
+    response = Response(service.storage.get(key), content_type=job.spec.image_format.content_type)
+    response.cache_control.no_store = True
+    told = {
+        "x-compute-time": job.timings.draw,
+        "x-compute-type": compute_type_of(service, job),
+        "x-seed": image.seed,
+    }
+    response.headers.extend({name: str(value) for name, value in told.items() if value is not None})
+    response.headers.extend((WARNING, text) for text in hub_warnings(job.terms.warnings))
+    return response
+
+
+def hub_warnings(warnings: tuple[str, ...]) -> Iterator[str]:
+    """A job's warnings, each as ``topic; message`` in what a header may hold; the client shows a topic once."""
+    for number, warning in enumerate(warnings):
+        line = " ".join(warning.split())[:MAX_WARNING_CHARACTERS]
+        text = "".join(character if " " <= character <= "~" else "?" for character in line)
+        yield f"{text.partition(':')[0].replace(';', ',')} {number}; {text}"
+
+
+def compute_type_of(service: Service, job: Job) -> str | None:
+    """On what a job was drawn, in the Hub's words; None if its worker is gone."""
+    for worker in service.workers.alive(job.spec.base_model):
+        if worker.name == job.worker:
+            return "cpu" if worker.device == "cpu" else "gpu"
+    return None
+
+
+blueprint = APIBlueprint("inference", __name__, url_prefix="/models", abp_tags=[Tag(name="inference")])
+
+
+blueprint.before_request(require_json_object)
+
+
+blueprint.after_request(name_job)
+
+
+@blueprint.after_request
+def tell_hub_client(response: Response) -> Response:
+    """Add the sentence that ``huggingface_hub`` shows its user."""
+    return add_error(response, lambda problem: problem.detail)
+
+
+class InferenceHeader(SubmissionHeader):
+    """Which adapter, beside the path."""
+
+    lora: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_REFERENCE_CHARACTERS,
+        description="adapter to merge as well: `owner/name[@revision][:weight_name]` or a name of the catalogue",
+    )
+
+
+class SlugPath(BaseModel):
+    """A base model or an adapter of this service."""
+
+    slug: str = Field(max_length=64, description="slug of a base model, or an adapter's name in the catalogue")
+
+
+class RepositoryPath(BaseModel):
+    """A base model or an adapter on the Hub."""
+
+    owner: str = Field(max_length=96)
+    name: str = Field(max_length=200, description="of a base model that is served, or of an adapter for one")
+
+
+FIELDS = {
+    "base_model": "model",
+    "adapters": "lora",
+    "prompt": "inputs",
+    "width": "parameters.width",
+    "height": "parameters.height",
+    "steps": "parameters.num_inference_steps",
+    "scheduler": "parameters.scheduler",
+}
+"""The fields of a job request, as this door calls them."""
+
+
+DESCRIPTION = (
+    "The body, the answer and the header `lora` are those of the Hub's Inference API. The format follows `Accept`. "
+    "Waits for the picture as long as this service is set to, or a minute; then 503, and `Location` says where to poll "
+    "the job."
+)
+
+
+@blueprint.post("/<slug>", operation_id="infer", description=DESCRIPTION, responses=RESPONSES)
+def infer(path: SlugPath, header: InferenceHeader, body: InferenceRequest) -> Response:
+    """Draw a picture with a model of this service, and answer with it."""
+    return picture(path.slug, header, body)
+
+
+@blueprint.post("/<owner>/<name>", operation_id="infer_repository", description=DESCRIPTION, responses=RESPONSES)
+def infer_repository(path: RepositoryPath, header: InferenceHeader, body: InferenceRequest) -> Response:
+    """Draw a picture with a model of the Hub, and answer with it."""
+    return picture(f"{path.owner}/{path.name}", header, body)
+
+
+def picture(name: str, header: InferenceHeader, body: InferenceRequest) -> Response:
+    """The picture, or why there is none."""
+    service = current_service()
+    model = named(service.base_models, name)
+    request = job_request(model, header.lora, body, accepted_format(service.settings.image_format))
+    with refused_as(service.base_models, model, fields_of(model)):
+        job = waited_for(request, header.idempotency_key)
+    return refusal(service, job) or picture_answer(service, job)
+
+
+def job_request(model: NamedModel, lora: str | None, body: InferenceRequest, image_format: ImageFormat) -> JobRequest:
+    """The job that the request asks for."""
+    parameters = body.parameters or InferenceParameters()
+    return JobRequest(
+        prompt=body.inputs,
+        negative_prompt=parameters.negative_prompt,
+        adapters=model.adapters if lora is None else (*model.adapters, AdapterRequest(ref=lora)),
+        base_model=model.base_model,
+        width=parameters.width,
+        height=parameters.height,
+        steps=parameters.num_inference_steps,
+        guidance_scale=parameters.guidance_scale,
+        scheduler=parameters.scheduler,
+        seed=parameters.seed,
+        image_format=image_format,
+    )
+
+
+def fields_of(model: NamedModel) -> dict[str, str]:
+    """As ``FIELDS``, with the adapters in the order in which the job has them."""
+    places = ("model", "lora") if model.adapters else ("lora",)
+    return FIELDS | {f"adapters.{index}.ref": place for index, place in enumerate(places)}
