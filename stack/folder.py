@@ -56,8 +56,9 @@ class StackFolder:
 
     def process_files(self) -> list[ProcessFile]:
         """Those of an earlier stack that was not stopped in order, the part that started last first."""
-        paths = (self.root / "run").glob("*.pid")
-        return [ProcessFile(path) for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+        files = [ProcessFile(path) for path in (self.root / "run").glob("*.pid")]
+        # The clock of a file system stands still for some milliseconds, in which process numbers go up.
+        return sorted(files, key=lambda file: (file.path.stat().st_mtime_ns, file.read() or 0), reverse=True)
 
     @property
     def lock(self) -> ProcessFile:

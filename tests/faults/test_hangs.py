@@ -16,6 +16,8 @@ from tests.support.gates import DEAF
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Nursery, WorkerProcess
 
+pytestmark = pytest.mark.torch
+
 Submit = Callable[..., Job]
 Ended = Callable[[Job], Job]
 

@@ -16,6 +16,8 @@ from tests.support.gates import HUGE, POISON
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
 
+pytestmark = pytest.mark.torch
+
 Start = Callable[..., WorkerProcess]
 Submit = Callable[..., Job]
 Ended = Callable[[Job], Job]

@@ -29,7 +29,10 @@ from workers.run.backfill import Backfill
 from workers.run.runner import JobRunner
 from workers.worker import warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 PROMPTS = ("a red circle", "a blue circle on a red background", "circle")
 

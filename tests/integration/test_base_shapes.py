@@ -23,7 +23,10 @@ from workers.adapters.shell import LoaderShell
 from workers.base.pipeline import load_pipeline
 from workers.worker import warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 DEMO = DEMO_AND_SDXL.default
 FIRST, SECOND = unet_shapes(SD15, "demo/base"), unet_shapes(SDXL, "demo/base")

@@ -20,7 +20,10 @@ from tests.support.waiting import wait_until
 from workers.run.runner import JobRunner
 from workers.worker import Worker, warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 
 @pytest.fixture

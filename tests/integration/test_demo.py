@@ -23,7 +23,10 @@ from workers.base.pipeline import load_pipeline
 from workers.run.runner import JobRunner
 from workers.worker import warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "a red circle on a blue background"

@@ -13,7 +13,10 @@ from demo.train_base import BaseRecipe, Round, train_base
 from demo.train_loras import RECIPES, train_lora
 from demo.train_vae import VaeRecipe, train_vae
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,10 @@ from tests.support.pipelines import drawable
 from tests.support.services import make_service, with_hub
 from workers.worker import warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 PROMPT = "a red circle on a blue background"
 WEIGHTS = "pytorch_lora_weights.safetensors"

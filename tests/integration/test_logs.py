@@ -17,7 +17,10 @@ from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from workers.worker import warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 MARK = "zanzibar"
 LONG_PROMPT = f"{MARK} a red circle " * 60

@@ -26,7 +26,10 @@ from workers.run.runner import JobRunner
 from workers.stages.compare import AWAY, GONE, HELD_BACK, UNREADABLE, comparison
 from workers.worker import warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 
 @pytest.fixture

@@ -30,7 +30,10 @@ from workers.run.runner import JobRunner
 from workers.stages.draw import Picture, Session
 from workers.worker import warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 PROMPT = "a red circle on a blue background"
 

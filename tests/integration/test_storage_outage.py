@@ -25,7 +25,10 @@ from tests.support.services import make_service
 from workers.run.runner import JobRunner
 from workers.worker import warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 
 @pytest.fixture

@@ -31,7 +31,10 @@ from workers.adapters.disk_cache import DiskCache
 from workers.adapters.stored import cached_repository, fetch_from_storage
 from workers.worker import Worker, warm_up
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 
 @pytest.fixture

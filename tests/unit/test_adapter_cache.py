@@ -15,6 +15,8 @@ from workers.activity import Move
 from workers.adapters.cache import AdapterCache, LoadedAdapter
 from workers.swap.low_rank import LowRank, ParsedAdapter
 
+pytestmark = pytest.mark.torch
+
 BYTES = 2 * 4 * 8 * 4  # two factors of 4 x 8 floats
 
 

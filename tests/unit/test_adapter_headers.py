@@ -24,7 +24,10 @@ from workers.adapters.parser import parse_adapter
 from workers.adapters.shapes import shapes_of
 from workers.adapters.shell import LoaderShell
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 BOUNDED = settings(max_examples=100, deadline=None, database=None)
 

@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from demo.effects import EFFECTS
 from demo.lora_files import BASE_MODEL, to_kohya
 
+pytestmark = pytest.mark.torch
+
 DEMO = Path(__file__).parents[2] / "demo"
 LORAS = sorted((DEMO / "loras").glob("*.safetensors"))
 

@@ -14,6 +14,8 @@ import torch
 from tests.support.waiting import wait_until
 from workers.base.device_thread import DeviceThread, on_one_core
 
+pytestmark = pytest.mark.torch
+
 
 class Crowd:
     """Threads that ask for the device one after the other, while it is held, and note when they have it."""

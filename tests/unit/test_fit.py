@@ -22,7 +22,10 @@ from workers.adapters.parser import parse_adapter
 from workers.adapters.shapes import shapes_of
 from workers.adapters.shell import LoaderShell
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 MODEL = served_model("demo", "demo/base")
 DOWN, UP = ".lora_A.weight", ".lora_B.weight"

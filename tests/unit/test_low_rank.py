@@ -9,6 +9,8 @@ import torch
 
 from workers.swap.low_rank import Change, LowRank, ParsedAdapter, Shift
 
+pytestmark = pytest.mark.torch
+
 
 @pytest.fixture
 def changes() -> dict[str, Change]:

@@ -10,6 +10,8 @@ import torch
 from tasks.errors import OutOfMemory
 from workers.base.device import memory_errors
 
+pytestmark = pytest.mark.torch
+
 
 def fill_up(seen: list[weakref.ref[torch.Tensor]]) -> None:
     """Get some memory, then ask for more than there is."""

@@ -19,7 +19,10 @@ from workers.adapters.parser import parse_adapter
 from workers.adapters.shell import LoaderShell
 from workers.swap.engine import MergeEngine, mergeable_weights
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 Weights = dict[str, torch.Tensor]
 

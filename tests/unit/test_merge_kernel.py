@@ -13,6 +13,8 @@ import workers.swap.kernel
 from workers.swap.kernel import THIS_CPU, Merge, MergeKernel, compile_kernel, load_kernel
 from workers.swap.low_rank import LowRank
 
+pytestmark = pytest.mark.torch
+
 Products = list[tuple[LowRank, float]]
 
 

@@ -22,7 +22,10 @@ from workers.adapters.shell import LoaderShell
 from workers.swap.engine import MergeEngine, PreparedAdapter, mergeable_weights
 from workers.swap.kernel import Merge, MergeKernel
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 
 def good_adapters(pipeline: Any, shell: LoaderShell, folder: Path) -> list[PreparedAdapter]:

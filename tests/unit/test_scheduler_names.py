@@ -11,6 +11,7 @@ from tasks.requests.schedulers import CLASS_NAMES, SchedulerName
 FIELD: TypeAdapter[Scheduler] = TypeAdapter(SchedulerName)
 
 
+@pytest.mark.torch
 @pytest.mark.filterwarnings("default")  # diffusers warns of others
 def test_the_names_are_those_of_the_classes_that_workers_use() -> None:
     from workers.base.schedulers import CLASSES

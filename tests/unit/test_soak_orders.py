@@ -11,6 +11,8 @@ from stack.soak.faulty_worker import obeying
 from stack.soak.orders import Order, Orders
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.torch
+
 
 def test_without_an_order_it_draws(tmp_path: Path) -> None:
     draw = obeying(Orders(tmp_path / "orders"), lambda prompt: f"drawn: {prompt}")

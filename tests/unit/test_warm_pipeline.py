@@ -17,7 +17,10 @@ from tests.support.pipelines import build
 from workers.swap.pristine import fingerprints
 from workers.swap.warm_pipeline import WarmPipeline
 
-pytestmark = pytest.mark.filterwarnings("default")  # diffusers, transformers and peft warn of one another
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
+]
 
 
 def warm_pipeline(check_every: int = 2) -> WarmPipeline:
