@@ -11,8 +11,8 @@ from tasks.batches.results import LINES_TYPE
 from tasks.batches.store import another_request
 from tasks.errors import BatchNotFound
 from tasks.objects.client_uploads import DirectUpload, Promise, new_id, own_copy, promise, promised_upload
+from tasks.outbound.webhook_target import check_webhook
 from tasks.service import Service
-from tasks.webhooks import check_webhook
 
 READ_BYTES = 1 << 20
 UPLOADED_WITHIN_S = 86_400

@@ -12,9 +12,9 @@ from tasks.fields import ImageFormat
 from tasks.jobs.idempotency import Idempotency, idempotency_of, idempotency_of_replay
 from tasks.jobs.job import Job, JobSpec, Lane, ScaledAdapter, Status, Terms
 from tasks.jobs.queues import send
+from tasks.outbound.webhook_target import check_webhook
 from tasks.requests.job import MAX_SEED, AdapterRequest, JobRequest
 from tasks.service import Service
-from tasks.webhooks import check_webhook
 
 
 def submit(
