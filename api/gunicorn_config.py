@@ -11,7 +11,7 @@ from flask import Flask
 
 from api.http.context import service_of
 from tasks.durability import Durability
-from tasks.errors import BrokerUnavailable, StokeholdError
+from tasks.errors import StokeholdError, ValkeyUnavailable
 from tasks.keys import ApiKeys
 from tasks.settings import settings
 from tasks.valkey import connect
@@ -56,18 +56,18 @@ class ServingProcess(Protocol):
 
 
 def on_starting(server: Server) -> None:
-    """Refuse to serve strangers, and to accept what the broker would forget.
+    """Refuse to serve strangers, and to accept what Valkey would forget.
 
     Raises:
-        SystemExit: there is no API key, and an address can be reached from other machines; or the broker is refused.
+        SystemExit: there is no API key, and an address can be reached from other machines; or Valkey is refused.
     """
-    exposed = [address for address in server.address if not is_local(address)]
+    exposed = [address for address in server.address if not is_loopback(address)]
     try:
-        with connect(settings().broker_url) as broker:
-            keys = ApiKeys(broker, required=settings().api_keys_required)
+        with connect(settings().valkey_url) as valkey:
+            keys = ApiKeys(valkey, required=settings().api_keys_required)
             server.keys_needed = keys.are_needed()
-            Durability(broker, settings().accepted_when).check_server()
-    except BrokerUnavailable as error:
+            Durability(valkey, settings().accepted_when).check_server()
+    except ValkeyUnavailable as error:
         if exposed:
             sys.exit(f"stokehold: {error}")
         server.keys_needed = settings().api_keys_required
@@ -82,7 +82,7 @@ def on_starting(server: Server) -> None:
 
 
 def post_fork(server: Server, worker: ServingProcess) -> None:
-    """Hand on that the service is closed: a process that is started anew may find an empty broker."""
+    """Hand on that the service is closed: a process that is started anew may find an empty Valkey."""
     worker.keys_needed = server.keys_needed
 
 
@@ -92,7 +92,7 @@ def post_worker_init(worker: ServingProcess) -> None:
         service_of(worker.wsgi).keys.require()
 
 
-def is_local(address: Address) -> bool:
+def is_loopback(address: Address) -> bool:
     """Whether only this machine reaches an address: loopback, or the path of a socket."""
     if isinstance(address, str):
         return True

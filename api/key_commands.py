@@ -12,8 +12,8 @@ import click
 from tasks.errors import StokeholdError
 from tasks.keys import MAX_WEIGHT, ApiKeys, KeyLimits, default_limits
 from tasks.settings import settings
-from tasks.valkey import Broker, connect
-from tasks.webhooks.secrets import BOTH_FOR_S, MOST_BOTH_FOR_S, WebhookSecrets
+from tasks.valkey import Valkey, connect
+from tasks.webhooks.secrets import BOTH_FOR_S, MAX_BOTH_FOR_S, WebhookSecrets
 
 
 @click.group()
@@ -25,15 +25,15 @@ main = partial(keys.main, prog_name="stokehold keys")
 
 
 @contextmanager
-def connected() -> Iterator[Broker]:
+def connected() -> Iterator[Valkey]:
     """Valkey or Redis.
 
     Raises:
         SystemExit: something is wrong; the message says what to do.
     """
     try:
-        with connect(settings().broker_url) as broker:
-            yield broker
+        with connect(settings().valkey_url) as valkey:
+            yield valkey
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
 
@@ -45,8 +45,8 @@ def stored_keys() -> Iterator[ApiKeys]:
     Raises:
         SystemExit: something is wrong; the message says what to do.
     """
-    with connected() as broker:
-        yield ApiKeys(broker)
+    with connected() as valkey:
+        yield ApiKeys(valkey)
 
 
 @keys.command()
@@ -95,16 +95,16 @@ def revoke(key_id: str) -> None:
 @click.argument("key_id")
 @click.option(
     "--both-for-s",
-    type=click.IntRange(0, MOST_BOTH_FOR_S),
+    type=click.IntRange(0, MAX_BOTH_FOR_S),
     default=BOTH_FOR_S,
     show_default=True,
     help="Seconds for which the secret before this one signs too.",
 )
 def webhook_secret(key_id: str, both_for_s: int) -> None:
     """Make the next webhook secret of a key and show it, this once."""
-    with connected() as broker:
-        key = ApiKeys(broker).get(key_id)
-        secret, until = WebhookSecrets(broker, of_service=None).rotate(key.id, both_for_s=both_for_s)
+    with connected() as valkey:
+        key = ApiKeys(valkey).get(key_id)
+        secret, until = WebhookSecrets(valkey, of_service=None).rotate(key.id, both_for_s=both_for_s)
     click.echo(f"Webhook secret of key {key.id} of {key.name}. It is shown only now.", err=True)
     click.echo(f"The one before it, if there was any, signs too until {until:%Y-%m-%d %H:%M} UTC.", err=True)
     click.echo(secret)

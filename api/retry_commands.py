@@ -20,10 +20,10 @@ from tasks.jobs.retry import FailedJobs, RetryReport, failed_of, failed_of_all, 
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="How many at most.")
 def retry(code: str | None, since: datetime | None, owner: str | None, limit: int) -> None:
     """Queue failed jobs again, each once, however often the command is given."""
-    wanted = FailedJobs(code, None if since is None else since.replace(tzinfo=UTC))
+    selection = FailedJobs(code, None if since is None else since.replace(tzinfo=UTC))
     try:
         service = app.service
-        jobs = failed_of_all(service, wanted) if owner is None else failed_of(service, owner, wanted)
+        jobs = failed_of_all(service, selection) if owner is None else failed_of(service, owner, selection)
         show(retry_all(service, jobs, limit))
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")

@@ -49,7 +49,7 @@ class Apis:
 
     def forget(self) -> None:
         """Remove every job and message."""
-        self.service.broker.flushall()
+        self.service.valkey.flushall()
 
 
 @contextmanager
@@ -68,7 +68,7 @@ def apis(folder: StackFolder) -> Iterator[Apis]:
         supervisor.start([api_part(stack.ports.api, environment), bare_part(other.api, environment)])
         api_pid = folder.process_file("api").read()
         assert api_pid is not None
-        with connect(configuration.broker_url):
+        with connect(configuration.valkey_url):
             yield Apis(
                 service=Application(configuration).service,
                 api=stack.ports.api,

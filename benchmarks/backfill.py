@@ -114,8 +114,8 @@ def bare_rate(stage: BatchService) -> float:
     """Drawings a second of a Celery worker that does nothing else."""
     command = [sys.executable, "-m", "celery", "-A", "benchmarks.bare_celery", "worker", "--pool", "threads"]
     command += ["--concurrency", "1", "--queues", bare_celery.QUEUE, "--without-gossip", "--without-mingle"]
-    broker = stage.service.broker
-    broker.delete(bare_celery.DONE)
+    valkey = stage.service.valkey
+    valkey.delete(bare_celery.DONE)
     silent = subprocess.DEVNULL
     with subprocess.Popen(command, env={**os.environ, **stage.environment}, stdout=silent, stderr=silent) as worker:
         try:
@@ -138,7 +138,7 @@ def send_bare(stage: BatchService, count: int) -> None:
 
 def done(stage: BatchService) -> int:
     """How many drawings the bare worker has made."""
-    return int(str(stage.service.broker.get(bare_celery.DONE) or 0))
+    return int(str(stage.service.valkey.get(bare_celery.DONE) or 0))
 
 
 def wait(is_over: Callable[[], bool]) -> None:

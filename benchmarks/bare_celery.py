@@ -21,9 +21,9 @@ QUEUE = "bare"
 DONE = "bare:done"
 """Counter in Valkey of what is drawn."""
 
-app = Celery("bare", broker=settings().broker_url)
+app = Celery("bare", broker=settings().valkey_url)
 app.conf.update(task_default_queue=QUEUE, worker_prefetch_multiplier=1, task_ignore_result=True)
-broker = connect(settings().broker_url)
+valkey = connect(settings().valkey_url)
 
 
 @cache
@@ -34,7 +34,7 @@ def pipeline() -> Any:
 
 @app.task(name="bare.draw")
 def draw(prompt: str, side: int, steps: int, seed: int) -> None:
-    """Draw a picture and throw it away."""
+    """Draw an image and throw it away."""
     generator = torch.Generator("cpu").manual_seed(seed)
     pipeline()(prompt, width=side, height=side, num_inference_steps=steps, guidance_scale=3.0, generator=generator)
-    broker.incr(DONE)
+    valkey.incr(DONE)

@@ -26,7 +26,7 @@ from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec
 from tasks.jobs.store import JobStore
 from tasks.settings import AcceptedWhen
-from tasks.valkey import Broker, connect
+from tasks.valkey import Valkey, connect
 
 THREADS = 16
 WAYS = (("everysec", AcceptedWhen.RECORDED), ("everysec", AcceptedWhen.ON_DISK), ("always", AcceptedWhen.RECORDED))
@@ -56,20 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder, port = StackFolder(Path(name)), Ports.free().valkey
         with supervised(folder, StopRequest(), lambda _: None) as supervisor:
             supervisor.start([valkey_part(folder.data("valkey"), port)])
-            with connect(valkey_url(port)) as broker:
+            with connect(valkey_url(port)) as valkey:
                 for fsync, when in WAYS:
-                    broker.config_set("appendfsync", fsync)
-                    count, longest = measured(broker, when, seconds)
+                    valkey.config_set("appendfsync", fsync)
+                    count, longest = measured(valkey, when, seconds)
                     told = (
                         f"appendfsync {fsync}, {when}: {count / seconds:.0f} jobs/s, longest {longest * 1000:.0f} ms\n"
                     )
                     sys.stdout.write(told)
 
 
-def measured(broker: Broker, when: AcceptedWhen, seconds: float) -> tuple[int, float]:
+def measured(valkey: Valkey, when: AcceptedWhen, seconds: float) -> tuple[int, float]:
     """How many jobs are accepted in so many seconds, and how long the slowest took."""
-    store = JobStore(broker, lease_s=60, retention_s=60, new_id=lambda: uuid.uuid4().hex)
-    durability, end = Durability(broker, when), time.monotonic() + seconds
+    store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: uuid.uuid4().hex)
+    durability, end = Durability(valkey, when), time.monotonic() + seconds
 
     def accept(_: int) -> list[float]:
         took = []

@@ -72,7 +72,7 @@ async def measure(port: int, jobs: int) -> list[dict[str, float]]:
 
 
 def report(measured: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Medians, in milliseconds. The overhead leaves out the stage that uploads, which also encodes the picture."""
+    """Medians, in milliseconds. The overhead leaves out the stage that uploads, which also encodes the image."""
     overheads = sorted(job["total"] - job["publish"] for job in measured)
     return {
         "overhead_ms": milliseconds(median(overheads)),

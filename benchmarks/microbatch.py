@@ -42,7 +42,7 @@ class Pass:
 
     moments: list[float] = field(default_factory=lambda: [time.perf_counter()])
 
-    def give_up(self) -> None:
+    def check_needed(self) -> None:
         """Nobody else draws."""
 
     def note_waiting(self, waits: bool) -> None:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.microbatch", description=__doc__)
     parser.add_argument("--base", metavar="SLUG", help="base model, as models.toml names it; unset: its first")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8], help="pictures a pass; the first is 1")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1, 2, 4, 8], help="images a pass; the first is 1")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     options = parser.parse_args(arguments)
@@ -94,14 +94,14 @@ def measure(model: ServedModel, sizes: Sequence[int], rounds: int) -> list[dict[
     specs = [spec(model, seed) for seed in range(max(sizes))]
     alone = [one(warm, [spec])[0][0] for spec in specs]
     passes: dict[int, list[Pass]] = {size: [] for size in sizes}
-    pictures: dict[int, list[Drawing]] = {}
+    images: dict[int, list[Drawing]] = {}
     for _ in range(rounds):
         for size in sizes:
             drawings, watched = one(warm, specs[:size])
             passes[size].append(watched)
-            pictures[size] = drawings
+            images[size] = drawings
     single = statistics.median(watched.seconds for watched in passes[sizes[0]])
-    return [row(size, passes[size], single, alone, pictures[size]) for size in sizes]
+    return [row(size, passes[size], single, alone, images[size]) for size in sizes]
 
 
 def spec(model: ServedModel, seed: int) -> JobSpec:
@@ -148,8 +148,8 @@ def row(
 
 
 def pixels(drawing: Drawing) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
-    """The picture's values, 0 to 255."""
-    return np.asarray(drawing.pictures[0].image, dtype=np.int16)
+    """The image's values, 0 to 255."""
+    return np.asarray(drawing.images[0].image, dtype=np.int16)
 
 
 def advised(rows: Sequence[dict[str, float]]) -> int:

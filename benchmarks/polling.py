@@ -19,7 +19,7 @@ from http import HTTPStatus
 from benchmarks.accepting import REQUEST
 from benchmarks.http_client import Answer, Connection
 from stack.ports import LOOPBACK
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
 
@@ -115,7 +115,7 @@ class Crowd:
             job = self._store.claim(job_id, "benchmark")
             if job is not None:
                 self._store.succeed(job, Result(images=()), Timings())
-        except BrokerUnavailable as error:
+        except ValkeyUnavailable as error:
             self.met.failures.append(str(error))
 
 

@@ -48,7 +48,7 @@ class Client:
         return str(self._json("/v1/jobs", json.dumps(request).encode())["id"])
 
     def cancel(self, job_id: str) -> None:
-        """Withdraw a job.
+        """Cancel a job.
 
         Raises:
             StackError: the API is away, or refuses because the job has ended.

@@ -44,9 +44,9 @@ class LocalStack:
         return api_url(self.ports.api)
 
     @property
-    def own_broker(self) -> bool:
+    def own_valkey(self) -> bool:
         """Whether the embedded Valkey is used."""
-        return "broker_url" not in self.given.model_fields_set
+        return "valkey_url" not in self.given.model_fields_set
 
     @property
     def own_storage(self) -> bool:
@@ -56,7 +56,7 @@ class LocalStack:
     @property
     def wanted_ports(self) -> Mapping[str, int]:
         """The ports that must be free, by what wants them."""
-        valkey = {"valkey": self.ports.valkey} if self.own_broker else {}
+        valkey = {"valkey": self.ports.valkey} if self.own_valkey else {}
         storage = {f"s3 ({name})": port for name, port in self.ports.of_seaweedfs.items()} if self.own_storage else {}
         return {"api": self.ports.api, **valkey, **storage}
 
@@ -64,8 +64,8 @@ class LocalStack:
     def overrides(self) -> Mapping[str, str]:
         """The settings that follow from the embedded servers, by field."""
         values: dict[str, str] = {}
-        if self.own_broker:
-            values |= {"broker_url": valkey_url(self.ports.valkey, self._password("valkey"))}
+        if self.own_valkey:
+            values |= {"valkey_url": valkey_url(self.ports.valkey, self._password("valkey"))}
         if self.own_storage:
             keys = {"s3_access_key": ACCESS_KEY, "s3_secret_key": self._password("s3")}
             values |= {"s3_endpoint": s3_url(self.ports), **keys}
@@ -78,7 +78,7 @@ class LocalStack:
 
     def servers(self) -> Iterator[Part]:
         """The embedded servers that are needed."""
-        if self.own_broker:
+        if self.own_valkey:
             yield valkey_part(self.folder.data("valkey"), self.ports.valkey, self._password("valkey"))
         if self.own_storage:
             yield seaweedfs_part(self.folder.data("s3"), self.ports, ACCESS_KEY, self._password("s3"))
@@ -89,8 +89,8 @@ class LocalStack:
         slug = read_base_models(settings.models_file).default.slug
         yield api_part(self.ports.api, environment)
         for process in LOOPS:
-            yield loops_part(process, settings.broker_url, environment)
-        yield base_worker_part(slug, settings.broker_url, environment)
+            yield loops_part(process, settings.valkey_url, environment)
+        yield base_worker_part(slug, settings.valkey_url, environment)
 
     def _password(self, server: str) -> str:
         return self.folder.secret(server)

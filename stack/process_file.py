@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-MOST_DIGITS = 10
+MAX_DIGITS = 10
 """Of the number of a process."""
 
 
@@ -54,7 +54,7 @@ class ProcessFile:
         """Name the process. In one write over what is there, so that no reader finds half a number."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, f"{pid:<{MOST_DIGITS}}\n".encode("ascii"))
+            os.write(descriptor, f"{pid:<{MAX_DIGITS}}\n".encode("ascii"))
         finally:
             os.close(descriptor)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from stack.part import Part
 from stack.ports import LOOPBACK
 from stack.probes import answers_200
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.loops.rounds import LOOPS, Rounds
 from tasks.valkey import connect
@@ -25,7 +25,7 @@ def api_url(port: int) -> str:
 
 
 def api_part(port: int, environment: Environment) -> Part:
-    """The API under gunicorn; ready when it reaches broker and storage."""
+    """The API under gunicorn; ready when it reaches Valkey and storage."""
     return Part(
         name="api",
         command=(
@@ -38,24 +38,24 @@ def api_part(port: int, environment: Environment) -> Part:
     )
 
 
-def loops_part(process: str, broker_url: str, environment: Environment) -> Part:
+def loops_part(process: str, valkey_url: str, environment: Environment) -> Part:
     """A process that runs loops; ready when each of them has finished a round."""
     return Part(
         name=process,
         command=(sys.executable, "-m", "tasks.processes", process),
-        is_ready=lambda pid: has_gone_round(broker_url, process, pid),
+        is_ready=lambda pid: has_gone_round(valkey_url, process, pid),
         says=", ".join(LOOPS[process]),
         environment=environment,
         grace_s=20,  # what is being sent to a slow receiver takes 15
     )
 
 
-def base_worker_part(slug: str, broker_url: str, environment: Environment) -> Part:
+def base_worker_part(slug: str, valkey_url: str, environment: Environment) -> Part:
     """The worker of a base model; ready when it has noted itself, which it does once its pipeline is warm."""
     return Part(
         name=f"worker-{slug}",
         command=(sys.executable, "-m", "workers", "--base", slug),
-        is_ready=lambda pid: is_registered(broker_url, slug, pid),
+        is_ready=lambda pid: is_registered(valkey_url, slug, pid),
         says=f"base model {slug}",
         environment={**LARGE_PAGES, **environment},
         ready_within_s=600,  # weights may have to be downloaded first
@@ -63,24 +63,24 @@ def base_worker_part(slug: str, broker_url: str, environment: Environment) -> Pa
     )
 
 
-def is_registered(broker_url: str, slug: str, pid: int) -> bool:
+def is_registered(valkey_url: str, slug: str, pid: int) -> bool:
     """Whether the worker of this process has noted itself; one of an earlier start may be there still.
 
     The registry is asked and not the API, which may want a key for its answer.
     """
     try:
-        with connect(broker_url) as broker:
-            workers = WorkerRegistry(broker, forget_after_s=1).alive(slug)
-    except BrokerUnavailable:
+        with connect(valkey_url) as valkey:
+            workers = WorkerRegistry(valkey, forget_after_s=1).alive(slug)
+    except ValkeyUnavailable:
         return False
     return any(worker.name.startswith(f"{slug}-{pid}@") for worker in workers)
 
 
-def has_gone_round(broker_url: str, process: str, pid: int) -> bool:
+def has_gone_round(valkey_url: str, process: str, pid: int) -> bool:
     """Whether each loop of this process has finished a round; those of an earlier start do not count."""
     try:
-        with connect(broker_url) as broker:
-            latest = Rounds(broker, period_s=1).latest()
-    except BrokerUnavailable:
+        with connect(valkey_url) as valkey:
+            latest = Rounds(valkey, period_s=1).latest()
+    except ValkeyUnavailable:
         return False
     return all(loop in latest and latest[loop].process.startswith(f"{pid}@") for loop in LOOPS[process])

@@ -25,7 +25,7 @@ from tasks.settings import settings
 PROMPT = "a red circle on a blue background"
 SEED = 7
 WITHOUT = "none"
-"""In the table and as the name of its picture: the job without an adapter."""
+"""In the table and as the name of its image: the job without an adapter."""
 
 STAGES = ("queued", "adapter", "swap", "draw", "publish")
 
@@ -36,16 +36,16 @@ class Outcome:
 
     name: str
     record: Record
-    picture: bytes | None
+    image: bytes | None
 
     @property
     def file_name(self) -> str:
-        """Of its picture: the adapter, and the ending that the picture has in storage."""
+        """Of its image: the adapter, and the ending that the image has in storage."""
         return self.name + PurePosixPath(urlsplit(self.record["images"][0]["url"]).path).suffix
 
     @property
     def error(self) -> str | None:
-        """Why there is no picture, if there is none."""
+        """Why there is no image, if there is none."""
         error = self.record["error"]
         return None if error is None else f"{self.name}: {error['message']} ({error['code']})"
 
@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: a part did not start or died, or a job failed; the message says which and why.
     """
-    parser = argparse.ArgumentParser(prog="stokehold smoke", description="Draw one picture with each local adapter.")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the pictures")
+    parser = argparse.ArgumentParser(prog="stokehold smoke", description="Draw one image with each local adapter.")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the images")
     out: Path = parser.parse_args(arguments).out
     begin = time.monotonic()
     stop = StopRequest()
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (StackError, StokeholdError, StorageError) as error:
         sys.exit(f"stokehold: {error}")
     save(outcomes, out)
-    say_now(f"\n{table(outcomes)}\n\nPictures: {out}/    {time.monotonic() - begin:.1f} s in all")
+    say_now(f"\n{table(outcomes)}\n\nImages: {out}/    {time.monotonic() - begin:.1f} s in all")
     if failures := [outcome.error for outcome in outcomes if outcome.error]:
         sys.exit("\n".join(("stokehold: jobs failed:", *failures)))
 
@@ -86,7 +86,7 @@ def run(stop: StopRequest) -> list[Outcome]:
 
 
 def draw_all(client: Client, meanwhile: Callable[[], None]) -> list[Outcome]:
-    """Submit every job at once, then wait for each and fetch its picture."""
+    """Submit every job at once, then wait for each and fetch its image."""
     requests: dict[str, Record] = {WITHOUT: {"prompt": PROMPT, "seed": SEED}}
     for adapter in client.adapters():
         prompt = ", ".join((*adapter["trigger_words"], PROMPT))
@@ -96,17 +96,17 @@ def draw_all(client: Client, meanwhile: Callable[[], None]) -> list[Outcome]:
 
 
 def outcome_of(name: str, record: Record) -> Outcome:
-    """What came of a job that has ended, with its picture."""
+    """What came of a job that has ended, with its image."""
     urls = [image["url"] for image in record["images"] if image["url"]]
     return Outcome(name, record, fetch(urls[0]) if urls else None)
 
 
 def save(outcomes: Iterable[Outcome], out: Path) -> None:
-    """Write every picture to ``out``, named for its adapter."""
+    """Write every image to ``out``, named for its adapter."""
     out.mkdir(parents=True, exist_ok=True)
     for outcome in outcomes:
-        if outcome.picture is not None:
-            (out / outcome.file_name).write_bytes(outcome.picture)
+        if outcome.image is not None:
+            (out / outcome.file_name).write_bytes(outcome.image)
 
 
 def table(outcomes: Iterable[Outcome]) -> str:

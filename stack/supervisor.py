@@ -17,7 +17,7 @@ from stack.stop_request import StopRequest
 
 Say = Callable[[str], None]
 
-MOST_RESTARTS = 5
+MAX_RESTARTS = 5
 RESTARTS_WITHIN_S = 600
 """A part that ends by itself is started anew, but not more than this often in this time: then something is wrong."""
 FIRST_PAUSE_S = 0.5
@@ -118,10 +118,10 @@ class Supervisor:
         """
         now = time.monotonic()
         latest = [then for then in self._restarts.get(name, []) if now - then < RESTARTS_WITHIN_S]
-        if len(latest) >= MOST_RESTARTS:
+        if len(latest) >= MAX_RESTARTS:
             raise death
         self._restarts[name] = [*latest, now]
-        self._say(f"{headline(death)}. It is started anew ({len(latest) + 1} of {MOST_RESTARTS} times).")
+        self._say(f"{headline(death)}. It is started anew ({len(latest) + 1} of {MAX_RESTARTS} times).")
         return FIRST_PAUSE_S * 2.0 ** len(latest)
 
     def _sleep(self, seconds: float) -> None:

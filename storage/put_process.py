@@ -34,7 +34,7 @@ class S3StorageWithPutProcess(S3Storage):
 
     def __init__(self, config: S3Config) -> None:
         super().__init__(config)
-        self._guard = threading.Lock()
+        self._quarantine = threading.Lock()
         self._start()
 
     def put(
@@ -50,7 +50,7 @@ class S3StorageWithPutProcess(S3Storage):
         try:
             return remote.put(key, body, content_type=content_type, metadata=metadata)
         except (EOFError, OSError) as error:
-            with self._guard:
+            with self._quarantine:
                 if self._remote is remote:
                     self._start()
             raise StorageNotReachable("The process that puts objects into storage has ended. Try again.") from error

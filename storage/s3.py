@@ -289,6 +289,6 @@ class S3Storage:
             )
         if problems := answer.get("Errors"):
             first = problems[0]
-            said = f"{len(problems)} objects were not removed; the first is {first['Key']}: {first['Message']}"
-            raise refusal(first.get("Code", ""), None, self._config, bucket, said)
+            detail = f"{len(problems)} objects were not removed; the first is {first['Key']}: {first['Message']}"
+            raise refusal(first.get("Code", ""), None, self._config, bucket, detail)
         return len(keys)

@@ -54,12 +54,12 @@ def translated(config: S3Config, bucket: str) -> Iterator[None]:
         ) from error
 
 
-def refusal(code: str, status: int | None, config: S3Config, bucket: str, said: str) -> StorageError:
+def refusal(code: str, status: int | None, config: S3Config, bucket: str, detail: str) -> StorageError:
     """Our error for the code and the HTTP status of an answer.
 
     Args:
         status: None for one of many objects that one request named.
-        said: what the answer said.
+        detail: what the answer said.
     """
     kind, message = refusal_of(code, status)
     return kind(
@@ -68,6 +68,6 @@ def refusal(code: str, status: int | None, config: S3Config, bucket: str, said: 
             bucket=bucket,
             region=config.region,
             access_key=config.access_key,
-            code=code if kind is not StorageError else said,
+            code=code if kind is not StorageError else detail,
         )
     )

@@ -32,7 +32,7 @@ class Application(Celery):
     runner: Runner | None = None
 
     def __init__(self, configuration: Settings) -> None:
-        super().__init__("stokehold", broker=configuration.broker_url)
+        super().__init__("stokehold", broker=configuration.valkey_url)
         self.configuration = configuration
         self.conf.update(celery_options())
 
@@ -54,11 +54,11 @@ def celery_options() -> dict[str, object]:
         "task_acks_late": False,
         "broker_transport_options": {
             "socket_connect_timeout": 1,
-            # Or whoever sends a message waits for ever for a broker that stands still. Workers ask it anew each second.
+            # Or whoever sends a message waits for ever for a Valkey that stalls. Workers ask it anew each second.
             "socket_timeout": 5,
             "socket_keepalive": True,
         },
-        # The default blocks a request for 19 s when the broker is away; the job is recorded and can be sent later.
+        # The default blocks a request for 19 s when Valkey is away; the job is recorded and can be sent later.
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
         "broker_connection_retry_on_startup": True,
         "worker_consumer": "tasks.celery_worker:Consumer",
@@ -86,7 +86,7 @@ def restrict_remote_control(**_: object) -> None:
 
 @app.task(name=queues.GENERATE)
 def generate(job_id: str) -> None:
-    """Draw the pictures of an interactive job."""
+    """Draw the images of an interactive job."""
     installed_runner()(job_id)
 
 

@@ -14,7 +14,7 @@ PAUSE_S = 1
 
 
 class Consumer(consumer.Consumer):
-    """Celery's own, which outlives a broker that goes away while a message is being acknowledged."""
+    """Celery's own, which outlives a Valkey that goes away while a message is being acknowledged."""
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close the lost connection, and leave what is not acknowledged where it lies.

@@ -11,9 +11,9 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError, ResponseError
 
-from tasks.errors import BrokerUnavailable, ConfigurationError
+from tasks.errors import ConfigurationError, ValkeyUnavailable
 from tasks.settings import AcceptedWhen
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 logger = logging.getLogger(__name__)
 
@@ -25,24 +25,24 @@ WITHIN_MS = 1500
 class Durability:
     """Waits until what was accepted is as safe as the settings want it."""
 
-    def __init__(self, broker: Broker, wanted: AcceptedWhen) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey, wanted: AcceptedWhen) -> None:
+        self._valkey = valkey
         self._wanted = wanted
 
     def confirm(self) -> None:
         """Return when everything that was recorded before is where the settings want it.
 
         Raises:
-            BrokerUnavailable: it is not there in time; what was recorded stays recorded.
+            ValkeyUnavailable: it is not there in time; what was recorded stays recorded.
         """
         if self._wanted is AcceptedWhen.RECORDED:
             return
-        with self._broker.pipeline(transaction=False) as pipeline:
+        with self._valkey.pipeline(transaction=False) as pipeline:
             pipeline.set(MARK, "")
             pipeline.execute_command(*waiting_command(self._wanted))
             _, there = pipeline.execute()
         if not (there[0] if isinstance(there, list) else there):
-            raise BrokerUnavailable(
+            raise ValkeyUnavailable(
                 "The request is recorded, and not yet where a loss of power leaves it. "
                 "Send it again with the same Idempotency-Key."
             )
@@ -52,17 +52,17 @@ class Durability:
 
         Raises:
             ConfigurationError: it evicts keys, is a cluster, or cannot do what the settings want.
-            BrokerUnavailable: it does not answer.
+            ValkeyUnavailable: it does not answer.
         """
         try:
-            told: Mapping[str, Any] = self._broker.info()
+            told: Mapping[str, Any] = self._valkey.info()
         except NoPermissionError:
-            logger.warning("The broker does not say how it keeps what it is given (INFO is not permitted); see to it.")
+            logger.warning("Valkey does not say how it keeps what it is given (INFO is not permitted); see to it.")
             return
         check_policy(told)
         try:
             if self._wanted is not AcceptedWhen.RECORDED:
-                self._broker.execute_command(*waiting_command(self._wanted))
+                self._valkey.execute_command(*waiting_command(self._wanted))
         except ResponseError as error:
             raise ConfigurationError(
                 f"STOKEHOLD_ACCEPTED_WHEN={self._wanted} cannot be had from this server ({error}). It takes Valkey, or "
@@ -83,16 +83,16 @@ def check_policy(told: Mapping[str, Any]) -> None:
     """
     policy = told.get("maxmemory_policy")
     if policy is None:
-        logger.warning("The broker does not say whether it evicts keys. It must not: maxmemory-policy noeviction.")
+        logger.warning("Valkey does not say whether it evicts keys. It must not: maxmemory-policy noeviction.")
     elif policy != "noeviction":
         raise ConfigurationError(
-            f"The broker evicts keys when its memory is full (maxmemory-policy {policy}), and accepted jobs with them. "
+            f"Valkey evicts keys when its memory is full (maxmemory-policy {policy}), and accepted jobs with them. "
             "Set maxmemory-policy noeviction."
         )
     if told.get("cluster_enabled"):
-        raise ConfigurationError("The broker is a cluster. Set STOKEHOLD_BROKER_URL to a server that has all keys.")
+        raise ConfigurationError("Valkey is a cluster. Set STOKEHOLD_VALKEY_URL to a server that has all keys.")
     if not told.get("aof_enabled") and not told.get("connected_slaves"):
         logger.warning(
-            "The broker keeps accepted jobs in memory alone: it has no append-only file and no replica. "
+            "Valkey keeps accepted jobs in memory alone: it has no append-only file and no replica. "
             "Set appendonly yes (docs/durability.md)."
         )

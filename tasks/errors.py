@@ -22,7 +22,7 @@
     │   ├── StatusConflict          409
     │   └── WebhookSecretFixed      409
     ├── ServiceUnavailable          a server that we need is away, or there is no room (HTTP 503)
-    │   ├── BrokerUnavailable
+    │   ├── ValkeyUnavailable
     │   ├── HubUnavailable
     │   ├── LoopOverdue
     │   ├── RecordNotUnderstood
@@ -248,11 +248,11 @@ class ServiceUnavailable(StokeholdError):
     http_status = 503
 
 
-class BrokerUnavailable(ServiceUnavailable):
+class ValkeyUnavailable(ServiceUnavailable):
     """Valkey/Redis does not answer."""
 
-    code = "broker_unavailable"
-    title = "The broker is unavailable for the moment"
+    code = "job_store_unavailable"
+    title = "The job store is unavailable for the moment"
 
 
 class HubUnavailable(ServiceUnavailable):
@@ -291,10 +291,10 @@ class TooManyTransfers(ServiceUnavailable):
 
 
 class TooManyWaiting(ServiceUnavailable):
-    """As many requests wait for their pictures as this process can hold; no job was submitted."""
+    """As many requests wait for their images as this process can hold; no job was submitted."""
 
     code = "too_many_waiting"
-    title = "Too many requests wait for their pictures"
+    title = "Too many requests wait for their images"
 
 
 class JobFailed(StokeholdError):

@@ -31,7 +31,7 @@ JSON_NUMBER = BeforeValidator(require_number)
 
 
 class ImageFormat(StrEnum):
-    """How a picture is encoded."""
+    """How an image is encoded."""
 
     PNG = "png"
     """Without loss, and with what made it inside."""

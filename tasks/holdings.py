@@ -14,9 +14,9 @@ from uuid import uuid4
 from tasks.errors import LimitExceeded
 from tasks.identifiers import identifier
 from tasks.keys import ApiKey
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
-PROMISE = "stokehold:upload:"
+PROMISE = "stokehold:client_upload:"
 """What the key of an upload's promise begins with: an upload is held for as long as there is one."""
 NO_LIMIT = 1 << 53
 """Of a service that needs no key. Lua counts no further exactly."""
@@ -29,9 +29,9 @@ MADE_ROOM_S = 60
 class Holdings:
     """What keys hold. Every step is atomic; what a process held that died is forgotten in time."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._hold = broker.script("hold")
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+        self._hold = valkey.script("hold")
 
     @contextmanager
     def answer(self, key: ApiKey | None, seconds: float) -> Iterator[None]:
@@ -53,7 +53,7 @@ class Holdings:
         try:
             yield
         finally:
-            self._give_back(answers, answer)
+            self._release(answers, answer)
 
     def upload(self, key: ApiKey | None, upload_id: str, size_bytes: int, seconds: float) -> None:
         """Count a place in storage whose promise has been written down, for as long as it is there.
@@ -63,8 +63,8 @@ class Holdings:
         """
         if key is None:
             return
-        uploads, most, most_bytes = held_keys("upload", key.id), key.limits.promised_uploads, key.limits.stored_bytes
-        counted = (int(seconds) + 1, most, size_bytes, most_bytes)
+        uploads, most, max_bytes = held_keys("upload", key.id), key.limits.promised_uploads, key.limits.stored_bytes
+        counted = (int(seconds) + 1, most, size_bytes, max_bytes)
         match self._hold(keys=[*uploads, stored_key(key.id)], args=[upload_id, *counted, PROMISE]):
             case "many":
                 raise LimitExceeded(
@@ -73,10 +73,10 @@ class Holdings:
                     retry_after_s=MADE_ROOM_S,
                 )
             case "much":
-                raise too_many_bytes(most_bytes)
+                raise too_many_bytes(max_bytes)
 
-    def _give_back(self, keys: tuple[str, str], holding: str) -> None:
-        with self._broker.pipeline() as pipeline:
+    def _release(self, keys: tuple[str, str], holding: str) -> None:
+        with self._valkey.pipeline() as pipeline:
             pipeline.zrem(keys[0], holding)
             pipeline.hdel(keys[1], holding)
             pipeline.execute()

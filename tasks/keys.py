@@ -19,7 +19,7 @@ from pydantic import Field, PositiveInt
 from tasks.errors import ApiKeyNotFound
 from tasks.fields import Stored, StoredRecord, read
 from tasks.settings import Settings
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 KEYS = "stokehold:keys"
 PREFIX = "stokehold"
@@ -34,7 +34,7 @@ class KeyLimits(Stored):
 
     requests_per_minute: PositiveInt
     queued_jobs: PositiveInt
-    pixel_steps_per_day: PositiveInt = Field(description="pixels times steps of all pictures")
+    pixel_steps_per_day: PositiveInt = Field(description="pixels times steps of all images")
     held_answers: PositiveInt = Field(8, description="answers that wait for a job to end, in all processes")
     promised_uploads: PositiveInt = Field(100, description="uploads that were begun and not used")
     stored_bytes: PositiveInt = Field(100 << 30, description="of adapters in storage, and of uploads begun")
@@ -74,8 +74,8 @@ class ApiKeys:
         required: a key is needed even where there is none.
     """
 
-    def __init__(self, broker: Broker, *, required: bool = False) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey, *, required: bool = False) -> None:
+        self._valkey = valkey
         self._needed = required
 
     def create(
@@ -98,7 +98,7 @@ class ApiKeys:
 
     def list(self) -> list[ApiKey]:
         """Every key, the oldest first; those revoked too."""
-        found = cast(dict[str, str], self._broker.hgetall(KEYS))
+        found = cast(dict[str, str], self._valkey.hgetall(KEYS))
         keys = [read(ApiKey, text, f"Key {key_id}") for key_id, text in found.items()]
         return sorted(keys, key=lambda key: key.created_at)
 
@@ -108,7 +108,7 @@ class ApiKeys:
         Raises:
             ApiKeyNotFound: there is none.
         """
-        found = cast(str | None, self._broker.hget(KEYS, key_id))
+        found = cast(str | None, self._valkey.hget(KEYS, key_id))
         if found is None:
             raise ApiKeyNotFound(f"There is no key {key_id!r}; scripts/stokehold keys list shows those there are.")
         self._needed = True
@@ -152,7 +152,7 @@ class ApiKeys:
 
         That there was one is remembered: a server that comes back empty opens nothing.
         """
-        self._needed = self._needed or bool(self._broker.hlen(KEYS))
+        self._needed = self._needed or bool(self._valkey.hlen(KEYS))
         return self._needed
 
     def require(self) -> None:
@@ -160,7 +160,7 @@ class ApiKeys:
         self._needed = True
 
     def _put(self, key: ApiKey) -> None:
-        self._broker.hset(KEYS, key.id, key.model_dump_json())
+        self._valkey.hset(KEYS, key.id, key.model_dump_json())
 
 
 def digest_of(secret: str) -> str:

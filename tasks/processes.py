@@ -18,11 +18,11 @@ from functools import partial
 from tasks.batches.rounds import BatchRounds
 from tasks.celery import app
 from tasks.durability import Durability
-from tasks.errors import BrokerUnavailable, StokeholdError
+from tasks.errors import StokeholdError, ValkeyUnavailable
 from tasks.jobs import images
 from tasks.logs import configure_logging
-from tasks.loops.guard import Guard
 from tasks.loops.loop import Loop, run_until
+from tasks.loops.quarantine import Quarantine
 from tasks.loops.rounds import LOOPS, LoopAge, Rounds
 from tasks.scratch import own_scratch
 from tasks.service import Service
@@ -42,13 +42,13 @@ def rounds_of(service: Service) -> Mapping[str, Round]:
     """One round of each loop."""
     batch_rounds = BatchRounds(service)
     return {
-        "leases": partial(housekeeping.take_back_lapsed, service),
+        "leases": partial(housekeeping.requeue_lapsed, service),
         "deadlines": partial(housekeeping.end_late, service),
         "unsent": partial(housekeeping.send_unsent, service),
         "lost-messages": partial(housekeeping.resend_lost, service),
         "planning": batch_rounds.plan,
         "batches": batch_rounds.advance,
-        "uploads": partial(images.settle_uploads, service),
+        "images": partial(images.settle_all_images, service),
         "untaken-objects": partial(retention.remove_objects, service),
         "expired-batches": partial(retention.remove_batches, service),
         "expired-jobs": partial(retention.remove_jobs, service),
@@ -86,13 +86,13 @@ def check_server(durability: Durability) -> None:
     """
     try:
         durability.check_server()
-    except BrokerUnavailable as error:
+    except ValkeyUnavailable as error:
         logger.warning("%s", error)
 
 
 def run(service: Service, process: str) -> None:
     """Run the loops of a process until a signal says stop."""
-    put_back(service.guard)
+    release_all(service.quarantine)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -100,11 +100,11 @@ def run(service: Service, process: str) -> None:
         run_until(stop, loops_of(service, process, sender))
 
 
-def put_back(guard: Guard) -> None:
-    """Put back what was set aside, which this version may understand; without Valkey the next start does."""
+def release_all(quarantine: Quarantine) -> None:
+    """Put back what was quarantined, which this version may understand; without Valkey the next start does."""
     try:
-        guard.put_back()
-    except BrokerUnavailable as error:
+        quarantine.release_all()
+    except ValkeyUnavailable as error:
         logger.warning("nothing is put back: %s", error)
 
 
@@ -117,11 +117,11 @@ def loops_of(service: Service, process: str, sender: Sender) -> list[Loop]:
         Loop(
             name=name,
             period_s=short_s if name in WITHOUT_DELAY else period_s,
-            most_s=most_s,
+            max_s=max_s,
             round=rounds[name],
             finished=service.rounds.finished,
         )
-        for name, most_s in LOOPS[process].items()
+        for name, max_s in LOOPS[process].items()
     ]
 
 
@@ -133,7 +133,7 @@ def check(rounds: Rounds, process: str) -> None:
     """
     try:
         late = [age for age in rounds.ages(process) if age.overdue or age.age_s is None]
-    except BrokerUnavailable as error:
+    except ValkeyUnavailable as error:
         sys.exit(f"stokehold: {error}")
     if late:
         sys.exit("\n".join(map(complaint, late)))

@@ -1,4 +1,4 @@
-"""Print the request that draws a picture again, from the picture alone: ``python -m tasks.replay image.png``."""
+"""Print the request that draws an image again, from the image alone: ``python -m tasks.replay image.png``."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the body of a ``POST /v1/jobs``.
 
     Raises:
-        SystemExit: the picture does not say what made it.
+        SystemExit: the image does not say what made it.
     """
     parser = argparse.ArgumentParser(prog="stokehold replay", description=__doc__)
-    parser.add_argument("picture", help="a file, or - for the standard input")
-    parser.add_argument("--manifest", action="store_true", help="print everything that the picture says instead")
+    parser.add_argument("image", help="a file, or - for the standard input")
+    parser.add_argument("--manifest", action="store_true", help="print everything that the image says instead")
     options = parser.parse_args(arguments)
     try:
-        manifest = read_manifest(read(options.picture))
+        manifest = read_manifest(read(options.image))
         shown = manifest.model_dump(mode="json") if options.manifest else request_of(manifest.spec)
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
@@ -53,21 +53,21 @@ def read(name: str) -> bytes:
 
 
 def read_manifest(body: bytes) -> Manifest:
-    """What a picture says of itself.
+    """What an image says of itself.
 
     Raises:
-        InvalidRequest: it is no picture, or none of Stokehold's.
+        InvalidRequest: it is no image, or none of Stokehold's.
     """
     try:
         with Image.open(BytesIO(body), formats=("PNG", "JPEG", "WEBP")) as image:
             text = image.info.get(METADATA_KEY) or image.getexif().get(Base.ImageDescription)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidRequest("This is no picture that can be read. Give a PNG, JPEG or WebP file.") from error
+        raise InvalidRequest("This is no image that can be read. Give a PNG, JPEG or WebP file.") from error
     try:
         return read_stored(Manifest, text or "", "The manifest")
     except RecordNotUnderstood:
         raise InvalidRequest(
-            "The picture does not say what made it: it is not of Stokehold, or another program has saved it since."
+            "The image does not say what made it: it is not of Stokehold, or another program has saved it since."
         ) from None
 
 
@@ -85,7 +85,7 @@ def request_of(spec: JobSpec) -> dict[str, Any]:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, problem["loc"]))
-        raise InvalidRequest(f"The picture asks for what no request may: {where}: {problem['msg']}.") from error
+        raise InvalidRequest(f"The image asks for what no request may: {where}: {problem['msg']}.") from error
     return request
 
 

@@ -26,12 +26,12 @@ from tasks.jobs.quotas import Quotas
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.keys import ApiKeys
-from tasks.loops.guard import Guard
+from tasks.loops.quarantine import Quarantine
 from tasks.loops.rounds import Rounds
 from tasks.objects.keys import IMAGES
 from tasks.objects.notes import ObjectNotes
 from tasks.settings import Settings
-from tasks.valkey import Broker, connect
+from tasks.valkey import Valkey, connect
 from tasks.webhooks.deliveries import Deliveries
 from tasks.webhooks.secrets import WebhookSecrets
 
@@ -42,7 +42,7 @@ class Service:
 
     settings: Settings
     celery: Celery
-    broker: Broker
+    valkey: Valkey
     base_models: BaseModels
     adapter_folders: AdapterFolders
     resolver: AdapterResolver
@@ -61,7 +61,7 @@ class Service:
     rounds: Rounds
     deliveries: Deliveries
     webhook_secrets: WebhookSecrets
-    guard: Guard
+    quarantine: Quarantine
     storage: S3Storage
     object_notes: ObjectNotes
 
@@ -72,22 +72,22 @@ def build_service(settings: Settings, celery: Celery) -> Service:
     Raises:
         ConfigurationError: ``models.toml`` or an adapter folder is wrong.
     """
-    broker = connect(settings.broker_url)
-    keys = ApiKeys(broker, required=settings.api_keys_required)
+    valkey = connect(settings.valkey_url)
+    keys = ApiKeys(valkey, required=settings.api_keys_required)
     base_models = read_base_models(settings.models_file)
     adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
-    shapes = ShapeStore(broker)
-    judge = Judge(base_models, shapes, FactsCache(broker), max_bytes=settings.adapter_max_bytes)
+    shapes = ShapeStore(valkey)
+    judge = Judge(base_models, shapes, FactsCache(valkey), max_bytes=settings.adapter_max_bytes)
     store = JobStore(
-        broker, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
+        valkey, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
     )
-    workers = WorkerRegistry(broker, forget_after_s=settings.lease_s)
+    workers = WorkerRegistry(valkey, forget_after_s=settings.lease_s)
     storage = S3Storage(storage_config(settings))
-    catalogue = Catalogue(broker, pinned_bytes=settings.adapter_memory_bytes // 2)
+    catalogue = Catalogue(valkey, pinned_bytes=settings.adapter_memory_bytes // 2)
     return Service(
         settings=settings,
         celery=celery,
-        broker=broker,
+        valkey=valkey,
         base_models=base_models,
         adapter_folders=adapter_folders,
         resolver=AdapterResolver(
@@ -97,20 +97,20 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         judge=judge,
         catalogue=catalogue,
         store=store,
-        interactive=InteractiveLane(broker, store, workers),
-        backfill=BackfillLane(broker, store, workers),
-        batches=BatchStore(broker, retention_s=settings.retention_s),
+        interactive=InteractiveLane(valkey, store, workers),
+        backfill=BackfillLane(valkey, store, workers),
+        batches=BatchStore(valkey, retention_s=settings.retention_s),
         workers=workers,
         pace=Pace(store, workers),
         keys=keys,
-        durability=Durability(broker, settings.accepted_when),
-        quotas=Quotas(broker, keys),
-        rounds=Rounds(broker, period_s=settings.housekeeping_s),
-        deliveries=Deliveries(broker, keep_s=settings.retention_s),
-        webhook_secrets=WebhookSecrets(broker, settings.webhook_secret),
-        guard=Guard(broker),
+        durability=Durability(valkey, settings.accepted_when),
+        quotas=Quotas(valkey, keys),
+        rounds=Rounds(valkey, period_s=settings.housekeeping_s),
+        deliveries=Deliveries(valkey, keep_s=settings.retention_s),
+        webhook_secrets=WebhookSecrets(valkey, settings.webhook_secret),
+        quarantine=Quarantine(valkey),
         storage=storage,
-        object_notes=ObjectNotes(broker),
+        object_notes=ObjectNotes(valkey),
     )
 
 

@@ -41,11 +41,11 @@ class AcceptedWhen(StrEnum):
     """Where an accepted request must be before its 202."""
 
     RECORDED = "recorded"
-    """In the broker, which writes it to disk as its own ``appendfsync`` says."""
+    """In Valkey, which writes it to disk as its own ``appendfsync`` says."""
     ON_DISK = "on_disk"
-    """In the broker's append-only file, on disk."""
+    """In Valkey's append-only file, on disk."""
     ON_REPLICA = "on_replica"
-    """In a replica of the broker, too."""
+    """In a replica of Valkey, too."""
 
 
 class Settings(BaseSettings):
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 
-    broker_url: str = Field(
+    valkey_url: str = Field(
         "redis://127.0.0.1:6379/0",
         description="Valkey or Redis: queues and job store; one server, by `redis://` or `rediss://`",
     )
@@ -100,13 +100,13 @@ class Settings(BaseSettings):
     adapter_bytes_per_s: PositiveInt = Field(
         128 << 10, description="the least rate at which the Hub must send an adapter, on average"
     )
-    adapter_patience_s: PositiveFloat = Field(30, description="seconds that the Hub may take besides, silent or slow")
+    adapter_grace_s: PositiveFloat = Field(30, description="seconds that the Hub may take besides, silent or slow")
     adapter_max_bytes: PositiveInt = Field(4 << 30, description="the largest adapter file that a worker reads")
     check_every_swaps: PositiveInt = Field(100, description="swaps between two checks that the base is bit-identical")
 
     lease_s: PositiveFloat = Field(15, description="seconds of silence after which a worker loses a job")
     housekeeping_s: PositiveFloat = Field(5, description="seconds between two rounds of each loop beside the requests")
-    storage_patience_s: NonNegativeFloat = Field(
+    storage_wait_s: NonNegativeFloat = Field(
         120, description="seconds that a job waits for storage, to fetch and to publish"
     )
     stall_s: PositiveFloat = Field(
@@ -137,7 +137,7 @@ class Settings(BaseSettings):
         (), description="hosts, separated by `,`, that a service without API keys answers to besides loopback"
     )
     answer_wait_s: PositiveFloat = Field(
-        60, le=3600, description="seconds that a client who asks for the picture itself is kept waiting"
+        60, le=3600, description="seconds that a client who asks for the image itself is kept waiting"
     )
     requests_per_minute: PositiveInt = Field(600, description="requests that an API key may make, unless it says other")
     queued_jobs: PositiveInt = Field(1000, description="queued jobs that an API key may have, unless it says other")
@@ -174,7 +174,7 @@ class Settings(BaseSettings):
             raise ValueError("must be another bucket than STOKEHOLD_S3_BUCKET, which holds what is private")
         return value
 
-    @field_validator("broker_url")
+    @field_validator("valkey_url")
     @classmethod
     def _names_one_server(cls, url: str) -> str:
         if not url.startswith(("redis://", "rediss://")):

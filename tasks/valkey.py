@@ -16,17 +16,17 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 
 TASKS = Path(__file__).parent
 
 
 @contextmanager
-def broker_errors() -> Iterator[None]:
+def valkey_errors() -> Iterator[None]:
     """Translate the client's connection errors, and the server's refusal to write.
 
     Raises:
-        BrokerUnavailable: the server is away, refuses us, is loading its data or does not answer in time; or it cannot
+        ValkeyUnavailable: the server is away, refuses us, is loading its data or does not answer in time; or it cannot
             write, without memory or disk, or as a replica.
     """
     try:
@@ -34,8 +34,8 @@ def broker_errors() -> Iterator[None]:
     except RedisError as error:
         if not may_serve_later(error):
             raise
-        raise BrokerUnavailable(
-            f"Valkey does not serve us ({error}). Try again soon; if it lasts, check STOKEHOLD_BROKER_URL and it."
+        raise ValkeyUnavailable(
+            f"Valkey does not serve us ({error}). Try again soon; if it lasts, check STOKEHOLD_VALKEY_URL and it."
         ) from error
 
 
@@ -45,16 +45,16 @@ def may_serve_later(error: RedisError) -> bool:
     return isinstance(error, known) or "MISCONF" in str(error)  # for a disk that it cannot write there is no class
 
 
-class BrokerPipeline(Pipeline):
-    """Several commands at once; raises as ``Broker`` does."""
+class ValkeyPipeline(Pipeline):
+    """Several commands at once; raises as ``Valkey`` does."""
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
-        with broker_errors():
+        with valkey_errors():
             return super().execute(raise_on_error)
 
 
-class Broker(Redis):
-    """A client whose commands raise ``BrokerUnavailable``; around a subscription put ``broker_errors``."""
+class Valkey(Redis):
+    """A client whose commands raise ``ValkeyUnavailable``; around a subscription put ``valkey_errors``."""
 
     def script(self, *names: str) -> Script:
         """A Lua script, which the server runs as one atomic step.
@@ -64,24 +64,24 @@ class Broker(Redis):
         """
         return self.register_script("\n".join((TASKS / f"{name}.lua").read_text("utf-8") for name in names))
 
-    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> BrokerPipeline:
-        return BrokerPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+    def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> ValkeyPipeline:
+        return ValkeyPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
     def execute_command(self, *arguments: Any, **options: Any) -> Any:
-        with broker_errors():
+        with valkey_errors():
             return super().execute_command(*arguments, **options)  # type: ignore[no-untyped-call]
 
 
-def connect(broker_url: str) -> Broker:
+def connect(valkey_url: str) -> Valkey:
     """A client that decodes answers to ``str`` and notices within a few seconds that the server is away.
 
     It asks again when an answer is lost, so every script that it runs must bear being run twice.
     """
-    broker = Broker.from_url(
-        broker_url,
+    valkey = Valkey.from_url(
+        valkey_url,
         decode_responses=True,
         socket_connect_timeout=1,
         socket_timeout=2,
         retry=Retry(ExponentialBackoff(base=0.05, cap=0.5), retries=1),
     )
-    return cast(Broker, broker)
+    return cast(Valkey, valkey)

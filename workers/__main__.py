@@ -24,7 +24,7 @@ from tasks.scratch import own_scratch
 from tasks.service import Service, storage_config
 from workers.base.device import choose_device
 from workers.base.pipeline import load_pipeline
-from workers.run.departure import ExitCode, terminate
+from workers.run.worker_exit import ExitCode, terminate
 from workers.worker import Worker, warm_up
 
 logger = logging.getLogger("workers")
@@ -67,19 +67,19 @@ def serve(slug: str, name: str) -> ExitCode | None:
         sys.exit(f"stokehold: {error}")
     app.runner = worker.runner
 
-    def told_to_end(**_: object) -> None:
-        worker.stops.told_to_end()
+    def request_shutdown(**_: object) -> None:
+        worker.shutdown.request_shutdown()
 
     def ready(**_: object) -> None:
         worker.backfill.start()  # not sooner: until now a SIGTERM is not Celery's, and ends the process at once
 
-    worker_shutting_down.connect(told_to_end)
+    worker_shutting_down.connect(request_shutdown)
     worker_ready.connect(ready)
     try:
         app.worker_main(celery_arguments(app, slug, name))
     finally:
         worker.stop()
-    return worker.departure.code
+    return worker.worker_exit.code
 
 
 def load_worker(application: Application, slug: str, name: str) -> Worker:
@@ -93,7 +93,9 @@ def load_worker(application: Application, slug: str, name: str) -> Worker:
     service.durability.check_server()
     service.storage.ensure_buckets()
     device = choose_device(service.settings.device)
-    worker = warm_up(service, model, partial(load_pipeline, model, device), device, worker=name, tell_to_end=terminate)
+    worker = warm_up(
+        service, model, partial(load_pipeline, model, device), device, worker=name, request_shutdown=terminate
+    )
     logger.info("base model %s is warm on %s", model.slug, device)
     return worker
 

@@ -18,11 +18,11 @@ READ_BYTES_PER_S = 8 << 20
 END_SHARE = 4
 """A drawing that is canceled may go on for one of so many parts of the time after which it would count as stalled."""
 
-Move = Callable[[], None]
+NoteProgress = Callable[[], None]
 """Reports progress."""
 
 
-class Doing(StrEnum):
+class Phase(StrEnum):
     """What an attempt is doing, as its job's record may say it."""
 
     WAITING = "waiting"
@@ -36,7 +36,7 @@ class Doing(StrEnum):
     @property
     def has_device(self) -> bool:
         """Whether the thread that uses the device must move for it."""
-        return self in (Doing.SWAPPING, Doing.DRAWING, Doing.TESTING)
+        return self in (Phase.SWAPPING, Phase.DRAWING, Phase.TESTING)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Bounds:
         """Seconds after which a swap counts as no progress."""
         return self.stall_s + RELOADS * self.load_s
 
-    def most_s(self, spec: JobSpec, images: int) -> float:
+    def max_s(self, spec: JobSpec, images: int) -> float:
         """Seconds for a whole attempt, waiting left out."""
         return max(self.attempt_s, SLOWER * self.pixel_step_s * spec.pixel_steps * images)
 
@@ -79,53 +79,53 @@ class Activity:
     """When something last moved, and until when it must move again. One thread reports, others look.
 
     Args:
-        most_s: seconds for all of it but waiting.
+        max_s: seconds for all of it but waiting.
     """
 
-    def __init__(self, most_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, max_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._most_s = most_s
+        self._max_s = max_s
         self._waited_s = 0.0
         self._began = self._moved = clock()
         self._allowed_s = 0.0
         self._told: float | None = None
-        self.doing = Doing.WAITING
+        self.phase = Phase.WAITING
 
-    def move(self) -> None:
+    def note_progress(self) -> None:
         """Report progress in what it is doing."""
         now = self._clock()
-        if self.doing is Doing.WAITING:
+        if self.phase is Phase.WAITING:
             self._waited_s += now - self._moved
         self._moved = now
 
-    def begin(self, doing: Doing, allowed_s: float) -> None:
+    def begin(self, phase: Phase, allowed_s: float) -> None:
         """Report that it does something else now.
 
         Args:
             allowed_s: seconds without progress before it is overdue; waiting is never.
         """
-        self.move()
-        self.doing, self._allowed_s = doing, allowed_s
+        self.note_progress()
+        self.phase, self._allowed_s = phase, allowed_s
 
     def wait(self) -> None:
         """Report that it waits for its turn."""
-        self.begin(Doing.WAITING, 0)
+        self.begin(Phase.WAITING, 0)
 
-    def tell_to_end(self) -> None:
+    def request_end(self) -> None:
         """Note that nothing waits for it any more."""
         if self._told is None:
             self._told = self._clock()
 
     def overdue(self) -> str | None:
         """What went on for too long; None if nothing did."""
-        now, doing = self._clock(), self.doing
-        if doing is Doing.WAITING:
+        now, phase = self._clock(), self.phase
+        if phase is Phase.WAITING:
             return None
         if now - self._moved > self._allowed_s:
-            return f"no progress for {now - self._moved:.0f} s while {doing}"
-        if now - self._began - self._waited_s > self._most_s:
-            return f"no end after {now - self._began - self._waited_s:.0f} s, while {doing}"
+            return f"no progress for {now - self._moved:.0f} s while {phase}"
+        if now - self._began - self._waited_s > self._max_s:
+            return f"no end after {now - self._began - self._waited_s:.0f} s, while {phase}"
         told = self._told
-        if told is not None and doing is Doing.DRAWING and now - max(told, self._moved) > self._allowed_s / END_SHARE:
-            return f"no end {now - told:.0f} s after it was canceled, while {doing}"
+        if told is not None and phase is Phase.DRAWING and now - max(told, self._moved) > self._allowed_s / END_SHARE:
+            return f"no end {now - told:.0f} s after it was canceled, while {phase}"
         return None

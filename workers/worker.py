@@ -19,18 +19,18 @@ from workers.activity import Bounds
 from workers.adapters.cache import AdapterCache
 from workers.adapters.disk_cache import DiskCache
 from workers.adapters.hub_download import DownloadBounds
-from workers.adapters.preload import Readiness
+from workers.adapters.preload import AdapterPreloader
 from workers.adapters.shapes import shapes_of
-from workers.base.device import surroundings_of
+from workers.base.device import environment_of
 from workers.run.attempt import Attempt
 from workers.run.backfill import Backfill
-from workers.run.departure import Departure, ExitCode
 from workers.run.health import Health
 from workers.run.heartbeat import Heartbeat
 from workers.run.runner import JobRunner
 from workers.run.self_test import KnownImage, SelfTest
-from workers.run.shutdown import Cancellations, Stops
+from workers.run.shutdown import Cancellations, Shutdown
 from workers.run.watchdog import Watchdog
+from workers.run.worker_exit import ExitCode, WorkerExit
 from workers.stages.prepare import load_adapter
 from workers.swap.warm_pipeline import WarmPipeline
 
@@ -45,27 +45,27 @@ class Worker:
     runner: JobRunner
     heartbeat: Heartbeat
     watchdog: Watchdog
-    departure: Departure
+    worker_exit: WorkerExit
     cancellations: Cancellations
-    readiness: Readiness
+    preloader: AdapterPreloader
     backfill: Backfill
-    stops: Stops
+    shutdown: Shutdown
 
     def start(self) -> None:
         """Start the threads that must be there before the first job.
 
         Raises:
-            BrokerUnavailable: Valkey does not answer.
+            ValkeyUnavailable: Valkey does not answer.
         """
         self.heartbeat.start()
         self.watchdog.start()
         self.cancellations.start()
-        self.readiness.start()
+        self.preloader.start()
 
     def stop(self) -> None:
         """End the threads, the heartbeat and the watchdog last: until then jobs are drawn."""
         self.backfill.stop()
-        self.readiness.stop()
+        self.preloader.stop()
         self.cancellations.stop()
         self.heartbeat.stop()
         self.watchdog.stop()
@@ -78,18 +78,18 @@ def warm_up(
     device: torch.device,
     *,
     worker: str,
-    tell_to_end: Callable[[], None] = lambda: None,
+    request_shutdown: Callable[[], None] = lambda: None,
 ) -> Worker:
     """Load the pipeline and make a worker for jobs of this base model. It takes no jobs before it is started.
 
     Args:
         worker: its name.
-        tell_to_end: ends the process as a SIGTERM does, when the worker finds that it must not go on.
+        request_shutdown: ends the process as a SIGTERM does, when the worker finds that it must not go on.
 
     Raises:
         ConfigurationError: as ``load`` does.
         SelfTestFailed: it cannot draw, keep files or store objects.
-        BrokerUnavailable: Valkey does not answer.
+        ValkeyUnavailable: Valkey does not answer.
     """
     settings = service.settings
     pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
@@ -97,17 +97,17 @@ def warm_up(
     shapes = shapes_of(model, warm.shell)
     service.shapes.publish(model.slug, shapes)
     disk = DiskCache(Path(HF_HUB_CACHE), settings.adapter_disk_bytes)
-    stops = Stops()
-    departure = Departure(stops, tell_to_end)
+    shutdown = Shutdown()
+    worker_exit = WorkerExit(shutdown, request_shutdown)
     known = KnownImage.drawn(warm, model)
     self_test = SelfTest(warm, known, disk.folder, service.storage, f"{IMAGES}self-test/{worker}")
     self_test.keep_file()
     health = Health(
         self_test,
         reload=partial(warm.device_thread.run, warm.discard, first=True),
-        leave=partial(departure.leave, ExitCode.UNHEALTHY),
+        leave=partial(worker_exit.exit_gracefully, ExitCode.UNHEALTHY),
     )
-    bounds = DownloadBounds(settings.adapter_bytes_per_s, settings.adapter_patience_s, stops.soon)
+    bounds = DownloadBounds(settings.adapter_bytes_per_s, settings.adapter_grace_s, shutdown.graceful)
     load_one = partial(load_adapter, service=service, disk=disk, warm=warm, bounds=bounds)
     adapters = AdapterCache(load_one, max_bytes=settings.adapter_memory_bytes)
 
@@ -118,10 +118,10 @@ def warm_up(
         period_s=settings.lease_s / BEATS_PER_LEASE,
         remind=partial(service.shapes.keep, model.slug, shapes),
     )
-    cancellations = Cancellations(service.broker)
+    cancellations = Cancellations(service.valkey)
     period_s = min(1.0, settings.stall_s / LOOKS_PER_STALL)
-    watchdog = Watchdog(worker, stops, departure, stall_s=settings.stall_s, period_s=period_s)
-    storage_s = settings.storage_patience_s
+    watchdog = Watchdog(worker, shutdown, worker_exit, stall_s=settings.stall_s, period_s=period_s)
+    storage_s = settings.storage_wait_s
     attempt_bounds = Bounds(settings.stall_s, settings.attempt_s, storage_s, known.pixel_step_s, warm.load_s)
     runner = JobRunner(
         service,
@@ -130,21 +130,23 @@ def warm_up(
         heartbeat,
         watchdog,
         health,
-        begin=partial(Attempt, service, cancellations, stops, bounds=attempt_bounds, awake=watchdog.clock),
+        begin=partial(Attempt, service, cancellations, shutdown, bounds=attempt_bounds, awake=watchdog.clock),
         slug=model.slug,
         worker=worker,
-        surroundings=surroundings_of(model, device),
-        stops=stops,
+        environment=environment_of(model, device),
+        shutdown=shutdown,
     )
     return Worker(
         runner,
         heartbeat,
         watchdog,
-        departure,
+        worker_exit,
         cancellations,
-        Readiness(service, adapters, model.slug, max_bytes=settings.adapter_memory_bytes // 2),
-        Backfill(partial(service.backfill.claim, model.slug, worker, model.max_batch), runner.run, stops.soon),
-        stops,
+        AdapterPreloader(service, adapters, model.slug, max_bytes=settings.adapter_memory_bytes // 2),
+        Backfill(
+            partial(service.backfill.claim, model.slug, worker, model.max_batch), runner.run_jobs, shutdown.graceful
+        ),
+        shutdown,
     )
 
 

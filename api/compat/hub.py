@@ -1,4 +1,4 @@
-"""``/models/<model>``: the Inference API of the Hub's clients, which answers with the picture itself."""
+"""``/models/<model>``: the Inference API of the Hub's clients, which answers with the image itself."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ def accepted_format(preferred: ImageFormat) -> ImageFormat:
     accepted = request.accept_mimetypes
     best: str | None = accepted.best_match(formats) if accepted else preferred.content_type
     if best is None:
-        raise NotAcceptable(f"Pictures can be had as {', '.join(formats)}. Send one of them as Accept, or */*.")
+        raise NotAcceptable(f"Images can be had as {', '.join(formats)}. Send one of them as Accept, or */*.")
     return formats[best]
 
 
 def require_one(images: int) -> int:
-    """Check that one picture is asked for.
+    """Check that one image is asked for.
 
     Raises:
         PydanticCustomError: it is another number.
     """
     if images != 1:
-        raise PydanticCustomError("images", "The answer is one picture; POST /v1/jobs draws several")
+        raise PydanticCustomError("images", "The answer is one image; POST /v1/jobs draws several")
     return images
 
 
@@ -66,7 +66,7 @@ class InferenceParameters(BaseModel):
     num_inference_steps: Steps | None = None
     guidance_scale: GuidanceScale | None = None
     scheduler: SchedulerName | None = Field(None, description="a short name, or a class of diffusers")
-    seed: Seed | None = Field(None, description="left out: drawn by lot; the header `x-seed` tells it")
+    seed: Seed | None = Field(None, description="left out: chosen at random; the header `x-seed` tells it")
     num_images_per_prompt: Annotated[int, AfterValidator(require_one), JSON_NUMBER] = Field(
         1, json_schema_extra={"const": 1}
     )
@@ -100,7 +100,7 @@ MAX_WARNING_CHARACTERS = 1000
 
 RESPONSES: dict[Any, Any] = {
     HTTPStatus.OK: {
-        "description": "The picture.",
+        "description": "The image.",
         "headers": {
             JOB_ID: JOB_ID_HEADER,
             "x-compute-time": {"description": "seconds that the drawing took", "schema": {"type": "number"}},
@@ -108,7 +108,7 @@ RESPONSES: dict[Any, Any] = {
                 "description": "`cpu` or `gpu`, if its worker is still known",
                 "schema": {"type": "string"},
             },
-            "x-seed": {"description": "seed of the picture", "schema": {"type": "integer"}},
+            "x-seed": {"description": "seed of the image", "schema": {"type": "integer"}},
             WARNING: {"description": "what is doubtful about the adapters", "schema": {"type": "string"}},
         },
         "content": {image_format.content_type: {} for image_format in ImageFormat},
@@ -117,8 +117,8 @@ RESPONSES: dict[Any, Any] = {
 }
 
 
-def picture_answer(service: Service, job: Job) -> Response:
-    """The picture of a job that has succeeded, and in headers what one may want to know of it."""
+def image_answer(service: Service, job: Job) -> Response:
+    """The image of a job that has succeeded, and in headers what one may want to know of it."""
     image, key = next(unflagged(job))
     response = Response(service.storage.get(key), content_type=job.spec.image_format.content_type)
     response.cache_control.no_store = True
@@ -128,7 +128,7 @@ def picture_answer(service: Service, job: Job) -> Response:
         "x-seed": image.seed,
     }
     response.headers.extend({name: str(value) for name, value in told.items() if value is not None})
-    response.headers.extend((WARNING, text) for text in hub_warnings(job.terms.warnings))
+    response.headers.extend((WARNING, text) for text in hub_warnings(job.options.warnings))
     return response
 
 
@@ -201,31 +201,31 @@ FIELDS = {
 
 DESCRIPTION = (
     "The body, the answer and the header `lora` are those of the Hub's Inference API. The format follows `Accept`. "
-    "Waits for the picture as long as this service is set to, or a minute; then 503, and `Location` says where to poll "
+    "Waits for the image as long as this service is set to, or a minute; then 503, and `Location` says where to poll "
     "the job."
 )
 
 
 @blueprint.post("/<slug>", operation_id="infer", description=DESCRIPTION, responses=RESPONSES)
 def infer(path: SlugPath, header: InferenceHeader, body: InferenceRequest) -> Response:
-    """Draw a picture with a model of this service, and answer with it."""
-    return picture(path.slug, header, body)
+    """Draw an image with a model of this service, and answer with it."""
+    return image_response(path.slug, header, body)
 
 
 @blueprint.post("/<owner>/<name>", operation_id="infer_repository", description=DESCRIPTION, responses=RESPONSES)
 def infer_repository(path: RepositoryPath, header: InferenceHeader, body: InferenceRequest) -> Response:
-    """Draw a picture with a model of the Hub, and answer with it."""
-    return picture(f"{path.owner}/{path.name}", header, body)
+    """Draw an image with a model of the Hub, and answer with it."""
+    return image_response(f"{path.owner}/{path.name}", header, body)
 
 
-def picture(name: str, header: InferenceHeader, body: InferenceRequest) -> Response:
-    """The picture, or why there is none."""
+def image_response(name: str, header: InferenceHeader, body: InferenceRequest) -> Response:
+    """The image, or why there is none."""
     service = current_service()
     model = named(service.base_models, name)
     request = job_request(model, header.lora, body, accepted_format(service.settings.image_format))
     with refused_as(service.base_models, model, fields_of(model)):
         job = waited_for(request, header.idempotency_key)
-    return refusal(service, job) or picture_answer(service, job)
+    return refusal(service, job) or image_answer(service, job)
 
 
 def job_request(model: NamedModel, lora: str | None, body: InferenceRequest, image_format: ImageFormat) -> JobRequest:

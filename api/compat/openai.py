@@ -1,4 +1,4 @@
-"""``/v1/images/generations``: OpenAI's way to ask for pictures, which most image clients speak."""
+"""``/v1/images/generations``: OpenAI's way to ask for images, which most image clients speak."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ blueprint = APIBlueprint("openai_images", __name__, url_prefix="/v1/images", abp
 blueprint.before_request(require_json_object)
 
 
-class PictureUrl(BaseModel):
-    """A picture to be fetched."""
+class ImageUrl(BaseModel):
+    """An image to be fetched."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,8 +44,8 @@ class PictureUrl(BaseModel):
     seed: int
 
 
-class PictureBase64(BaseModel):
-    """A picture within the answer."""
+class ImageBase64(BaseModel):
+    """An image within the answer."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,12 +54,12 @@ class PictureBase64(BaseModel):
 
 
 class ImagesAnswer(BaseModel):
-    """The pictures. Those that the safety checker held back are left out."""
+    """The images. Those that the safety checker held back are left out."""
 
     model_config = ConfigDict(frozen=True)
 
     created: int = Field(description="seconds since 1970, UTC")
-    data: tuple[PictureUrl | PictureBase64, ...]
+    data: tuple[ImageUrl | ImageBase64, ...]
     output_format: ImageFormat
     size: str = Field(description="`WIDTHxHEIGHT` in pixels")
 
@@ -72,7 +72,7 @@ class ImagesAnswer(BaseModel):
     responses={HTTPStatus.OK: ImagesAnswer, **documented_wait()},
 )
 def generate_images(header: SubmissionHeader, body: ImagesRequest) -> Response:
-    """Draw pictures, and answer with them or with their URLs."""
+    """Draw images, and answer with them or with their URLs."""
     service = current_service()
     model = body.named_model(service.base_models)
     with refused_as(service.base_models, model, fields_of(model)):
@@ -89,22 +89,22 @@ def fields_of(model: NamedModel) -> dict[str, str]:
 
 
 def images_answer(service: Service, job: Job, *, in_base64: bool) -> ImagesAnswer:
-    """The pictures of a job that has succeeded."""
+    """The images of a job that has succeeded."""
     return ImagesAnswer(
         created=int(job.created_at.timestamp()),
-        data=tuple(pictures(service, job, in_base64=in_base64)),
+        data=tuple(images(service, job, in_base64=in_base64)),
         output_format=job.spec.image_format,
         size=f"{job.spec.width}x{job.spec.height}",
     )
 
 
-def pictures(service: Service, job: Job, *, in_base64: bool) -> Iterator[PictureUrl | PictureBase64]:
-    """Each picture, as the client wants it."""
+def images(service: Service, job: Job, *, in_base64: bool) -> Iterator[ImageUrl | ImageBase64]:
+    """Each image, as the client wants it."""
     for image, key in unflagged(job):
         if in_base64:
-            yield PictureBase64(b64_json=base64.b64encode(service.storage.get(key)).decode(), seed=image.seed)
+            yield ImageBase64(b64_json=base64.b64encode(service.storage.get(key)).decode(), seed=image.seed)
         else:
-            yield PictureUrl(url=service.storage.url(key), seed=image.seed)
+            yield ImageUrl(url=service.storage.url(key), seed=image.seed)
 
 
 @blueprint.after_request

@@ -1,4 +1,4 @@
-"""The answer when a client asked for the picture itself, and its job has none."""
+"""The answer when a client asked for the image itself, and its job has none."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tasks.service import Service
 
 
 def unflagged(job: Job) -> Iterator[tuple[StoredImage, str]]:
-    """The pictures that the safety checker has not held back, with their keys in storage."""
+    """The images that the safety checker has not held back, with their keys in storage."""
     for image in job.result.images:
         if image.key is not None:
             yield image, image.key
@@ -52,7 +52,7 @@ STATUS_OF_FAILURE: Mapping[str, HTTPStatus] = MappingProxyType(
 
 
 def refusal(service: Service, job: Job) -> Response | None:
-    """The problem of a job that has no picture to answer with; None if it has one."""
+    """The problem of a job that has no image to answer with; None if it has one."""
     match job.status:
         case Status.SUCCEEDED:
             return of_flagged(job) if next(unflagged(job), None) is None else None
@@ -72,20 +72,20 @@ def of_failure(failure: Failure) -> Response:
 
 
 def of_flagged(job: Job) -> Response:
-    """Answer for a job all of whose pictures were held back."""
+    """Answer for a job all of whose images were held back."""
     return respond(
         Problem(
             type=type_of("image_flagged"),
-            title="The safety checker held the picture back",
+            title="The safety checker held the image back",
             status=HTTPStatus.UNPROCESSABLE_ENTITY,
-            detail=f"The safety checker of {job.spec.base_model} flagged every picture of this job. Send "
+            detail=f"The safety checker of {job.spec.base_model} flagged every image of this job. Send "
             "another prompt or seed.",
         )
     )
 
 
 def of_canceled(job: Job) -> Response:
-    """Answer for a job that was withdrawn meanwhile."""
+    """Answer for a job that was canceled meanwhile."""
     return respond(
         Problem(
             type=type_of("job_canceled"),

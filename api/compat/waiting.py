@@ -1,4 +1,4 @@
-"""Submit a job and hold the answer until it has ended: for clients who ask for the picture itself.
+"""Submit a job and hold the answer until it has ended: for clients who ask for the image itself.
 
 Whatever the answer is, it names the job: the job goes on when the client is not answered in time, or hangs up.
 """
@@ -71,7 +71,7 @@ def ended(service: Service, job: Job, clock: Callable[[], float] = time.monotoni
 
 
 def name_job(response: Response) -> Response:
-    """Say which job an answer is about, and where to poll it if the answer is no picture."""
+    """Say which job an answer is about, and where to poll it if the answer is no image."""
     job_id: str | None = g.get("waited_for")
     if job_id is not None:
         response.headers[JOB_ID] = job_id

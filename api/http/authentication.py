@@ -8,7 +8,7 @@ from flask import Flask, g, request
 from flask_openapi3.types import SecuritySchemesDict
 
 from api.http.context import current_service
-from tasks.adapters.lookup.resolver import Asker
+from tasks.adapters.lookup.resolver import Requester
 from tasks.batches.batch import Batch
 from tasks.batches.store import no_batch
 from tasks.errors import ApiKeyRequired
@@ -84,15 +84,15 @@ def own_batch(batch_id: str) -> Batch:
         BatchNotFound: there is none, or it is another's, which is not told.
     """
     batch = current_service().batches.get(batch_id)
-    if batch.terms.owner != current_owner():
+    if batch.options.owner != current_owner():
         raise no_batch(batch_id)
     return batch
 
 
-def asker() -> Asker:
+def requester() -> Requester:
     """Which adapters whoever sends the present request may see and use."""
     key: ApiKey | None = g.api_key
-    return Asker() if key is None else Asker(key.id, key.allow_private)
+    return Requester() if key is None else Requester(key.id, key.allow_private)
 
 
 def own_job(job_id: str) -> Job:
@@ -102,6 +102,6 @@ def own_job(job_id: str) -> Job:
         JobNotFound: there is none, or it is another's, which is not told.
     """
     job = current_service().store.get(job_id)
-    if job.terms.owner != current_owner():
+    if job.options.owner != current_owner():
         raise no_job(job_id)
     return job

@@ -17,11 +17,11 @@ class Transfers:
 
     Args:
         most: how many there may be.
-        most_of_one: how many of them may be of one API key.
+        max_of_one: how many of them may be of one API key.
     """
 
-    def __init__(self, most: int, most_of_one: int) -> None:
-        self._most, self._most_of_one = most, most_of_one
+    def __init__(self, most: int, max_of_one: int) -> None:
+        self._most, self._max_of_one = most, max_of_one
         self._running: Counter[str | None] = Counter()
         self._lock = Lock()
 
@@ -34,9 +34,9 @@ class Transfers:
             TooManyTransfers: this process carries as many as it can.
         """
         with self._lock:
-            if owner is not None and self._running[owner] >= self._most_of_one:
+            if owner is not None and self._running[owner] >= self._max_of_one:
                 raise LimitExceeded(
-                    f"{self._most_of_one} files of this API key are being sent at once, and it may have no more. "
+                    f"{self._max_of_one} files of this API key are being sent at once, and it may have no more. "
                     "Wait for one to end.",
                     retry_after_s=RETRY_AFTER_S,
                 )

@@ -22,7 +22,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from api.server.paced_socket import LEAST_BYTES_PER_S, PATIENCE_S, PacedSocket
+from api.server.paced_socket import GRACE_S, MIN_BYTES_PER_S, PacedSocket
 from api.server.request_buffer import Arrival, RequestBuffer
 
 FIRST_BYTE_S = 10
@@ -103,7 +103,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
         """Go on with a connection whose request a thread has answered."""
         connection.keep = not answer.cancelled() and answer.exception() is None and bool(answer.result())
         if connection.sock.unsent:
-            seconds = PATIENCE_S + len(connection.sock.unsent) / LEAST_BYTES_PER_S
+            seconds = GRACE_S + len(connection.sock.unsent) / MIN_BYTES_PER_S
             self._wait(connection, self._answered, seconds)
             if len(self._answered) > MAX_ANSWERS_WAITING:
                 self._drop_oldest(self._answered)

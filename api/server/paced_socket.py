@@ -7,9 +7,9 @@ import socket
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 10
+GRACE_S = 10
 """For which a client may neither send nor take anything, and before which no rate is asked of it."""
-LEAST_BYTES_PER_S = 16 * 1024
+MIN_BYTES_PER_S = 16 * 1024
 MAX_UNSENT_BYTES = 2 << 20
 """Of an answer, kept for a client that takes it slowly; more is made only when there is room again."""
 PIECE_BYTES = 256 * 1024
@@ -36,7 +36,7 @@ class Pace:
             raise too_slow() from None
         self._waited_s += self._clock() - begin
         self._bytes += moved
-        if self._waited_s > PATIENCE_S and self._bytes < LEAST_BYTES_PER_S * (self._waited_s - PATIENCE_S):
+        if self._waited_s > GRACE_S and self._bytes < MIN_BYTES_PER_S * (self._waited_s - GRACE_S):
             raise too_slow()
         return moved
 
@@ -64,8 +64,8 @@ class PacedSocket(socket.socket):
         self._reads, self._writes = Pace(self._clock), Pace(self._clock)
 
     def setblocking(self, blocking: bool, /) -> None:
-        """To block is to wait for ``PATIENCE_S`` at most."""
-        self.settimeout(PATIENCE_S if blocking else 0)
+        """To block is to wait for ``GRACE_S`` at most."""
+        self.settimeout(GRACE_S if blocking else 0)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """The next bytes.

@@ -16,7 +16,7 @@ from api.http.messages import answer, require_json_object
 from api.http.problems import documented
 from tasks.adapters.catalogue.registration import begin_upload
 from tasks.fields import JSON_NUMBER
-from tasks.objects.client_uploads import DirectUpload
+from tasks.objects.client_uploads import ClientUpload
 
 blueprint = APIBlueprint(
     "adapter_uploads", __name__, url_prefix="/v1/adapters/uploads", abp_tags=[Tag(name="adapters")]
@@ -38,7 +38,7 @@ class UploadRequest(BaseModel):
     operation_id="begin_adapter_upload",
     description="For files that should go to storage directly; then `POST /v1/adapters` with `upload`.",
     responses={
-        HTTPStatus.CREATED: DirectUpload,
+        HTTPStatus.CREATED: ClientUpload,
         **documented(
             HTTPStatus.BAD_REQUEST,
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -10,7 +10,7 @@ from flask_openapi3.models import RawModel
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.http.authentication import asker, current_owner
+from api.http.authentication import current_owner, requester
 from api.http.context import current_context, current_service
 from api.http.messages import Parameters, answer, require_json_object
 from api.http.multipart import read_form
@@ -104,7 +104,7 @@ def register_adapter(raw: EntryBody) -> Response:  # noqa: ARG001  (documented)
 def registered() -> CatalogueAdapter:
     """An entry of what a JSON body names."""
     require_json_object()
-    return register(current_service(), Registration.model_validate_json(request.get_data()), asker())
+    return register(current_service(), Registration.model_validate_json(request.get_data()), requester())
 
 
 def registered_file() -> CatalogueAdapter:

@@ -17,12 +17,12 @@ from api.http.context import current_context, current_service
 from api.http.messages import Parameters, answer
 from api.http.problems import RETRY_AFTER_HEADER, documented
 from api.v1.jobs import LOCATION, SubmissionHeader
-from tasks.batches.batch import MAX_BYTES, Batch, BatchTerms, OnError
+from tasks.batches.batch import MAX_BYTES, Batch, BatchOptions, OnError
 from tasks.batches.record import BatchPage, BatchRecord, list_batches, record_of
 from tasks.batches.results import LINES_TYPE, results_so_far
 from tasks.batches.rounds import cancel, retry
 from tasks.batches.submission import begin_upload, submit_batch, submit_uploaded
-from tasks.objects.client_uploads import DirectUpload
+from tasks.objects.client_uploads import ClientUpload
 
 POLL_AGAIN_S = 5
 
@@ -91,11 +91,11 @@ def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> 
     """Submit a batch."""
     service = current_service()
     owner = current_owner()
-    terms = BatchTerms(owner=owner, weight=service.keys.weight(owner), **query.model_dump(exclude={"upload"}))
+    options = BatchOptions(owner=owner, weight=service.keys.weight(owner), **query.model_dump(exclude={"upload"}))
     if query.upload is None:
-        batch = received(terms, header.idempotency_key)
+        batch = received(options, header.idempotency_key)
     else:
-        batch = submit_uploaded(service, terms, query.upload)
+        batch = submit_uploaded(service, options, query.upload)
     service.durability.confirm()
     response = batch_answer(batch, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_batch", batch_id=batch.id)
@@ -106,7 +106,7 @@ def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> 
     "/uploads",
     operation_id="begin_batch_upload",
     description="Takes no body. For files that should go to storage directly.",
-    responses={HTTPStatus.CREATED: DirectUpload, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
+    responses={HTTPStatus.CREATED: ClientUpload, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 def post_upload() -> Response:
     """Begin the upload of a file."""
@@ -160,18 +160,18 @@ def cancel_batch(path: BatchPath) -> Response:
 @blueprint.post(
     "/<batch_id>/retry",
     operation_id="retry_batch",
-    description="Takes no body. Draws the lines that have no pictures: that failed, were canceled or never begun.",
+    description="Takes no body. Draws the lines that have no images: that failed, were canceled or never begun.",
     responses={HTTPStatus.OK: BatchRecord, **STEPS},
 )
 def retry_batch(path: BatchPath) -> Response:
-    """Try again what has no pictures."""
+    """Try again what has no images."""
     return batch_answer(retry(current_service(), own_batch(path.batch_id)))
 
 
 @blueprint.get(
     "/<batch_id>/results",
     operation_id="get_batch_results",
-    description="In the order of the lines, those that have ended so far; each picture with a fresh URL.",
+    description="In the order of the lines, those that have ended so far; each image with a fresh URL.",
     responses={
         HTTPStatus.OK: RESULTS,
         **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -189,7 +189,7 @@ def get_results(path: BatchPath) -> Response:
     return response
 
 
-def received(terms: BatchTerms, idempotency_key: str | None) -> Batch:
+def received(options: BatchOptions, idempotency_key: str | None) -> Batch:
     """A batch of the lines in the body, which go on to storage as they come.
 
     Raises:
@@ -201,8 +201,8 @@ def received(terms: BatchTerms, idempotency_key: str | None) -> Batch:
     request.max_content_length = MAX_BYTES
     context = current_context()
     try:
-        with context.uploads.one(terms.owner):
-            return submit_batch(context.service, terms, request.stream, idempotency_key=idempotency_key)
+        with context.uploads.one(options.owner):
+            return submit_batch(context.service, options, request.stream, idempotency_key=idempotency_key)
     except RequestEntityTooLarge:
         raise RequestEntityTooLarge(f"The file may have at most {MAX_BYTES} bytes. Send it in parts.") from None
 

@@ -1,4 +1,4 @@
-"""``POST /v1/jobs/{id}/cancel``: withdraw a job."""
+"""``POST /v1/jobs/{id}/cancel``: cancel a job."""
 
 from __future__ import annotations
 

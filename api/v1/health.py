@@ -16,7 +16,7 @@ from api.http.context import current_service
 from api.http.messages import answer
 from api.http.problems import documented, of_error, of_unavailable, respond
 from storage import StorageError
-from tasks.errors import BrokerUnavailable, LoopOverdue, ServiceUnavailable, StorageUnavailable
+from tasks.errors import LoopOverdue, ServiceUnavailable, StorageUnavailable, ValkeyUnavailable
 from tasks.loops.rounds import LoopAge
 from tasks.service import Service
 
@@ -71,7 +71,7 @@ def unreachable(service: Service) -> list[ServiceUnavailable]:
     away: list[ServiceUnavailable] = []
     try:
         service.rounds.probe()
-    except BrokerUnavailable as error:
+    except ValkeyUnavailable as error:
         away.append(error)
     try:
         service.storage.check()

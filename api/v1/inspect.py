@@ -9,7 +9,7 @@ from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.http.authentication import asker
+from api.http.authentication import requester
 from api.http.context import current_service
 from api.http.messages import answer, require_json_object
 from api.http.problems import documented
@@ -51,4 +51,4 @@ class InspectionRequest(BaseModel):
 )
 def inspect_adapter(body: InspectionRequest) -> Response:
     """Say whether an adapter will work."""
-    return answer(current_service().resolver.inspect(body.ref, field="ref", asker=asker()))
+    return answer(current_service().resolver.inspect(body.ref, field="ref", requester=requester()))

@@ -1,4 +1,4 @@
-"""``/``: a page on which a person draws a picture."""
+"""``/``: a page on which a person draws an image."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ blueprint = APIBlueprint("replay", __name__, url_prefix="/v1/jobs", abp_tags=[Ta
     "/<job_id>/replay",
     operation_id="replay_job",
     description="Takes no body. A new job of exactly the same specification; its record says under `replay` whether "
-    "its pictures are identical, else how far they are off and which facts of the manifest are others.",
+    "its images are identical, else how far they are off and which facts of the manifest are others.",
     responses={
         HTTPStatus.ACCEPTED: ACCEPTED,
         **documented(

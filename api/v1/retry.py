@@ -43,7 +43,7 @@ class RetryRequest(Frozen):
         raise PydanticCustomError("datetime", "Input should be a date and time such as 2026-01-31T12:00:00Z")
 
     @property
-    def wanted(self) -> FailedJobs:
+    def selection(self) -> FailedJobs:
         """The jobs that are meant."""
         since: datetime | None = self.since
         return FailedJobs(self.code, since)
@@ -90,4 +90,4 @@ def retry_job(path: JobPath) -> Response:
 def retry_jobs(body: RetryRequest) -> Response:
     """Draw many failed jobs again."""
     service = current_service()
-    return answer(retry_all(service, failed_of(service, current_owner(), body.wanted), body.limit))
+    return answer(retry_all(service, failed_of(service, current_owner(), body.selection), body.limit))

@@ -16,7 +16,7 @@ from api.http.messages import Parameters, answer
 from api.http.problems import documented
 from tasks.errors import WebhookSecretFixed
 from tasks.webhooks.delivery import Delivery, DeliveryPage
-from tasks.webhooks.secrets import BOTH_FOR_S, MOST_BOTH_FOR_S
+from tasks.webhooks.secrets import BOTH_FOR_S, MAX_BOTH_FOR_S
 
 blueprint = APIBlueprint("webhooks", __name__, url_prefix="/v1/webhooks", abp_tags=[Tag(name="webhooks")])
 
@@ -29,7 +29,7 @@ class SecretQuery(Parameters):
     both_for_s: int = Field(
         BOTH_FOR_S,
         ge=0,
-        le=MOST_BOTH_FOR_S,
+        le=MAX_BOTH_FOR_S,
         description="seconds for which the secret before this one signs too; 0 ends it at once, if it has leaked",
     )
 

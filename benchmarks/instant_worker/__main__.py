@@ -39,7 +39,7 @@ class InstantPipeline(StableDiffusionPipeline):  # type: ignore[misc]
         callback_on_step_end: Callable[[Any, int, Any, dict[str, Any]], Mapping[str, Any]],
         **_: object,
     ) -> Any:
-        """A black picture for each prompt."""
+        """A black image for each prompt."""
         self._num_timesteps = num_inference_steps
         callback_on_step_end(self, num_inference_steps - 1, None, {})
         return SimpleNamespace(images=[Image.new("RGB", (width, height)) for _ in prompt])

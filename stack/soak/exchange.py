@@ -16,7 +16,7 @@ class Sending:
     """What is sent.
 
     Attributes:
-        patience_s: seconds that the client waits for each bit of the answer before it goes away.
+        timeout_s: seconds that the client waits for each bit of the answer before it goes away.
         pause_s: seconds between the first half of the body and the second one.
     """
 
@@ -24,7 +24,7 @@ class Sending:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    patience_s: float = 30
+    timeout_s: float = 30
     pause_s: float = 0
 
 
@@ -43,7 +43,7 @@ def exchange(sending: Sending) -> Answered:
         ServerSilent: no answer came, or not all of it; the request may have been served.
     """
     parts = urlsplit(sending.url)
-    connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=sending.patience_s)
+    connection = HTTPConnection(parts.hostname or "", parts.port or 80, timeout=sending.timeout_s)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
     headers = {**sending.headers, "Content-Length": str(len(sending.body))}
     try:

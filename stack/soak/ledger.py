@@ -27,7 +27,7 @@ class Ledger:
     Attributes:
         submitted: jobs that the API has acknowledged.
         forgotten: those of which Valkey, when it was emptied, lost the record.
-        lost: other ones without a record, without an end, or without the pictures that their record names.
+        lost: other ones without a record, without an end, or without the images that their record names.
         twice: those that workers took to their end more than once.
         orphans: objects in storage that no record names.
         base_clean: whether no worker ever found its base changed, and all drew with the same one.
@@ -74,7 +74,7 @@ def take_stock(
             stay in storage, and are not counted as orphans.
 
     Raises:
-        BrokerUnavailable, StorageError: a server is away.
+        ValkeyUnavailable, StorageError: a server is away.
     """
     ids = tuple(accepted)
     jobs = [job for job_id in ids if (job := find(service, job_id)) is not None]
@@ -144,4 +144,4 @@ def keys_of_result(result: LineResult) -> set[str]:
 def keys_of(job: Job) -> set[str]:
     """The objects of a job that has succeeded: its images, and its manifest."""
     images = {image.key for image in job.result.images if image.key}
-    return images | {manifest_key(job.lease)} if images and job.result.surroundings else images
+    return images | {manifest_key(job.lease)} if images and job.result.environment else images

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 
-from stack.soak.visitor import Visitor
+from stack.soak.user import SimulatedUser
 
 PAUSE_S = (0.1, 1.2)
 """Between two visits of a client."""
@@ -18,15 +18,15 @@ SETTLE_S = 120
 class Load:
     """Lets visitors come while the block runs, each on its own thread."""
 
-    def __init__(self, visitors: Sequence[Visitor], choice: random.Random) -> None:
-        self._visitors = visitors
+    def __init__(self, users: Sequence[SimulatedUser], choice: random.Random) -> None:
+        self._visitors = users
         self._choice = choice
         self._over = Event()
-        self._pool = ThreadPoolExecutor(len(visitors), thread_name_prefix="visitor")
+        self._pool = ThreadPoolExecutor(len(users), thread_name_prefix="user")
         self._visits: list[Future[None]] = []
 
     def __enter__(self) -> Load:
-        self._visits = [self._pool.submit(self._come_again, visitor) for visitor in self._visitors]
+        self._visits = [self._pool.submit(self._come_again, user) for user in self._visitors]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -42,7 +42,7 @@ class Load:
         for visits in self._visits:
             visits.result()
         deadline = time.monotonic() + SETTLE_S
-        while unsettled := [visitor for visitor in self._visitors if not visitor.settle()]:
+        while unsettled := [user for user in self._visitors if not user.settle()]:
             if time.monotonic() > deadline:
                 return not unsettled
             time.sleep(1)
@@ -51,8 +51,8 @@ class Load:
     def look_at_all(self) -> None:
         """Let all look at everything that they made."""
         with ThreadPoolExecutor(len(self._visitors)) as pool:
-            list(pool.map(lambda visitor: visitor.look_at_all(), self._visitors))
+            list(pool.map(lambda user: user.look_at_all(), self._visitors))
 
-    def _come_again(self, visitor: Visitor) -> None:
+    def _come_again(self, user: SimulatedUser) -> None:
         while not self._over.wait(self._choice.uniform(*PAUSE_S)):
-            visitor.visit()
+            user.visit()

@@ -42,7 +42,7 @@ class PartFaults:
         return {
             f"{name}_{what}": partial(fault, name)
             for name in names
-            for what, fault in (("killed", self.kill), ("frozen", self.freeze), ("told_to_end", self.tell_to_end))
+            for what, fault in (("killed", self.kill), ("frozen", self.freeze), ("terminated", self.request_shutdown))
         }
 
     def of_workers(self, orders: Mapping[str, Orders]) -> Mapping[str, Fault]:
@@ -59,7 +59,7 @@ class PartFaults:
         return {
             "worker_killed": lambda: self.kill(one(), away_s=0),
             "worker_frozen": lambda: self.freeze(one()),
-            "worker_told_to_end": lambda: self.tell_to_end(one()),
+            "worker_told_to_end": lambda: self.request_shutdown(one()),
             "worker_hung": hang,
             "worker_broken": lambda: self.break_device(orders[one()]),
         }
@@ -76,7 +76,7 @@ class PartFaults:
         self.sleep(self.choice.uniform(0, FROZEN_S))
         self.parts.thaw(name)
 
-    def tell_to_end(self, name: str) -> None:
+    def request_shutdown(self, name: str) -> None:
         """Tell a part once or twice to end, and start it again when it has ended."""
         pid = self.parts.pid(name)
         for _ in range(self.choice.choice((1, 2))):

@@ -18,11 +18,11 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from stack.history.event import Kind, Request, SeenWebhook
 from stack.history.recorder import Caller, Recorder
 from stack.ports import LOOPBACK
-from stack.soak.sight import seen_batch, seen_job
+from stack.soak.observations import seen_batch, seen_job
 
 SLOW_S = 2.0
 """Between two bytes of a slow answer."""
-MOST_BYTES = 10
+MAX_BYTES = 10
 """After which a slow receiver hangs up."""
 
 
@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer, or not."""
         self.close_connection = True
         if manner is Manner.SLOW:
-            for byte in b"HTTP/1.1 200 OK"[:MOST_BYTES]:
+            for byte in b"HTTP/1.1 200 OK"[:MAX_BYTES]:
                 self.wfile.write(bytes([byte]))
                 time.sleep(SLOW_S)
         elif manner is not Manner.HANGING_UP:

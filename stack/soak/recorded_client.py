@@ -21,8 +21,8 @@ from stack.history.event import (
 from stack.history.recorder import Caller, Outcome, Recorder
 from stack.soak.adapter_file import FORM, entry_of, form
 from stack.soak.exchange import Answered, Sending, exchange
+from stack.soak.observations import Json, seen_adapter, seen_batch, seen_delivery, seen_file, seen_job, seen_line
 from stack.soak.reply import Reply, code_of, phase_of
-from stack.soak.sight import Json, seen_adapter, seen_batch, seen_delivery, seen_file, seen_job, seen_line
 
 JSON = {"Content-Type": "application/json"}
 LINES = {"Content-Type": "application/jsonl"}
@@ -40,19 +40,19 @@ class RecordedClient:
         api: URL of the API.
         secret: of its key.
         recorder: where it writes down what it does.
-        patience_s: seconds after which it gives up waiting for an answer.
+        timeout_s: seconds after which it gives up waiting for an answer.
     """
 
-    def __init__(self, caller: Caller, api: str, secret: str, recorder: Recorder, patience_s: float = 30) -> None:
+    def __init__(self, caller: Caller, api: str, secret: str, recorder: Recorder, timeout_s: float = 30) -> None:
         self.caller = caller
         self._api = api
         self._secret = secret
         self._recorder = recorder
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
 
-    def impatient(self, patience_s: float) -> RecordedClient:
+    def with_timeout(self, timeout_s: float) -> RecordedClient:
         """The same client, with less patience."""
-        return RecordedClient(self.caller, self._api, self._secret, self._recorder, patience_s)
+        return RecordedClient(self.caller, self._api, self._secret, self._recorder, timeout_s)
 
     def submit_job(self, body: Json, key: str) -> Reply:
         """Submit a job."""
@@ -69,7 +69,7 @@ class RecordedClient:
         return self._do(request, self._sending("GET", f"/v1/jobs/{job_id}?wait={wait_s:g}"), see_job)
 
     def cancel_job(self, job_id: str) -> Reply:
-        """Withdraw a job."""
+        """Cancel a job."""
         request = Request(kind=Kind.CANCEL_JOB, target=job_id)
         return self._do(request, self._sending("POST", f"/v1/jobs/{job_id}/cancel"), see_job)
 
@@ -85,7 +85,7 @@ class RecordedClient:
     def fetch_image(self, of: str, url: str, recorded: SeenImage) -> Reply:
         """Fetch an image of a job or a batch."""
         request = Request(kind=Kind.FETCH_IMAGE, target=of, file=recorded)
-        return self._do(request, Sending("GET", url, patience_s=self._patience_s), seen_file)
+        return self._do(request, Sending("GET", url, timeout_s=self._timeout_s), seen_file)
 
     def submit_batch(self, lines: Sequence[Json], key: str, query: str, pause_s: float = 0) -> Reply:
         """Submit a batch, with a pause in the middle of the file."""
@@ -106,7 +106,7 @@ class RecordedClient:
         return self._do(request, self._sending("GET", f"/v1/batches/{batch_id}/results"), see_lines)
 
     def cancel_batch(self, batch_id: str) -> Reply:
-        """Withdraw a batch."""
+        """Cancel a batch."""
         request = Request(kind=Kind.CANCEL_BATCH, target=batch_id)
         return self._do(request, self._sending("POST", f"/v1/batches/{batch_id}/cancel"), see_batch)
 
@@ -131,7 +131,7 @@ class RecordedClient:
             if promised.status != HTTPStatus.CREATED:
                 return promised
             place = json.loads(promised.body)
-            put = exchange(Sending("PUT", place["url"], place["headers"], content, self._patience_s))
+            put = exchange(Sending("PUT", place["url"], place["headers"], content, self._timeout_s))
             if put.status != HTTPStatus.OK:
                 return put
             entry = json.dumps({**entry_of(name), "upload": place["id"]}).encode()
@@ -172,7 +172,7 @@ class RecordedClient:
         self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"", pause_s: float = 0
     ) -> Sending:
         named = {"Authorization": f"Bearer {self._secret}", **(headers or {})}
-        return Sending(method, self._api + path, named, body, self._patience_s, pause_s)
+        return Sending(method, self._api + path, named, body, self._timeout_s, pause_s)
 
     def _do(self, request: Request, sending: Sending, see: See) -> Reply:
         return self._do_all(request, lambda: exchange(sending), see)

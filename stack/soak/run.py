@@ -18,16 +18,16 @@ from stack.soak.faults import Fault, Faults, Say
 from stack.soak.ledger import find, take_stock
 from stack.soak.load import Load
 from stack.soak.part_faults import PartFaults
-from stack.soak.people import People
 from stack.soak.receiver import Receiver, receiving
 from stack.soak.report import Report, accepted_jobs, outcomes
 from stack.soak.server_faults import NetworkFaults, StoreFaults
-from stack.soak.stage import Stage, staged
-from tasks.errors import BrokerUnavailable
-from tasks.jobs.keyspace import LEASES, UPLOADS, WEBHOOKS
+from stack.soak.soak_stack import SoakStack, soak_stack
+from stack.soak.users import Users
+from tasks.errors import ValkeyUnavailable
+from tasks.jobs.keyspace import LEASES, UNSETTLED_IMAGES, WEBHOOKS
 from tasks.service import Service
 
-PATIENCE_S = 600
+MAX_WAIT_S = 600
 """How long the jobs may take that are left when the faults are over."""
 
 SOAK = Caller("soak", "soak")
@@ -58,39 +58,39 @@ def soak(plan: Plan, folder: Path, say: Say) -> Report:
     """
     choice, history = plan.choice, plan.history or folder / "history.jsonl"
     with ExitStack() as cleanup:
-        stage = cleanup.enter_context(staged(folder))
+        soak = cleanup.enter_context(soak_stack(folder))
         recorder = cleanup.enter_context(Recorder(history))
-        people = People(stage.service, stage.url, stage.receiver, recorder, random.Random(choice.random()))
-        receiver = Receiver(recorder, people.webhook_secrets, random.Random(choice.random()))
-        cleanup.enter_context(receiving(receiver, stage.receiver))
-        visitors = tuple(people.visitors(adapters_of(stage)))
-        kinds = chosen(kinds_of_faults(stage, receiver, recorder, people.everyones, choice), plan.only)
-        faults = Faults(stage.parts, kinds, choice, say)
-        with Load(visitors, random.Random(choice.random())) as load:
+        everyone = Users(soak.service, soak.url, soak.receiver, recorder, random.Random(choice.random()))
+        receiver = Receiver(recorder, everyone.webhook_secrets, random.Random(choice.random()))
+        cleanup.enter_context(receiving(receiver, soak.receiver))
+        users = tuple(everyone.users(adapters_of(soak)))
+        kinds = chosen(kinds_of_faults(soak, receiver, recorder, everyone.everyones, choice), plan.only)
+        faults = Faults(soak.parts, kinds, choice, say)
+        with Load(users, random.Random(choice.random())) as load:
             faults.run(plan.seconds)
         say("The faults are over.")
         load.settle()
-        come_to_rest(stage.service, people.everyones)
+        come_to_rest(soak.service, everyone.everyones)
         recorder.saw(SOAK, Request(kind=Kind.CALM))
         load.look_at_all()
-        return report_of(stage, history, faults)
+        return report_of(soak, history, faults)
 
 
-def adapters_of(stage: Stage) -> Sequence[str]:
+def adapters_of(soak: SoakStack) -> Sequence[str]:
     """Names of the adapters of the folders, broken ones among them."""
     return [
-        path.stem for folder in stage.service.settings.adapter_folders for path in sorted(folder.glob("*.safetensors"))
+        path.stem for folder in soak.service.settings.adapter_folders for path in sorted(folder.glob("*.safetensors"))
     ]
 
 
 def kinds_of_faults(
-    stage: Stage, receiver: Receiver, recorder: Recorder, everyones: list[str], choice: random.Random
+    soak: SoakStack, receiver: Receiver, recorder: Recorder, everyones: list[str], choice: random.Random
 ) -> Mapping[str, Fault]:
     """Every fault, by name."""
-    parts = PartFaults(stage.parts, choice)
-    network = NetworkFaults(stage.api, stage.valkey, stage.storage, receiver, choice)
-    store = StoreFaults(stage.service, recorder, everyones, choice)
-    return {**parts.of_each(stage.servers), **parts.of_workers(stage.orders), **network.kinds(), **store.kinds()}
+    parts = PartFaults(soak.parts, choice)
+    network = NetworkFaults(soak.api, soak.valkey, soak.storage, receiver, choice)
+    store = StoreFaults(soak.service, recorder, everyones, choice)
+    return {**parts.of_each(soak.servers), **parts.of_workers(soak.orders), **network.kinds(), **store.kinds()}
 
 
 def chosen(kinds: Mapping[str, Fault], only: Sequence[str] | None) -> Mapping[str, Fault]:
@@ -106,7 +106,7 @@ def chosen(kinds: Mapping[str, Fault], only: Sequence[str] | None) -> Mapping[st
 
 def come_to_rest(service: Service, accepted: Sequence[str]) -> None:
     """Return when everything has ended and every upload is settled, or when that takes too long."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + MAX_WAIT_S
     while time.monotonic() < deadline and not at_rest(service, accepted):
         time.sleep(1)
 
@@ -117,19 +117,19 @@ def at_rest(service: Service, accepted: Sequence[str]) -> bool:
         jobs = [find(service, job_id) for job_id in accepted]
         ended = all(job is None or job.status.is_terminal for job in jobs)
         waiting = sum(service.store.waiting(model.slug) for model in service.base_models)
-        held = service.broker.zcard(LEASES) or service.broker.scard(UPLOADS) or service.broker.zcard(WEBHOOKS)
+        held = service.valkey.zcard(LEASES) or service.valkey.scard(UNSETTLED_IMAGES) or service.valkey.zcard(WEBHOOKS)
         return ended and not (waiting or held or service.batches.active())
-    except BrokerUnavailable:
+    except ValkeyUnavailable:
         return False
 
 
-def report_of(stage: Stage, history: Path, faults: Faults) -> Report:
+def report_of(soak: SoakStack, history: Path, faults: Faults) -> Report:
     """Check what clients saw, and what is there in the end.
 
     Raises:
-        BrokerUnavailable, StorageError: a server is away.
+        ValkeyUnavailable, StorageError: a server is away.
     """
     operations = operations_of(read_history(history))
     accepted, forgettable = accepted_jobs(operations)
-    ledger = take_stock(stage.service, accepted, stage.worker_logs, faults.done, forgettable)
+    ledger = take_stock(soak.service, accepted, soak.worker_logs, faults.done, forgettable)
     return Report(ledger, check(read_history(history)), outcomes(operations), faults.died)

@@ -18,7 +18,7 @@ from stack.history.recorder import Caller, Outcome, Recorder
 from stack.soak.faults import Fault, Sleep
 from stack.soak.proxy import Proxy, Refusal
 from stack.soak.receiver import Manner, Receiver
-from tasks.errors import BrokerUnavailable, JobNotFound
+from tasks.errors import JobNotFound, ValkeyUnavailable
 from tasks.jobs.hash import flat
 from tasks.jobs.keyspace import LEASES, UNSENT
 from tasks.jobs.queues import GENERATE, queue_of
@@ -128,21 +128,21 @@ class StoreFaults:
 
     def fill(self) -> None:
         """Let Valkey have no room for a while."""
-        broker = self.service.broker
-        before = cast(dict[str, str], broker.config_get("maxmemory"))["maxmemory"]
-        broker.config_set("maxmemory", str(FULL_BYTES))
+        valkey = self.service.valkey
+        before = cast(dict[str, str], valkey.config_get("maxmemory"))["maxmemory"]
+        valkey.config_set("maxmemory", str(FULL_BYTES))
         self.sleep(self.choice.uniform(1, 8))
-        broker.config_set("maxmemory", before)
+        valkey.config_set("maxmemory", before)
 
     def empty(self) -> None:
         """Let Valkey lose everything; after a moment the operator brings back the API keys and their secrets."""
-        broker = self.service.broker
+        valkey = self.service.valkey
         with self._noted():
-            kept = {name: cast(dict[str, str], broker.hgetall(name)) for name in self._hashes_of_keys()}
-            broker.flushall()
+            kept = {name: cast(dict[str, str], valkey.hgetall(name)) for name in self._hashes_of_keys()}
+            valkey.flushall()
             self.sleep(self.choice.uniform(0, 2))
             for name, fields in kept.items():
-                broker.hset(name, items=flat(fields))
+                valkey.hset(name, items=flat(fields))
 
     def step_clock(self, seconds: float) -> None:
         """Let leases and unsent jobs look as they do when the clock of Valkey's host has stepped.
@@ -153,22 +153,22 @@ class StoreFaults:
             seconds: by which what was written lies further ahead than it did.
         """
         for index in (LEASES, UNSENT):
-            for member, _ in list(self.service.broker.zscan_iter(index)):
-                self.service.broker.zadd(index, {member: seconds}, incr=True, xx=True)
+            for member, _ in list(self.service.valkey.zscan_iter(index)):
+                self.service.valkey.zadd(index, {member: seconds}, incr=True, xx=True)
 
     def repeat_message(self) -> None:
         """Send a job's message again and again, whatever has become of it."""
         if not self.everyones:
             return
         job_id = self.choice.choice(self.everyones[-20:])
-        with suppress(OperationalError, RedisError, BrokerUnavailable, JobNotFound):
+        with suppress(OperationalError, RedisError, ValkeyUnavailable, JobNotFound):
             queue = queue_of(self.service.store.get(job_id).spec.base_model)
             for _ in range(DUPLICATES):
                 self.service.celery.send_task(GENERATE, args=(job_id,), queue=queue, priority=0)
 
     def _hashes_of_keys(self) -> list[str]:
         """Where API keys and their webhook secrets are."""
-        secrets = cast(list[str], self.service.broker.keys(secret_key("*")))
+        secrets = cast(list[str], self.service.valkey.keys(secret_key("*")))
         return [*secrets, *([KEYS] if self.service.keys.are_needed() else [])]
 
     @contextmanager

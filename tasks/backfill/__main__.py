@@ -1,4 +1,4 @@
-"""Draw many prompts, and fetch the pictures: ``python -m tasks.backfill run prompts.jsonl --out results/``."""
+"""Draw many prompts, and fetch the images: ``python -m tasks.backfill run prompts.jsonl --out results/``."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says.
 
     Raises:
-        SystemExit: with a message, it cannot be done; with 1, some lines have no pictures.
+        SystemExit: with a message, it cannot be done; with 1, some lines have no images.
     """
     options = parser().parse_args(arguments)
     command: Callable[[BatchClient, argparse.Namespace], BatchRecord] = options.command
@@ -64,9 +64,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="stokehold backfill", description=__doc__)
     top.add_argument("--url", default=DEFAULT_URL, help=f"of the API; by default {DEFAULT_URL}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    runs = commands.add_parser("run", help="send a file, wait for its pictures and fetch them; may be run again")
+    runs = commands.add_parser("run", help="send a file, wait for its images and fetch them; may be run again")
     runs.add_argument("source", help=".jsonl, .csv, .txt, a product of lists in .toml, or - for JSON lines")
-    runs.add_argument("--out", type=Path, required=True, help="folder of the pictures")
+    runs.add_argument("--out", type=Path, required=True, help="folder of the images")
     runs.add_argument("--adapter", action="append", metavar="REF[=SCALE]", help="for all lines; may be repeated")
     for name, kind in FIELDS.items():
         runs.add_argument(f"--{name}", type=kind, help="for all lines that do not say other")
@@ -75,18 +75,18 @@ def parser() -> argparse.ArgumentParser:
     runs.set_defaults(command=run)
     for name, command, what in (
         ("status", status, "how far it is"),
-        ("cancel", cancel, "withdraw what is not drawn"),
-        ("retry-failed", retry_failed, "draw what has no pictures, and fetch it"),
+        ("cancel", cancel, "cancel what is not drawn"),
+        ("retry-failed", retry_failed, "draw what has no images, and fetch it"),
         ("download", fetch, "fetch what is drawn"),
     ):
         one = commands.add_parser(name, help=what)
-        one.add_argument("--out", type=Path, required=True, help="folder of the pictures, as run was given it")
+        one.add_argument("--out", type=Path, required=True, help="folder of the images, as run was given it")
         one.set_defaults(command=command)
     return top
 
 
 def run(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
-    """Send a file and fetch its pictures, or go on with what was sent before."""
+    """Send a file and fetch its images, or go on with what was sent before."""
     with tempfile.TemporaryFile(prefix="stokehold-") as file:
         digest = write_lines(file, options)
         if options.dry_run:
@@ -130,7 +130,7 @@ def adapter(text: str) -> Line:
 
 
 def finish(client: BatchClient, batch_id: str, folder: Path) -> BatchRecord:
-    """Wait for the end of a batch, and fetch its pictures."""
+    """Wait for the end of a batch, and fetch its images."""
     record = watch(client, batch_id)
     if record.error is None:
         fetch_all(client, batch_id, folder)
@@ -140,7 +140,7 @@ def finish(client: BatchClient, batch_id: str, folder: Path) -> BatchRecord:
 def fetch_all(client: BatchClient, batch_id: str, folder: Path) -> None:
     """Fetch what is drawn and not here yet."""
     done = download(client.results(batch_id), folder, client.download)
-    say(f"{done.fetched} pictures fetched, {done.kept} were here already: {folder}")
+    say(f"{done.fetched} images fetched, {done.kept} were here already: {folder}")
 
 
 def known(folder: Path) -> BackfillState:
@@ -161,12 +161,12 @@ def status(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
 
 
 def cancel(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
-    """Withdraw a batch."""
+    """Cancel a batch."""
     return client.cancel(known(options.out).batch_id)
 
 
 def retry_failed(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
-    """Draw what has no pictures, and fetch it."""
+    """Draw what has no images, and fetch it."""
     batch_id = known(options.out).batch_id
     client.retry(batch_id)
     return finish(client, batch_id, options.out)
@@ -195,7 +195,7 @@ def summary(record: BatchRecord) -> str:
             f"  {'swaps':<18}{forecast.swaps:>10}{took.swaps:>10}",
             f"  {'device seconds':<18}{number(forecast.device_s):>10}{number(took.device_s):>10}",
             f"  {'seconds in all':<18}{number(forecast.finish_s):>10}{number(took.elapsed_s):>10}",
-            f"  {forecast.images} pictures, {forecast.adapters} adapters of {forecast.adapter_bytes} bytes together",
+            f"  {forecast.images} images, {forecast.adapters} adapters of {forecast.adapter_bytes} bytes together",
         ]
     return "\n".join(lines)
 

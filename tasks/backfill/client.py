@@ -51,11 +51,11 @@ class BatchClient:
         return self._record("GET", f"/v1/batches/{batch_id}")
 
     def cancel(self, batch_id: str) -> BatchRecord:
-        """Withdraw a batch."""
+        """Cancel a batch."""
         return self._record("POST", f"/v1/batches/{batch_id}/cancel")
 
     def retry(self, batch_id: str) -> BatchRecord:
-        """Try again what has no pictures."""
+        """Try again what has no images."""
         return self._record("POST", f"/v1/batches/{batch_id}/retry")
 
     def results(self, batch_id: str) -> Iterator[str]:
@@ -65,7 +65,7 @@ class BatchClient:
             yield from answer.iter_lines()
 
     def download(self, url: str) -> bytes:
-        """A picture."""
+        """An image."""
         with self._translated():
             answer = self._http.get(url, headers={"Authorization": ""})  # a presigned URL bears no other credentials
             require_success(answer)

@@ -1,4 +1,4 @@
-"""Pictures of a batch into a folder: several at a time, and none that is there already."""
+"""Images of a batch into a folder: several at a time, and none that is there already."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Downloads:
     """What came of the downloads of a batch.
 
     Attributes:
-        fetched: pictures that were fetched.
-        kept: pictures that were there already.
+        fetched: images that were fetched.
+        kept: images that were there already.
     """
 
     fetched: int
@@ -31,7 +31,7 @@ class Downloads:
 
 
 def download(results: Iterable[str], folder: Path, fetch: Callable[[str], bytes]) -> Downloads:
-    """Put the pictures of results into a folder, and the results themselves into ``results.jsonl``.
+    """Put the images of results into a folder, and the results themselves into ``results.jsonl``.
 
     Args:
         results: one a line, as the API gives them.
@@ -58,7 +58,7 @@ def ordered(
 
 
 def one_line(text: str, folder: Path, fetch: Callable[[str], bytes]) -> tuple[dict[str, Any], Downloads]:
-    """Fetch the pictures of one result; the result with their files in place of their URLs."""
+    """Fetch the images of one result; the result with their files in place of their URLs."""
     line, fetched, kept = json.loads(text), 0, 0
     for number, image in enumerate(line["images"]):
         url = image.pop("url")
@@ -75,7 +75,7 @@ def one_line(text: str, folder: Path, fetch: Callable[[str], bytes]) -> tuple[di
 
 
 def file_name(line: dict[str, Any], number: int, url: str) -> str:
-    """The name of a picture: its line's number and own id, and its number within the line."""
+    """The name of an image: its line's number and own id, and its number within the line."""
     own = UNSAFE.sub("_", line["custom_id"])[:80]
     return f"{line['line']:07}-{own}-{number}{PurePosixPath(urlsplit(url).path).suffix}"
 

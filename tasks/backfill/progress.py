@@ -47,12 +47,12 @@ def show(bar: tqdm[Any], record: BatchRecord) -> None:
     else:
         bar.set_description_str(record.status)
     left = "?" if record.eta_s is None else f"{record.eta_s:.0f} s"
-    bar.set_postfix_str(f"{counts.failed} failed, {pictures_per_s(record)} pictures/s, {left} left")
+    bar.set_postfix_str(f"{counts.failed} failed, {images_per_s(record)} images/s, {left} left")
     bar.refresh()
 
 
-def pictures_per_s(record: BatchRecord) -> str:
-    """Pictures a second since the batch began, also of what was drawn before this command."""
+def images_per_s(record: BatchRecord) -> str:
+    """Images a second since the batch began, also of what was drawn before this command."""
     if record.lines_per_s is None or record.forecast is None:
         return "?"
     return f"{record.lines_per_s * record.forecast.images / record.forecast.lines:.1f}"

@@ -81,7 +81,7 @@ class ServedModel(BaseModel):
     pristine: Pristine = Pristine.DEVICE
     compile: bool = Field(False, description="`torch.compile` the denoiser; swaps do not recompile it")
     attention_slicing: bool = Field(False, description="less device memory, slower drawing")
-    vae_tiling: bool = Field(False, description="decode in tiles: large pictures on small devices")
+    vae_tiling: bool = Field(False, description="decode in tiles: large images on small devices")
     max_batch: int = Field(
         1, gt=0, description="lines of a backfill drawn in one pass; `python -m benchmarks.microbatch` says what pays"
     )

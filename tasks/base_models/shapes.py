@@ -21,7 +21,7 @@ from tasks.adapters.file.safetensors import Shape
 from tasks.base_models.families import Family, family_of
 from tasks.base_models.registry import ServedModel
 from tasks.fields import Stored, StoredRecord, read
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 KEEP_S = 30 * 86_400
 """Seconds after the last sign of a worker."""
@@ -82,19 +82,19 @@ class BaseShapes(StoredRecord):
 class ShapeStore:
     """The shapes of every base model, in Valkey or Redis. Thread-safe."""
 
-    def __init__(self, broker: Broker, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, valkey: Valkey, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Ask the server again after ``CACHED_S`` seconds of ``clock``."""
-        self._broker = broker
+        self._valkey = valkey
         self._cached: TTLCache[str, BaseShapes | None] = TTLCache(MAX_CACHED, CACHED_S, clock)
         self._lock = Lock()
 
     def publish(self, slug: str, shapes: BaseShapes) -> None:
         """Tell what a base model looks like, in place of what was told before."""
-        self._broker.set(_key(slug), shapes.model_dump_json(), ex=KEEP_S)
+        self._valkey.set(_key(slug), shapes.model_dump_json(), ex=KEEP_S)
 
     def keep(self, slug: str, shapes: BaseShapes) -> None:
         """Keep what was told for longer; tell it again where it was lost."""
-        if not self._broker.expire(_key(slug), KEEP_S):
+        if not self._valkey.expire(_key(slug), KEEP_S):
             self.publish(slug, shapes)
 
     def of(self, model: ServedModel) -> BaseShapes | None:
@@ -102,7 +102,7 @@ class ShapeStore:
         with self._lock:
             if model.slug in self._cached:
                 return self._cached[model.slug]
-        told = cast(str | None, self._broker.get(_key(model.slug)))
+        told = cast(str | None, self._valkey.get(_key(model.slug)))
         shapes = None if told is None else read(BaseShapes, told, f"What base model {model.slug} looks like")
         if shapes is not None and not shapes.is_of(model):
             shapes = None

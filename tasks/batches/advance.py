@@ -11,13 +11,13 @@ from tasks.batches.batch import Batch, BatchStatus, result_objects
 from tasks.batches.expansion import expand
 from tasks.batches.line_index import line_index
 from tasks.batches.planning import read_plan
-from tasks.batches.results import LINES_TYPE, gather, harvest, write_results
+from tasks.batches.results import LINES_TYPE, load_results, settle_finished, write_results
 from tasks.errors import StatusConflict
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)
 
-MOST_HARVESTS = 20
+MAX_SETTLED_PARTS = 20
 """Parts of the results that one round writes of a batch, so that the others have their turn."""
 
 
@@ -29,12 +29,12 @@ def advance(service: Service, batch: Batch) -> None:
         StatusConflict: the batch has moved on meanwhile.
     """
     if batch.status is BatchStatus.CANCELING:
-        withdraw(service, batch)
+        cancel_jobs(service, batch)
     else:
         expand(service, batch, read_plan(service, batch))
     service.batches.lose(batch)
-    for _ in range(MOST_HARVESTS):
-        if not harvest(service, batch):
+    for _ in range(MAX_SETTLED_PARTS):
+        if not settle_finished(service, batch):
             break
     batch = service.batches.get(batch.id)
     if batch.status is BatchStatus.RUNNING and batch.ended >= batch.lines:
@@ -43,7 +43,7 @@ def advance(service: Service, batch: Batch) -> None:
         finish(service, batch, BatchStatus.FAILED if batch.error else BatchStatus.CANCELED)
 
 
-def withdraw(service: Service, batch: Batch) -> None:
+def cancel_jobs(service: Service, batch: Batch) -> None:
     """Cancel the jobs of a batch that have not ended, and none of those that a retry has begun meanwhile."""
     for job in service.store.existing(sorted(filter(batch.has_begun, service.batches.jobs(batch)))):
         if not job.status.is_terminal:
@@ -62,9 +62,9 @@ def finish(service: Service, batch: Batch, target: BatchStatus) -> None:
     """
     results = f"{batch.folder}{uuid.uuid4().hex}/"
     with TemporaryDirectory() as name, line_index(Path(name)) as index:
-        gather(service, batch, index)
+        load_results(service, batch, index)
         for key, path in zip(result_objects(results), write_results(index, Path(name)), strict=True):
             service.object_notes.note(key)
             service.storage.upload(key, path, content_type=LINES_TYPE)
     leaves = batch.result_objects
-    service.batches.move(batch, target, {"results": results}, takes=result_objects(results), leaves=leaves)
+    service.batches.transition(batch, target, {"results": results}, takes=result_objects(results), leaves=leaves)

@@ -27,19 +27,19 @@ class BatchStatus(StrEnum):
     """Where a batch stands."""
 
     VALIDATING = "validating"
-    """Its lines are read, checked and put into the order of drawing; in a retry, those that have no pictures yet."""
+    """Its lines are read, checked and put into the order of drawing; in a retry, those that have no images yet."""
     PLANNED = "planned"
     """It was only to be planned: nothing is drawn."""
     RUNNING = "running"
     """Its lines become jobs, a bounded number at a time."""
     CANCELING = "canceling"
-    """No further line becomes a job, and those that did are withdrawn."""
+    """No further line becomes a job, and those that did are canceled."""
     COMPLETED = "completed"
     """Every line has ended, well or not, and the results are in storage."""
     FAILED = "failed"
     """It cannot be run, or not go on; ``error`` and ``errors`` say why."""
     CANCELED = "canceled"
-    """Its submitter withdrew it; the results of what was drawn before are in storage."""
+    """Its submitter canceled it; the results of what was drawn before are in storage."""
 
     @property
     def is_terminal(self) -> bool:
@@ -78,7 +78,7 @@ class OnError(StrEnum):
     """The other lines are drawn."""
 
 
-class BatchTerms(Stored):
+class BatchOptions(Stored):
     """What a submitter is and asks for."""
 
     owner: str | None = Field(None, description="id of the API key that submitted it; null where none is configured")
@@ -102,8 +102,8 @@ class Group(Stored):
         begin: first byte in the plan.
         end: the byte behind the last.
         lines: how many.
-        images: pictures that they ask for.
-        pixel_steps: what they cost: pixels times steps of all these pictures.
+        images: images that they ask for.
+        pixel_steps: what they cost: pixels times steps of all these images.
         adapters: indexes into the plan's adapters, with their scales.
     """
 
@@ -143,7 +143,7 @@ class Batch(StoredRecord):
     """A batch as the store keeps it. Times are those of the store's clock, in UTC."""
 
     id: str
-    terms: BatchTerms = BatchTerms()
+    options: BatchOptions = BatchOptions()
     status: BatchStatus
     step: str = Field("", description="id of its latest step: the next one holds only if no other came between")
     request: str = Field("", description="digest of the file and of what was asked for")
@@ -153,7 +153,7 @@ class Batch(StoredRecord):
     created_at: datetime
     started_at: datetime | None = Field(None, description="when its lines began to become jobs")
     finished_at: datetime | None = None
-    generation: int = Field(0, description="how often the lines without pictures were begun again")
+    generation: int = Field(0, description="how often the lines without images were begun again")
     lines: int = Field(0, description="lines of the present plan")
     skipped: int = Field(0, description="lines that cannot be served")
     errors: tuple[LineError, ...] = ()
@@ -183,7 +183,7 @@ class Batch(StoredRecord):
 
     @property
     def result_objects(self) -> tuple[str, ...]:
-        """Keys of its results: all of them, and those without pictures."""
+        """Keys of its results: all of them, and those without images."""
         return result_objects(self.results)
 
     def has_begun(self, job_id: str) -> bool:

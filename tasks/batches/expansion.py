@@ -11,7 +11,7 @@ from tasks.batches.line import BatchLine, parse_line
 from tasks.batches.line_index import LineIndex
 from tasks.batches.plan import GroupLines, spec_of
 from tasks.errors import BaseModelNotServed
-from tasks.jobs.job import Line, Terms
+from tasks.jobs.job import JobOptions, Line
 from tasks.jobs.line_place import LinePlace
 from tasks.service import Service
 
@@ -90,18 +90,18 @@ def expand_group(service: Service, batch: Batch, plan: Plan, open_group: OpenGro
         line = parse_line(text, service.base_models)
         spec = spec_of(line, adapters, service.base_models, service.settings.image_format, secrets.randbelow)
         place = LinePlace(batch.id, batch.plan or "", open_group.number, begin, begin + len(row) + 1)
-        terms = terms_of(batch, int(number), line)
-        if service.store.create_line(batch.job_id(int(number)), spec, terms, place) is None:
+        options = options_of(batch, int(number), line)
+        if service.store.create_line(batch.job_id(int(number)), spec, options, place) is None:
             break
         made += 1
     return made
 
 
-def terms_of(batch: Batch, number: int, line: BatchLine) -> Terms:
+def options_of(batch: Batch, number: int, line: BatchLine) -> JobOptions:
     """The terms of a line's job."""
-    return Terms(
-        owner=batch.terms.owner,
-        weight=batch.terms.weight,
+    return JobOptions(
+        owner=batch.options.owner,
+        weight=batch.options.weight,
         deadline_s=line.deadline_s,
         line=Line(batch=batch.id, number=number, custom_id=line.custom_id),
     )
@@ -130,7 +130,7 @@ class Remainder:
     """What has not succeeded of a plan.
 
     Attributes:
-        index: the results so far, as ``batch_results.gather`` reads them.
+        index: the results so far, as ``batch_results.load_results`` reads them.
     """
 
     service: Service

@@ -25,7 +25,7 @@ class BatchLine(JobRequest):
 
 
 class OpenAiLine(BaseModel):
-    """A line of an OpenAI batch file for pictures. Its result has URLs, whatever ``response_format`` says."""
+    """A line of an OpenAI batch file for images. Its result has URLs, whatever ``response_format`` says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

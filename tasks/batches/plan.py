@@ -151,7 +151,7 @@ def spec_of(
     adapters: tuple[ScaledAdapter, ...],
     base_models: BaseModels,
     image_format: ImageFormat,
-    lot: Callable[[int], int],
+    random_seed: Callable[[int], int],
 ) -> JobSpec:
     """What a line asks for, complete.
 
@@ -159,7 +159,7 @@ def spec_of(
         InvalidRequest: its base model cannot draw it.
     """
     model = choose_base_model(line.base_model, [scaled.adapter for scaled in adapters], base_models)
-    return complete(line, model, adapters, lot, image_format)
+    return complete(line, model, adapters, random_seed, image_format)
 
 
 def write_plan(

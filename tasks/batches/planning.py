@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tasks.adapters.lookup.resolver import Asker
+from tasks.adapters.lookup.resolver import Requester
 from tasks.batches.batch import Batch, BatchStatus, OnError, Plan, plan_objects
 from tasks.batches.expansion import Remainder
 from tasks.batches.forecast import forecast
 from tasks.batches.line_index import LineIndex, line_index
 from tasks.batches.plan import Planner, write_plan
-from tasks.batches.results import LINES_TYPE, gather
+from tasks.batches.results import LINES_TYPE, load_results
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.fields import read
 from tasks.jobs.line_place import batch_key
@@ -22,7 +22,7 @@ from tasks.service import Service
 
 
 def plan_batch(service: Service, batch: Batch) -> None:
-    """Put the lines of a batch into the order of drawing: all of them, or in a retry those without pictures.
+    """Put the lines of a batch into the order of drawing: all of them, or in a retry those without images.
 
     Whatever dies on the way, the next round begins anew; the objects that were written are noted, and removed.
 
@@ -39,22 +39,22 @@ def plan_batch(service: Service, batch: Batch) -> None:
 
 def plan_new(service: Service, batch: Batch, index: LineIndex, folder: Path) -> None:
     """Check every line of a batch, and plan those that can be served."""
-    owner = batch.terms.owner
-    asker = Asker(owner, allow_private=service.keys.allow_private(owner))
+    owner = batch.options.owner
+    requester = Requester(owner, allow_private=service.keys.allow_private(owner))
     planner = Planner(
-        partial(service.resolver.admit, asker=asker), service.base_models, service.settings.image_format, index
+        partial(service.resolver.admit, requester=requester), service.base_models, service.settings.image_format, index
     )
     service.storage.download(batch.input, folder / "input.jsonl")
     try:
         with (folder / "input.jsonl").open("rb") as file:
             planner.read(file)
-        require_lines(planner, batch.terms.on_error)
-        if not batch.terms.dry_run:
+        require_lines(planner, batch.options.on_error)
+        if not batch.options.dry_run:
             service.quotas.charge_batch(owner, batch_key(batch.id), planner.pixel_steps)
     except (InvalidRequest, LimitExceeded) as error:
         failure = Failure(code=error.code, message=str(error))
         fields = {"error": failure, "skipped": planner.skipped, "errors": tuple(planner.errors)}
-        service.batches.move(batch, BatchStatus.FAILED, fields)
+        service.batches.transition(batch, BatchStatus.FAILED, fields)
         return
     with (folder / "plan.jsonl").open("wb") as plan_file:
         plan = write_plan(planner.adapters, planner.groups(), plan_file.write)
@@ -74,8 +74,8 @@ def require_lines(planner: Planner, on_error: OnError) -> None:
 
 
 def plan_again(service: Service, batch: Batch, index: LineIndex, folder: Path) -> None:
-    """Plan the lines of a batch that have no pictures yet."""
-    gather(service, batch, index)
+    """Plan the lines of a batch that have no images yet."""
+    load_results(service, batch, index)
     remainder = Remainder(service, batch, read_plan(service, batch), index)
     with (folder / "plan.jsonl").open("wb") as file:
         plan = write_plan(remainder.plan.adapters, remainder.groups(), file.write)
@@ -91,9 +91,9 @@ def begin(service: Service, batch: Batch, plan: Plan, lines: Path, **fields: obj
     service.storage.upload(lines_key, lines, content_type=LINES_TYPE)
     service.storage.put(groups_key, plan.model_dump_json().encode(), content_type="application/json")
     count = sum(group.lines for group in plan.groups)
-    target = BatchStatus.PLANNED if batch.terms.dry_run else BatchStatus.RUNNING
+    target = BatchStatus.PLANNED if batch.options.dry_run else BatchStatus.RUNNING
     changes = {"plan": key, "lines": count, "forecast": forecast(service, plan), **fields}
-    service.batches.move(batch, target, changes, takes=plan_objects(key), leaves=batch.plan_objects)
+    service.batches.transition(batch, target, changes, takes=plan_objects(key), leaves=batch.plan_objects)
 
 
 def read_plan(service: Service, batch: Batch) -> Plan:

@@ -58,7 +58,7 @@ class BatchRecord(BaseModel):
     forecast: Forecast | None = Field(description="of its plan, once it is planned")
     outcome: BatchOutcome
     results_url: str | None = Field(description="its results in the order of its lines, once it has ended")
-    errors_url: str | None = Field(description="those of them without pictures")
+    errors_url: str | None = Field(description="those of them without images")
     errors: tuple[LineError, ...] = Field(description="lines that cannot be served, the first 1000")
     error: Failure | None
 
@@ -74,7 +74,7 @@ def record_of(service: Service, batch: Batch, now: datetime | None = None) -> Ba
     results, errors = (service.storage.url(key) for key in batch.result_objects) if has_results else (None, None)
     return BatchRecord(
         **batch.model_dump(include={"id", "status", "created_at", "started_at", "finished_at"}),
-        on_error=batch.terms.on_error,
+        on_error=batch.options.on_error,
         counts=counts_of(batch, statuses),
         lines_per_s=None if rate is None else round(rate, 3),
         eta_s=round((batch.lines - ended) / rate, 1) if rate and is_under_way else None,
@@ -131,11 +131,11 @@ def list_batches(service: Service, owner: str | None, *, limit: int, before: str
     Raises:
         InvalidRequest: the owner has no such batch.
     """
-    place = -1 if before is None else service.broker.zrevrank(owner_key(owner), before)
+    place = -1 if before is None else service.valkey.zrevrank(owner_key(owner), before)
     if place is None:
         raise InvalidRequest("before must be the next_before of a page before, or left out.", field="before")
     first = cast(int, place) + 1
-    ids = cast(list[str], service.broker.zrevrange(owner_key(owner), first, first + limit))
+    ids = cast(list[str], service.valkey.zrevrange(owner_key(owner), first, first + limit))
     batches = service.batches.existing(ids[:limit])
     return BatchPage(
         batches=tuple(record_of(service, batch) for batch in batches),

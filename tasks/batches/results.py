@@ -22,7 +22,7 @@ from tasks.service import Service
 
 logger = logging.getLogger(__name__)
 
-MOST_A_PART = 1000
+MAX_PER_PART = 1000
 FORGET_AFTER_S = 120
 """For which the worker that drew a job may look whether its images are the job's."""
 LINES_TYPE = "application/jsonl"
@@ -48,7 +48,7 @@ class LineRecord(Frozen):
     error: Failure | None
 
 
-def harvest(service: Service, batch: Batch) -> bool:
+def settle_finished(service: Service, batch: Batch) -> bool:
     """Put the results of jobs that have ended into storage and forget these jobs; whether there were any.
 
     A crash at any point leaves the jobs where the next round finds them; the part that was written is then removed.
@@ -56,7 +56,7 @@ def harvest(service: Service, batch: Batch) -> bool:
     Raises:
         StorageError: the part cannot be written.
     """
-    ids = service.batches.ended(batch, MOST_A_PART)
+    ids = service.batches.ended(batch, MAX_PER_PART)
     if not ids:
         return False
     jobs = service.store.existing(ids)
@@ -102,7 +102,7 @@ def counts_of(jobs: Sequence[Job], lost: int) -> dict[str, float]:
 
 def result_of(job: Job) -> LineResult:
     """What came of a job, as a line of the results."""
-    line = job.terms.line
+    line = job.options.line
     if line is None:
         raise ValueError(f"job {job.id} belongs to no batch")
     return LineResult(
@@ -119,7 +119,7 @@ def read_result(body: bytes) -> LineResult:
     return read(LineResult, body, "A line of the results")
 
 
-def gather(service: Service, batch: Batch, index: LineIndex) -> None:
+def load_results(service: Service, batch: Batch, index: LineIndex) -> None:
     """Read all results that are in storage into an index; of a line that was tried again, the latest.
 
     Raises:
@@ -132,13 +132,13 @@ def gather(service: Service, batch: Batch, index: LineIndex) -> None:
 
 
 def results_so_far(service: Service, batch: Batch) -> Iterator[bytes]:
-    """The results that are in storage, in the order of the lines, each picture with a fresh URL.
+    """The results that are in storage, in the order of the lines, each image with a fresh URL.
 
     Raises:
         StorageError: a part cannot be read.
     """
     with TemporaryDirectory() as name, line_index(Path(name)) as index:
-        gather(service, batch, index)
+        load_results(service, batch, index)
         for body in index.bodies():
             yield with_urls(service, read_result(body)).model_dump_json().encode() + b"\n"
 
@@ -151,7 +151,7 @@ def with_urls(service: Service, result: LineResult) -> LineRecord:
 
 
 def write_results(index: LineIndex, folder: Path) -> tuple[Path, Path]:
-    """Write the results in the order of the lines: all of them, and those without pictures."""
+    """Write the results in the order of the lines: all of them, and those without images."""
     every, errors = folder / "results.jsonl", folder / "errors.jsonl"
     write(every, index.bodies())
     write(errors, (body for _, body in index.part(0)))

@@ -13,8 +13,8 @@ from tasks.batches.planning import plan_batch
 from tasks.batches.store import ACTIVE
 from tasks.errors import BatchNotFound, InvalidRequest, RecordNotUnderstood, StatusConflict
 from tasks.jobs.result import Failure
-from tasks.loops.guard import NOT_THE_RECORDS
 from tasks.loops.loop import BUDGET_S, within
+from tasks.loops.quarantine import NOT_RECORD_FAULTS
 from tasks.loops.turns import Turns, Work
 from tasks.service import Service
 
@@ -29,7 +29,7 @@ STEPS: Mapping[BatchStatus, Step] = {
 }
 PLANNED = frozenset({BatchStatus.VALIDATING})
 ADVANCED = frozenset({BatchStatus.RUNNING, BatchStatus.CANCELING})
-MOST_TRIES = 5
+MAX_TRIES = 5
 """Of a submitter's step, while the light worker takes others."""
 
 
@@ -59,15 +59,15 @@ class BatchRounds:
         by_owner: dict[str, list[Batch]] = {}
         for batch in active(self._service):
             if batch.status in statuses:
-                by_owner.setdefault(batch.terms.owner or "", []).append(batch)
+                by_owner.setdefault(batch.options.owner or "", []).append(batch)
         return {owner: partial(take_steps, self._service, batches) for owner, batches in by_owner.items()}
 
 
 def active(service: Service) -> list[Batch]:
-    """The batches that are not at an end, the oldest first. One that is not understood is set aside after a while."""
+    """The batches that are not at an end, the oldest first. One that is not understood is quarantined after a while."""
     found: list[Batch] = []
     for batch_id in service.batches.active_ids():
-        service.guard.attempt(ACTIVE, batch_id, partial(collect, service, batch_id, found))
+        service.quarantine.attempt(ACTIVE, batch_id, partial(collect, service, batch_id, found))
     return sorted(found, key=lambda batch: batch.created_at)
 
 
@@ -89,8 +89,8 @@ def take_steps(service: Service, batches: Sequence[Batch]) -> None:
     for batch in within(BUDGET_S, batches):
         step = partial(take_step, service, batch)
         try:
-            service.guard.attempt_or("batches", batch.id, step, partial(give_up, service, batch))
-        except NOT_THE_RECORDS as error:
+            service.quarantine.attempt_or("batches", batch.id, step, partial(give_up, service, batch))
+        except NOT_RECORD_FAULTS as error:
             logger.warning("batch %s waits for the next round: %s", batch.id, error)
 
 
@@ -105,14 +105,14 @@ def take_step(service: Service, batch: Batch) -> None:
 def give_up(service: Service, batch: Batch, error: Exception) -> None:
     """End a batch that has raised too often: with the results that it has, or where that fails too, without.
 
-    What only another version of this service understands is set aside instead.
+    What only another version of this service understands is quarantined instead.
     """
     if isinstance(error, RecordNotUnderstood):
-        service.guard.set_aside(ACTIVE, batch.id, error)
+        service.quarantine.add(ACTIVE, batch.id, error)
         return
     target = BatchStatus.CANCELING if batch.status is BatchStatus.RUNNING else BatchStatus.FAILED
     try:
-        service.batches.move(batch, target, {"error": failure_of(error)})
+        service.batches.transition(batch, target, {"error": failure_of(error)})
         logger.error("batch %s is given up: %s", batch.id, error)
     except (StatusConflict, BatchNotFound) as conflict:
         logger.info("batch %s has moved on: %s", batch.id, conflict)
@@ -129,24 +129,24 @@ def failure_of(error: Exception) -> Failure:
 
 
 def cancel(service: Service, batch: Batch) -> Batch:
-    """Withdraw a batch: at once where nothing of it is under way, else with the next round.
+    """Cancel a batch: at once where nothing of it is under way, else with the next round.
 
     Raises:
         StatusConflict: it has ended.
     """
-    return persistently(service, batch, lambda latest: service.batches.move(latest, cancellation_of(latest)))
+    return persistently(service, batch, lambda latest: service.batches.transition(latest, cancellation_of(latest)))
 
 
 def cancellation_of(batch: Batch) -> BatchStatus:
-    """Where a batch goes that is withdrawn."""
+    """Where a batch goes that is canceled."""
     return BatchStatus.CANCELED if batch.status is BatchStatus.VALIDATING else BatchStatus.CANCELING
 
 
 def retry(service: Service, batch: Batch) -> Batch:
-    """Begin again with the lines of a batch that have no pictures.
+    """Begin again with the lines of a batch that have no images.
 
     Raises:
-        StatusConflict: it is under way, has no results, or all lines have pictures.
+        StatusConflict: it is under way, has no results, or all lines have images.
     """
     return persistently(service, batch, partial(retry_once, service))
 
@@ -156,8 +156,8 @@ def retry_once(service: Service, batch: Batch) -> Batch:
     if batch.status is BatchStatus.FAILED and not batch.results:
         raise StatusConflict(f"Batch {batch.id!r} has failed before any result. Correct its file, and send it again.")
     if batch.lines and batch.lines == batch.ended and not batch.failed + batch.canceled:
-        raise StatusConflict(f"Every line of batch {batch.id!r} has its pictures. There is nothing to try again.")
-    return service.batches.move(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1, "error": ""})
+        raise StatusConflict(f"Every line of batch {batch.id!r} has its images. There is nothing to try again.")
+    return service.batches.transition(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1, "error": ""})
 
 
 def persistently(service: Service, batch: Batch, step: Callable[[Batch], Batch]) -> Batch:
@@ -166,7 +166,7 @@ def persistently(service: Service, batch: Batch, step: Callable[[Batch], Batch])
     Raises:
         StatusConflict: the step does not lead from where the batch stands.
     """
-    for _ in range(MOST_TRIES):
+    for _ in range(MAX_TRIES):
         try:
             return step(batch)
         except StatusConflict:

@@ -20,7 +20,7 @@ from typing import cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from tasks.batches.batch import Batch, BatchStatus, BatchTerms, Forecast, LineError, sources
+from tasks.batches.batch import Batch, BatchOptions, BatchStatus, Forecast, LineError, sources
 from tasks.errors import (
     BatchNotFound,
     IdempotencyConflict,
@@ -39,7 +39,7 @@ from tasks.jobs.keyspace import BATCH, JOB, WEBHOOKS, job_key
 from tasks.jobs.line_place import BATCHES, batch_key, cursors_key, ended_key, jobs_key
 from tasks.jobs.result import Failure
 from tasks.objects.notes import UNTAKEN, WRITING_S
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ FINISHED = "stokehold:batches:finished"
 REMOVING = "stokehold:batches:removing"
 
 JSON_FIELDS: Mapping[str, TypeAdapter[object]] = {
-    "terms": TypeAdapter(BatchTerms),
+    "options": TypeAdapter(BatchOptions),
     "errors": TypeAdapter(tuple[LineError, ...]),
     "forecast": TypeAdapter(Forecast),
     "error": TypeAdapter(Failure),
@@ -61,21 +61,21 @@ TIMES = ("created_at", "started_at", "finished_at")
 class BatchStore:
     """Batches, from accepted to expired. Every step is atomic and may be asked for twice."""
 
-    def __init__(self, broker: Broker, *, retention_s: int) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey, *, retention_s: int) -> None:
+        self._valkey = valkey
         self._retention_s = retention_s
-        self._move = broker.script("batches/move")
-        self._settle = broker.script("batches/settle")
-        self._create = broker.script("batches/create")
-        self._pass = broker.script("batches/pass")
-        self._lose = broker.script("batches/lose")
-        self._forget = broker.script("batches/forget")
+        self._transition = valkey.script("batches/transition")
+        self._settle = valkey.script("batches/settle")
+        self._create = valkey.script("batches/create")
+        self._pass = valkey.script("batches/pass")
+        self._lose = valkey.script("batches/lose")
+        self._forget = valkey.script("batches/forget")
 
     def create(
         self,
         batch_id: str,
         input_key: str,
-        terms: BatchTerms,
+        options: BatchOptions,
         request: str = "",
         key: str | None = None,
         *,
@@ -94,9 +94,9 @@ class BatchStore:
             IdempotencyConflict: the idempotency key, or the file, belongs to another request.
             StorageUnavailable: the file was removed before it was recorded.
         """
-        fields = {"record_version": str(VERSION), "terms": terms.model_dump_json()}
+        fields = {"record_version": str(VERSION), "options": options.model_dump_json()}
         answer, known = self._create(
-            keys=[batch_key(batch_id), ACTIVE, owner_key(terms.owner), UNTAKEN, key or batch_key(batch_id)],
+            keys=[batch_key(batch_id), ACTIVE, owner_key(options.owner), UNTAKEN, key or batch_key(batch_id)],
             args=[batch_id, input_key, request, KEEP_S, BATCHES, most, *flat(fields)],
         )
         if answer == "conflict":
@@ -112,7 +112,7 @@ class BatchStore:
 
     def first_of(self, key: str) -> tuple[Batch, str] | None:
         """The batch of an idempotency key and the digest of its request, if there is one."""
-        first, digest = cast(list[str | None], self._broker.hmget(key, "id", "digest"))
+        first, digest = cast(list[str | None], self._valkey.hmget(key, "id", "digest"))
         try:
             return (self.get(first), digest or "") if first else None
         except BatchNotFound:
@@ -124,14 +124,14 @@ class BatchStore:
         Raises:
             BatchNotFound: there is none, or it has expired.
         """
-        fields = cast(dict[str, str], self._broker.hgetall(batch_key(batch_id))) if is_identifier(batch_id) else {}
+        fields = cast(dict[str, str], self._valkey.hgetall(batch_key(batch_id))) if is_identifier(batch_id) else {}
         if not fields:
             raise no_batch(batch_id)
         return batch_of(batch_id, fields)
 
     def existing(self, ids: Sequence[str]) -> list[Batch]:
         """The batches of these ids, in their order, without those that are gone or of a newer version."""
-        with self._broker.pipeline(transaction=False) as pipeline:
+        with self._valkey.pipeline(transaction=False) as pipeline:
             for batch_id in ids:
                 pipeline.hgetall(batch_key(batch_id))
             hashes = pipeline.execute()
@@ -139,7 +139,7 @@ class BatchStore:
 
     def active_ids(self) -> list[str]:
         """Ids of the batches that are not at an end."""
-        return sorted(cast(set[str], self._broker.smembers(ACTIVE)))
+        return sorted(cast(set[str], self._valkey.smembers(ACTIVE)))
 
     def active(self) -> list[Batch]:
         """The batches that are not at an end, the oldest first."""
@@ -147,9 +147,9 @@ class BatchStore:
 
     def remove_entry(self, batch_id: str) -> None:
         """Remove a batch that does not exist from those that are not at an end."""
-        self._broker.srem(ACTIVE, batch_id)
+        self._valkey.srem(ACTIVE, batch_id)
 
-    def move(
+    def transition(
         self,
         batch: Batch,
         target: BatchStatus,
@@ -181,7 +181,7 @@ class BatchStore:
             int(target.is_terminal),
         ]
         objects: list[str | int] = [WRITING_S, len(takes), len(leaves), *takes, *leaves]
-        answer = self._move(keys=keys, args=[*steps, BATCH + batch.id, batch.step, *objects, *flat(changes)])
+        answer = self._transition(keys=keys, args=[*steps, BATCH + batch.id, batch.step, *objects, *flat(changes)])
         match answer:
             case "refused":
                 raise StatusConflict(
@@ -201,22 +201,22 @@ class BatchStore:
 
     def ended(self, batch: Batch, count: int) -> list[str]:
         """Ids of jobs that have ended and are not settled, the ``count`` first."""
-        return cast(list[str], self._broker.lrange(ended_key(batch.id), 0, count - 1))
+        return cast(list[str], self._valkey.lrange(ended_key(batch.id), 0, count - 1))
 
     def jobs(self, batch: Batch) -> set[str]:
         """Ids of its jobs that are not settled."""
-        return cast(set[str], self._broker.smembers(jobs_key(batch.id)))
+        return cast(set[str], self._valkey.smembers(jobs_key(batch.id)))
 
     def statuses(self, batch: Batch) -> list[Status]:
         """Where its jobs stand that are not settled."""
-        with self._broker.pipeline(transaction=False) as pipeline:
+        with self._valkey.pipeline(transaction=False) as pipeline:
             for job_id in self.jobs(batch):
                 pipeline.hget(job_key(job_id), "status")
             return [Status(status) for status in pipeline.execute() if status in tuple(Status)]
 
     def parts(self, batch: Batch) -> list[str]:
         """Keys of the parts of its results, in the order of writing."""
-        return cast(list[str], self._broker.lrange(_parts(batch.id), 0, -1))
+        return cast(list[str], self._valkey.lrange(_parts(batch.id), 0, -1))
 
     def lose(self, batch: Batch) -> None:
         """Let the batch wait no longer for jobs that have no record any more."""
@@ -225,7 +225,7 @@ class BatchStore:
 
     def cursors(self, batch: Batch) -> dict[str, str]:
         """How far the groups of its plan have become jobs."""
-        return cast(dict[str, str], self._broker.hgetall(cursors_key(batch.id, batch.plan)))
+        return cast(dict[str, str], self._valkey.hgetall(cursors_key(batch.id, batch.plan)))
 
     def pass_groups(self, batch: Batch, first: int, done: Sequence[int]) -> None:
         """Note that all groups before ``first`` are done; what is known of each of these is no longer needed."""
@@ -233,31 +233,31 @@ class BatchStore:
 
     def expired(self, count: int) -> list[str]:
         """Ids of the batches that have been finished for longer than they are kept, the ``count`` oldest."""
-        seconds, _ = self._broker.time()
+        seconds, _ = self._valkey.time()
         return cast(
-            list[str], self._broker.zrangebyscore(FINISHED, "-inf", seconds - self._retention_s, start=0, num=count)
+            list[str], self._valkey.zrangebyscore(FINISHED, "-inf", seconds - self._retention_s, start=0, num=count)
         )
 
     def forget(self, batch: Batch) -> bool:
         """Remove a finished batch's record, and note that its objects are to be removed; whether it was still so."""
         rest = [jobs_key(batch.id), ended_key(batch.id), _parts(batch.id), cursors_key(batch.id, batch.plan)]
-        keys = [batch_key(batch.id), FINISHED, owner_key(batch.terms.owner), REMOVING, *rest]
+        keys = [batch_key(batch.id), FINISHED, owner_key(batch.options.owner), REMOVING, *rest]
         return bool(self._forget(keys=keys, args=[batch.id, batch.step]))
 
     def forget_entry(self, batch_id: str) -> None:
         """Forget a finished batch that has no record; its objects are to be removed."""
-        with self._broker.pipeline() as pipeline:
+        with self._valkey.pipeline() as pipeline:
             pipeline.sadd(REMOVING, batch_id)
             pipeline.zrem(FINISHED, batch_id)
             pipeline.execute()
 
     def forgotten(self) -> list[str]:
         """Ids of batches whose objects are to be removed."""
-        return sorted(cast(set[str], self._broker.smembers(REMOVING)))
+        return sorted(cast(set[str], self._valkey.smembers(REMOVING)))
 
     def removed(self, batch_id: str) -> None:
         """Note that the objects of a forgotten batch are removed."""
-        self._broker.srem(REMOVING, batch_id)
+        self._valkey.srem(REMOVING, batch_id)
 
 
 def known_batches(batches: Mapping[str, Mapping[str, str]]) -> list[Batch]:

@@ -6,11 +6,11 @@ import hashlib
 import json
 
 from storage import Readable
-from tasks.batches.batch import MAX_BYTES, Batch, BatchTerms
+from tasks.batches.batch import MAX_BYTES, Batch, BatchOptions
 from tasks.batches.results import LINES_TYPE
 from tasks.batches.store import another_request
 from tasks.errors import BatchNotFound
-from tasks.objects.client_uploads import DirectUpload, Promise, new_id, own_copy, promise, promised_upload
+from tasks.objects.client_uploads import ClientUpload, Promise, new_id, own_copy, promise, promised_upload
 from tasks.outbound.webhook_target import check_webhook
 from tasks.service import Service
 
@@ -39,7 +39,9 @@ class Digested:
         return self._digest.hexdigest()
 
 
-def submit_batch(service: Service, terms: BatchTerms, lines: Readable, *, idempotency_key: str | None = None) -> Batch:
+def submit_batch(
+    service: Service, options: BatchOptions, lines: Readable, *, idempotency_key: str | None = None
+) -> Batch:
     """Put a file into storage as it comes in, and make a batch of it; a known key gives its first batch.
 
     Each request writes an object of its own, and the step that records the batch decides which of them it is.
@@ -49,41 +51,41 @@ def submit_batch(service: Service, terms: BatchTerms, lines: Readable, *, idempo
         IdempotencyConflict: the key was used with another file or other terms.
         StorageError: storage does not take the file.
     """
-    check_terms(service, terms)
-    key = None if idempotency_key is None else batch_of_key(terms.owner, idempotency_key)
+    check_options(service, options)
+    key = None if idempotency_key is None else batch_of_key(options.owner, idempotency_key)
     body = Digested(lines)
     if key is not None and (first := service.batches.first_of(key)):
-        return sent_before(*first, request_digest(terms, body.sha256()))
+        return sent_before(*first, request_digest(options, body.sha256()))
     batch_id = new_id()
     with service.object_notes.writing(input_key(batch_id), UPLOADED_WITHIN_S) as file:
         service.storage.upload_stream(file, body, content_type=LINES_TYPE)
-        request, most = request_digest(terms, body.sha256()), service.quotas.most_batches(terms.owner)
-        return service.batches.create(batch_id, file, terms, request, key, most=most)[0]
+        request, most = request_digest(options, body.sha256()), service.quotas.max_batches(options.owner)
+        return service.batches.create(batch_id, file, options, request, key, most=most)[0]
 
 
-def begin_upload(service: Service, owner: str | None) -> DirectUpload:
+def begin_upload(service: Service, owner: str | None) -> ClientUpload:
     """Promise a place in storage for a file of lines."""
     upload_id = new_id()
     return promise(service, upload_id, Promise(key=f"batches/{upload_id}/upload.jsonl", owner=owner), LINES_TYPE)
 
 
-def submit_uploaded(service: Service, terms: BatchTerms, upload_id: str) -> Batch:
+def submit_uploaded(service: Service, options: BatchOptions, upload_id: str) -> Batch:
     """Make a batch of a file that is in storage; of the same file and terms, always the same.
 
     Raises:
         InvalidRequest: no such file was promised to this owner, it is not there, or it is too large.
         IdempotencyConflict: the file was submitted with other terms.
     """
-    check_terms(service, terms)
-    request = request_digest(terms, upload_id)
-    promised = promised_upload(service, upload_id, terms.owner, most_bytes=MAX_BYTES)
+    check_options(service, options)
+    request = request_digest(options, upload_id)
+    promised = promised_upload(service, upload_id, options.owner, max_bytes=MAX_BYTES)
     try:
         known = service.batches.get(upload_id)
     except BatchNotFound:
         with service.object_notes.writing(input_key(upload_id), UPLOADED_WITHIN_S) as file:
             own_copy(service.storage, promised, file)
-            most = service.quotas.most_batches(terms.owner)
-            return service.batches.create(upload_id, file, terms, request, most=most)[0]
+            most = service.quotas.max_batches(options.owner)
+            return service.batches.create(upload_id, file, options, request, most=most)[0]
     return sent_before(known, known.request, request)
 
 
@@ -98,14 +100,14 @@ def sent_before(first: Batch, digest: str, request: str) -> Batch:
     return first
 
 
-def check_terms(service: Service, terms: BatchTerms) -> None:
+def check_options(service: Service, options: BatchOptions) -> None:
     """Check what is asked for beside the lines.
 
     Raises:
         InvalidRequest: it cannot be served.
     """
-    if terms.webhook_url is not None:
-        check_webhook(service.settings, terms.webhook_url, terms.owner)
+    if options.webhook_url is not None:
+        check_webhook(service.settings, options.webhook_url, options.owner)
 
 
 def batch_of_key(owner: str | None, key: str) -> str:
@@ -113,13 +115,13 @@ def batch_of_key(owner: str | None, key: str) -> str:
     return f"stokehold:batch_keys:{hashlib.sha256(json.dumps([owner, key]).encode()).hexdigest()}"
 
 
-def request_digest(terms: BatchTerms, file: str) -> str:
+def request_digest(options: BatchOptions, file: str) -> str:
     """What two requests have in common that are the same.
 
     Args:
         file: digest, or name, of the file.
     """
-    return hashlib.sha256(json.dumps([terms.model_dump_json(), file]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([options.model_dump_json(), file]).encode()).hexdigest()
 
 
 def input_key(batch_id: str) -> str:

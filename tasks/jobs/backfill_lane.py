@@ -15,27 +15,27 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from typing import cast
 
-from tasks.errors import BrokerUnavailable, LeftToAnother
+from tasks.errors import LeftToAnother, ValkeyUnavailable
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import JOB, groups_key
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import NOTE, WorkerRegistry, spares
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 QUANTUM = 16
 """How many jobs a worker draws for one owner, while another waits, before the swap to the other's adapters is due."""
 
-MOST_TRIES = 100
+MAX_TRIES = 100
 """More than the workers of a base model: a try is lost to another worker, or to a job that was canceled meanwhile."""
 
 
 class BackfillLane:
     """The backfill lanes of all base models."""
 
-    def __init__(self, broker: Broker, store: JobStore, workers: WorkerRegistry) -> None:
+    def __init__(self, valkey: Valkey, store: JobStore, workers: WorkerRegistry) -> None:
         self._store = store
         self._workers = workers
-        self._choose = broker.script("jobs/choose")
+        self._choose = valkey.script("jobs/choose")
 
     def claim(self, slug: str, worker: str, count: int = 1) -> tuple[Job, ...]:
         """Take the queued backfill jobs that suit this worker best, each under a new lease; none if there is none.
@@ -44,7 +44,7 @@ class BackfillLane:
             count: at most so many, which want the same adapters and settings and so may be drawn in one pass.
         """
         spared: set[str] = set()
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             ids = self._next(slug, worker, count, spared)
             if not ids:
                 break
@@ -53,7 +53,7 @@ class BackfillLane:
         return ()
 
     def _claim_each(self, ids: Sequence[str], worker: str, spared: set[str]) -> tuple[Job, ...]:
-        """Those of these jobs that are there to be claimed, up to the moment at which the broker goes away.
+        """Those of these jobs that are there to be claimed, up to the moment at which Valkey goes away.
 
         Args:
             spared: takes the ids of those that are left to another worker.
@@ -65,7 +65,7 @@ class BackfillLane:
             except LeftToAnother:
                 spared.add(job_id)
                 continue
-            except BrokerUnavailable:
+            except ValkeyUnavailable:
                 if not jobs:
                     raise
                 break

@@ -28,7 +28,7 @@ end
 
 -- What jobs must have in common to be drawn at once; false for one that is drawn alone.
 local function shared_settings(id)
-  local job = redis.call('HMGET', ARGV[5] .. id, 'settings', 'attempt', 'given_back')
+  local job = redis.call('HMGET', ARGV[5] .. id, 'settings', 'attempt', 'uncounted')
   return tonumber(job[2] or 0) == tonumber(job[3] or 0) and job[1]
 end
 

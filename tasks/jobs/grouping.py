@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 
-from tasks.jobs.job import JobSpec, Terms
+from tasks.jobs.job import JobOptions, JobSpec
 from tasks.jobs.keyspace import group_key
 
 
-def group_of(spec: JobSpec, terms: Terms) -> str:
+def group_of(spec: JobSpec, options: JobOptions) -> str:
     """The key of the group that a backfill job belongs to: its base model, its owner, its adapters and their scales."""
-    return group_key(spec.base_model, terms.owner, adapters_digest(spec))
+    return group_key(spec.base_model, options.owner, adapters_digest(spec))
 
 
 def adapters_digest(spec: JobSpec) -> str:
@@ -23,7 +23,7 @@ def adapters_digest(spec: JobSpec) -> str:
 
 
 def settings_digest(spec: JobSpec) -> str:
-    """The same for jobs of one group whose pictures one pass of the pipeline can draw."""
+    """The same for jobs of one group whose images one pass of the pipeline can draw."""
     shape = (spec.image_count, spec.width, spec.height, spec.steps)
     settings = (*shape, spec.guidance_scale, spec.scheduler, spec.negative_prompt is None, spec.model_extra)
     return hashlib.blake2b(repr(settings).encode(), digest_size=12).hexdigest()

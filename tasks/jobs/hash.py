@@ -11,14 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from tasks.errors import RecordNotUnderstood
 from tasks.fields import not_understood
-from tasks.jobs.job import Job, JobSpec, Progress, Terms
+from tasks.jobs.job import Job, JobOptions, JobSpec, Progress
 from tasks.jobs.result import Failure, Result, Timings
 
 logger = logging.getLogger(__name__)
 
 JSON_FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "spec": TypeAdapter(JobSpec),
-    "terms": TypeAdapter(Terms),
+    "options": TypeAdapter(JobOptions),
     "progress": TypeAdapter(Progress),
     "timings": TypeAdapter(Timings),
     "error": TypeAdapter(Failure),
@@ -69,7 +69,7 @@ def parsed_job(job_id: str, fields: Mapping[str, str]) -> Job:
         ValidationError: a field has a value that is unknown here.
     """
     parsed: dict[str, object] = {}
-    for name in ("record_version", "status", "lane", "attempt", "claim", "given_back", "waits", "worker"):
+    for name in ("record_version", "status", "lane", "attempt", "claim", "uncounted", "waits", "worker"):
         if name in fields:
             parsed[name] = fields[name]
     for name in ("created_at", "sent_at", "started_at", "finished_at"):

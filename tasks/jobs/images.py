@@ -1,10 +1,10 @@
 """Which attempts may have left images in storage: noted before the first upload, settled when the attempt is over.
 
-The step with which a job succeeds settles its attempt (``tasks/jobs/move.lua``); every other is settled here. A worker
-that is killed cannot clean up behind itself, and storage that is away cannot be cleaned. So the note outlives both, and
-housekeeping settles what its worker did not.
+The step with which a job succeeds settles its attempt (``tasks/jobs/transition.lua``); every other is settled here. A
+worker that is killed cannot clean up behind itself, and storage that is unavailable cannot be cleaned. So the note
+outlives both, and housekeeping settles what its worker did not.
 
-    stokehold:uploads   set   `<job>/<attempt>-<claim>` of attempts that have begun to upload
+    stokehold:unsettled_images   set   `<job>/<attempt>-<claim>` of attempts that have begun to upload
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import cast
 from storage import StorageError
 from tasks.errors import JobNotFound
 from tasks.jobs.job import Lease, Status
-from tasks.jobs.keyspace import UPLOADS
+from tasks.jobs.keyspace import UNSETTLED_IMAGES
 from tasks.loops.loop import BUDGET_S, within
 from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.service import Service
@@ -34,16 +34,16 @@ def manifest_key(lease: Lease) -> str:
     return f"{MANIFESTS}{lease.job_id}/{lease.token}.json"
 
 
-def note_upload(service: Service, lease: Lease) -> None:
+def note_images(service: Service, lease: Lease) -> None:
     """Note that this attempt is about to put images into storage.
 
     Raises:
-        BrokerUnavailable: it is not noted.
+        ValkeyUnavailable: it is not noted.
     """
-    service.broker.sadd(UPLOADS, f"{lease.job_id}/{lease.token}")
+    service.valkey.sadd(UNSETTLED_IMAGES, f"{lease.job_id}/{lease.token}")
 
 
-def settle_upload(service: Service, lease: Lease) -> bool:
+def settle_images(service: Service, lease: Lease) -> bool:
     """Remove the images of an attempt that is over, unless they are what its job succeeded with.
 
     Storage that is away is no error: the note stays, and housekeeping comes back to it.
@@ -52,7 +52,7 @@ def settle_upload(service: Service, lease: Lease) -> bool:
         whether storage was there, if it was needed.
 
     Raises:
-        BrokerUnavailable: nobody can say whether it is over.
+        ValkeyUnavailable: nobody can say whether it is over.
     """
     status = status_of(service, lease)
     if status is Status.RUNNING:
@@ -64,16 +64,16 @@ def settle_upload(service: Service, lease: Lease) -> bool:
             service.storage.remove(manifest_key(lease))
         except StorageError as error:
             logger.warning("images of job %s, attempt %d, are not removed yet: %s", lease.job_id, lease.attempt, error)
-            note_upload(service, lease)  # housekeeping may have settled it already, while its worker was frozen
+            note_images(service, lease)  # housekeeping may have settled it already, while its worker was frozen
             return False
-    service.broker.srem(UPLOADS, f"{lease.job_id}/{lease.token}")
+    service.valkey.srem(UNSETTLED_IMAGES, f"{lease.job_id}/{lease.token}")
     return True
 
 
-def settle_uploads(service: Service) -> None:
+def settle_all_images(service: Service) -> None:
     """Settle whatever has begun to upload and is over, as far as storage is there: a loop of the light worker."""
-    for member in within(BUDGET_S, cast(set[str], service.broker.smembers(UPLOADS))):
-        service.guard.attempt(UPLOADS, member, partial(settle_noted, service, member))
+    for member in within(BUDGET_S, cast(set[str], service.valkey.smembers(UNSETTLED_IMAGES))):
+        service.quarantine.attempt(UNSETTLED_IMAGES, member, partial(settle_noted, service, member))
 
 
 def settle_noted(service: Service, member: str) -> None:
@@ -84,7 +84,7 @@ def settle_noted(service: Service, member: str) -> None:
     """
     job_id, _, token = member.rpartition("/")
     attempt, _, claim = token.partition("-")
-    if not settle_upload(service, Lease(job_id=job_id, attempt=int(attempt), claim=claim)):
+    if not settle_images(service, Lease(job_id=job_id, attempt=int(attempt), claim=claim)):
         service.storage.check()
         raise StorageError(f"Storage does not remove the images of attempt {member}.")
 

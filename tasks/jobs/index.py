@@ -24,9 +24,9 @@ from tasks.jobs.keyspace import (
     pace_key,
     waiting_key,
 )
-from tasks.valkey import Broker, broker_errors
+from tasks.valkey import Valkey, valkey_errors
 
-MOST_REWOUND = 1000
+MAX_REWOUND = 1000
 """How many times one look brings back that a clock has set into the future."""
 OWNERS_COUNTED = 200
 """Bounds what it costs to ask for a position, which every poll of a queued job does."""
@@ -36,15 +36,15 @@ class JobReader:
     """Reads jobs; ``JobStore`` lists what is kept where.
 
     Args:
-        broker: where everything is kept.
+        valkey: where everything is kept.
         retention_s: seconds that a finished job is kept.
     """
 
-    def __init__(self, broker: Broker, *, retention_s: int) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey, *, retention_s: int) -> None:
+        self._valkey = valkey
         self._retention_s = retention_s
-        self._position = broker.script("jobs/position")
-        self._rewind = broker.script("jobs/rewind")
+        self._position = valkey.script("jobs/position")
+        self._rewind = valkey.script("jobs/rewind")
 
     def get(self, job_id: str) -> Job:
         """The job as it stands now.
@@ -53,7 +53,7 @@ class JobReader:
             JobNotFound: there is none, or it has expired.
             RecordNotUnderstood: a newer version wrote it.
         """
-        fields = cast(dict[str, str], self._broker.hgetall(job_key(job_id))) if is_identifier(job_id) else {}
+        fields = cast(dict[str, str], self._valkey.hgetall(job_key(job_id))) if is_identifier(job_id) else {}
         if not fields:
             raise no_job(job_id)
         return job_of(job_id, fields)
@@ -61,7 +61,7 @@ class JobReader:
     def existing(self, ids: object) -> list[Job]:
         """The jobs of these ids, in their order, without those that are gone or of a newer version."""
         wanted = cast(list[str], ids)
-        with self._broker.pipeline(transaction=False) as pipeline:
+        with self._valkey.pipeline(transaction=False) as pipeline:
             for job_id in wanted:
                 pipeline.hgetall(job_key(job_id))
             hashes = pipeline.execute()
@@ -76,7 +76,7 @@ class JobReader:
 
         A server's clock that was set back makes no lease longer than it was given.
         """
-        self._rewind(keys=[LEASES], args=[JOB, "lease_s", MOST_REWOUND])
+        self._rewind(keys=[LEASES], args=[JOB, "lease_s", MAX_REWOUND])
         return self._until(LEASES, self.now(), count)
 
     def late(self, count: int) -> list[str]:
@@ -85,19 +85,19 @@ class JobReader:
 
     def unsent(self, older_than_s: float, count: int) -> list[str]:
         """Ids of queued jobs of at least this age whose message is not known to be sent, the ``count`` oldest."""
-        self._rewind(keys=[UNSENT], args=[JOB, "", MOST_REWOUND])
+        self._rewind(keys=[UNSENT], args=[JOB, "", MAX_REWOUND])
         return self._until(UNSENT, self.now() - older_than_s, count)
 
     def first(self, slug: str, count: int) -> list[str]:
         """Ids of the first queued jobs of a base model. Interactive jobs come before those of the backfill lane."""
-        return cast(list[str], self._broker.zrange(waiting_key(slug), 0, count - 1)) if count > 0 else []
+        return cast(list[str], self._valkey.zrange(waiting_key(slug), 0, count - 1)) if count > 0 else []
 
     def remove_entry(self, index: str, job_id: str) -> None:
         """Remove a job that does not exist from an index."""
-        self._broker.zrem(index, job_id)
+        self._valkey.zrem(index, job_id)
 
     def _until(self, index: str, when: float, count: int) -> list[str]:
-        return cast(list[str], self._broker.zrangebyscore(index, "-inf", when, start=0, num=count))
+        return cast(list[str], self._valkey.zrangebyscore(index, "-inf", when, start=0, num=count))
 
     def position(self, job: Job) -> int | None:
         """How many queued jobs of its base model are drawn before it, if none comes; None once it waits no more.
@@ -107,22 +107,22 @@ class JobReader:
         """
         slug = job.spec.base_model
         if job.lane is Lane.BACKFILL:
-            return cast(int | None, self._broker.zrank(waiting_key(slug), job.id))
-        lines, _, weights, line = lane_keys(slug, job.terms.owner)
+            return cast(int | None, self._valkey.zrank(waiting_key(slug), job.id))
+        lines, _, weights, line = lane_keys(slug, job.options.owner)
         return cast(int | None, self._position(keys=[lines, weights, line], args=[job.id, OWNERS_COUNTED]))
 
     def waiting(self, slug: str) -> int:
         """How many jobs of a base model are queued."""
-        return self._broker.zcard(waiting_key(slug))
+        return self._valkey.zcard(waiting_key(slug))
 
     def waiting_for_message(self, slug: str) -> int:
         """How many of them are interactive: a worker learns of these by a message."""
-        return self._broker.zcount(waiting_key(slug), "-inf", LANE_OFFSET_S[Lane.BACKFILL])
+        return self._valkey.zcount(waiting_key(slug), "-inf", LANE_OFFSET_S[Lane.BACKFILL])
 
     def measured(self, slug: str) -> Measured:
         """What the latest jobs of a base model took, on average."""
         names = tuple(Measured.model_fields)
-        seconds = cast(list[str | None], self._broker.hmget(pace_key(slug), names))
+        seconds = cast(list[str | None], self._valkey.hmget(pace_key(slug), names))
         return Measured.model_validate(dict(zip(names, seconds, strict=True)))
 
     def wait(self, job_id: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
@@ -132,8 +132,8 @@ class JobReader:
             JobNotFound: there is none.
         """
         deadline = clock() + timeout_s
-        subscription = self._broker.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-        with broker_errors(), closing(subscription) as changes:
+        subscription = self._valkey.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        with valkey_errors(), closing(subscription) as changes:
             changes.subscribe(channel_of(job_id))
             changes.get_message(ignore_subscribe_messages=False, timeout=timeout_s)  # subscribed: no change goes unseen
             job = self.get(job_id)
@@ -144,7 +144,7 @@ class JobReader:
 
     def now(self) -> float:
         """The server's time, in seconds since 1970."""
-        seconds, microseconds = self._broker.time()
+        seconds, microseconds = self._valkey.time()
         return seconds + microseconds / 1e6
 
 

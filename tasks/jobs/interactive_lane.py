@@ -22,9 +22,9 @@ from tasks.jobs.job import KNOWN_FIELDS, Job
 from tasks.jobs.keyspace import JOB, lane_keys
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerRegistry, spares
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
-MOST_TRIES = 100
+MAX_TRIES = 100
 """More than the workers of a base model: a try is lost to another worker, or to a job that was canceled meanwhile."""
 KNOWN = f" {' '.join(sorted(KNOWN_FIELDS))} "
 
@@ -32,10 +32,10 @@ KNOWN = f" {' '.join(sorted(KNOWN_FIELDS))} "
 class InteractiveLane:
     """The interactive lanes of all base models."""
 
-    def __init__(self, broker: Broker, store: JobStore, workers: WorkerRegistry) -> None:
+    def __init__(self, valkey: Valkey, store: JobStore, workers: WorkerRegistry) -> None:
         self._store = store
         self._workers = workers
-        self._next = broker.script("jobs/turns", "jobs/next")
+        self._next = valkey.script("jobs/turns", "jobs/next")
 
     def claim(self, slug: str, worker: str) -> Job | None:
         """Take the queued interactive job that is due, under a new lease; None if there is none.
@@ -44,7 +44,7 @@ class InteractiveLane:
             LeftToAnother: there are some, and all of them are for another worker.
         """
         spared: set[str] = set()
-        for _ in range(MOST_TRIES):
+        for _ in range(MAX_TRIES):
             job_id, passed = self._due(slug, spared)
             if not job_id:
                 if passed:

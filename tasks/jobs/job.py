@@ -1,4 +1,4 @@
-"""A job: what fixes its pictures, where it stands in its life, and what came of it."""
+"""A job: what fixes its images, where it stands in its life, and what came of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Status(StrEnum):
     FAILED = "failed"
     """It ended without images; ``error`` says why."""
     CANCELED = "canceled"
-    """Its submitter withdrew it."""
+    """Its submitter canceled it."""
 
     @property
     def is_terminal(self) -> bool:
@@ -74,7 +74,7 @@ class ScaledAdapter(Stored):
 
 
 class JobSpec(Stored):
-    """Everything that fixes a job's pictures; nothing in it is left open."""
+    """Everything that fixes a job's images; nothing in it is left open."""
 
     base_model: str = Field(description="slug")
     prompt: str
@@ -85,7 +85,7 @@ class JobSpec(Stored):
     steps: int
     guidance_scale: float
     scheduler: Scheduler | None = Field(description="unset means the model's own")
-    seed: int = Field(description="of the first picture; each further one adds 1")
+    seed: int = Field(description="of the first image; each further one adds 1")
     image_count: int
     image_format: ImageFormat
 
@@ -97,23 +97,23 @@ class JobSpec(Stored):
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """What it needs and this version does not know: drawn here, its pictures would be others."""
+        """What it needs and this version does not know: drawn here, its images would be others."""
         return tuple(name for name in self.needs if name not in KNOWN_FIELDS)
 
     @property
     def pixel_steps(self) -> int:
-        """What it costs: pixels times steps of all its pictures."""
+        """What it costs: pixels times steps of all its images."""
         return self.width * self.height * self.steps * self.image_count
 
 
 def shown(spec: JobSpec) -> JobSpec:
-    """A specification as others may see it, which holds all that fixes the pictures."""
+    """A specification as others may see it, which holds all that fixes the images."""
     adapters = tuple(scaled.model_copy(update={"adapter": scaled.adapter.shown}) for scaled in spec.adapters)
     return spec.model_copy(update={"adapters": adapters})
 
 
 KNOWN_FIELDS = frozenset(name for kind in (JobSpec, ScaledAdapter, ResolvedAdapter) for name in kind.model_fields)
-"""By which this version knows how to fix pictures. A field that a version adds is null in jobs that do without it."""
+"""By which this version knows how to fix images. A field that a version adds is null in jobs that do without it."""
 
 
 def optional_fields(part: Stored) -> Iterator[str]:
@@ -134,8 +134,8 @@ class Line(Stored):
     custom_id: str = Field(description="its submitter's own name for it")
 
 
-class Terms(Stored):
-    """What a submitter is and asks for, beside the pictures."""
+class JobOptions(Stored):
+    """What a submitter is and asks for, beside the images."""
 
     owner: str | None = Field(
         None, description="id of the API key that submitted the job; null where none is configured"
@@ -196,12 +196,12 @@ class Job(StoredRecord):
 
     id: str
     spec: JobSpec
-    terms: Terms = Terms()
+    options: JobOptions = JobOptions()
     lane: Lane
     status: Status
     attempt: int = Field(0, description="how many workers have claimed it")
     claim: str = Field("", description="random part of the latest claim; empty before the first")
-    given_back: int = Field(0, description="how many of them ended by no doing of the job")
+    uncounted: int = Field(0, description="how many of them ended by no doing of the job")
     failed_on: tuple[str, ...] = Field((), description="workers whose machine was at fault in an earlier attempt")
     waits: bool = Field(
         False, description="its worker draws another job; if that kills the worker, this one is innocent"
@@ -219,7 +219,7 @@ class Job(StoredRecord):
     @property
     def tries(self) -> int:
         """Attempts that count against ``max_attempts``."""
-        return self.attempt - self.given_back - self.waits
+        return self.attempt - self.uncounted - self.waits
 
     @property
     def lease(self) -> Lease:

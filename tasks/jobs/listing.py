@@ -42,7 +42,7 @@ def list_jobs(
     first = "+" if cursor is None else f"({place_in(cursor)}"
     places = cast(
         list[str],
-        service.broker.zrange(list_key(owner, status), first, "-", desc=True, bylex=True, offset=0, num=limit + 1),
+        service.valkey.zrange(list_key(owner, status), first, "-", desc=True, bylex=True, offset=0, num=limit + 1),
     )
     jobs = service.store.existing([place.partition(":")[2] for place in places[:limit]])
     return JobPage(
@@ -66,7 +66,7 @@ def list_failed_jobs(
     first = "+" if cursor is None else f"({place_in(cursor)}"
     failed = list_key(owner, Status.FAILED)
     places = cast(
-        list[str], service.broker.zrange(failed, first, "-", desc=True, bylex=True, offset=0, num=LOOKED_AT + 1)
+        list[str], service.valkey.zrange(failed, first, "-", desc=True, bylex=True, offset=0, num=LOOKED_AT + 1)
     )
     jobs = service.store.existing([place.partition(":")[2] for place in places[:LOOKED_AT]])
     found = [job for job in jobs if job.error is not None and job.error.code == code]

@@ -1,4 +1,4 @@
-"""What made a picture: everything that it depends on, as far as it can be named."""
+"""What made an image: everything that it depends on, as far as it can be named."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from pydantic import AfterValidator, Field
 
 from tasks.fields import StoredRecord
 from tasks.jobs.job import Job, JobSpec, shown
-from tasks.jobs.result import FactDifference, Surroundings
+from tasks.jobs.result import Environment, FactDifference
 
 METADATA_KEY = "stokehold"
-"""The PNG text chunk that holds the manifest of the one picture as JSON; JPEG and WebP have it as ImageDescription."""
+"""The PNG text chunk that holds the manifest of the one image as JSON; JPEG and WebP have it as ImageDescription."""
 
 
 class Manifest(StoredRecord):
-    """What made a picture. The same manifest draws the same picture.
+    """What made an image. The same manifest draws the same image.
 
-    Inside a picture it names no job, so that the same picture has the same bytes. A picture is shown to others: a
+    Inside an image it names no job, so that the same image has the same bytes. An image is shown to others: a
     manifest never says where an uploaded adapter lies in storage.
     """
 
-    job: str | None = Field(None, description="id of the job that drew it; null inside the picture")
+    job: str | None = Field(None, description="id of the job that drew it; null inside the image")
     spec: Annotated[JobSpec, AfterValidator(shown)] = Field(
         description="the request, complete, with its adapters pinned to commits"
     )
     adapter_files: tuple[str, ...] = Field(description="SHA-256 of each adapter's file, as it was merged")
     base: str = Field(description="fingerprint of all weights of the base model as they were loaded")
-    surroundings: Surroundings
-    batch_size: int = Field(1, description="pictures that one pass of the pipeline drew; kernels may round differently")
+    environment: Environment
+    batch_size: int = Field(1, description="images that one pass of the pipeline drew; kernels may round differently")
 
-    def of_picture(self, seed: int) -> Manifest:
-        """The manifest inside one picture of the job: of a job that draws just this one."""
+    def of_image(self, seed: int) -> Manifest:
+        """The manifest inside one image of the job: of a job that draws just this one."""
         alone = self.spec.model_copy(update={"seed": seed, "image_count": 1})
         return self.model_copy(update={"job": None, "spec": alone})
 
@@ -40,14 +40,14 @@ class Manifest(StoredRecord):
 def manifest_of(job: Job) -> Manifest | None:
     """The manifest of a job, once it has succeeded."""
     result = job.result
-    if result.base is None or result.surroundings is None:
+    if result.base is None or result.environment is None:
         return None
     return Manifest(
         job=job.id,
         spec=job.spec,
         adapter_files=result.adapter_files,
         base=result.base.fingerprint,
-        surroundings=result.surroundings,
+        environment=result.environment,
         batch_size=result.batch_size,
     )
 
@@ -69,7 +69,7 @@ def facts(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "spec", manifest.spec.model_dump_json()
     yield "adapter_files", " ".join(manifest.adapter_files)
     yield "batch_size", str(manifest.batch_size)
-    yield "device", manifest.surroundings.device
-    yield "dtype", manifest.surroundings.dtype
-    for name, version in manifest.surroundings.versions.items():
+    yield "device", manifest.environment.device
+    yield "dtype", manifest.environment.dtype
+    for name, version in manifest.environment.versions.items():
         yield f"versions.{name}", version

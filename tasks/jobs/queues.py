@@ -10,7 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.job import Job, Lane
 from tasks.jobs.store import JobStore
 
@@ -28,7 +28,7 @@ def messages(celery: Celery, slug: str) -> int:
     """How many messages wait on the queue of a base model.
 
     Raises:
-        BrokerUnavailable: the broker does not answer.
+        ValkeyUnavailable: Valkey does not answer.
     """
     try:
         with celery.connection_for_read() as connection:
@@ -37,13 +37,13 @@ def messages(celery: Celery, slug: str) -> int:
     except ChannelError:  # with Valkey and Redis an empty queue does not exist
         return 0
     except (OperationalError, RedisError) as error:
-        raise BrokerUnavailable(f"The broker does not answer: {error}") from error
+        raise ValkeyUnavailable(f"Valkey does not answer: {error}") from error
 
 
-def pass_on(celery: Celery, slug: str, job_id: str) -> None:
+def requeue_unclaimed(celery: Celery, slug: str, job_id: str) -> None:
     """Put back a message that a worker has received and does nothing with.
 
-    A broker that does not take it is no error here: housekeeping finds that there are fewer messages than queued jobs.
+    It is not an error here if Valkey does not take it: housekeeping finds fewer messages than queued jobs.
     """
     try:
         celery.send_task(GENERATE, args=(job_id,), queue=queue_of(slug), ignore_result=True)
@@ -56,7 +56,7 @@ def send(celery: Celery, store: JobStore, job: Job) -> None:
 
     It says that a job waits; its id is for the log. Which job is drawn next is decided at the claim.
 
-    A broker that does not take it is no error here: the job is recorded as unsent, and housekeeping sends it later.
+    It is not an error here if Valkey does not take it: the job is recorded as unsent, and housekeeping sends it later.
     """
     if job.lane is Lane.BACKFILL:
         return

@@ -16,7 +16,7 @@ from tasks.holdings import NO_LIMIT, Holdings
 from tasks.jobs.job import JobSpec
 from tasks.jobs.keyspace import JOB
 from tasks.keys import ApiKey, ApiKeys
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 QUEUED_AGAIN_S = 5
 """After which a job may have left the queue."""
@@ -27,13 +27,13 @@ RECORDED_WITHIN_S = 60
 class Quotas:
     """What keys have used. Every step is atomic; a step that is refused counts nothing."""
 
-    def __init__(self, broker: Broker, keys: ApiKeys) -> None:
+    def __init__(self, valkey: Valkey, keys: ApiKeys) -> None:
         self._keys = keys
-        self._reserve = broker.script("jobs/reserve")
-        self._spend = broker.script("jobs/spend")
-        self._release = broker.script("jobs/release")
-        self.holdings = Holdings(broker)
-        self._count_request = broker.script("jobs/count_request")
+        self._reserve = valkey.script("jobs/reserve")
+        self._spend = valkey.script("jobs/spend")
+        self._release = valkey.script("jobs/release")
+        self.holdings = Holdings(valkey)
+        self._count_request = valkey.script("jobs/count_request")
 
     def count_request(self, key: ApiKey) -> None:
         """Count a request.
@@ -66,7 +66,7 @@ class Quotas:
         try:
             yield
         except StokeholdError:
-            self.give_back(owner, job_id, spec)
+            self.refund(owner, job_id, spec)
             raise
 
     def count_upload(self, owner: str | None, upload_id: str, size_bytes: int, seconds: float) -> None:
@@ -77,12 +77,12 @@ class Quotas:
         """
         self.holdings.upload(self._key(owner), upload_id, size_bytes, seconds)
 
-    def most_stored(self, owner: str | None) -> int:
+    def max_stored(self, owner: str | None) -> int:
         """Bytes that the adapters of an owner may have in storage."""
         key = self._key(owner)
         return NO_LIMIT if key is None else key.limits.stored_bytes
 
-    def most_batches(self, owner: str | None) -> int:
+    def max_batches(self, owner: str | None) -> int:
         """Batches of an owner that may be under way."""
         key = self._key(owner)
         return NO_LIMIT if key is None else key.limits.waiting_batches
@@ -90,7 +90,7 @@ class Quotas:
     def _key(self, owner: str | None) -> ApiKey | None:
         return None if owner is None else self._keys.get(owner)
 
-    def give_back(self, owner: str | None, job_id: str, spec: JobSpec) -> None:
+    def refund(self, owner: str | None, job_id: str, spec: JobSpec) -> None:
         """Take back what was counted for a job that was not recorded after all; nothing happens if it was."""
         if owner is not None:
             self._release(keys=[*_keys(owner), JOB + job_id], args=[job_id, spec.pixel_steps])

@@ -29,11 +29,11 @@ class AdapterRecord(BaseModel):
 
 
 class ImageRecord(BaseModel):
-    """One picture of a job that succeeded."""
+    """One image of a job that succeeded."""
 
     model_config = ConfigDict(frozen=True)
 
-    url: str | None = Field(description="made afresh at each poll; null for a flagged picture")
+    url: str | None = Field(description="made afresh at each poll; null for a flagged image")
     width: int = Field(description="pixels")
     height: int = Field(description="pixels")
     bytes: int
@@ -76,7 +76,7 @@ class JobRecord(BaseModel):
     images: tuple[ImageRecord, ...]
     receipts: tuple[AdapterReceipt, ...] = Field(description="what merging each adapter did to the weights")
     base: BaseReceipt | None = Field(description="which weights the adapters were merged into, once it has succeeded")
-    manifest: Manifest | None = Field(description="what made its pictures, once it has succeeded; also inside them")
+    manifest: Manifest | None = Field(description="what made its images, once it has succeeded; also inside them")
     replay: ReplayReport | None = Field(description="of a job that draws another one again, once it has succeeded")
     error: Failure | None
     retry_of: str | None = Field(description="id of the failed job that it draws again")
@@ -109,8 +109,8 @@ def record_of(service: Service, job: Job) -> JobRecord:
         manifest=manifest_of(job),
         replay=job.result.replay,
         error=job.error,
-        retry_of=job.terms.retry_of,
-        warnings=(*job.terms.warnings, *job.result.warnings),
+        retry_of=job.options.retry_of,
+        warnings=(*job.options.warnings, *job.result.warnings),
     )
 
 
@@ -121,6 +121,6 @@ def adapter_record(scaled: ScaledAdapter) -> AdapterRecord:
 
 
 def image_record(service: Service, image: StoredImage) -> ImageRecord:
-    """A picture as the record shows it, with a fresh URL."""
+    """An image as the record shows it, with a fresh URL."""
     url = None if image.key is None else service.storage.url(image.key)
     return ImageRecord(url=url, **image.model_dump(include=StoredImage.model_fields.keys() - {"key"}))

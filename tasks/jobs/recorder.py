@@ -11,7 +11,7 @@ from tasks.jobs.grouping import group_of, settings_digest
 from tasks.jobs.hash import datetime_of, flat
 from tasks.jobs.idempotency import Idempotency
 from tasks.jobs.index import JobReader
-from tasks.jobs.job import Job, JobSpec, Lane, Status, Terms
+from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, Status
 from tasks.jobs.keyspace import (
     DEADLINES,
     LANE_OFFSET_S,
@@ -24,30 +24,30 @@ from tasks.jobs.keyspace import (
     waiting_key,
 )
 from tasks.jobs.line_place import LinePlace
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 
 class JobRecorder(JobReader):
     """Records new jobs; ``JobStore`` lists what is kept where.
 
     Args:
-        broker: where everything is kept.
+        valkey: where everything is kept.
         retention_s: seconds that a finished job is kept.
         new_id: makes the ids of jobs; must be unguessable.
     """
 
-    def __init__(self, broker: Broker, *, retention_s: int, new_id: Callable[[], str]) -> None:
-        super().__init__(broker, retention_s=retention_s)
+    def __init__(self, valkey: Valkey, *, retention_s: int, new_id: Callable[[], str]) -> None:
+        super().__init__(valkey, retention_s=retention_s)
         self.new_id = new_id
-        self._create = broker.script("jobs/turns", "jobs/create")
+        self._create = valkey.script("jobs/turns", "jobs/create")
 
-    def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
+    def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, options: JobOptions = JobOptions()) -> Job:  # noqa: B008  (frozen)
         """Record a new job as queued. Its message is not sent yet."""
-        job, _ = self.create_once(self.new_id(), spec, lane, terms, None)
+        job, _ = self.create_once(self.new_id(), spec, lane, options, None)
         return job
 
     def create_once(
-        self, job_id: str, spec: JobSpec, lane: Lane, terms: Terms, idempotency: Idempotency | None
+        self, job_id: str, spec: JobSpec, lane: Lane, options: JobOptions, idempotency: Idempotency | None
     ) -> tuple[Job, bool]:
         """Record a new job, unless the idempotency key has one already; the job, and whether it is new.
 
@@ -57,39 +57,39 @@ class JobRecorder(JobReader):
         Raises:
             IdempotencyConflict: the key belongs to another request.
         """
-        created = self._record(job_id, spec, lane, terms, idempotency=idempotency)
+        created = self._record(job_id, spec, lane, options, idempotency=idempotency)
         if idempotency is not None and isinstance(created, list):
             return self._first_job(idempotency, *created), False
-        return new_job(job_id, spec, lane, terms, created), True
+        return new_job(job_id, spec, lane, options, created), True
 
-    def create_line(self, job_id: str, spec: JobSpec, terms: Terms, place: LinePlace) -> Job | None:
+    def create_line(self, job_id: str, spec: JobSpec, options: JobOptions, place: LinePlace) -> Job | None:
         """Record a line of a batch as a new job, if it is the next one of its group; else None."""
-        created = self._record(job_id, spec, Lane.BACKFILL, terms, place=place)
-        return None if created is None else new_job(job_id, spec, Lane.BACKFILL, terms, created)
+        created = self._record(job_id, spec, Lane.BACKFILL, options, place=place)
+        return None if created is None else new_job(job_id, spec, Lane.BACKFILL, options, created)
 
     def _record(
         self,
         job_id: str,
         spec: JobSpec,
         lane: Lane,
-        terms: Terms,
+        options: JobOptions,
         *,
         idempotency: Idempotency | None = None,
         place: LinePlace | None = None,
     ) -> Any:
         """What ``create.lua`` answers."""
-        slug, group = spec.base_model, group_of(spec, terms) if lane is Lane.BACKFILL else ""
+        slug, group = spec.base_model, group_of(spec, options) if lane is Lane.BACKFILL else ""
         job = job_key(job_id)
-        keys = [job, waiting_key(slug), UNSENT, DEADLINES, list_key(terms.owner), groups_key(slug)]
+        keys = [job, waiting_key(slug), UNSENT, DEADLINES, list_key(options.owner), groups_key(slug)]
         keys.append(idempotency_key(idempotency) if idempotency else job)
         keys += [place.cursors, place.jobs] if place else [job, job]
-        keys += [*lane_keys(slug, terms.owner), place.batch if place else job]
+        keys += [*lane_keys(slug, options.owner), place.batch if place else job]
         line = [place.group, place.begin, place.end] if place else ["", "", ""]
         fields = {
             "record_version": str(VERSION),
             "needs": " ".join(spec.needs),
             "spec": spec.model_dump_json(),
-            "terms": terms.model_dump_json(),
+            "options": options.model_dump_json(),
             "lane": lane,
         }
         if group:
@@ -100,8 +100,8 @@ class JobRecorder(JobReader):
         return self._create(
             keys=keys,
             args=[
-                *(job_id, LANE_OFFSET_S[lane], _or_empty(terms.deadline_s), request, keep_s, group),
-                *(*line, terms.weight, place.plan if place else ""),
+                *(job_id, LANE_OFFSET_S[lane], _or_empty(options.deadline_s), request, keep_s, group),
+                *(*line, options.weight, place.plan if place else ""),
                 *flat(fields),
             ],
         )
@@ -112,7 +112,7 @@ class JobRecorder(JobReader):
         Raises:
             IdempotencyConflict: the key belongs to another request.
         """
-        first, request = cast(list[str], self._broker.hmget(idempotency_key(idempotency), "id", "digest"))
+        first, request = cast(list[str], self._valkey.hmget(idempotency_key(idempotency), "id", "digest"))
         try:
             return self._first_job(idempotency, first, request) if first else None
         except JobNotFound:
@@ -128,9 +128,9 @@ class JobRecorder(JobReader):
         return job
 
 
-def new_job(job_id: str, spec: JobSpec, lane: Lane, terms: Terms, created: str) -> Job:
+def new_job(job_id: str, spec: JobSpec, lane: Lane, options: JobOptions, created: str) -> Job:
     """A job as it is when it is created."""
-    return Job(id=job_id, spec=spec, terms=terms, lane=lane, status=Status.QUEUED, created_at=datetime_of(created))
+    return Job(id=job_id, spec=spec, options=options, lane=lane, status=Status.QUEUED, created_at=datetime_of(created))
 
 
 def _or_empty(value: str | float | None) -> str | float:

@@ -11,16 +11,16 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from tasks.fields import Stored
 
 
-class Surroundings(Stored):
-    """The device and the software that a picture was drawn with."""
+class Environment(Stored):
+    """The device and the software that an image was drawn with."""
 
     device: str = Field(description="what its kernels ran on")
     dtype: str = Field(description="precision of the weights")
     versions: Mapping[str, str] = Field(description="of the software, by name")
 
 
-class PictureDifference(Stored):
-    """How far two pictures are from one another, in steps of 8-bit RGB: from 0 to 255."""
+class ImageDifference(Stored):
+    """How far two images are from one another, in steps of 8-bit RGB: from 0 to 255."""
 
     largest: int
     mean: float
@@ -35,13 +35,13 @@ class FactDifference(Stored):
 
 
 class ReplayReport(Stored):
-    """The pictures of a job against those of the one that it draws again."""
+    """The images of a job against those of the one that it draws again."""
 
     of: str = Field(description="id of the first job")
     identical: bool | None = Field(description="whether every pixel is the same; null where they cannot be compared")
     reason: str | None = Field(None, description="why they cannot be compared")
-    images: tuple[PictureDifference | None, ...] = Field(
-        (), description="one for each picture; null where the safety checker held one of the two back"
+    images: tuple[ImageDifference | None, ...] = Field(
+        (), description="one for each image; null where the safety checker held one of the two back"
     )
     differs: tuple[FactDifference, ...] = Field((), description="facts of the manifest that are others than they were")
 
@@ -90,14 +90,14 @@ class AdapterReceipt(Stored):
 
 
 class BaseReceipt(Stored):
-    """Which weights a picture was drawn with, below what was merged into them."""
+    """Which weights an image was drawn with, below what was merged into them."""
 
     fingerprint: str = Field(description="of all weights of the base model as they were loaded, 16 hexadecimal digits")
     swaps_since_check: int = Field(description="swaps since they were last found to be, bit for bit, what was loaded")
 
 
 class StoredImage(Stored):
-    """One picture in storage. ``flagged`` pictures were held back by the safety checker and have no key."""
+    """One image in storage. ``flagged`` images were held back by the safety checker and have no key."""
 
     key: str | None = Field(description="object key in the bucket")
     width: int = Field(description="pixels")
@@ -115,8 +115,8 @@ class Result(Stored):
     receipts: tuple[AdapterReceipt, ...] = ()
     base: BaseReceipt | None = None
     adapter_files: tuple[str, ...] = Field((), description="SHA-256 of each adapter's file, as it was merged")
-    surroundings: Surroundings | None = None
-    batch_size: int = Field(1, description="pictures that one pass of the pipeline drew")
+    environment: Environment | None = None
+    batch_size: int = Field(1, description="images that one pass of the pipeline drew")
     replay: ReplayReport | None = Field(None, description="of a job that draws another one again")
     warnings: tuple[str, ...] = Field((), description="what is doubtful about the images")
 

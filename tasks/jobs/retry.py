@@ -16,13 +16,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import LimitExceeded, RequestError, StatusConflict
 from tasks.jobs.idempotency import idempotency_of_retry
-from tasks.jobs.job import Job, Status, Terms
+from tasks.jobs.job import Job, JobOptions, Status
 from tasks.jobs.keyspace import FINISHED, list_key
 from tasks.jobs.submission import enqueue, require_drawable
 from tasks.service import Service
 
 PAGE = 100
-MOST_READ = 10_000
+MAX_READ = 10_000
 """Failed jobs that one call looks at."""
 
 
@@ -87,21 +87,23 @@ def retry(service: Service, job: Job) -> Job:
     """
     if job.status is not Status.FAILED:
         raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has failed can be retried.")
-    if (line := job.terms.line) is not None:
+    if (line := job.options.line) is not None:
         raise StatusConflict(f"Job {job.id!r} is a line of batch {line.batch!r}. Retry the batch.")
     idempotency = idempotency_of_retry(job.id, service.settings.retention_s)
     if first := service.store.created_before(idempotency):
         return first
     require_drawable(service, job.spec)
-    terms: Terms = job.terms.model_copy(update={"retry_of": job.id, "weight": service.keys.weight(job.terms.owner)})
-    return enqueue(service, job.spec, terms, idempotency=idempotency)
+    options: JobOptions = job.options.model_copy(
+        update={"retry_of": job.id, "weight": service.keys.weight(job.options.owner)}
+    )
+    return enqueue(service, job.spec, options, idempotency=idempotency)
 
 
 def retry_all(service: Service, jobs: Iterable[Job], limit: int) -> RetryReport:
     """Retry at most so many of these jobs; those that were retried before, and lines of batches, are passed over."""
     retried, skipped, stopped = list[Retried](), list[NotRetried](), None
     for job in jobs:
-        if job.terms.line is not None or service.store.created_before(idempotency_of_retry(job.id, 0)) is not None:
+        if job.options.line is not None or service.store.created_before(idempotency_of_retry(job.id, 0)) is not None:
             continue
         if len(retried) == limit:
             stopped = f"{limit} jobs were queued again. Ask once more for the rest."
@@ -116,21 +118,21 @@ def retry_all(service: Service, jobs: Iterable[Job], limit: int) -> RetryReport:
     return RetryReport(count=len(retried), retried=tuple(retried), skipped=tuple(skipped), stopped=stopped)
 
 
-def failed_of(service: Service, owner: str | None, wanted: FailedJobs) -> Iterator[Job]:
+def failed_of(service: Service, owner: str | None, selection: FailedJobs) -> Iterator[Job]:
     """An owner's failed jobs, the oldest first."""
-    for begin in range(0, MOST_READ, PAGE):
-        places = cast(list[str], service.broker.zrange(list_key(owner, Status.FAILED), begin, begin + PAGE - 1))
+    for begin in range(0, MAX_READ, PAGE):
+        places = cast(list[str], service.valkey.zrange(list_key(owner, Status.FAILED), begin, begin + PAGE - 1))
         jobs = service.store.existing([place.partition(":")[2] for place in places])
-        yield from filter(wanted.include, jobs)
+        yield from filter(selection.include, jobs)
         if len(places) < PAGE:
             return
 
 
-def failed_of_all(service: Service, wanted: FailedJobs) -> Iterator[Job]:
+def failed_of_all(service: Service, selection: FailedJobs) -> Iterator[Job]:
     """The failed jobs of all owners, in the order in which they failed."""
-    since = "-inf" if wanted.since is None else wanted.since.timestamp()
-    for begin in range(0, MOST_READ, PAGE):
-        ids = cast(list[str], service.broker.zrangebyscore(FINISHED, since, "+inf", start=begin, num=PAGE))
-        yield from filter(wanted.include, service.store.existing(ids))
+    since = "-inf" if selection.since is None else selection.since.timestamp()
+    for begin in range(0, MAX_READ, PAGE):
+        ids = cast(list[str], service.valkey.zrangebyscore(FINISHED, since, "+inf", start=begin, num=PAGE))
+        yield from filter(selection.include, service.store.existing(ids))
         if len(ids) < PAGE:
             return

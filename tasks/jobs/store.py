@@ -15,7 +15,7 @@ not agree on theirs.
                                          the same with `:<status>` behind it for those of one status
     stokehold:pace:<slug>        hash    seconds that jobs of a base model take: moving averages
     stokehold:webhooks           sorted  ids of ended jobs, by the time at which their webhook is to be sent (again)
-    stokehold:uploads            set     attempts that may have left images; ``tasks/jobs/images.py`` has more
+    stokehold:unsettled_images            set     attempts that may have left images; ``tasks/jobs/images.py`` has more
     stokehold:interactive:<slug> sorted  owners with queued interactive jobs; ``interactive_lane.py`` has more
     stokehold:backfill:<slug>    sorted  groups of queued backfill jobs; ``backfill_lane.py`` has more
     stokehold:idempotency:<key>  hash    the first job of an idempotency key, for a day
@@ -41,7 +41,7 @@ from tasks.jobs.keyspace import (
     LANE_OFFSET_S,
     LEASES,
     UNSENT,
-    UPLOADS,
+    UNSETTLED_IMAGES,
     WEBHOOKS,
     channel_of,
     groups_key,
@@ -53,7 +53,7 @@ from tasks.jobs.keyspace import (
 )
 from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Failure, Result, Timings
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 logger = logging.getLogger(__name__)
 
@@ -65,19 +65,19 @@ class JobStore(JobRecorder):
     """Jobs, from accepted to expired.
 
     Args:
-        broker: where everything is kept.
+        valkey: where everything is kept.
         lease_s: seconds without a sign of life after which a job may be taken from its worker.
         retention_s: seconds that a finished job is kept.
         new_id: makes the ids of jobs; must be unguessable.
     """
 
-    def __init__(self, broker: Broker, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
-        super().__init__(broker, retention_s=retention_s, new_id=new_id)
+    def __init__(self, valkey: Valkey, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
+        super().__init__(valkey, retention_s=retention_s, new_id=new_id)
         self._lease_s = lease_s
-        self._move = broker.script("jobs/turns", "jobs/move")
-        self._mark_sent = broker.script("jobs/mark_sent")
-        self._renew = broker.script("jobs/renew")
-        self._forget = broker.script("jobs/forget")
+        self._transition = valkey.script("jobs/turns", "jobs/transition")
+        self._mark_sent = valkey.script("jobs/mark_sent")
+        self._renew = valkey.script("jobs/renew")
+        self._forget = valkey.script("jobs/forget")
 
     def mark_sent(self, job: Job) -> None:
         """Note that the job's message is on its queue; nothing happens if a worker has claimed the job meanwhile."""
@@ -145,23 +145,23 @@ class JobStore(JobRecorder):
         fields = {"error": failure.model_dump_json(), "timings": timings.model_dump_json()}
         self._step(job, Status.FAILED, fields, fenced=True)
 
-    def requeue(self, job: Job, *, given_back: bool = False, failed_on: str | None = None) -> None:
+    def requeue(self, job: Job, *, uncounted: bool = False, failed_on: str | None = None) -> None:
         """Queue the job once more, to be sent again.
 
         Args:
-            given_back: the attempt does not count as one that the job has killed.
+            uncounted: the attempt does not count as one that the job has killed.
             failed_on: the worker whose machine was at fault, which leaves the job to others where there are any.
 
         Raises:
             LeaseLost: another attempt owns the job.
         """
-        fields = {"given_back": str(job.given_back + given_back)}
+        fields = {"uncounted": str(job.uncounted + uncounted)}
         if failed_on is not None:
             fields["failed_on"] = json.dumps([*job.failed_on, failed_on])
         self._step(job, Status.QUEUED, fields, fenced=True)
 
     def cancel(self, job_id: str) -> Job:
-        """Withdraw a job. A worker that draws it stops at its next step.
+        """Cancel a job. A worker that draws it stops at its next step.
 
         Raises:
             JobNotFound: there is none.
@@ -172,7 +172,7 @@ class JobStore(JobRecorder):
     def end_late(self, job: Job) -> None:
         """Fail a job whose deadline is over; nothing happens if it has ended meanwhile."""
         message = (
-            f"The job did not begin within {job.terms.deadline_s:g} s. Give it more time, or try at a quieter hour."
+            f"The job did not begin within {job.options.deadline_s:g} s. Give it more time, or try at a quieter hour."
         )
         try:
             self.fail(job, Failure(code=DeadlineExceeded.code, message=message))
@@ -185,7 +185,7 @@ class JobStore(JobRecorder):
         Args:
             after_s: seconds for which the record itself can still be read, by whoever had begun something with it.
         """
-        self._forget(keys=[job_key(job.id), FINISHED, list_key(job.terms.owner)], args=[job.id, after_s])
+        self._forget(keys=[job_key(job.id), FINISHED, list_key(job.options.owner)], args=[job.id, after_s])
 
     def _step(
         self,
@@ -198,9 +198,9 @@ class JobStore(JobRecorder):
     ) -> dict[str, str]:
         """Take the job to another status; its hash as it is then."""
         slug = job.spec.base_model
-        indexes = [waiting_key(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.terms.owner), pace_key(slug)]
-        indexes += [WEBHOOKS, groups_key(slug), UPLOADS, *lane_keys(slug, job.terms.owner)]
-        answer = self._move(
+        indexes = [waiting_key(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.options.owner), pace_key(slug)]
+        indexes += [WEBHOOKS, groups_key(slug), UNSETTLED_IMAGES, *lane_keys(slug, job.options.owner)]
+        answer = self._transition(
             keys=[job_key(job.id), *indexes],
             args=[
                 job.id,

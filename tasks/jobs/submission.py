@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 
-from tasks.adapters.lookup.resolver import Admitted, Asker, choose_base_model
+from tasks.adapters.lookup.resolver import Admitted, Requester, choose_base_model
 from tasks.base_models.registry import Limits, ServedModel
 from tasks.errors import BaseModelNotServed, InvalidRequest, StatusConflict
 from tasks.fields import ImageFormat
 from tasks.jobs.idempotency import Idempotency, idempotency_of, idempotency_of_replay
-from tasks.jobs.job import Job, JobSpec, Lane, ScaledAdapter, Status, Terms
+from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, ScaledAdapter, Status
 from tasks.jobs.queues import send
 from tasks.outbound.webhook_target import check_webhook
 from tasks.requests.job import MAX_SEED, AdapterRequest, JobRequest
@@ -21,7 +21,7 @@ def submit(
     service: Service,
     request: JobRequest,
     lane: Lane = Lane.INTERACTIVE,
-    lot: Callable[[int], int] = secrets.randbelow,
+    random_seed: Callable[[int], int] = secrets.randbelow,
     *,
     owner: str | None = None,
     idempotency_key: str | None = None,
@@ -31,7 +31,7 @@ def submit(
     It is where the settings want an accepted job to be when this returns.
 
     Args:
-        lot: draws a seed below its argument, for a request that names none.
+        random_seed: draws a seed below its argument, for a request that names none.
         owner: id of the submitter's API key; None where no key is configured.
         idempotency_key: chosen by the submitter.
 
@@ -43,32 +43,32 @@ def submit(
     """
     if request.webhook_url is not None:
         check_webhook(service.settings, request.webhook_url, owner)
-    terms = Terms(
+    options = JobOptions(
         owner=owner,
         weight=service.keys.weight(owner),
         deadline_s=request.deadline_s,
         webhook_url=request.webhook_url,
     )
-    idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, terms.owner)
+    idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, options.owner)
     # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
     if first := accepted_before(service, idempotency):
         return first
     admitted = admit_adapters(service, request, owner)
-    warnings = tuple(warning for one in admitted for warning in one.warnings)
-    terms = terms.model_copy(update={"warnings": (*terms.warnings, *warnings)})
+    warnings = tuple(warning for adapter in admitted for warning in adapter.warnings)
+    options = options.model_copy(update={"warnings": (*options.warnings, *warnings)})
     adapters = tuple(
-        ScaledAdapter(adapter=one.adapter, scale=scale_of(wanted, one.default_scale))
-        for one, wanted in zip(admitted, request.adapters, strict=True)
+        ScaledAdapter(adapter=adapter.adapter, scale=scale_of(requested, adapter.default_scale))
+        for adapter, requested in zip(admitted, request.adapters, strict=True)
     )
     model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
-    spec = complete(request, model, adapters, lot, service.settings.image_format)
-    return enqueue(service, spec, terms, lane, idempotency)
+    spec = complete(request, model, adapters, random_seed, service.settings.image_format)
+    return enqueue(service, spec, options, lane, idempotency)
 
 
 def enqueue(
     service: Service,
     spec: JobSpec,
-    terms: Terms,
+    options: JobOptions,
     lane: Lane = Lane.INTERACTIVE,
     idempotency: Idempotency | None = None,
 ) -> Job:
@@ -78,13 +78,13 @@ def enqueue(
         IdempotencyConflict, LimitExceeded, ServiceUnavailable: as ``submit`` does.
     """
     job_id = service.store.new_id()
-    with service.quotas.reserved(terms.owner, job_id, spec):
-        job, is_new = service.store.create_once(job_id, spec, lane, terms, idempotency)
+    with service.quotas.reserved(options.owner, job_id, spec):
+        job, is_new = service.store.create_once(job_id, spec, lane, options, idempotency)
     if is_new:
         service.catalogue.note_use(tuple(scaled.adapter for scaled in spec.adapters), job.created_at.timestamp())
         send(service.celery, service.store, job)
     else:
-        service.quotas.give_back(terms.owner, job_id, spec)
+        service.quotas.refund(options.owner, job_id, spec)
     service.durability.confirm()
     return job
 
@@ -111,16 +111,16 @@ def replay(service: Service, job: Job, *, idempotency_key: str | None = None) ->
         LimitExceeded: its owner has used as much as it may.
         StatusConflict: it has not succeeded.
     """
-    owner = job.terms.owner
+    owner = job.options.owner
     weight = service.keys.weight(owner)
-    terms = Terms(owner=owner, weight=weight, warnings=job.terms.warnings, replay_of=job.id)
-    idempotency = None if idempotency_key is None else idempotency_of_replay(job.id, idempotency_key, terms.owner)
+    options = JobOptions(owner=owner, weight=weight, warnings=job.options.warnings, replay_of=job.id)
+    idempotency = None if idempotency_key is None else idempotency_of_replay(job.id, idempotency_key, options.owner)
     if first := accepted_before(service, idempotency):
         return first
     if job.status is not Status.SUCCEEDED:
         raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has succeeded can be held against itself.")
     require_drawable(service, job.spec)
-    return enqueue(service, job.spec, terms, idempotency=idempotency)
+    return enqueue(service, job.spec, options, idempotency=idempotency)
 
 
 def require_drawable(service: Service, spec: JobSpec) -> None:
@@ -145,9 +145,11 @@ def admit_adapters(service: Service, request: JobRequest, owner: str | None) -> 
     """
     if not request.adapters:
         return []
-    asker = Asker(owner, allow_private=service.keys.allow_private(owner))
+    requester = Requester(owner, allow_private=service.keys.allow_private(owner))
     return [
-        service.resolver.admit(adapter.ref, field=f"adapters.{index}.ref", asker=asker, preferred=request.base_model)
+        service.resolver.admit(
+            adapter.ref, field=f"adapters.{index}.ref", requester=requester, preferred=request.base_model
+        )
         for index, adapter in enumerate(request.adapters)
     ]
 
@@ -156,7 +158,7 @@ def complete(
     request: JobRequest,
     model: ServedModel,
     adapters: tuple[ScaledAdapter, ...],
-    lot: Callable[[int], int],
+    random_seed: Callable[[int], int],
     image_format: ImageFormat,
 ) -> JobSpec:
     """Fill what the request leaves out from the defaults, and check the whole against the base model's limits.
@@ -174,7 +176,7 @@ def complete(
         steps=request.steps or model.defaults.steps,
         guidance_scale=model.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale,
         scheduler=request.scheduler,
-        seed=lot(MAX_SEED - request.images) if request.seed is None else request.seed,
+        seed=random_seed(MAX_SEED - request.images) if request.seed is None else request.seed,
         image_count=request.images,
         image_format=request.image_format or image_format,
     )
@@ -199,9 +201,9 @@ def check_limits(spec: JobSpec, model: ServedModel) -> None:
         raise InvalidRequest(f"{model.slug} has no scheduler {spec.scheduler}; it offers {offered}.", field="scheduler")
 
 
-def scale_of(wanted: AdapterRequest, default: float) -> float:
+def scale_of(requested: AdapterRequest, default: float) -> float:
     """How strongly an adapter is merged."""
-    return default if wanted.scale is None else wanted.scale
+    return default if requested.scale is None else requested.scale
 
 
 def check_side(field: str, pixels: int, limits: Limits) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from tasks.fields import Stored, StoredRecord, read_all
 from tasks.jobs.job import Job
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 NOTE = "stokehold:worker:"
 UNHEALTHY_SHOWN_MS = 600_000
@@ -52,24 +52,24 @@ class WorkerRegistry:
     """Who works on which base model.
 
     Args:
-        broker: where everything is kept.
+        valkey: where everything is kept.
         forget_after_s: seconds of silence after which a worker counts as gone.
     """
 
-    def __init__(self, broker: Broker, *, forget_after_s: float) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey, *, forget_after_s: float) -> None:
+        self._valkey = valkey
         self._forget_after_ms = int(forget_after_s * 1000)
 
     def note(self, worker: WorkerNote) -> None:
         """Note that this worker lives, or why it has left."""
         shown_ms = self._forget_after_ms if worker.unhealthy is None else UNHEALTHY_SHOWN_MS
-        self._broker.set(_note(worker.name), worker.model_dump_json(), px=shown_ms)
-        self._broker.sadd(_names(worker.base_model), worker.name)
+        self._valkey.set(_note(worker.name), worker.model_dump_json(), px=shown_ms)
+        self._valkey.sadd(_names(worker.base_model), worker.name)
 
     def remove(self, worker: WorkerNote) -> None:
         """Forget a worker that leaves."""
-        self._broker.srem(_names(worker.base_model), worker.name)
-        self._broker.delete(_note(worker.name))
+        self._valkey.srem(_names(worker.base_model), worker.name)
+        self._valkey.delete(_note(worker.name))
 
     def healthy(self, slug: str) -> list[WorkerNote]:
         """The workers of a base model that take jobs."""
@@ -81,13 +81,13 @@ class WorkerRegistry:
 
     def alive(self, slug: str) -> list[WorkerNote]:
         """The workers of a base model, by name; those that fell silent are forgotten on the way."""
-        names = sorted(cast(set[str], self._broker.smembers(_names(slug))))
+        names = sorted(cast(set[str], self._valkey.smembers(_names(slug))))
         if not names:
             return []
-        notes = cast(list[str | None], self._broker.mget([_note(name) for name in names]))
+        notes = cast(list[str | None], self._valkey.mget([_note(name) for name in names]))
         silent = [name for name, note in zip(names, notes, strict=True) if note is None]
         if silent:
-            self._broker.srem(_names(slug), *silent)
+            self._valkey.srem(_names(slug), *silent)
         return read_all(WorkerNote, {name: note for name, note in zip(names, notes, strict=True) if note is not None})
 
 

@@ -39,14 +39,14 @@ class Loop:
 
     Attributes:
         period_s: seconds from the beginning of a round to that of the next.
-        most_s: the most seconds that a round takes when all is well.
+        max_s: the most seconds that a round takes when all is well.
         round: does it once.
         finished: called with the name after each round that has not raised.
     """
 
     name: str
     period_s: float
-    most_s: float
+    max_s: float
     round: Callable[[], None]
     finished: Callable[[str], None]
 
@@ -100,7 +100,7 @@ class Watch:
             return "its thread has ended"
         self._ticks = self._ticks + seconds if running.busy and running.begun == self._round else 0.0
         self._round = running.begun
-        limit = HANGS_AFTER * running.loop.most_s
+        limit = HANGS_AFTER * running.loop.max_s
         return f"a round takes longer than {limit:g} s" if self._ticks > limit else None
 
 

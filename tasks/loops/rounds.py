@@ -14,7 +14,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 ROUNDS = "stokehold:rounds"
 PROBE = "stokehold:probe"
@@ -24,7 +24,7 @@ HOUSEKEEPING, LIGHT_WORKER, WEBHOOKS = "housekeeping", "light-worker", "webhooks
 LOOPS: Mapping[str, Mapping[str, float]] = {
     HOUSEKEEPING: {"leases": 15, "deadlines": 15, "unsent": 15, "lost-messages": 15},
     LIGHT_WORKER: {
-        **{"planning": 15, "batches": 15, "uploads": 120},
+        **{"planning": 15, "batches": 15, "images": 120},
         **{"untaken-objects": 120, "expired-batches": 600, "expired-jobs": 120},
     },
     WEBHOOKS: {"webhooks": 120},
@@ -63,50 +63,48 @@ class Rounds:
     """The latest round of each loop.
 
     Args:
-        broker: where they are noted.
+        valkey: where they are noted.
         period_s: seconds between two rounds of a loop.
     """
 
-    def __init__(self, broker: Broker, *, period_s: float) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey, *, period_s: float) -> None:
+        self._valkey = valkey
         self._period_s = period_s
         self._begin = time.monotonic()
 
     def finished(self, loop: str) -> None:
         """Note that this process has finished a round of a loop."""
         note = Round(at=self._now(), process=this_process())
-        self._broker.hset(ROUNDS, loop, note.model_dump_json())
+        self._valkey.hset(ROUNDS, loop, note.model_dump_json())
 
     def probe(self) -> None:
         """Write something that means nothing.
 
         Raises:
-            BrokerUnavailable: the server does not answer, or takes no writes.
+            ValkeyUnavailable: the server does not answer, or takes no writes.
         """
-        self._broker.set(PROBE, "", ex=60)
+        self._valkey.set(PROBE, "", ex=60)
 
     def latest(self) -> dict[str, Round]:
         """The latest round of each loop that has finished one."""
-        notes = cast(dict[str, str], self._broker.hgetall(ROUNDS))
+        notes = cast(dict[str, str], self._valkey.hgetall(ROUNDS))
         return {loop: found for loop, text in notes.items() if (found := parsed(text))}
 
     def ages(self, process: str | None = None) -> tuple[LoopAge, ...]:
         """How long ago the loops of a process, or of all, last finished a round."""
         latest, now = self.latest(), self._now()
         wanted = LOOPS.values() if process is None else [LOOPS[process]]
-        return tuple(
-            self._age(loop, most_s, latest.get(loop), now) for loops in wanted for loop, most_s in loops.items()
-        )
+        return tuple(self._age(loop, max_s, latest.get(loop), now) for loops in wanted for loop, max_s in loops.items())
 
-    def _age(self, loop: str, most_s: float, latest: Round | None, now: float) -> LoopAge:
+    def _age(self, loop: str, max_s: float, latest: Round | None, now: float) -> LoopAge:
         """Without any round a loop is as late as this process is old: the whole service may just be starting."""
         age_s = None if latest is None else max(0.0, now - latest.at)
         silent_s = time.monotonic() - self._begin if age_s is None else age_s
-        overdue = silent_s > most_s + PERIODS * self._period_s
+        overdue = silent_s > max_s + PERIODS * self._period_s
         return LoopAge(loop=loop, age_s=None if age_s is None else round(age_s, 1), overdue=overdue)
 
     def _now(self) -> float:
-        seconds, microseconds = self._broker.time()
+        seconds, microseconds = self._valkey.time()
         return seconds + microseconds / 1e6
 
 

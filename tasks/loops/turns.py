@@ -19,7 +19,7 @@ from tasks.loops.loop import end_process, join
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 4
-MOST_S = 3600
+MAX_S = 3600
 """The most seconds that a turn takes when all is well: a million lines are planned in a few minutes."""
 
 Work = Callable[[], None]
@@ -67,8 +67,8 @@ class Turns:
         for owner, turn in tuple(self._turns.items()):
             if not turn.thread.is_alive():
                 del self._turns[owner]
-            elif time.monotonic() - turn.begun > MOST_S:
-                end_process(f"{self._name} of {owner or 'nobody'} takes longer than {MOST_S} s")
+            elif time.monotonic() - turn.begun > MAX_S:
+                end_process(f"{self._name} of {owner or 'nobody'} takes longer than {MAX_S} s")
 
 
 def guarded(name: str, work: Work) -> None:

@@ -4,7 +4,7 @@ What a client says of its file proves nothing, and with its URL it may replace t
 So an upload is only where a file comes from: ``own_copy`` has storage copy it to a key that no URL leads to, and reads
 the copy to its end.
 
-stokehold:upload:<id>   string  what was promised, until it is used or its note falls due
+stokehold:client_upload:<id>   string  what was promised, until it is used or its note falls due
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 KEEP_S = 86_400
 """Seconds for which a file is kept after its URL has expired: an upload that began in time may end much later."""
 
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """What a file of unannounced size, which is one of a batch, is taken for."""
 
 
@@ -45,7 +45,7 @@ class Promise(StoredRecord):
     size_bytes: int | None = None
 
 
-class DirectUpload(BaseModel):
+class ClientUpload(BaseModel):
     """Where to put a file."""
 
     model_config = ConfigDict(frozen=True)
@@ -56,45 +56,45 @@ class DirectUpload(BaseModel):
     expires_in_s: int
 
 
-def promise(service: Service, upload_id: str, promised: Promise, content_type: str) -> DirectUpload:
+def promise(service: Service, upload_id: str, promised: Promise, content_type: str) -> ClientUpload:
     """Promise a place in storage. Storage refuses a file of another size than was promised.
 
     Raises:
         LimitExceeded: its owner has as many as it may, or they would take too many bytes.
-        BrokerUnavailable: Valkey does not answer.
+        ValkeyUnavailable: Valkey does not answer.
     """
     keep_s = service.settings.url_ttl_s + KEEP_S
     service.object_notes.note(promised.key, keep_s)
-    service.broker.set(promise_key(upload_id), promised.model_dump_json(), ex=keep_s)
+    service.valkey.set(promise_key(upload_id), promised.model_dump_json(), ex=keep_s)
     try:
-        size = MOST_BYTES if promised.size_bytes is None else promised.size_bytes
+        size = MAX_BYTES if promised.size_bytes is None else promised.size_bytes
         service.quotas.count_upload(promised.owner, upload_id, size, keep_s)
     except LimitExceeded:
-        service.broker.delete(promise_key(upload_id))
+        service.valkey.delete(promise_key(upload_id))
         service.object_notes.give_up(promised.key)
         raise
     url = service.storage.upload_url(promised.key, content_type=content_type, size_bytes=promised.size_bytes)
     headers = {"Content-Type": content_type}
-    return DirectUpload(id=upload_id, url=url, headers=headers, expires_in_s=service.settings.url_ttl_s)
+    return ClientUpload(id=upload_id, url=url, headers=headers, expires_in_s=service.settings.url_ttl_s)
 
 
-def promised_upload(service: Service, upload_id: str, owner: str | None, *, most_bytes: int) -> Promise:
+def promised_upload(service: Service, upload_id: str, owner: str | None, *, max_bytes: int) -> Promise:
     """What was promised to someone, once the file is there. A file of the wrong size is removed.
 
     Raises:
         InvalidRequest: nothing was promised, or the file is not there, too large, or of another size than promised.
         StorageError: storage is away.
     """
-    text = cast(str | None, service.broker.get(promise_key(upload_id))) if is_identifier(upload_id) else None
+    text = cast(str | None, service.valkey.get(promise_key(upload_id))) if is_identifier(upload_id) else None
     found = None if text is None else read(Promise, text, "This upload")
     if found is None or found.owner != owner:
         raise InvalidRequest(f"There is no upload {upload_id[:64]!r}. Ask for a new one.", field="upload")
     size = service.storage.size(found.key)
     if size is None:
         raise not_there()
-    if size > most_bytes or found.size_bytes not in (None, size):
+    if size > max_bytes or found.size_bytes not in (None, size):
         remove_upload(service.storage, found)
-        expected = f"at most {most_bytes}" if found.size_bytes is None else str(found.size_bytes)
+        expected = f"at most {max_bytes}" if found.size_bytes is None else str(found.size_bytes)
         raise InvalidRequest(f"The file has {size} bytes, and {expected} are expected. Send it again.", field="upload")
     return found.model_copy(update={"size_bytes": size})
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 IMAGES = "images/"
-"""Pictures, and nothing else: with a public bucket, everybody may read them who knows their keys."""
+"""Images, and nothing else: with a public bucket, everybody may read them who knows their keys."""
 MANIFESTS = "manifests/"
-"""What made the pictures, and for which job."""
+"""What made the images, and for which job."""

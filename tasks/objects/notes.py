@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from typing import cast
 
 from storage import S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
-from tasks.errors import BrokerUnavailable
-from tasks.valkey import Broker
+from tasks.errors import ValkeyUnavailable
+from tasks.valkey import Valkey
 
 logger = logging.getLogger(__name__)
 
@@ -26,20 +26,20 @@ UNTAKEN = "stokehold:objects:untaken"
 REMOVING = "stokehold:objects:removing"
 WRITING_S = 3600
 """For which an object is kept that is written and then recorded: longer than any request or round lasts."""
-MOST_A_ROUND = 500
+MAX_PER_ROUND = 500
 
 
 class ObjectNotes:
     """The notes. Every method may be repeated after a lost answer.
 
     Raises:
-        BrokerUnavailable: Valkey does not answer; the note may have been made or not.
+        ValkeyUnavailable: Valkey does not answer; the note may have been made or not.
     """
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._note = broker.script("objects/note")
-        self._doom = broker.script("objects/doom")
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+        self._note = valkey.script("objects/note")
+        self._doom = valkey.script("objects/doom")
 
     def note(self, key: str, keep_s: float = WRITING_S) -> None:
         """Note an object that is about to be written; it is removed after ``keep_s`` seconds unless it is taken."""
@@ -57,7 +57,7 @@ class ObjectNotes:
         """The key of an object that is written and recorded in this block; one that nothing has taken then is removed.
 
         Raises:
-            BrokerUnavailable: it is not noted.
+            ValkeyUnavailable: it is not noted.
         """
         self.note(key, keep_s)
         try:
@@ -65,7 +65,7 @@ class ObjectNotes:
         finally:
             try:
                 self.give_up(key)
-            except BrokerUnavailable as error:
+            except ValkeyUnavailable as error:
                 logger.warning("object %s is removed later, unless something has taken it: %s", key, error)
 
     def doomed(self, count: int) -> list[str]:
@@ -74,7 +74,7 @@ class ObjectNotes:
 
     def forget(self, key: str) -> None:
         """Note that an object has been removed."""
-        self._broker.srem(REMOVING, key)
+        self._valkey.srem(REMOVING, key)
 
 
 def remove_untaken(notes: ObjectNotes, storage: S3Storage) -> None:
@@ -83,10 +83,10 @@ def remove_untaken(notes: ObjectNotes, storage: S3Storage) -> None:
     An object that storage refuses to remove stays among those to be removed, and does not hold up the others.
 
     Raises:
-        BrokerUnavailable: Valkey does not answer.
+        ValkeyUnavailable: Valkey does not answer.
         StorageMisconfigured, StorageNotReachable: storage does not serve us; the next round goes on.
     """
-    for key in notes.doomed(MOST_A_ROUND):
+    for key in notes.doomed(MAX_PER_ROUND):
         try:
             storage.remove(key)
         except (StorageMisconfigured, StorageNotReachable):

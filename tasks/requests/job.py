@@ -45,7 +45,7 @@ class AdapterRequest(BaseModel):
 
 
 class JobRequest(BaseModel):
-    """A request for pictures. What is left out comes from the base model's defaults."""
+    """A request for images. What is left out comes from the base model's defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,8 +60,10 @@ class JobRequest(BaseModel):
     steps: Steps | None = None
     guidance_scale: GuidanceScale | None = None
     scheduler: Scheduler | None = None
-    seed: Seed | None = Field(None, description="of the first picture; each further one adds 1. Left out: drawn by lot")
-    images: ImageCount = Field(1, description="how many pictures")
+    seed: Seed | None = Field(
+        None, description="of the first image; each further one adds 1. Left out: chosen at random"
+    )
+    images: ImageCount = Field(1, description="how many images")
     image_format: ImageFormat | None = None
     deadline_s: Deadline | None = Field(
         None,

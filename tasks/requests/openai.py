@@ -83,13 +83,13 @@ Size = Annotated[
 
 
 class OpenAiOnly(BaseModel):
-    """What OpenAI's models can do and ours cannot. Nothing is ignored: what would change a picture is refused."""
+    """What OpenAI's models can do and ours cannot. Nothing is ignored: what would change an image is refused."""
 
     quality: Annotated[
         Literal["auto", "standard"] | None, NoCounterpart("Say how much work to do with steps, in extra_body.")
     ] = None
     background: Annotated[
-        Literal["auto", "opaque"] | None, NoCounterpart("Pictures have no transparency. Send auto or opaque.")
+        Literal["auto", "opaque"] | None, NoCounterpart("Images have no transparency. Send auto or opaque.")
     ] = None
     moderation: Annotated[
         Literal["auto"] | None, NoCounterpart("The operator sets the safety checker of each base model. Send auto.")
@@ -100,16 +100,16 @@ class OpenAiOnly(BaseModel):
     partial_images: Annotated[Literal[0] | None, NoCounterpart("There are no partial images. Leave it out.")] = None
     style: Annotated[None, NoCounterpart("Say the style in the prompt, or use an adapter.")] = None
     output_compression: Annotated[
-        None, NoCounterpart("The quality of jpeg and webp is fixed. Ask for png for pictures without loss.")
+        None, NoCounterpart("The quality of jpeg and webp is fixed. Ask for png for images without loss.")
     ] = None
     user: Annotated[None, NoCounterpart("End users are not tracked. Make an API key for each who needs one.")] = None
     safety_identifier: Annotated[
         None, NoCounterpart("End users are not tracked. Make an API key for each who needs one.")
     ] = None
-    complexity: Annotated[None, NoCounterpart("Pictures are not planned. Leave it out.")] = None
-    frame_count: Annotated[None, NoCounterpart("There are no moving pictures. Leave it out.")] = None
-    frame_duration_ms: Annotated[None, NoCounterpart("There are no moving pictures. Leave it out.")] = None
-    svg: Annotated[None, NoCounterpart("There are no vector pictures. Leave it out.")] = None
+    complexity: Annotated[None, NoCounterpart("Images are not planned. Leave it out.")] = None
+    frame_count: Annotated[None, NoCounterpart("There is no video. Leave it out.")] = None
+    frame_duration_ms: Annotated[None, NoCounterpart("There is no video. Leave it out.")] = None
+    svg: Annotated[None, NoCounterpart("There are no vector images. Leave it out.")] = None
 
 
 class ImagesRequest(OpenAiOnly):
@@ -126,7 +126,7 @@ class ImagesRequest(OpenAiOnly):
         "left out: the first base model served, or that of the adapters",
         examples=["demo", "pixel"],
     )
-    n: ImageCount | None = Field(None, description="how many pictures; left out: 1")
+    n: ImageCount | None = Field(None, description="how many images; left out: 1")
     size: Size | None = Field(None, description="`WIDTHxHEIGHT` in pixels, or `auto`: the base model's own")
     response_format: Literal["url", "b64_json"] | None = Field(None, description="left out: `url`")
     output_format: ImageFormat | None = None
@@ -138,7 +138,7 @@ class ImagesRequest(OpenAiOnly):
     steps: Steps | None = Field(None, description="in `extra_body`")
     guidance_scale: GuidanceScale | None = Field(None, description="in `extra_body`")
     scheduler: SchedulerName | None = Field(None, description="in `extra_body`")
-    seed: Seed | None = Field(None, description="in `extra_body`; of the first picture, each further one adds 1")
+    seed: Seed | None = Field(None, description="in `extra_body`; of the first image, each further one adds 1")
 
     @property
     def sides(self) -> tuple[int | None, int | None]:

@@ -11,7 +11,7 @@ from tasks.jobs.job import Job
 from tasks.jobs.keyspace import DEADLINES, LEASES, UNSENT, waiting_key
 from tasks.jobs.queues import messages, send
 from tasks.jobs.result import Failure
-from tasks.loops.guard import each_job
+from tasks.loops.quarantine import each_job
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)
@@ -23,24 +23,30 @@ LOST_AFTER_S = 5.0
 """A message is claimed within milliseconds of leaving its queue; this long, and the worker that took it is gone."""
 
 
-MOST_A_ROUND = 1000
+MAX_PER_ROUND = 1000
 """How many jobs of an index one round looks at, as far as it has time; the next round goes on."""
 
 
-def take_back_lapsed(service: Service) -> None:
+def requeue_lapsed(service: Service) -> None:
     """Queue the jobs again whose workers are gone."""
-    each_job(service.guard, service.store, LEASES, service.store.lapsed(MOST_A_ROUND), partial(take_back, service))
+    each_job(
+        service.quarantine,
+        service.store,
+        LEASES,
+        service.store.lapsed(MAX_PER_ROUND),
+        partial(requeue_lapsed_job, service),
+    )
 
 
 def end_late(service: Service) -> None:
     """Fail the jobs that have not begun by their deadlines."""
-    each_job(service.guard, service.store, DEADLINES, service.store.late(MOST_A_ROUND), service.store.end_late)
+    each_job(service.quarantine, service.store, DEADLINES, service.store.late(MAX_PER_ROUND), service.store.end_late)
 
 
 def send_unsent(service: Service) -> None:
     """Send the messages of jobs whose submission was cut off before it did."""
-    unsent = service.store.unsent(UNSENT_AFTER_S, MOST_A_ROUND)
-    each_job(service.guard, service.store, UNSENT, unsent, partial(send, service.celery, service.store))
+    unsent = service.store.unsent(UNSENT_AFTER_S, MAX_PER_ROUND)
+    each_job(service.quarantine, service.store, UNSENT, unsent, partial(send, service.celery, service.store))
 
 
 def resend_lost(service: Service) -> None:
@@ -56,9 +62,9 @@ def resend_lost_of(service: Service, slug: str) -> None:
     sent again as there are messages too few, if these had time to arrive.
     """
     lost = service.store.waiting_for_message(slug) - messages(service.celery, slug)
-    first = service.store.first(slug, min(lost, MOST_A_ROUND))
+    first = service.store.first(slug, min(lost, MAX_PER_ROUND))
     now = datetime.fromtimestamp(service.store.now(), UTC)
-    each_job(service.guard, service.store, waiting_key(slug), first, lambda job: resend_if_lost(service, job, now))
+    each_job(service.quarantine, service.store, waiting_key(slug), first, lambda job: resend_if_lost(service, job, now))
 
 
 def resend_if_lost(service: Service, job: Job, now: datetime) -> None:
@@ -71,7 +77,7 @@ def resend_if_lost(service: Service, job: Job, now: datetime) -> None:
         logger.warning("job %s is sent again: a worker took its message and did not claim it", job.id)
 
 
-def take_back(service: Service, job: Job) -> None:
+def requeue_lapsed_job(service: Service, job: Job) -> None:
     """Queue a job again whose worker is gone, or end it after the last attempt."""
     try:
         if job.tries >= service.settings.max_attempts:
@@ -79,7 +85,7 @@ def take_back(service: Service, job: Job) -> None:
             service.store.fail(job, Failure(code=WorkerLost.code, message=message))
             logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.tries)
         else:
-            service.store.requeue(job, given_back=job.waits)
+            service.store.requeue(job, uncounted=job.waits)
             send(service.celery, service.store, job)
             logger.warning("job %s is queued again: worker %s gave no sign of life", job.id, job.worker)
     except LeaseLost:

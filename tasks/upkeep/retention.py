@@ -10,15 +10,15 @@ from tasks.batches.store import REMOVING
 from tasks.errors import BatchNotFound
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import FINISHED
-from tasks.loops.guard import each_job
 from tasks.loops.loop import BUDGET_S, within
+from tasks.loops.quarantine import each_job
 from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.objects.notes import remove_untaken
 from tasks.service import Service
 
 logger = logging.getLogger(__name__)
 
-MOST_A_ROUND = 500
+MAX_PER_ROUND = 500
 """How many jobs one round removes. With a round every 5 s, more than 8 million a day."""
 
 
@@ -37,10 +37,10 @@ def remove_batches(service: Service) -> None:
     Raises:
         StorageError: storage is unavailable; the next round goes on.
     """
-    for batch_id in service.batches.expired(MOST_A_ROUND):
-        service.guard.attempt(FINISHED_BATCHES, batch_id, partial(forget_batch, service, batch_id))
+    for batch_id in service.batches.expired(MAX_PER_ROUND):
+        service.quarantine.attempt(FINISHED_BATCHES, batch_id, partial(forget_batch, service, batch_id))
     for batch_id in within(BUDGET_S, service.batches.forgotten()):
-        service.guard.attempt(REMOVING, batch_id, partial(remove_batch, service, batch_id))
+        service.quarantine.attempt(REMOVING, batch_id, partial(remove_batch, service, batch_id))
 
 
 def forget_batch(service: Service, batch_id: str) -> None:
@@ -67,7 +67,9 @@ def remove_jobs(service: Service) -> None:
     Raises:
         StorageError: storage is unavailable; the next round goes on.
     """
-    each_job(service.guard, service.store, FINISHED, service.store.expired(MOST_A_ROUND), partial(remove_job, service))
+    each_job(
+        service.quarantine, service.store, FINISHED, service.store.expired(MAX_PER_ROUND), partial(remove_job, service)
+    )
 
 
 def remove_job(service: Service, job: Job) -> None:

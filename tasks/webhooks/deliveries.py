@@ -36,7 +36,7 @@ from tasks.jobs.keyspace import WEBHOOKS
 from tasks.list_cursor import cursor_at, place_in
 from tasks.outbound.safe_http import TOTAL_S
 from tasks.outbound.webhook_target import receiver_of
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tasks.webhooks.delivery import (
     ID_PATTERN,
     MAX_ATTEMPTS_KEPT,
@@ -66,7 +66,7 @@ class Bounds:
         at_once_at_receiver: deliveries that a receiver gets at once, from all owners together.
         failures: failures in a row after which a receiver is asked less often.
         closed_s: seconds for which it is not asked then, twice as many after each further failure.
-        most_closed_s: the most seconds of that.
+        max_closed_s: the most seconds of that.
     """
 
     pending: int = 5000
@@ -75,7 +75,7 @@ class Bounds:
     at_once_at_receiver: int = 8
     failures: int = 5
     closed_s: float = 30
-    most_closed_s: float = 600
+    max_closed_s: float = 600
 
 
 @dataclass(frozen=True)
@@ -116,19 +116,19 @@ class Deliveries:
         keep_s: seconds for which a delivery is kept.
     """
 
-    def __init__(self, broker: Broker, *, keep_s: int, bounds: Bounds = Bounds()) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey, *, keep_s: int, bounds: Bounds = Bounds()) -> None:
+        self._valkey = valkey
         self._keep_s = keep_s
         self._bounds = bounds
-        self._enlist = script(broker, "webhooks/enlist")
-        self._take = script(broker, "webhooks/take")
-        self._settle = script(broker, "webhooks/settle")
-        self._redeliver = script(broker, "webhooks/redeliver")
+        self._enlist = script(valkey, "webhooks/enlist")
+        self._take = script(valkey, "webhooks/take")
+        self._settle = script(valkey, "webhooks/settle")
+        self._redeliver = script(valkey, "webhooks/redeliver")
 
     def ends(self, count: int) -> list[str]:
         """Names of ends that are no deliveries yet: the ``count`` oldest and newest, so that neither has to wait."""
-        now, _ = self._broker.time()
-        with self._broker.pipeline(transaction=False) as pipeline:
+        now, _ = self._valkey.time()
+        with self._valkey.pipeline(transaction=False) as pipeline:
             pipeline.zrange(WEBHOOKS, "-inf", now + 1, byscore=True, offset=0, num=count // 2)
             pipeline.zrange(WEBHOOKS, now + 1, "-inf", byscore=True, desc=True, offset=0, num=count // 2)
             oldest, newest = pipeline.execute()
@@ -136,12 +136,12 @@ class Deliveries:
 
     def postpone_end(self, name: str, seconds: float) -> None:
         """Leave an end alone for a while; nothing happens if it has become a delivery."""
-        now, _ = self._broker.time()
-        self._broker.zadd(WEBHOOKS, {name: now + seconds}, xx=True)
+        now, _ = self._valkey.time()
+        self._valkey.zadd(WEBHOOKS, {name: now + seconds}, xx=True)
 
     def forget_end(self, name: str) -> None:
         """Make no delivery of an end."""
-        self._broker.zrem(WEBHOOKS, name)
+        self._valkey.zrem(WEBHOOKS, name)
 
     def enlist(self, end: End) -> None:
         """Make a delivery of an end."""
@@ -178,7 +178,7 @@ class Deliveries:
             settlement.retry_after_s,
             int(settlement.answered),
         ]
-        circuit: list[float] = [bounds.failures, bounds.closed_s, bounds.most_closed_s]
+        circuit: list[float] = [bounds.failures, bounds.closed_s, bounds.max_closed_s]
         return bool(self._settle(keys=[WEBHOOKS], args=[taken.delivery.id, taken.claim, *note, *circuit, bounds.done]))
 
     def page(self, owner: str | None, *, limit: int, cursor: str | None = None) -> DeliveryPage:
@@ -193,7 +193,7 @@ class Deliveries:
         """
         first = "+" if cursor is None else f"({place_in(cursor)}"
         log = f"{WEBHOOKS}:log:{owner or ''}"
-        places = cast(list[str], self._broker.zrange(log, first, "-", desc=True, bylex=True, offset=0, num=limit + 1))
+        places = cast(list[str], self._valkey.zrange(log, first, "-", desc=True, bylex=True, offset=0, num=limit + 1))
         return DeliveryPage(
             deliveries=self._existing([place.partition(":")[2] for place in places[:limit]]),
             next_cursor=cursor_at(places[limit - 1]) if len(places) > limit else None,
@@ -206,7 +206,7 @@ class Deliveries:
             DeliveryNotFound: there is none, or it is another's, which is not told.
         """
         can_be = re.fullmatch(ID_PATTERN, delivery_id) is not None
-        fields = cast(dict[str, str], self._broker.hgetall(delivery_key(delivery_id))) if can_be else {}
+        fields = cast(dict[str, str], self._valkey.hgetall(delivery_key(delivery_id))) if can_be else {}
         if fields.get("owner") != (owner or ""):
             raise DeliveryNotFound(
                 f"There is no delivery {delivery_id[:MAX_ID_CHARACTERS]!r}. Those of old jobs are not kept."
@@ -225,16 +225,16 @@ class Deliveries:
 
     def _existing(self, ids: Sequence[str]) -> tuple[Delivery, ...]:
         """The deliveries of these ids, without those that are gone."""
-        with self._broker.pipeline(transaction=False) as pipeline:
+        with self._valkey.pipeline(transaction=False) as pipeline:
             for delivery_id in ids:
                 pipeline.hgetall(delivery_key(delivery_id))
             hashes = pipeline.execute()
         return tuple(understood(dict(zip(ids, hashes, strict=True))))
 
 
-def script(broker: Broker, name: str) -> Script:
+def script(valkey: Valkey, name: str) -> Script:
     """A script of the queue."""
-    return broker.script("webhooks/queue", name)
+    return valkey.script("webhooks/queue", name)
 
 
 def delivery_key(delivery_id: str) -> str:

@@ -74,7 +74,7 @@ class Notices:
 
 def end_of_job(job: Job) -> End:
     """Of what is told, and to whom."""
-    return End(job.id, f"msg_{job.id}", f"job.{job.status}", job.terms.owner, job.terms.webhook_url or "")
+    return End(job.id, f"msg_{job.id}", f"job.{job.status}", job.options.owner, job.options.webhook_url or "")
 
 
 def end_of_batch(batch: Batch) -> End:
@@ -86,7 +86,9 @@ def end_of_batch(batch: Batch) -> End:
     if not batch.status.is_terminal:
         raise EventSuperseded("the batch is being tried again; its next end is told by itself")
     delivery_id = f"msg_{batch.id}-{batch.generation}"
-    return End(BATCH + batch.id, delivery_id, f"batch.{batch.status}", batch.terms.owner, batch.terms.webhook_url or "")
+    return End(
+        BATCH + batch.id, delivery_id, f"batch.{batch.status}", batch.options.owner, batch.options.webhook_url or ""
+    )
 
 
 def job_notice(service: Service, job: Job) -> Notice:

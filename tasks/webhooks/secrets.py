@@ -19,13 +19,13 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import EmptyWebhookSecretError
 
 from tasks.errors import ConfigurationError, IdempotencyConflict
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 PREFIX = "whsec_"
 BYTES = 32
 BOTH_FOR_S = 86_400
 """Seconds for which a secret signs beside the one that has replaced it, unless another time is asked for."""
-MOST_BOTH_FOR_S = 7 * 86_400
+MAX_BOTH_FOR_S = 7 * 86_400
 
 
 class WebhookSecrets:
@@ -35,10 +35,10 @@ class WebhookSecrets:
         of_service: signs what belongs to no API key.
     """
 
-    def __init__(self, broker: Broker, of_service: SecretStr | None) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey, of_service: SecretStr | None) -> None:
+        self._valkey = valkey
         self._of_service = of_service
-        self._rotate = broker.script("webhooks/rotate")
+        self._rotate = valkey.script("webhooks/rotate")
 
     def rotate(
         self, owner: str, *, both_for_s: int = BOTH_FOR_S, idempotency_key: str | None = None
@@ -70,8 +70,8 @@ class WebhookSecrets:
         """
         if owner is None:
             return (service_signer(self._of_service),)
-        self._broker.hsetnx(secret_key(owner), "current", new_secret())
-        fields = cast(dict[str, str], self._broker.hgetall(secret_key(owner)))
+        self._valkey.hsetnx(secret_key(owner), "current", new_secret())
+        fields = cast(dict[str, str], self._valkey.hgetall(secret_key(owner)))
         valid = [fields["current"]]
         if "previous" in fields and now.timestamp() < float(fields["previous_until"]):
             valid.append(fields["previous"])

@@ -15,12 +15,12 @@ from typing import Self
 from tasks.errors import (
     AddressRefused,
     BatchNotFound,
-    BrokerUnavailable,
     DeliveryFailed,
     EventSuperseded,
     JobNotFound,
     RecordNotUnderstood,
     ServiceUnavailable,
+    ValkeyUnavailable,
 )
 from tasks.outbound import safe_http
 from tasks.outbound.host_addresses import NO_ADDRESS
@@ -101,14 +101,14 @@ class Sender:
             self._free += 1
         try:
             self.begin()
-        except BrokerUnavailable as error:
+        except ValkeyUnavailable as error:
             logger.warning("the next delivery waits for Valkey: %s", error)
 
     def _enlist(self, name: str) -> None:
         """Make a delivery of an end. One that raises stops none behind it."""
         try:
             self._deliveries.enlist(self._notices.end(name))
-        except BrokerUnavailable:
+        except ValkeyUnavailable:
             raise
         except RecordNotUnderstood as error:
             logger.warning("the end of %s waits for a newer version of this process: %s", name, error)
@@ -124,7 +124,7 @@ class Sender:
         """One try, and a note of how it ended.
 
         Raises:
-            BrokerUnavailable: it cannot be noted; when the lease has lapsed, the delivery is sent again.
+            ValkeyUnavailable: it cannot be noted; when the lease has lapsed, the delivery is sent again.
         """
         settlement = self._try(taken)
         attempt, delivery = settlement.attempt, taken.delivery

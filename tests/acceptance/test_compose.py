@@ -34,7 +34,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideDocker]
         yield outside
 
 
-def test_a_job_goes_all_the_way_to_a_picture_that_clients_reach(outside: OutsideDocker) -> None:
+def test_a_job_goes_all_the_way_to_an_image_that_clients_reach(outside: OutsideDocker) -> None:
     client = Client(api_url(outside.ports.api), None)
 
     record = client.finished(client.submit({"prompt": "a red circle on a blue background"}), meanwhile=lambda: None)
@@ -52,7 +52,7 @@ def test_a_health_check_finds_its_part_healthy(outside: OutsideDocker, name: str
     assert check.returncode == 0, check.stdout + check.stderr
 
 
-def test_the_broker_refuses_whoever_has_no_password(outside: OutsideDocker) -> None:
+def test_the_valkey_refuses_whoever_has_no_password(outside: OutsideDocker) -> None:
     stranger = redis.Redis(port=outside.ports.valkey, retry=Retry(NoBackoff(), retries=0))
 
     with pytest.raises(redis.AuthenticationError), stranger:
@@ -61,7 +61,7 @@ def test_the_broker_refuses_whoever_has_no_password(outside: OutsideDocker) -> N
 
 @pytest.mark.parametrize("command", ["shutdown", "pool_restart", "cancel_consumer", "election", "objgraph"])
 def test_a_worker_obeys_no_command_that_acts(outside: OutsideDocker, command: str) -> None:
-    with Celery(broker=outside.broker_url, set_as_current=False) as app:
+    with Celery(broker=outside.valkey_url, set_as_current=False) as app:
         everyone = {name for reply in app.control.ping(timeout=60, limit=1) for name in reply}
 
         answers = app.control.broadcast(command, reply=True, timeout=60, limit=1)

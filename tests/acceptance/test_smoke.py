@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.support.up import ENVIRONMENT, ROOT
 
 
-def test_smoke_draws_one_picture_with_each_adapter_and_one_without(tmp_path: Path) -> None:
+def test_smoke_draws_one_image_with_each_adapter_and_one_without(tmp_path: Path) -> None:
     out = tmp_path / "out"
 
     smoke = subprocess.run(
@@ -26,4 +26,4 @@ def test_smoke_draws_one_picture_with_each_adapter_and_one_without(tmp_path: Pat
     assert names[0] == "none"
     assert len(names) > 1
     assert {path.name for path in out.iterdir()} == {f"{name}.png" for name in names}
-    assert len({path.read_bytes() for path in out.iterdir()}) == len(names), "two adapters drew the same picture"
+    assert len({path.read_bytes() for path in out.iterdir()}) == len(names), "two adapters drew the same image"

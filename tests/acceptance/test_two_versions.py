@@ -50,16 +50,16 @@ def ports() -> Ports:
 def clients(other: Path, ports: Ports, tmp_path: Path) -> Iterator[tuple[Client, Client]]:
     """Clients of this version's API and of the other's; a worker of each draws, and either may draw any job."""
     parts, beside = Parts(StackFolder(tmp_path / "stack")), Ports.free()
-    broker, settings = valkey_url(ports.valkey), environment(ports)
+    valkey, settings = valkey_url(ports.valkey), environment(ports)
     try:
         data = StackFolder(tmp_path / "stack")
         storage = seaweedfs_part(data.data("s3"), ports, KEY, SECRET)
         parts.start([valkey_part(data.data("valkey"), ports.valkey), storage])
         ours = [
-            *(loops_part(process, broker, settings) for process in LOOPS),
-            base_worker_part("demo", broker, settings),
+            *(loops_part(process, valkey, settings) for process in LOOPS),
+            base_worker_part("demo", valkey, settings),
         ]
-        theirs = base_worker_part("demo", broker, settings)
+        theirs = base_worker_part("demo", valkey, settings)
         parts.start(
             [api_part(ports.api, settings), *ours, of(other, api_part(beside.api, settings)), of(other, theirs)]
         )
@@ -70,7 +70,7 @@ def clients(other: Path, ports: Ports, tmp_path: Path) -> Iterator[tuple[Client,
 
 def environment(ports: Ports) -> Mapping[str, str]:
     values: dict[str, Any] = {
-        "broker_url": valkey_url(ports.valkey),
+        "valkey_url": valkey_url(ports.valkey),
         "s3_endpoint": s3_url(ports),
         "s3_access_key": KEY,
         "s3_secret_key": SECRET,
@@ -99,5 +99,5 @@ def test_either_version_accepts_draws_and_shows_the_jobs_of_both(clients: tuple[
     assert {record["status"] for record in records} == {"succeeded"}
     assert len({record["worker"] for record in records}) == 2
     assert all(len(record["images"]) == 1 for record in records)
-    with connect(valkey_url(ports.valkey)) as broker:
-        assert {broker.hget(job_key(job_id), "attempt") for job_id in ids} == {"1"}
+    with connect(valkey_url(ports.valkey)) as valkey:
+        assert {valkey.hget(job_key(job_id), "attempt") for job_id in ids} == {"1"}

@@ -162,7 +162,7 @@ def test_a_part_that_is_killed_is_named_and_started_anew(second_life: Up, client
 
     os.kill(killed, signal.SIGKILL)
     wait_until(lambda: second_life.pid_of(name) not in (None, killed))
-    wait_until(lambda: answers_200(f"{api_url(second_life.ports.api)}/readyz"), patience_s=60)
+    wait_until(lambda: answers_200(f"{api_url(second_life.ports.api)}/readyz"), timeout_s=60)
 
     assert f"{name} died (killed by SIGKILL). It is started anew" in second_life.output
     assert client.finished(client.submit({"prompt": "a red circle"}), meanwhile=lambda: None)["status"] == "succeeded"

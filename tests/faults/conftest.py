@@ -24,7 +24,7 @@ from tasks.adapters.passport.facts import FactsCache
 from tasks.celery import Application
 from tasks.jobs.images import manifest_key
 from tasks.jobs.job import Job, Lane, Status
-from tasks.jobs.keyspace import UPLOADS
+from tasks.jobs.keyspace import UNSETTLED_IMAGES
 from tasks.jobs.submission import submit as submit_job
 from tasks.loops.rounds import LOOPS
 from tasks.objects.keys import IMAGES, MANIFESTS
@@ -39,9 +39,9 @@ from tests.support.worker_process import Nursery, WorkerProcess
 
 KEY, SECRET = "test-access-key", "test-secret-key"
 LEASE_S = 3.0
-STORAGE_PATIENCE_S = 6.0
+STORAGE_WAIT_S = 6.0
 ADAPTER_MAX_BYTES = 1 << 20
-ADAPTER_PATIENCE_S = 3.0
+ADAPTER_GRACE_S = 3.0
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def values(ports: Ports) -> Mapping[str, Any]:
     """The settings of every process here: short periods, so that a fault is over soon."""
     return {
-        "broker_url": valkey_url(ports.valkey),
+        "valkey_url": valkey_url(ports.valkey),
         "s3_endpoint": s3_url(ports),
         "s3_access_key": KEY,
         "s3_secret_key": SECRET,
@@ -66,9 +66,9 @@ def values(ports: Ports) -> Mapping[str, Any]:
         "adapter_folders": ROOT / "demo" / "loras",
         "lease_s": LEASE_S,
         "housekeeping_s": 0.5,
-        "storage_patience_s": STORAGE_PATIENCE_S,
+        "storage_wait_s": STORAGE_WAIT_S,
         "adapter_max_bytes": ADAPTER_MAX_BYTES,
-        "adapter_patience_s": ADAPTER_PATIENCE_S,
+        "adapter_grace_s": ADAPTER_GRACE_S,
         "check_every_swaps": 1,
         "device": "cpu",
     }
@@ -94,7 +94,7 @@ def service(values: Mapping[str, Any], hub: HubServer) -> Service:
     given = {**values, "adapter_folders": str(values["adapter_folders"])}
     service = Application(Settings.model_validate(given)).service
     adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=False))
-    judge = Unjudged(service.base_models, service.shapes, FactsCache(service.broker), max_bytes=ADAPTER_MAX_BYTES)
+    judge = Unjudged(service.base_models, service.shapes, FactsCache(service.valkey), max_bytes=ADAPTER_MAX_BYTES)
     uploads = UploadedAdapters(service.storage)
     resolver = AdapterResolver(service.adapter_folders, adapter_hub, service.catalogue, uploads, judge, ttl_s=0)
     return replace(service, resolver=resolver)
@@ -155,8 +155,8 @@ def ended(service: Service) -> Callable[[Job], Job]:
     """The job once it has ended and nothing is left to be cleaned up."""
 
     def ended(job: Job) -> Job:
-        wait_until(lambda: service.store.get(job.id).status.is_terminal, patience_s=120)
-        wait_until(lambda: not uploads_of(service, job), patience_s=30)
+        wait_until(lambda: service.store.get(job.id).status.is_terminal, timeout_s=120)
+        wait_until(lambda: not uploads_of(service, job), timeout_s=30)
         return service.store.get(job.id)
 
     return ended
@@ -164,7 +164,7 @@ def ended(service: Service) -> Callable[[Job], Job]:
 
 def uploads_of(service: Service, job: Job) -> list[Any]:
     """Attempts of the job whose uploads are not settled."""
-    members: Any = service.broker.smembers(UPLOADS)
+    members: Any = service.valkey.smembers(UNSETTLED_IMAGES)
     return [member for member in members if member.startswith(job.id)]
 
 

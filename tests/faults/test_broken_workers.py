@@ -25,7 +25,7 @@ def test_a_worker_that_lost_its_device_fails_no_job_and_leaves_its_queue(
     done = [ended(job) for job in jobs]
     assert [job.status for job in done] == [Status.SUCCEEDED] * 30
     assert {f"-{good.pid}@" in str(job.worker) for job in done} == {True}
-    wait_until(lambda: broken.is_gone, patience_s=60)
+    wait_until(lambda: broken.is_gone, timeout_s=60)
     assert "this worker leaves its queue: It cannot draw its test image." in broken.log
     (note,) = [note for note in service.workers.alive("demo") if f"-{broken.pid}@" in note.name]
     assert note.unhealthy == "It cannot draw its test image."
@@ -38,7 +38,7 @@ def test_jobs_wait_while_no_worker_is_fit(start: Start, submit: Submit, ended: E
     broken.break_device()
 
     job = submit()
-    wait_until(lambda: broken.is_gone, patience_s=60)
+    wait_until(lambda: broken.is_gone, timeout_s=60)
 
     assert service.store.get(job.id).status is Status.QUEUED
     start()

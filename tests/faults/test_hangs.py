@@ -22,26 +22,26 @@ Submit = Callable[..., Job]
 Ended = Callable[[Job], Job]
 
 STALL_S = 4.0
-MOST_S = 60.0
+MAX_S = 60.0
 """Far more than the bounds that follow from ``STALL_S``, on a busy machine."""
 
 
 @pytest.fixture(scope="module")
-def impatient(
+def with_timeout(
     tmp_path_factory: pytest.TempPathFactory, environment: Mapping[str, str], service: Service
 ) -> Iterator[Nursery]:
     """Workers that wait for progress for a few seconds."""
-    folder: Path = tmp_path_factory.mktemp("impatient")
+    folder: Path = tmp_path_factory.mktemp("with_timeout")
     nursery = Nursery(folder, {**environment, "STOKEHOLD_STALL_S": str(STALL_S)}, service.workers)
     yield nursery
     nursery.close()
 
 
 @pytest.fixture
-def start(parts: Parts, impatient: Nursery) -> Iterator[Callable[..., WorkerProcess]]:
+def start(parts: Parts, with_timeout: Nursery) -> Iterator[Callable[..., WorkerProcess]]:
     """Starts a worker with some gates closed. All are killed when the test is over."""
-    yield impatient.start
-    impatient.kill_all()
+    yield with_timeout.start
+    with_timeout.kill_all()
 
 
 Start = Callable[..., WorkerProcess]
@@ -55,7 +55,7 @@ def test_an_attempt_that_stands_still_in_any_stage_is_handed_on_and_its_worker_e
     job = submit(adapters=[{"ref": "neon"}])
     worker.wait_for_job_at(stage)
 
-    wait_until(lambda: worker.is_gone, patience_s=MOST_S)
+    wait_until(lambda: worker.is_gone, timeout_s=MAX_S)
     start()
 
     done = ended(job)
@@ -75,7 +75,7 @@ def test_what_waits_behind_a_drawing_that_stands_still_goes_back_and_counts_no_a
     behind = [submit(), submit(Lane.BACKFILL)]
     wait_until(lambda: all(service.store.get(job.id).status is Status.RUNNING for job in behind))
 
-    wait_until(lambda: worker.is_gone, patience_s=MOST_S)
+    wait_until(lambda: worker.is_gone, timeout_s=MAX_S)
     start()
 
     assert [ended(job).status for job in (hung, *behind)] == [Status.SUCCEEDED] * 3
@@ -89,7 +89,7 @@ def test_a_pass_of_several_jobs_that_stands_still_is_handed_on_whole(
     jobs = [submit(Lane.BACKFILL, seed=seed) for seed in range(6)]
     worker.wait_for_job_at("draw")
 
-    wait_until(lambda: worker.is_gone, patience_s=MOST_S)
+    wait_until(lambda: worker.is_gone, timeout_s=MAX_S)
     start()
 
     assert [ended(job).status for job in jobs] == [Status.SUCCEEDED] * 6
@@ -103,7 +103,7 @@ def test_a_drawing_that_hangs_ends_its_worker_soon_after_its_cancel(
     worker.wait_for_job_at("draw")
 
     service.store.cancel(hung.id)
-    wait_until(lambda: worker.is_gone, patience_s=MOST_S)
+    wait_until(lambda: worker.is_gone, timeout_s=MAX_S)
     start()
 
     assert ended(behind).status is Status.SUCCEEDED
@@ -119,7 +119,7 @@ def test_a_second_sigterm_ends_a_worker_whose_drawing_hangs(start: Start, submit
     wait_until(lambda: "Warm shutdown" in worker.log)
     worker.signal(signal.SIGTERM)
 
-    wait_until(lambda: worker.is_gone, patience_s=MOST_S)
+    wait_until(lambda: worker.is_gone, timeout_s=MAX_S)
     assert service.store.get(hung.id).status is Status.QUEUED
     service.store.cancel(hung.id)
 
@@ -130,8 +130,8 @@ def test_a_worker_whose_interpreter_is_held_ends_too_and_its_job_comes_back(
     worker = start()
     deaf = submit(prompt=DEAF)
 
-    wait_until(lambda: worker.is_gone, patience_s=MOST_S)
-    wait_until(lambda: service.store.get(deaf.id).status is Status.QUEUED, patience_s=MOST_S)
+    wait_until(lambda: worker.is_gone, timeout_s=MAX_S)
+    wait_until(lambda: service.store.get(deaf.id).status is Status.QUEUED, timeout_s=MAX_S)
     service.store.cancel(deaf.id)
 
     start()
@@ -145,7 +145,7 @@ def test_a_job_that_stands_still_wherever_it_is_drawn_fails_and_says_why(
     for _ in range(3):
         worker = start("draw")
         worker.wait_for_job_at("draw")
-        wait_until(lambda worker=worker: worker.is_gone, patience_s=MOST_S)
+        wait_until(lambda worker=worker: worker.is_gone, timeout_s=MAX_S)
 
     failed = ended(job)
 

@@ -42,11 +42,11 @@ def test_a_message_that_is_not_ours_is_dropped_and_the_worker_goes_on(
     worker = start()
 
     for text in FOREIGN:
-        service.broker.lpush(queue_of("demo"), text)
+        service.valkey.lpush(queue_of("demo"), text)
         assert ended(submit()).status is Status.SUCCEEDED, text[:100]
 
     assert not worker.is_gone
-    assert service.broker.llen(queue_of("demo")) == 0
+    assert service.valkey.llen(queue_of("demo")) == 0
 
 
 @pytest.mark.parametrize("extra", [b"\xff\xfe", b"\x00" * 1000])
@@ -59,7 +59,7 @@ def test_bytes_that_are_no_text_are_dropped_too(
 ) -> None:
     worker = start()
 
-    service.broker.lpush(queue_of("demo"), extra)
+    service.valkey.lpush(queue_of("demo"), extra)
 
     assert ended(submit()).status is Status.SUCCEEDED
     assert not worker.is_gone

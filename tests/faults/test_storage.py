@@ -11,7 +11,7 @@ from stack.parts import Parts
 from stack.ports import Ports
 from tasks.jobs.job import Job, Status
 from tasks.service import Service
-from tests.faults.conftest import STORAGE_PATIENCE_S, assert_drawn_once, images_of
+from tests.faults.conftest import STORAGE_WAIT_S, assert_drawn_once, images_of
 from tests.support.broken_storage import refusing_storage
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
@@ -52,10 +52,10 @@ def test_past_the_bound_a_job_fails_and_is_never_half_published(
     job = submit(images=2)
     worker.wait_for_job_at("uploaded")
     part = parts.kill("s3")
-    time.sleep(STORAGE_PATIENCE_S)
+    time.sleep(STORAGE_WAIT_S)
 
     worker.open("uploaded")
-    wait_until(lambda: service.store.get(job.id).status.is_terminal, patience_s=60)
+    wait_until(lambda: service.store.get(job.id).status.is_terminal, timeout_s=60)
     parts.start([part])
 
     failed = service.store.get(job.id)

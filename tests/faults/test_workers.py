@@ -66,7 +66,7 @@ def test_the_late_result_of_a_frozen_worker_is_refused_and_removed(
 
     frozen.open("upload")
     frozen.signal(signal.SIGCONT)
-    wait_until(lambda: "succeeded in" in frozen.log, patience_s=60)  # Celery's word for a task that is over
+    wait_until(lambda: "succeeded in" in frozen.log, timeout_s=60)  # Celery's word for a task that is over
 
     assert "nothing of attempt 1 is published" in frozen.log or "Attempt 1 no longer owns" in frozen.log
     assert service.store.get(job.id) == done
@@ -81,7 +81,7 @@ def test_a_job_that_kills_every_worker_fails_and_the_queue_behind_it_goes_on(
 
     for _ in range(3):
         worker = start()
-        wait_until(partial(gone, worker), patience_s=60)
+        wait_until(partial(gone, worker), timeout_s=60)
     failed = ended(poison)
 
     assert failed.error is not None
@@ -105,7 +105,7 @@ def test_a_worker_told_to_end_finishes_what_it_draws_and_gives_back_what_waits(
     worker.open("draw")
 
     assert ended(drawing).status is Status.SUCCEEDED
-    wait_until(lambda: worker.is_gone, patience_s=LEASE_S + 10)
+    wait_until(lambda: worker.is_gone, timeout_s=LEASE_S + 10)
     start()
     assert [ended(job).status for job in waiting] == [Status.SUCCEEDED, Status.SUCCEEDED]
 
@@ -121,7 +121,7 @@ def test_a_worker_told_to_end_takes_no_further_backfill_job(
     wait_until(lambda: "Warm shutdown" in worker.log)
     worker.open("draw")
 
-    wait_until(lambda: worker.is_gone, patience_s=LEASE_S + 10)
+    wait_until(lambda: worker.is_gone, timeout_s=LEASE_S + 10)
     assert sorted(status(service, job) for job in jobs) == [Status.QUEUED] * 3 + [Status.SUCCEEDED]
     start()
     assert [ended(job).status for job in jobs] == [Status.SUCCEEDED] * 4

@@ -19,7 +19,7 @@ from stack.valkey import valkey_part
 from stack.valkey import valkey_url as url_of_valkey
 from storage import S3Config, S3Storage
 from tasks.service import Service
-from tasks.valkey import Broker, connect
+from tasks.valkey import Valkey, connect
 from tests.support.services import make_service
 
 bucket_numbers = count()
@@ -33,7 +33,7 @@ def ports() -> Ports:
 
 @pytest.fixture(scope="session")
 def valkey_url(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real Valkey, shared: a test that needs it empty takes ``broker``."""
+    """A real Valkey, shared: a test that needs it empty takes ``valkey``."""
     folder = StackFolder(tmp_path_factory.mktemp("valkey"))
     with supervised(folder, StopRequest()) as supervisor:
         supervisor.start([valkey_part(folder.data("valkey"), ports.valkey)])
@@ -41,11 +41,11 @@ def valkey_url(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def broker(valkey_url: str) -> Iterator[Broker]:
+def valkey(valkey_url: str) -> Iterator[Valkey]:
     """A connection to a Valkey that is empty when the test begins."""
-    with connect(valkey_url) as broker:
-        broker.flushall()
-        yield broker
+    with connect(valkey_url) as valkey:
+        valkey.flushall()
+        yield valkey
 
 
 @pytest.fixture(scope="session")
@@ -79,10 +79,10 @@ def bucket(s3: S3Config) -> Iterator[S3Config]:
 
 
 @pytest.fixture
-def servers(broker: Broker, valkey_url: str, bucket: S3Config) -> dict[str, Any]:
+def servers(valkey: Valkey, valkey_url: str, bucket: S3Config) -> dict[str, Any]:
     """The settings of a service on an empty Valkey and an empty bucket."""
     return {
-        "broker_url": valkey_url,
+        "valkey_url": valkey_url,
         "s3_endpoint": bucket.endpoint,
         "s3_bucket": bucket.bucket,
         "s3_access_key": bucket.access_key,

@@ -14,7 +14,7 @@ from storage import StorageError
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
 from tasks.adapters.catalogue.registration import begin_upload, register, register_file
 from tasks.adapters.file.identity import AdapterSource
-from tasks.adapters.lookup.resolver import Asker
+from tasks.adapters.lookup.resolver import Requester
 from tasks.adapters.lookup.uploaded import FOLDER, INCOMING, incoming_key
 from tasks.errors import StokeholdError
 from tasks.objects.notes import REMOVING, UNTAKEN, remove_untaken
@@ -25,7 +25,7 @@ from tests.support.safetensors_files import lora_bytes
 FILES = [lora_bytes(metadata={"stokehold.base_model": "demo", "modelspec.trigger_phrase": word}) for word in ("a", "b")]
 NAMES = ("first", "second")
 OWNER = None
-MOST_CALLS = 24
+MAX_CALLS = 24
 
 
 def send(service: Service, name: str, body: bytes) -> None:
@@ -42,7 +42,7 @@ def send_directly(service: Service, name: str, body: bytes) -> None:
     service.storage.put(incoming_key(upload.id), body, content_type="application/octet-stream")
     for wanted in (name, name, f"{name}-again"):
         with suppress(StokeholdError, StorageError):
-            register(service, Registration(name=wanted, upload=upload.id), Asker(OWNER))
+            register(service, Registration(name=wanted, upload=upload.id), Requester(OWNER))
 
 
 def pin(service: Service, name: str, _: bytes) -> None:
@@ -66,7 +66,7 @@ STEPS: tuple[Step, ...] = (send, send_directly, pin, remove, send_remove_and_sen
 
 def a_day_passes(service: Service) -> None:
     """Let every note fall due, and retention remove what nothing has taken."""
-    service.broker.zunionstore(UNTAKEN, {UNTAKEN: 0})
+    service.valkey.zunionstore(UNTAKEN, {UNTAKEN: 0})
     remove_untaken(service.object_notes, service.storage)
 
 
@@ -83,11 +83,11 @@ def assert_whole(service: Service) -> None:
     for key, entry in found.items():
         assert service.storage.digest(key).sha256 == entry.found.commit
     assert {entry.name for entry in service.catalogue.pinned("demo")} <= {entry.name for entry in found.values()}
-    assert not service.broker.exists(UNTAKEN, REMOVING)
+    assert not service.valkey.exists(UNTAKEN, REMOVING)
 
 
 def start_anew(service: Service) -> None:
-    service.broker.flushall()
+    service.valkey.flushall()
     for prefix in (FOLDER, INCOMING):
         service.storage.delete(prefix)
 
@@ -100,7 +100,7 @@ def start_anew(service: Service) -> None:
             st.sampled_from(NAMES),
             st.sampled_from(FILES),
             st.sampled_from(Kind),
-            st.integers(0, MOST_CALLS),
+            st.integers(0, MAX_CALLS),
         ),
         min_size=1,
         max_size=5,
@@ -119,7 +119,7 @@ def test_an_entry_has_its_file_and_every_file_its_entry(
 
 def test_every_call_of_a_registration_may_be_the_last(service: Service) -> None:
     for kind in Kind:
-        for at in range(MOST_CALLS):
+        for at in range(MAX_CALLS):
             start_anew(service)
             with interrupted(kind, at, lambda: a_day_passes(service)), suppress(StokeholdError, StorageError):
                 send_directly(service, "first", FILES[0])

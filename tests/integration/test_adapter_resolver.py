@@ -18,7 +18,7 @@ from tasks.adapters.passport.facts import FactsCache
 from tasks.adapters.passport.passport import Judge
 from tasks.base_models.shapes import ShapeStore
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, InvalidRequest
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE
@@ -52,11 +52,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def resolver(hub: HubServer, broker: Broker, clock: Clock, tmp_path: Path) -> AdapterResolver:
+def resolver(hub: HubServer, valkey: Valkey, clock: Clock, tmp_path: Path) -> AdapterResolver:
     hub_reader = AdapterHub(api=HfApi(endpoint=hub.url, token=False))
     folders = AdapterFolders([tmp_path], DEMO_AND_SDXL)
-    judge = Judge(DEMO_AND_SDXL, ShapeStore(broker), FactsCache(broker), max_bytes=10**6)
-    catalogue = Catalogue(broker, pinned_bytes=0)
+    judge = Judge(DEMO_AND_SDXL, ShapeStore(valkey), FactsCache(valkey), max_bytes=10**6)
+    catalogue = Catalogue(valkey, pinned_bytes=0)
     uploads = UploadedAdapters(NO_STORAGE)
     return AdapterResolver(folders, hub_reader, catalogue, uploads, judge, ttl_s=TTL_S, clock=clock)
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.job import Job, Lane, Status
 from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
@@ -59,13 +59,13 @@ def claimed(service: Service, count: int) -> tuple[Job, ...]:
 
 
 def pixels(service: Service, job: Job) -> np.ndarray[Any, Any]:
-    """Of all pictures of a job."""
+    """Of all images of a job."""
     keys = [image.key for image in service.store.get(job.id).result.images]
     return np.stack([Image.open(BytesIO(service.storage.get(key or ""))) for key in keys]).astype(int)
 
 
 def passes(runner: JobRunner) -> list[int]:
-    """How many pictures each pass of the pipeline draws from now on."""
+    """How many images each pass of the pipeline draws from now on."""
     sizes: list[int] = []
     encode = type(runner.warm.base.pipeline).encode_prompt
 
@@ -88,9 +88,9 @@ class TestOnePass:
 
         alone = lines()
         for _ in alone:
-            runner.run(claimed(service, 1))
+            runner.run_jobs(claimed(service, 1))
         sizes, together = passes(runner), lines()
-        runner.run(claimed(service, 8))
+        runner.run_jobs(claimed(service, 8))
 
         assert sizes == [3, 3]
         for one, other in zip(alone, together, strict=True):
@@ -99,11 +99,11 @@ class TestOnePass:
             assert [image.seed for image in now.result.images] == [other.spec.seed, other.spec.seed + 1]
             assert np.abs(pixels(service, one) - pixels(service, other)).max() <= 1
 
-    def test_a_pass_draws_no_more_pictures_than_it_has_steps(self, service: Service, runner: JobRunner) -> None:
+    def test_a_pass_draws_no_more_images_than_it_has_steps(self, service: Service, runner: JobRunner) -> None:
         jobs = [submitted(service, steps=2) for _ in PROMPTS]
         sizes = passes(runner)
 
-        runner.run(claimed(service, 3))
+        runner.run_jobs(claimed(service, 3))
 
         assert sizes == [2, 1]
         assert all(service.store.get(job.id).status is Status.SUCCEEDED for job in jobs)
@@ -111,7 +111,7 @@ class TestOnePass:
     def test_one_swap_is_counted_and_the_drawing_is_divided(self, service: Service, runner: JobRunner) -> None:
         jobs = [submitted(service, adapters=[{"ref": "noise1"}]) for _ in PROMPTS]
 
-        runner.run(claimed(service, 3))
+        runner.run_jobs(claimed(service, 3))
 
         timings = [service.store.get(job.id).timings for job in jobs]
         assert [one.swap_way for one in timings] == ["merged", "kept", "kept"]
@@ -127,7 +127,7 @@ class TestOnePass:
             return encode(runner.warm.base.pipeline, prompt, *arguments, **options)
 
         runner.warm.base.pipeline.encode_prompt = refuse
-        runner.run(claimed(service, 2))
+        runner.run_jobs(claimed(service, 2))
 
         assert service.store.get(good.id).status is Status.SUCCEEDED
         assert service.store.get(bad.id).status is Status.FAILED
@@ -137,7 +137,7 @@ class TestOnePass:
         jobs = claimed(service, 2)
         service.store.cancel(first.id)
 
-        runner.run(jobs)
+        runner.run_jobs(jobs)
 
         assert service.store.get(first.id).status is Status.CANCELED
         assert service.store.get(second.id).status is Status.SUCCEEDED
@@ -146,9 +146,9 @@ class TestOnePass:
     def test_a_worker_that_is_told_to_end_gives_all_of_them_back(self, service: Service, runner: JobRunner) -> None:
         jobs = [submitted(service), submitted(service)]
         taken = claimed(service, 2)
-        runner.stops.soon.set()
+        runner.shutdown.graceful.set()
 
-        runner.run(taken)
+        runner.run_jobs(taken)
 
         assert [service.store.get(job.id).status for job in jobs] == [Status.QUEUED, Status.QUEUED]
 
@@ -167,17 +167,17 @@ class TestInteractiveJobs:
 
         jobs = claimed(service, count)
         on_step(runner, step)
-        runner.run(jobs)
+        runner.run_jobs(jobs)
         thread.join()
         return seen
 
     @pytest.mark.parametrize("count", [1, 2])
-    def test_it_is_drawn_between_two_steps_of_a_backfill_and_neither_picture_shows_it(
+    def test_it_is_drawn_between_two_steps_of_a_backfill_and_neither_image_shows_it(
         self, service: Service, runner: JobRunner, count: int
     ) -> None:
         fields = {"adapters": [{"ref": "noise1"}]}
         undisturbed = [submitted(service, **fields) for _ in range(count)]
-        runner.run(claimed(service, count))
+        runner.run_jobs(claimed(service, count))
         other = {"adapters": [{"ref": "noise2"}], "steps": 3}
         alone = submitted(service, Lane.INTERACTIVE, **other)
         runner(alone.id)
@@ -214,7 +214,7 @@ class TestInteractiveJobs:
 
         claimed_line = claimed(service, 1)
         on_step(runner, lambda: begin_once(runner, interactive, replace_the_base))
-        runner.run(claimed_line)
+        runner.run_jobs(claimed_line)
         wait_until(lambda: service.store.get(interactive.id).status.is_terminal)
 
         assert service.store.get(interactive.id).status is Status.SUCCEEDED
@@ -231,7 +231,7 @@ def begin_once(runner: JobRunner, job: Job, swap: Callable[[Any], Any]) -> None:
 
 class TestThreads:
     def test_they_draw_whatever_comes_until_they_are_stopped(self, service: Service, runner: JobRunner) -> None:
-        backfill = Backfill(lambda: claimed(service, 2), runner.run, runner.stops.soon)
+        backfill = Backfill(lambda: claimed(service, 2), runner.run_jobs, runner.shutdown.graceful)
         jobs = [submitted(service) for _ in range(5)]
 
         backfill.start()
@@ -242,7 +242,7 @@ class TestThreads:
 
         assert service.store.get(left.id).status is Status.QUEUED
 
-    @pytest.mark.parametrize("error", [BrokerUnavailable("away"), KeyError("no such field")])
+    @pytest.mark.parametrize("error", [ValkeyUnavailable("away"), KeyError("no such field")])
     @pytest.mark.parametrize("when", ["they claim", "they draw"])
     def test_an_error_does_not_end_them(self, error: Exception, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("workers.run.backfill.AGAIN_S", 0)

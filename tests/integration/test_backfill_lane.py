@@ -11,28 +11,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.backfill_lane import QUANTUM, BackfillLane
-from tasks.jobs.job import Job, JobSpec, Lane, ScaledAdapter, Terms
+from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, ScaledAdapter
 from tasks.jobs.keyspace import groups_key, job_key
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.jobs import SPEC
 
 
 class Backfill:
     """A lane with jobs in it, and workers that draw them."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, valkey: Valkey) -> None:
         numbers = count()
-        self.store = JobStore(broker, lease_s=60, retention_s=60, new_id=lambda: f"job{next(numbers)}")
-        self.registry = WorkerRegistry(broker, forget_after_s=60)
-        self.lane = BackfillLane(broker, self.store, self.registry)
+        self.store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: f"job{next(numbers)}")
+        self.registry = WorkerRegistry(valkey, forget_after_s=60)
+        self.lane = BackfillLane(valkey, self.store, self.registry)
 
     def add(self, adapter: str, owner: str | None = None) -> Job:
-        return self.store.create(with_adapter(adapter), Lane.BACKFILL, Terms(owner=owner))
+        return self.store.create(with_adapter(adapter), Lane.BACKFILL, JobOptions(owner=owner))
 
     def worker(self, name: str) -> str:
         memory = WorkerMemory(weights=0, pristine=0, adapters=0)
@@ -79,8 +79,8 @@ def swaps(jobs: list[Job]) -> int:
 
 
 @pytest.fixture
-def backfill(broker: Broker) -> Backfill:
-    return Backfill(broker)
+def backfill(valkey: Valkey) -> Backfill:
+    return Backfill(valkey)
 
 
 def test_an_empty_lane_has_nothing(backfill: Backfill) -> None:
@@ -153,7 +153,7 @@ def test_the_same_adapter_at_another_scale_needs_a_swap_of_its_own(backfill: Bac
 def test_a_job_that_was_given_back_is_drawn_again(backfill: Backfill) -> None:
     job = backfill.add("a")
     (claimed,) = backfill.claim(backfill.worker("w"))
-    backfill.store.requeue(claimed, given_back=True)
+    backfill.store.requeue(claimed, uncounted=True)
 
     (again,) = backfill.claim("w")
 
@@ -170,15 +170,15 @@ def test_a_canceled_job_is_not_drawn(backfill: Backfill) -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 3], ids=["the first of a group", "a whole group"])
-def test_a_job_whose_record_is_gone_holds_up_no_other(backfill: Backfill, broker: Broker, lost: int) -> None:
+def test_a_job_whose_record_is_gone_holds_up_no_other(backfill: Backfill, valkey: Valkey, lost: int) -> None:
     first = [backfill.add("a") for _ in range(3)]
     behind = backfill.add("b")
-    broker.delete(*(job_key(job.id) for job in first[:lost]))
+    valkey.delete(*(job_key(job.id) for job in first[:lost]))
 
     drawn = backfill.draw_all("worker-0")["worker-0"]
 
     assert [job.id for job in drawn] == [*(job.id for job in first[lost:]), behind.id]
-    assert broker.zcard(groups_key("demo")) == 0
+    assert valkey.zcard(groups_key("demo")) == 0
 
 
 def test_jobs_that_differ_in_prompt_and_seed_alone_are_taken_together(backfill: Backfill) -> None:
@@ -195,16 +195,16 @@ def test_jobs_that_differ_in_prompt_and_seed_alone_are_taken_together(backfill: 
 
 def test_a_job_that_may_have_killed_its_worker_is_taken_alone(backfill: Backfill) -> None:
     jobs = [backfill.add("a") for _ in range(5)]
-    killed, given_back = backfill.claim(backfill.worker("w"), 2)
+    killed, uncounted = backfill.claim(backfill.worker("w"), 2)
 
     backfill.store.requeue(killed)
-    backfill.store.requeue(given_back, given_back=True)
+    backfill.store.requeue(uncounted, uncounted=True)
 
     taken = [[job.id for job in backfill.claim("w", 3)] for _ in range(3)]
     assert taken == [[jobs[0].id], [jobs[1].id, jobs[2].id, jobs[3].id], [jobs[4].id]]
 
 
-def test_what_was_claimed_before_the_broker_went_away_is_drawn(
+def test_what_was_claimed_before_the_valkey_went_away_is_drawn(
     backfill: Backfill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = backfill.add("a"), backfill.add("a")
@@ -212,13 +212,13 @@ def test_what_was_claimed_before_the_broker_went_away_is_drawn(
 
     def interrupted(job_id: str, *arguments: Any) -> Job | None:
         if job_id == second.id:
-            raise BrokerUnavailable("away")
+            raise ValkeyUnavailable("away")
         return claim(job_id, *arguments)
 
     monkeypatch.setattr(backfill.store, "claim", interrupted)
 
     assert [job.id for job in backfill.claim(backfill.worker("w"), 2)] == [first.id]
-    with pytest.raises(BrokerUnavailable):
+    with pytest.raises(ValkeyUnavailable):
         backfill.claim("w", 2)
 
 
@@ -256,7 +256,7 @@ def test_jobs_taken_together_count_each_against_their_owner(backfill: Backfill) 
         backfill.add("a", "one")
         backfill.add("b", "two")
 
-    owners = [job.terms.owner for _ in range(6) for job in backfill.claim(worker, 8)]
+    owners = [job.options.owner for _ in range(6) for job in backfill.claim(worker, 8)]
 
     assert set(owners[:24]) == {"one"}
     assert set(owners[24:]) == {"two"}
@@ -273,7 +273,7 @@ def test_a_million_lines_of_one_do_not_starve_the_hundred_of_another(backfill: B
 
     drawn = backfill.draw_all(worker)["w"]
 
-    last_of_small = max(place for place, job in enumerate(drawn) if job.terms.owner == "small")
+    last_of_small = max(place for place, job in enumerate(drawn) if job.options.owner == "small")
     assert last_of_small < 2 * 20 + QUANTUM + 1
 
 
@@ -286,26 +286,26 @@ def test_two_owners_share_the_lane(backfill: Backfill) -> None:
 
     served: Counter[str | None] = Counter()
     for job in drawn[:150]:
-        served[job.terms.owner] += 1
+        served[job.options.owner] += 1
         assert abs(served["one"] - served["two"]) <= QUANTUM + 1
     assert swaps(drawn) <= 2 * (200 // QUANTUM)
 
 
-def test_nothing_is_left_behind(backfill: Backfill, broker: Broker) -> None:
+def test_nothing_is_left_behind(backfill: Backfill, valkey: Valkey) -> None:
     for owner in ("one", "two", "three"):
         backfill.add("a", owner)
 
     backfill.draw_all(backfill.worker("w"))
 
-    assert not broker.keys("stokehold:backfill:*")
-    assert not broker.exists("stokehold:turns:demo")
+    assert not valkey.keys("stokehold:backfill:*")
+    assert not valkey.exists("stokehold:turns:demo")
 
 
 @settings(max_examples=25, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(lines=st.lists(st.sampled_from("abcde"), min_size=1, max_size=40), workers=st.integers(min_value=1, max_value=3))
-def test_every_job_is_drawn_once_with_few_swaps(broker: Broker, lines: list[str], workers: int) -> None:
-    broker.flushall()
-    backfill = Backfill(broker)
+def test_every_job_is_drawn_once_with_few_swaps(valkey: Valkey, lines: list[str], workers: int) -> None:
+    valkey.flushall()
+    backfill = Backfill(valkey)
     jobs = [backfill.add(adapter) for adapter in lines]
 
     drawn = backfill.draw_all(*(backfill.worker(f"w{number}") for number in range(workers)))

@@ -12,7 +12,7 @@ from tasks.adapters.passport.fit import Verdict, fit
 from tasks.adapters.passport.layers import layers_of
 from tasks.base_models.registry import read_base_models
 from tasks.base_models.shapes import CACHED_S, ShapeStore
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
@@ -42,9 +42,9 @@ class Clock:
         return self.now
 
 
-def test_what_is_told_replaces_what_was_told_before_and_is_noticed_within_seconds(broker: Broker) -> None:
+def test_what_is_told_replaces_what_was_told_before_and_is_noticed_within_seconds(valkey: Valkey) -> None:
     clock = Clock()
-    worker, api = ShapeStore(broker), ShapeStore(broker, clock=clock)
+    worker, api = ShapeStore(valkey), ShapeStore(valkey, clock=clock)
     assert api.of(DEMO) is None
 
     worker.publish("demo", FIRST)
@@ -58,20 +58,20 @@ def test_what_is_told_replaces_what_was_told_before_and_is_noticed_within_second
 
 
 def test_a_worker_tells_it_when_it_has_loaded_and_again_when_it_was_lost(
-    broker: Broker, valkey_url: str, tmp_path: Path
+    valkey: Valkey, valkey_url: str, tmp_path: Path
 ) -> None:
-    service = make_service(tmp_path, broker_url=valkey_url)
-    with service.broker, service.celery:
+    service = make_service(tmp_path, valkey_url=valkey_url)
+    with service.valkey, service.celery:
         worker = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
-        told = ShapeStore(broker).of(DEMO)
+        told = ShapeStore(valkey).of(DEMO)
         assert told is not None
         assert told.components == ("unet", "text_encoder")
 
-        broker.flushall()
+        valkey.flushall()
         worker.heartbeat.beat()
 
-        assert ShapeStore(broker).of(DEMO) == told
-        assert broker.ttl(KEY) > 0
+        assert ShapeStore(valkey).of(DEMO) == told
+        assert valkey.ttl(KEY) > 0
 
 
 def test_every_lora_of_the_demo_is_accepted_for_the_demo() -> None:

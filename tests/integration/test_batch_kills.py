@@ -29,7 +29,7 @@ def dying_light_worker(service: Service) -> Iterator[subprocess.Popen[str]]:
     settings = service.settings
     assert settings.s3_secret_key is not None
     values = {
-        "BROKER_URL": settings.broker_url,
+        "VALKEY_URL": settings.valkey_url,
         "S3_ENDPOINT": settings.s3_endpoint,
         "S3_BUCKET": settings.s3_bucket,
         "S3_ACCESS_KEY": settings.s3_access_key,

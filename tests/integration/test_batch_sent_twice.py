@@ -11,24 +11,24 @@ from typing import Any
 
 import pytest
 
-from tasks.batches.advance import advance, withdraw
-from tasks.batches.batch import Batch, BatchStatus, BatchTerms
+from tasks.batches.advance import advance, cancel_jobs
+from tasks.batches.batch import Batch, BatchOptions, BatchStatus
 from tasks.batches.expansion import expand
 from tasks.batches.planning import plan_batch, read_plan
 from tasks.batches.rounds import cancel, retry
 from tasks.batches.store import FINISHED, REMOVING
 from tasks.batches.submission import begin_upload, submit_batch, submit_uploaded
-from tasks.errors import BatchNotFound, BrokerUnavailable, IdempotencyConflict, StatusConflict
+from tasks.errors import BatchNotFound, IdempotencyConflict, StatusConflict, ValkeyUnavailable
 from tasks.jobs.line_place import batch_key
 from tasks.jobs.result import Result, StoredImage, Timings
 from tasks.keys import default_limits
 from tasks.objects.notes import UNTAKEN
 from tasks.service import Service
 from tasks.upkeep.retention import remove_batches, remove_objects
-from tasks.valkey import Broker, BrokerPipeline
+from tasks.valkey import Valkey, ValkeyPipeline
 from tests.support.batches import advance_batches, plan_batches
 
-TERMS = BatchTerms()
+OPTIONS = BatchOptions()
 KEY = "the client's own"
 IMAGE = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab", seed=1)
 
@@ -50,8 +50,8 @@ class Slow:
         return self._content.read(count)
 
 
-def send(service: Service, content: bytes = body(), terms: BatchTerms = TERMS, key: str | None = KEY) -> Batch:
-    return submit_batch(service, terms, BytesIO(content), idempotency_key=key)
+def send(service: Service, content: bytes = body(), options: BatchOptions = OPTIONS, key: str | None = KEY) -> Batch:
+    return submit_batch(service, options, BytesIO(content), idempotency_key=key)
 
 
 def draw(service: Service) -> list[str]:
@@ -78,13 +78,13 @@ def objects(service: Service) -> set[str]:
 
 def remove_untaken_at_once(service: Service) -> None:
     """As retention does, when the time of every note is over."""
-    service.broker.zunionstore(UNTAKEN, {UNTAKEN: 0})
+    service.valkey.zunionstore(UNTAKEN, {UNTAKEN: 0})
     remove_objects(service)
 
 
 def test_a_first_request_that_arrives_late_does_not_touch_the_running_batch(service: Service) -> None:
     slow, answered = Slow(body()), list[Batch]()
-    late = threading.Thread(target=lambda: answered.append(submit_batch(service, TERMS, slow, idempotency_key=KEY)))
+    late = threading.Thread(target=lambda: answered.append(submit_batch(service, OPTIONS, slow, idempotency_key=KEY)))
     late.start()
     slow.began.wait(60)
     batch = send(service)
@@ -102,15 +102,15 @@ def test_a_first_request_that_arrives_late_does_not_touch_the_running_batch(serv
 
 
 @pytest.mark.parametrize("moment", ["uploading", "validating", "running", "completed"])
-@pytest.mark.parametrize(("content", "terms"), [(body(4), TERMS), (body(), BatchTerms(dry_run=True))])
+@pytest.mark.parametrize(("content", "options"), [(body(4), OPTIONS), (body(), BatchOptions(dry_run=True))])
 def test_the_same_key_with_another_request_is_refused_at_any_moment(
-    service: Service, moment: str, content: bytes, terms: BatchTerms
+    service: Service, moment: str, content: bytes, options: BatchOptions
 ) -> None:
     slow, refused = Slow(content), list[Exception]()
 
     def late() -> None:
         try:
-            submit_batch(service, terms, slow, idempotency_key=KEY)
+            submit_batch(service, options, slow, idempotency_key=KEY)
         except IdempotencyConflict as error:
             refused.append(error)
 
@@ -128,7 +128,7 @@ def test_the_same_key_with_another_request_is_refused_at_any_moment(
 
     assert len(refused) == 1
     assert send(service).id == batch.id, "the same request still gets it"
-    assert service.batches.get(batch.id).terms == TERMS
+    assert service.batches.get(batch.id).options == OPTIONS
 
 
 def test_many_at_once_make_one_batch_and_leave_one_object(service: Service) -> None:
@@ -144,7 +144,7 @@ def test_many_at_once_make_one_batch_and_leave_one_object(service: Service) -> N
 def test_another_owner_may_use_the_same_key(service: Service) -> None:
     owner, _ = service.keys.create("b", default_limits(service.settings))
 
-    assert send(service).id != send(service, terms=BatchTerms(owner=owner.id)).id
+    assert send(service).id != send(service, options=BatchOptions(owner=owner.id)).id
 
 
 def test_without_a_key_each_request_is_a_batch(service: Service) -> None:
@@ -155,22 +155,22 @@ def test_an_upload_is_one_batch_whatever_is_sent_to_its_url_later(service: Servi
     upload = begin_upload(service, None)
     service.storage.put(f"batches/{upload.id}/upload.jsonl", body(), content_type="application/jsonl")
 
-    first = submit_uploaded(service, TERMS, upload.id)
+    first = submit_uploaded(service, OPTIONS, upload.id)
     service.storage.put(f"batches/{upload.id}/upload.jsonl", body(9), content_type="application/jsonl")
 
-    assert submit_uploaded(service, TERMS, upload.id).id == first.id
+    assert submit_uploaded(service, OPTIONS, upload.id).id == first.id
     with pytest.raises(IdempotencyConflict):
-        submit_uploaded(service, BatchTerms(dry_run=True), upload.id)
+        submit_uploaded(service, BatchOptions(dry_run=True), upload.id)
     assert len(finish(service)) == 3
 
 
 def test_a_file_whose_batch_could_not_be_recorded_is_removed(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object, **__: object) -> None:
-        raise BrokerUnavailable("Valkey does not answer")
+        raise ValkeyUnavailable("Valkey does not answer")
 
     with monkeypatch.context() as patch:
         patch.setattr(service.batches, "create", away)
-        with pytest.raises(BrokerUnavailable):
+        with pytest.raises(ValkeyUnavailable):
             send(service)
     assert len(objects(service)) == 1
 
@@ -211,7 +211,7 @@ def test_a_light_worker_with_an_old_plan_makes_no_job(service: Service) -> None:
 
     assert expand(service, old, read_plan(service, old)) == 0
     assert expand(service, new, read_plan(service, new)) == 3
-    withdraw(service, old)
+    cancel_jobs(service, old)
     assert len(finish(service)) == 3
 
 
@@ -219,7 +219,7 @@ def test_a_retry_that_comes_twice_begins_once(service: Service) -> None:
     batch = send(service)
     cancel(service, batch)
     ended = service.batches.get(batch.id)
-    service.broker.hset(batch_key(batch.id), "results", "batches/none/")
+    service.valkey.hset(batch_key(batch.id), "results", "batches/none/")
 
     with ThreadPoolExecutor(4) as threads:
         tries = [threads.submit(retry, service, ended) for _ in range(4)]
@@ -250,23 +250,23 @@ def test_retention_and_a_retry_do_not_both_have_their_way(service: Service, retr
             retry(service, seen)
         remove_batches(service)
         assert objects(service) == set()
-        assert [key for key in service.broker.keys("*") if batch.id in key and "job" not in key] == []
+        assert [key for key in service.valkey.keys("*") if batch.id in key and "job" not in key] == []
 
 
 def test_what_a_killed_retention_began_the_next_one_finishes(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = send(service)
     cancel(service, batch)
-    service.broker.zadd(FINISHED, {batch.id: 0})
+    service.valkey.zadd(FINISHED, {batch.id: 0})
     with monkeypatch.context() as patch:
         patch.setattr(type(service.storage), "delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             remove_batches(service)
-    assert service.broker.scard(REMOVING) == 1
+    assert service.valkey.scard(REMOVING) == 1
 
     remove_batches(service)
 
     assert objects(service) == set()
-    assert service.broker.scard(REMOVING) == 0
+    assert service.valkey.scard(REMOVING) == 0
 
 
 class Dead(BaseException):
@@ -289,7 +289,7 @@ def dying(service: Service, patch: pytest.MonkeyPatch, at: int, *, done: bool) -
 
         return counting
 
-    kinds = [(Broker, "execute_command"), (BrokerPipeline, "execute")]
+    kinds = [(Valkey, "execute_command"), (ValkeyPipeline, "execute")]
     kinds += [(type(service.storage), name) for name in ("put", "upload", "upload_stream", "get", "download", "delete")]
     for kind, name in kinds:
         patch.setattr(kind, name, counted(getattr(kind, name)))
@@ -315,7 +315,7 @@ def life(service: Service, step: Callable[[], object]) -> Callable[[int, bool], 
 def test_a_process_may_die_at_any_call(service: Service, done: bool) -> None:
     def everything(at: int) -> bool:
         """The whole life of a batch, in which each of its steps dies once; whether none was that long."""
-        service.broker.flushall()
+        service.valkey.flushall()
         steps: list[Callable[[], object]] = [
             lambda: send(service),
             lambda: [plan_batch(service, batch) for batch in active(service, BatchStatus.VALIDATING)],
@@ -329,14 +329,14 @@ def test_a_process_may_die_at_any_call(service: Service, done: bool) -> None:
                 draw(service)
             if number == 4:
                 finish(service)
-                [batch_id] = service.broker.zrange(FINISHED, 0, -1)
+                [batch_id] = service.valkey.zrange(FINISHED, 0, -1)
                 assert service.batches.get(str(batch_id)).succeeded == 3
-                service.broker.zunionstore(FINISHED, {FINISHED: 0})
+                service.valkey.zunionstore(FINISHED, {FINISHED: 0})
             ended.append(life(service, step)(at, done))
             step()
         remove_untaken_at_once(service)
         assert objects(service) == set()
-        assert service.broker.scard(REMOVING) == 0
+        assert service.valkey.scard(REMOVING) == 0
         return all(ended)
 
     at = 1

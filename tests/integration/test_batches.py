@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from tasks.batches import expansion
-from tasks.batches.batch import Batch, BatchStatus, BatchTerms, OnError
+from tasks.batches.batch import Batch, BatchOptions, BatchStatus, OnError
 from tasks.batches.record import record_of
 from tasks.batches.rounds import cancel, retry
 from tasks.errors import StatusConflict
 from tasks.fields import ImageFormat
-from tasks.jobs.job import Job, Terms
+from tasks.jobs.job import Job, JobOptions
 from tasks.jobs.line_place import LinePlace
 from tasks.jobs.result import Failure, Result, StoredImage, SwapWay, Timings
 from tasks.service import Service
@@ -36,13 +36,13 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
     return service
 
 
-def send(service: Service, lines: Sequence[object], terms: BatchTerms = BatchTerms()) -> Batch:  # noqa: B008 (frozen)
+def send(service: Service, lines: Sequence[object], options: BatchOptions = BatchOptions()) -> Batch:  # noqa: B008 (frozen)
     body = "".join(f"{line if isinstance(line, str) else json.dumps(line)}\n" for line in lines)
-    return record_batch(service, body.encode(), terms)
+    return record_batch(service, body.encode(), options)
 
 
-def planned(service: Service, lines: Sequence[object], terms: BatchTerms = BatchTerms()) -> Batch:  # noqa: B008
-    batch = send(service, lines, terms)
+def planned(service: Service, lines: Sequence[object], options: BatchOptions = BatchOptions()) -> Batch:  # noqa: B008
+    batch = send(service, lines, options)
     plan_batches(service)
     return service.batches.get(batch.id)
 
@@ -57,8 +57,8 @@ def draw(service: Service, count: int = 10**6, failing: Sequence[int] = ()) -> l
     drawn: list[Job] = []
     while len(drawn) < count and (jobs := service.backfill.claim("demo", "worker")):
         (job,) = jobs
-        assert job.terms.line is not None
-        if job.terms.line.number in failing:
+        assert job.options.line is not None
+        if job.options.line.number in failing:
             service.store.fail(job, Failure(code="drawing_failed", message="It failed."))
         else:
             timings = Timings(swap=0.5, draw=1, swap_way=SwapWay.MERGED)
@@ -118,12 +118,12 @@ def test_finished_jobs_leave_nothing_but_their_results(service: Service) -> None
     batch = planned(service, [line(number) for number in range(3)])
     draw_all(service)
 
-    jobs = service.broker.keys("stokehold:job:*")
-    assert all(service.broker.ttl(key) > 0 for key in jobs)
-    service.broker.delete(*jobs)
+    jobs = service.valkey.keys("stokehold:job:*")
+    assert all(service.valkey.ttl(key) > 0 for key in jobs)
+    service.valkey.delete(*jobs)
     service.batches.forget(service.batches.get(batch.id))
-    assert not [key for key in service.broker.keys("stokehold:*") if batch.id in key]
-    assert not service.broker.zcard("stokehold:jobs:")
+    assert not [key for key in service.valkey.keys("stokehold:*") if batch.id in key]
+    assert not service.valkey.zcard("stokehold:jobs:")
 
 
 def test_a_line_that_cannot_be_served_rejects_the_batch(service: Service) -> None:
@@ -176,7 +176,7 @@ def test_what_is_wrong_with_such_a_line_is_told_by_its_own_field(
 
 
 def test_or_is_passed_over(service: Service) -> None:
-    batch = planned(service, [line(1), line(2, "nobody"), line(3)], BatchTerms(on_error=OnError.SKIP))
+    batch = planned(service, [line(1), line(2, "nobody"), line(3)], BatchOptions(on_error=OnError.SKIP))
 
     draw_all(service)
 
@@ -197,7 +197,7 @@ def test_a_line_that_fails_fails_alone(service: Service) -> None:
 
 
 def test_a_dry_run_draws_nothing_and_says_what_it_would_take(service: Service) -> None:
-    batch = planned(service, [line(number, "ab"[number % 2]) for number in range(6)], BatchTerms(dry_run=True))
+    batch = planned(service, [line(number, "ab"[number % 2]) for number in range(6)], BatchOptions(dry_run=True))
     advance_batches(service)
 
     assert batch.status is BatchStatus.PLANNED
@@ -222,7 +222,7 @@ def test_a_canceled_batch_keeps_the_results_that_it_has(service: Service, monkey
     assert len(results(service, batch)) == 5
 
 
-def test_a_retry_draws_what_has_no_pictures(service: Service) -> None:
+def test_a_retry_draws_what_has_no_images(service: Service) -> None:
     batch = planned(service, [line(number, "ab"[number % 2]) for number in range(1, 7)])
     draw_all(service, failing=[2, 5])
 
@@ -231,7 +231,7 @@ def test_a_retry_draws_what_has_no_pictures(service: Service) -> None:
     again = draw_all(service)
 
     batch = service.batches.get(batch.id)
-    assert sorted(job.terms.line.number for job in again if job.terms.line) == [2, 5]
+    assert sorted(job.options.line.number for job in again if job.options.line) == [2, 5]
     assert (batch.status, batch.succeeded, batch.failed) == (BatchStatus.COMPLETED, 6, 0)
     assert [result["status"] for result in results(service, batch)] == ["succeeded"] * 6
 
@@ -292,10 +292,10 @@ def test_a_line_that_was_a_job_already_never_becomes_another(service: Service) -
     draw(service)
     advance_batches(service)
 
-    service.broker.delete(f"stokehold:job:{batch.job_id(1)}")
+    service.valkey.delete(f"stokehold:job:{batch.job_id(1)}")
 
     place = LinePlace(batch.id, batch.plan or "", group=0, begin=0, end=10)
-    again = service.store.create_line(batch.job_id(1), SPEC, Terms(), place)
+    again = service.store.create_line(batch.job_id(1), SPEC, JobOptions(), place)
 
     assert again is None
     assert service.store.waiting("demo") == 0
@@ -306,4 +306,4 @@ def test_the_end_of_a_batch_is_final(service: Service) -> None:
     draw_all(service)
 
     with pytest.raises(StatusConflict):
-        service.batches.move(batch, BatchStatus.CANCELING)
+        service.batches.transition(batch, BatchStatus.CANCELING)

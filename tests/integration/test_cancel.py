@@ -31,7 +31,7 @@ def worker(service: Service) -> Iterator[Worker]:
     """A worker that listens for canceled jobs already."""
     worker = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
     worker.cancellations.start()
-    wait_until(lambda: dict(service.broker.pubsub_numsub("stokehold:canceled"))["stokehold:canceled"] == 1)
+    wait_until(lambda: dict(service.valkey.pubsub_numsub("stokehold:canceled"))["stokehold:canceled"] == 1)
     yield worker
     worker.cancellations.stop()
 

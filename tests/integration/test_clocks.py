@@ -35,8 +35,8 @@ def claimed(service: Service) -> Job:
 
 def set_back(service: Service, index: str) -> None:
     """Let what an index says be as it looks when the clock is set back."""
-    for member, score in list(service.broker.zscan_iter(index)):
-        service.broker.zadd(index, {member: score + STEP_S})
+    for member, score in list(service.valkey.zscan_iter(index)):
+        service.valkey.zadd(index, {member: score + STEP_S})
 
 
 def test_the_job_of_a_worker_that_died_comes_back_although_the_clock_was_set_back(service: Service) -> None:
@@ -93,7 +93,7 @@ def test_a_job_that_was_never_sent_is_sent_although_the_clock_was_set_back(
 def test_a_lost_message_is_sent_again_although_the_clock_was_set_back(service: Service) -> None:
     job = service.store.create(SPEC)
     service.store.mark_sent(job)
-    service.broker.hset(job_key(job.id), "sent_at", service.store.now() + STEP_S)
+    service.valkey.hset(job_key(job.id), "sent_at", service.store.now() + STEP_S)
 
     housekeeping(service)
 
@@ -130,8 +130,8 @@ def test_a_key_has_one_minute_however_the_clocks_of_apis_differ(
 def test_a_clock_that_is_set_back_locks_no_key_out(service: Service, key: ApiKey) -> None:
     for _ in range(3):
         service.quotas.count_request(key)
-    times: Any = service.broker.lrange(f"stokehold:requests:{key.id}", 0, -1)
-    service.broker.delete(f"stokehold:requests:{key.id}")
-    service.broker.rpush(f"stokehold:requests:{key.id}", *(float(one) + STEP_S for one in times))
+    times: Any = service.valkey.lrange(f"stokehold:requests:{key.id}", 0, -1)
+    service.valkey.delete(f"stokehold:requests:{key.id}")
+    service.valkey.rpush(f"stokehold:requests:{key.id}", *(float(one) + STEP_S for one in times))
 
     service.quotas.count_request(key)

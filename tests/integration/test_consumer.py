@@ -1,4 +1,4 @@
-"""A Celery worker goes on when its broker has died."""
+"""A Celery worker goes on when its Valkey has died."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stack.valkey import valkey_part, valkey_url
 from tasks.celery import Application
 from tasks.celery_transport import CannotWrite
 from tasks.settings import Settings
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("default::Warning")  # Celery's: of superusers, and of a setting to come
@@ -29,34 +29,34 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     parts.stop()
 
 
-def fill_memory(broker: Broker, data: Path) -> None:
-    broker.config_set("maxmemory", "1mb")
+def fill_memory(valkey: Valkey, data: Path) -> None:
+    valkey.config_set("maxmemory", "1mb")
 
 
-def take_disk(broker: Broker, data: Path) -> None:
-    broker.config_set("save", "3600 1")
+def take_disk(valkey: Valkey, data: Path) -> None:
+    valkey.config_set("save", "3600 1")
     shutil.rmtree(data)
-    broker.bgsave()
-    wait_until(lambda: broker.info("persistence")["rdb_last_bgsave_status"] == "err")
+    valkey.bgsave()
+    wait_until(lambda: valkey.info("persistence")["rdb_last_bgsave_status"] == "err")
 
 
-def make_replica(broker: Broker, data: Path) -> None:
-    broker.replicaof("127.0.0.1", 1)
+def make_replica(valkey: Valkey, data: Path) -> None:
+    valkey.replicaof("127.0.0.1", 1)
 
 
 @pytest.mark.parametrize("cannot_write", [fill_memory, take_disk, make_replica])
-def test_a_broker_that_cannot_write_does_not_end_the_worker(
-    parts: Parts, tmp_path: Path, cannot_write: Callable[[Broker, Path], None]
+def test_a_valkey_that_cannot_write_does_not_end_the_worker(
+    parts: Parts, tmp_path: Path, cannot_write: Callable[[Valkey, Path], None]
 ) -> None:
     port, data = Ports.free().valkey, tmp_path / "data"
     parts.start([valkey_part(data, port)])
-    app = Application(Settings.model_validate({"broker_url": valkey_url(port)}))
+    app = Application(Settings.model_validate({"valkey_url": valkey_url(port)}))
     worker = app.Worker(pool="threads", concurrency=1).consumer
     worker.connection = connection = app.connection_for_read()
     worker.task_consumer = Consumer(connection.default_channel, [Queue("tasks")], on_message=lambda _: None)
     worker.task_consumer.consume()
     connection.Producer().publish({}, routing_key="tasks")
-    cannot_write(app.service.broker, data)
+    cannot_write(app.service.valkey, data)
 
     with pytest.raises(CannotWrite) as refused:
         connection.drain_events(timeout=5)
@@ -66,10 +66,10 @@ def test_a_broker_that_cannot_write_does_not_end_the_worker(
     assert worker.connection is None
 
 
-def test_a_broker_that_dies_with_a_message_unacknowledged_does_not_end_the_worker(parts: Parts, tmp_path: Path) -> None:
+def test_a_valkey_that_dies_with_a_message_unacknowledged_does_not_end_the_worker(parts: Parts, tmp_path: Path) -> None:
     port = Ports.free().valkey
     parts.start([valkey_part(tmp_path / "data", port)])
-    app = Application(Settings.model_validate({"broker_url": valkey_url(port)}))
+    app = Application(Settings.model_validate({"valkey_url": valkey_url(port)}))
     worker = app.Worker(pool="threads", concurrency=1).consumer
     worker.connection = connection = app.connection_for_read()
     received: list[object] = []

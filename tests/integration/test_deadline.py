@@ -11,7 +11,7 @@ from tasks.jobs.job import Job, Status
 from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.housekeeping import housekeeping
 from tests.support.services import make_service
 
@@ -19,8 +19,8 @@ DEADLINE_S = 0.05
 
 
 @pytest.fixture
-def service(broker: Broker, valkey_url: str, tmp_path: Path) -> Service:
-    return make_service(tmp_path, broker_url=valkey_url)
+def service(valkey: Valkey, valkey_url: str, tmp_path: Path) -> Service:
+    return make_service(tmp_path, valkey_url=valkey_url)
 
 
 def submitted(service: Service, deadline_s: float) -> Job:
@@ -58,4 +58,4 @@ def test_a_job_that_has_begun_in_time_is_not_bound_any_more(service: Service) ->
     service.store.requeue(claimed)
 
     assert service.store.late(10) == []
-    assert not service.broker.exists("stokehold:deadlines")
+    assert not service.valkey.exists("stokehold:deadlines")

@@ -48,11 +48,11 @@ def runner(service: Service) -> JobRunner:
 
 
 @pytest.fixture
-def fresh_picture() -> Image.Image:
+def fresh_image() -> Image.Image:
     """What a base that never saw an adapter draws."""
     model = BASE_MODELS.default
     pipeline: Any = load_pipeline(model, CPU)
-    picture: Image.Image = pipeline(
+    image: Image.Image = pipeline(
         prompt=PROMPT,
         width=model.defaults.width,
         height=model.defaults.height,
@@ -60,7 +60,7 @@ def fresh_picture() -> Image.Image:
         guidance_scale=model.defaults.guidance_scale,
         generator=torch.Generator().manual_seed(7),
     ).images[0]
-    return picture
+    return image
 
 
 def drawn(service: Service, runner: JobRunner, adapter: str | None = None) -> Image.Image:
@@ -83,11 +83,11 @@ def test_together_the_weights_take_at_most_12_megabytes() -> None:
 
 
 def test_each_job_shows_its_adapter_and_the_next_one_without_shows_nothing_of_it(
-    service: Service, runner: JobRunner, fresh_picture: Image.Image
+    service: Service, runner: JobRunner, fresh_image: Image.Image
 ) -> None:
     for name in ADAPTERS:
         assert shows(name, drawn(service, runner, name)), name
 
         plain = drawn(service, runner)
-        assert np.array_equal(np.asarray(plain), np.asarray(fresh_picture)), f"after {name}"
+        assert np.array_equal(np.asarray(plain), np.asarray(fresh_image)), f"after {name}"
         assert not shows(name, plain), name

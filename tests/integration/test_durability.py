@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.durability import MARK, Durability
-from tasks.errors import BrokerUnavailable, ConfigurationError
+from tasks.errors import ConfigurationError, ValkeyUnavailable
 from tasks.jobs.backfill_lane import BackfillLane
 from tasks.jobs.interactive_lane import InteractiveLane
 from tasks.jobs.job import Lane, Status
@@ -18,22 +18,22 @@ from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.settings import AcceptedWhen
-from tasks.valkey import Broker, connect
+from tasks.valkey import Valkey, connect
 from tests.support.jobs import SPEC
 
 
 @pytest.fixture
-def changed(broker: Broker) -> Iterator[Broker]:
+def changed(valkey: Valkey) -> Iterator[Valkey]:
     """A server whose configuration a test may change."""
-    kept: dict[str, Any] = broker.config_get("maxmemory-policy") | broker.config_get("appendonly")
-    yield broker
+    kept: dict[str, Any] = valkey.config_get("maxmemory-policy") | valkey.config_get("appendonly")
+    yield valkey
     for name, value in kept.items():
-        broker.config_set(name, value)
-    broker.acl_deluser("stoke")
+        valkey.config_set(name, value)
+    valkey.acl_deluser("stoke")
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
-def test_a_server_that_evicts_keys_is_refused(changed: Broker, policy: str) -> None:
+def test_a_server_that_evicts_keys_is_refused(changed: Valkey, policy: str) -> None:
     changed.config_set("maxmemory-policy", policy)
 
     with pytest.raises(ConfigurationError, match=f"maxmemory-policy {policy}.*Set maxmemory-policy noeviction"):
@@ -41,14 +41,14 @@ def test_a_server_that_evicts_keys_is_refused(changed: Broker, policy: str) -> N
 
 
 def test_a_server_with_an_append_only_file_is_taken_without_a_word(
-    broker: Broker, caplog: pytest.LogCaptureFixture
+    valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Durability(broker, AcceptedWhen.ON_DISK).check_server()
+    Durability(valkey, AcceptedWhen.ON_DISK).check_server()
 
     assert caplog.records == []
 
 
-def test_a_server_that_keeps_all_in_memory_is_warned_of(changed: Broker, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_server_that_keeps_all_in_memory_is_warned_of(changed: Valkey, caplog: pytest.LogCaptureFixture) -> None:
     changed.config_set("appendonly", "no")
 
     Durability(changed, AcceptedWhen.RECORDED).check_server()
@@ -56,7 +56,7 @@ def test_a_server_that_keeps_all_in_memory_is_warned_of(changed: Broker, caplog:
     assert "keeps accepted jobs in memory alone" in caplog.text
 
 
-def test_what_a_server_cannot_promise_is_refused_at_the_start(changed: Broker) -> None:
+def test_what_a_server_cannot_promise_is_refused_at_the_start(changed: Valkey) -> None:
     changed.config_set("appendonly", "no")
 
     with pytest.raises(ConfigurationError, match="STOKEHOLD_ACCEPTED_WHEN=on_disk cannot be had"):
@@ -64,31 +64,31 @@ def test_what_a_server_cannot_promise_is_refused_at_the_start(changed: Broker) -
 
 
 def test_a_server_that_says_nothing_of_itself_is_warned_of(
-    changed: Broker, valkey_url: str, caplog: pytest.LogCaptureFixture
+    changed: Valkey, valkey_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     changed.acl_setuser("stoke", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-info", "-config"])
 
-    with connect(valkey_url.replace("//", "//stoke:pw@")) as broker:
-        Durability(broker, AcceptedWhen.RECORDED).check_server()
+    with connect(valkey_url.replace("//", "//stoke:pw@")) as valkey:
+        Durability(valkey, AcceptedWhen.RECORDED).check_server()
 
     assert "INFO is not permitted" in caplog.text
 
 
-def test_what_is_accepted_on_disk_is_waited_for(broker: Broker) -> None:
-    Durability(broker, AcceptedWhen.ON_DISK).confirm()
+def test_what_is_accepted_on_disk_is_waited_for(valkey: Valkey) -> None:
+    Durability(valkey, AcceptedWhen.ON_DISK).confirm()
 
-    assert broker.exists(MARK)
-
-
-def test_what_no_replica_has_is_not_accepted(broker: Broker) -> None:
-    with pytest.raises(BrokerUnavailable, match="Send it again with the same Idempotency-Key"):
-        Durability(broker, AcceptedWhen.ON_REPLICA).confirm()
+    assert valkey.exists(MARK)
 
 
-def test_what_is_accepted_when_recorded_waits_for_nothing(broker: Broker) -> None:
-    Durability(broker, AcceptedWhen.RECORDED).confirm()
+def test_what_no_replica_has_is_not_accepted(valkey: Valkey) -> None:
+    with pytest.raises(ValkeyUnavailable, match="Send it again with the same Idempotency-Key"):
+        Durability(valkey, AcceptedWhen.ON_REPLICA).confirm()
 
-    assert not broker.exists(MARK)
+
+def test_what_is_accepted_when_recorded_waits_for_nothing(valkey: Valkey) -> None:
+    Durability(valkey, AcceptedWhen.RECORDED).confirm()
+
+    assert not valkey.exists(MARK)
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ def _warnings(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "tasks.durability")
 
 
-def test_a_user_may_be_bound_to_the_keys_of_this_service(changed: Broker, valkey_url: str) -> None:
+def test_a_user_may_be_bound_to_the_keys_of_this_service(changed: Valkey, valkey_url: str) -> None:
     changed.acl_setuser(
         "stoke",
         enabled=True,
@@ -106,10 +106,10 @@ def test_a_user_may_be_bound_to_the_keys_of_this_service(changed: Broker, valkey
         commands=["+@all", "-@admin", "-@dangerous", "+info"],
     )
 
-    with connect(valkey_url.replace("//", "//stoke:pw@")) as broker:
-        store = JobStore(broker, lease_s=60, retention_s=60, new_id=lambda: uuid.uuid4().hex)
-        workers = WorkerRegistry(broker, forget_after_s=60)
-        interactive, backfill = InteractiveLane(broker, store, workers), BackfillLane(broker, store, workers)
+    with connect(valkey_url.replace("//", "//stoke:pw@")) as valkey:
+        store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: uuid.uuid4().hex)
+        workers = WorkerRegistry(valkey, forget_after_s=60)
+        interactive, backfill = InteractiveLane(valkey, store, workers), BackfillLane(valkey, store, workers)
         store.create(SPEC)
         first = interactive.claim("demo", "worker")
         store.create(SPEC, Lane.BACKFILL)

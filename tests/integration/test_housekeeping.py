@@ -18,14 +18,14 @@ from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.upkeep.housekeeping import UNSENT_AFTER_S
 from tests.support.housekeeping import housekeeping
-from tests.support.services import NOBODY, make_service
+from tests.support.services import UNREACHABLE, make_service
 
 LEASE_S = 0.1
 
 
 @pytest.fixture
-def service(broker: Any, valkey_url: str, tmp_path: Path) -> Service:
-    return make_service(tmp_path, broker_url=valkey_url, lease_s=LEASE_S, max_attempts=2)
+def service(valkey: Any, valkey_url: str, tmp_path: Path) -> Service:
+    return make_service(tmp_path, valkey_url=valkey_url, lease_s=LEASE_S, max_attempts=2)
 
 
 def on_queue(service: Service) -> int:
@@ -68,7 +68,7 @@ def test_a_job_that_kills_every_worker_fails(service: Service) -> None:
 
 def spec_of(service: Service) -> JobSpec:
     model = service.base_models.default
-    return complete(JobRequest(prompt="a red circle"), model, (), lot=lambda _: 1, image_format=ImageFormat.PNG)
+    return complete(JobRequest(prompt="a red circle"), model, (), random_seed=lambda _: 1, image_format=ImageFormat.PNG)
 
 
 def test_a_job_whose_message_was_never_sent_is_sent(service: Service) -> None:
@@ -91,10 +91,10 @@ def test_a_job_that_is_just_being_sent_is_left_alone(service: Service) -> None:
     assert on_queue(service) == 0
 
 
-def test_a_broker_that_refuses_the_message_does_not_fail_the_submission(service: Service, tmp_path: Path) -> None:
+def test_a_valkey_that_refuses_the_message_does_not_fail_the_submission(service: Service, tmp_path: Path) -> None:
     away = tmp_path / "away"
     away.mkdir()
-    celery_away = make_service(away, broker_url=f"redis://{NOBODY}/0").celery
+    celery_away = make_service(away, valkey_url=f"redis://{UNREACHABLE}/0").celery
     half = Service(**{**vars(service), "celery": celery_away})
 
     job = submit(half, JobRequest(prompt="a red circle"))
@@ -107,20 +107,20 @@ def test_a_job_whose_message_a_worker_took_and_lost_is_sent_again(
 ) -> None:
     monkeypatch.setattr("tasks.upkeep.housekeeping.LOST_AFTER_S", 0.1)
     jobs = [submit(service, JobRequest(prompt=f"circle {number}")) for number in range(3)]
-    assert job_of(service.broker.rpop(queue_of("demo"))) == jobs[0].id
+    assert job_of(service.valkey.rpop(queue_of("demo"))) == jobs[0].id
 
     time.sleep(0.1)
     housekeeping(service)
     housekeeping(service)
 
     assert on_queue(service) == 3
-    queued = service.broker.lrange(queue_of("demo"), 0, -1)
+    queued = service.valkey.lrange(queue_of("demo"), 0, -1)
     assert sorted(map(job_of, queued)) == sorted(job.id for job in jobs)
 
 
 def test_a_job_whose_message_was_just_taken_is_left_alone(service: Service) -> None:
     submit(service, JobRequest(prompt="a red circle"))
-    service.broker.rpop(queue_of("demo"))
+    service.valkey.rpop(queue_of("demo"))
 
     housekeeping(service)
 
@@ -138,7 +138,7 @@ def test_a_backfill_job_has_no_message_and_hides_none_that_is_lost(
     time.sleep(0.1)
     housekeeping(service)
     assert on_queue(service) == 1
-    service.broker.rpop(queue_of("demo"))
+    service.valkey.rpop(queue_of("demo"))
     housekeeping(service)
 
     assert on_queue(service) == 1

@@ -23,7 +23,7 @@ from workers.adapters.fetch import fetch
 from workers.adapters.hub_download import DownloadBounds, DownloadWatch
 
 LORA = lora_bytes()
-SHORT = DownloadBounds(bytes_per_s=10**6, patience_s=0.3)
+SHORT = DownloadBounds(bytes_per_s=10**6, grace_s=0.3)
 
 Fetch = Callable[[DownloadBounds], Path]
 
@@ -83,7 +83,7 @@ def test_a_hub_that_says_nothing_is_given_up_without_the_tries_of_its_client(hub
 
 @pytest.mark.parametrize("way", ["silent", "trickling"])
 def test_a_worker_that_is_told_to_end_waits_for_no_download(hub: HubServer, fetch_slow: Fetch, way: str) -> None:
-    bounds = DownloadBounds(patience_s=3600)
+    bounds = DownloadBounds(grace_s=3600)
     threading.Timer(0.1, bounds.stopping.set).start()
 
     with hub.silent() if way == "silent" else hub.trickling(0.01), pytest.raises(WorkerStopping):
@@ -93,8 +93,8 @@ def test_a_worker_that_is_told_to_end_waits_for_no_download(hub: HubServer, fetc
 @pytest.mark.parametrize(("seconds_a_part", "arrives"), [(1, True), (10, False)])
 def test_the_rate_counts_from_the_beginning(seconds_a_part: int, arrives: bool) -> None:
     clock = count(0, seconds_a_part)
-    watch = DownloadWatch(DownloadBounds(bytes_per_s=5, patience_s=3), clock=lambda: next(clock))
-    parts = watch.pass_on(iter([b"x" * 10] * 10))
+    watch = DownloadWatch(DownloadBounds(bytes_per_s=5, grace_s=3), clock=lambda: next(clock))
+    parts = watch.counted(iter([b"x" * 10] * 10))
 
     if arrives:
         assert b"".join(parts) == b"x" * 100
@@ -105,7 +105,7 @@ def test_the_rate_counts_from_the_beginning(seconds_a_part: int, arrives: bool) 
 
 def test_tries_that_each_bring_a_little_are_bounded_by_the_size_that_the_hub_names() -> None:
     now = 0.0
-    watch = DownloadWatch(DownloadBounds(bytes_per_s=1, patience_s=30), clock=lambda: now)
+    watch = DownloadWatch(DownloadBounds(bytes_per_s=1, grace_s=30), clock=lambda: now)
     watch.expect(50)
 
     now = 80

@@ -14,15 +14,15 @@ from api import create_app
 from tasks.jobs.idempotency import KEEP_S
 from tasks.jobs.queues import messages
 from tasks.service import Service
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.services import make_service
 
 BODY = {"prompt": "a red circle"}
 
 
 @pytest.fixture
-def service(broker: Broker, valkey_url: str, tmp_path: Path) -> Service:
-    return make_service(tmp_path, broker_url=valkey_url)
+def service(valkey: Valkey, valkey_url: str, tmp_path: Path) -> Service:
+    return make_service(tmp_path, valkey_url=valkey_url)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_fifty_simultaneous_requests_make_one_job(service: Service) -> None:
     assert {response.status_code for response in responses} == {202}
     assert len({response.get_json()["id"] for response in responses}) == 1
     assert len({response.get_json()["seed"] for response in responses}) == 1
-    assert len(list(service.broker.scan_iter("stokehold:job:*"))) == 1
+    assert len(list(service.valkey.scan_iter("stokehold:job:*"))) == 1
     assert messages(service.celery, "demo") == 1
 
 
@@ -72,12 +72,12 @@ def test_other_keys_and_no_key_make_jobs_of_their_own(client: FlaskClient) -> No
     assert len({answer.get_json()["id"] for answer in answers}) == 4
 
 
-def test_the_key_expires_by_itself_and_goes_with_its_job(client: FlaskClient, broker: Broker) -> None:
+def test_the_key_expires_by_itself_and_goes_with_its_job(client: FlaskClient, valkey: Valkey) -> None:
     first = post(client, "key").get_json()["id"]
-    (key,) = broker.scan_iter("stokehold:idempotency:*")
-    assert 0 < broker.ttl(key) <= KEEP_S
+    (key,) = valkey.scan_iter("stokehold:idempotency:*")
+    assert 0 < valkey.ttl(key) <= KEEP_S
 
-    broker.delete(f"stokehold:job:{first}")
+    valkey.delete(f"stokehold:job:{first}")
 
     assert post(client, "key").get_json()["id"] != first
 

@@ -66,7 +66,7 @@ def url(service: Service) -> Iterator[str]:
 
 
 def drawn_by_a_job(service: Service, **fields: Any) -> Image.Image:
-    """The picture of the same request as a job."""
+    """The image of the same request as a job."""
     job = submit(service, JobRequest.model_validate({"prompt": PROMPT, "seed": 7, "steps": 2, **fields}))
     while not job.status.is_terminal:
         job = service.store.wait(job.id, 10)
@@ -75,14 +75,14 @@ def drawn_by_a_job(service: Service, **fields: Any) -> Image.Image:
     return opened(service.storage.get(image.key))
 
 
-def opened(picture: bytes) -> Image.Image:
-    return Image.open(BytesIO(picture))
+def opened(image: bytes) -> Image.Image:
+    return Image.open(BytesIO(image))
 
 
 def test_the_hubs_client_draws_with_every_parameter_that_it_has(url: str, service: Service) -> None:
     client = InferenceClient(model=f"{url}/models/demo")
 
-    picture = client.text_to_image(
+    image = client.text_to_image(
         PROMPT,
         negative_prompt="a square",
         height=32,
@@ -94,18 +94,18 @@ def test_the_hubs_client_draws_with_every_parameter_that_it_has(url: str, servic
     )
 
     same = {"negative_prompt": "a square", "height": 32, "width": 96, "guidance_scale": 2.0, "scheduler": "euler"}
-    assert picture.size == (96, 32)
-    assert picture.tobytes() == drawn_by_a_job(service, **same).tobytes()
+    assert image.size == (96, 32)
+    assert image.tobytes() == drawn_by_a_job(service, **same).tobytes()
 
 
 def test_the_hubs_client_names_a_lora_as_its_model(url: str, service: Service) -> None:
     client = InferenceClient()
 
-    picture = client.text_to_image(PROMPT, model=f"{url}/models/minimaxir/wrong-lora", num_inference_steps=2, seed=7)
+    image = client.text_to_image(PROMPT, model=f"{url}/models/minimaxir/wrong-lora", num_inference_steps=2, seed=7)
 
     adapters = [{"ref": "minimaxir/wrong-lora"}]
-    assert picture.tobytes() == drawn_by_a_job(service, adapters=adapters).tobytes()
-    assert picture.tobytes() != drawn_by_a_job(service).tobytes()
+    assert image.tobytes() == drawn_by_a_job(service, adapters=adapters).tobytes()
+    assert image.tobytes() != drawn_by_a_job(service).tobytes()
 
 
 def test_the_hubs_client_shows_its_user_why_it_was_refused(url: str) -> None:
@@ -125,7 +125,7 @@ def test_the_hubs_client_shows_a_key_as_its_token(url: str, service: Service) ->
         InferenceClient(model=f"{url}/models/demo", token="hf_another").text_to_image(PROMPT)
 
 
-def test_the_articles_curl_lines_put_a_picture_into_a_file(url: str, tmp_path: Path) -> None:
+def test_the_articles_curl_lines_put_an_image_into_a_file(url: str, tmp_path: Path) -> None:
     out, told = tmp_path / "out.png", tmp_path / "headers"
     for model, header in (("minimaxir/wrong-lora", "Accept: */*"), ("demo", "lora: minimaxir/wrong-lora")):
         command = ["curl", "-sS", "--max-time", "30", "-X", "POST", f"{url}/models/{model}", "-H", header]
@@ -138,7 +138,7 @@ def test_the_articles_curl_lines_put_a_picture_into_a_file(url: str, tmp_path: P
         assert all(line in headers for line in ("content-type: image/png", "x-compute-type: cpu", "x-compute-time: "))
 
 
-def test_openais_client_draws_the_same_picture(url: str, service: Service) -> None:
+def test_openais_client_draws_the_same_image(url: str, service: Service) -> None:
     with OpenAI(base_url=f"{url}/v1", api_key="none-is-needed") as client:
         answer = client.images.generate(
             prompt=PROMPT,
@@ -149,6 +149,6 @@ def test_openais_client_draws_the_same_picture(url: str, service: Service) -> No
         )
 
     assert answer.data is not None
-    picture = opened(base64.b64decode(answer.data[0].b64_json or ""))
+    image = opened(base64.b64decode(answer.data[0].b64_json or ""))
     same = {"width": 96, "height": 32, "adapters": [{"ref": "minimaxir/wrong-lora", "scale": 0.5}]}
-    assert picture.tobytes() == drawn_by_a_job(service, **same).tobytes()
+    assert image.tobytes() == drawn_by_a_job(service, **same).tobytes()

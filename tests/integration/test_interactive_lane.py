@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tasks.jobs.index import OWNERS_COUNTED
 from tasks.jobs.interactive_lane import InteractiveLane
-from tasks.jobs.job import Job, Lane, Status, Terms
+from tasks.jobs.job import Job, JobOptions, Lane, Status
 from tasks.jobs.keyspace import lane_keys
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerRegistry
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.jobs import SPEC
 
 SLUG = SPEC.base_model
@@ -28,13 +28,13 @@ WEIGHTS = {"a": 1, "b": 1, "c": 3, "d": 5}
 class Interactive:
     """A lane with jobs in it, and a worker that draws them."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, valkey: Valkey) -> None:
         numbers = count()
-        self.store = JobStore(broker, lease_s=60, retention_s=60, new_id=lambda: f"job{next(numbers)}")
-        self.lane = InteractiveLane(broker, self.store, WorkerRegistry(broker, forget_after_s=60))
+        self.store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: f"job{next(numbers)}")
+        self.lane = InteractiveLane(valkey, self.store, WorkerRegistry(valkey, forget_after_s=60))
 
     def add(self, owner: str | None = None, weight: int = 1) -> Job:
-        return self.store.create(SPEC, terms=Terms(owner=owner, weight=weight))
+        return self.store.create(SPEC, options=JobOptions(owner=owner, weight=weight))
 
     def draw(self) -> Job | None:
         """The worker takes the next job and finishes it."""
@@ -52,8 +52,8 @@ class Interactive:
 
 
 @pytest.fixture
-def interactive(broker: Broker) -> Interactive:
-    return Interactive(broker)
+def interactive(valkey: Valkey) -> Interactive:
+    return Interactive(valkey)
 
 
 def test_an_empty_lane_has_nothing(interactive: Interactive) -> None:
@@ -86,7 +86,7 @@ def test_those_who_come_first_are_drawn_first(interactive: Interactive) -> None:
     jobs = [interactive.add(owner) for owner in owners]
 
     assert [interactive.position(job) for job in jobs] == list(range(20))
-    assert [job.terms.owner for job in interactive.draw_all()] == owners
+    assert [job.options.owner for job in interactive.draw_all()] == owners
 
 
 def test_new_owners_without_end_starve_nobody(interactive: Interactive) -> None:
@@ -112,7 +112,7 @@ def test_an_owner_that_rested_gains_nothing_by_it(interactive: Interactive) -> N
     for _ in range(10):
         interactive.add("b")
 
-    assert "".join(job.terms.owner or "" for job in interactive.draw_all()) in {"ab" * 10, "ba" * 10}
+    assert "".join(job.options.owner or "" for job in interactive.draw_all()) in {"ab" * 10, "ba" * 10}
 
 
 def test_an_owner_that_sends_again_after_each_drawing_gets_no_more_than_its_share(interactive: Interactive) -> None:
@@ -124,8 +124,8 @@ def test_an_owner_that_sends_again_after_each_drawing_gets_no_more_than_its_shar
     for _ in range(20):
         job = interactive.draw()
         assert job is not None
-        drawn += job.terms.owner or ""
-        if job.terms.owner == "b":
+        drawn += job.options.owner or ""
+        if job.options.owner == "b":
             interactive.add("b")
 
     assert abs(drawn.count("a") - drawn.count("b")) <= 1
@@ -147,14 +147,14 @@ def test_a_job_given_back_has_its_old_place_among_its_owners(interactive: Intera
     first, second = interactive.add("a"), interactive.add("a")
     claimed = interactive.lane.claim(SLUG, "worker")
     assert claimed is not None
-    interactive.store.requeue(claimed, given_back=True)
+    interactive.store.requeue(claimed, uncounted=True)
 
     assert (interactive.position(first), interactive.position(second)) == (0, 1)
     assert [job.id for job in interactive.draw_all()] == [first.id, second.id]
 
 
 def test_a_job_whose_deadline_is_over_is_passed(interactive: Interactive) -> None:
-    late = interactive.store.create(SPEC, terms=Terms(deadline_s=0.001))
+    late = interactive.store.create(SPEC, options=JobOptions(deadline_s=0.001))
     job = interactive.add()
     time.sleep(0.01)
 
@@ -162,24 +162,24 @@ def test_a_job_whose_deadline_is_over_is_passed(interactive: Interactive) -> Non
     assert interactive.store.get(late.id).status is Status.FAILED
 
 
-def test_what_another_version_has_taken_holds_up_nobody(interactive: Interactive, broker: Broker) -> None:
+def test_what_another_version_has_taken_holds_up_nobody(interactive: Interactive, valkey: Valkey) -> None:
     taken, job = interactive.add("a"), interactive.add("b")
-    broker.hset(f"stokehold:job:{taken.id}", "status", "running")
+    valkey.hset(f"stokehold:job:{taken.id}", "status", "running")
 
     assert [one.id for one in interactive.draw_all()] == [job.id]
 
 
-def test_nothing_is_left_behind(interactive: Interactive, broker: Broker) -> None:
+def test_nothing_is_left_behind(interactive: Interactive, valkey: Valkey) -> None:
     for owner in ("a", "b", None):
         interactive.add(owner)
     interactive.store.cancel(interactive.add("c").id)
 
     list(interactive.draw_all())
 
-    assert not broker.keys("stokehold:interactive:*")
+    assert not valkey.keys("stokehold:interactive:*")
 
 
-def test_what_is_known_of_owners_that_left_is_bounded(interactive: Interactive, broker: Broker) -> None:
+def test_what_is_known_of_owners_that_left_is_bounded(interactive: Interactive, valkey: Valkey) -> None:
     for _ in range(500):
         interactive.add("a")
     for number in range(400):
@@ -187,19 +187,19 @@ def test_what_is_known_of_owners_that_left_is_bounded(interactive: Interactive, 
         interactive.draw()
         interactive.draw()
 
-    assert broker.hlen(lane_keys(SLUG, None)[1]) < 130
+    assert valkey.hlen(lane_keys(SLUG, None)[1]) < 130
 
 
-def test_a_position_costs_the_same_however_many_wait(interactive: Interactive, broker: Broker) -> None:
+def test_a_position_costs_the_same_however_many_wait(interactive: Interactive, valkey: Valkey) -> None:
     for number in range(OWNERS_COUNTED * 5):
         interactive.add(f"{number:04}")
     last = interactive.add("last")
-    broker.config_resetstat()
+    valkey.config_resetstat()
 
     position = interactive.position(last)
 
     assert position == OWNERS_COUNTED * 5
-    assert broker.info("commandstats")["cmdstat_zcard"]["calls"] <= OWNERS_COUNTED + 1
+    assert valkey.info("commandstats")["cmdstat_zcard"]["calls"] <= OWNERS_COUNTED + 1
 
 
 arrivals = st.lists(st.sampled_from("abcd"), min_size=1, max_size=30)
@@ -208,9 +208,9 @@ arrivals = st.lists(st.sampled_from("abcd"), min_size=1, max_size=30)
 
 @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(owners=arrivals)
-def test_a_position_says_how_many_are_drawn_before(broker: Broker, owners: list[str]) -> None:
-    broker.flushall()
-    interactive = Interactive(broker)
+def test_a_position_says_how_many_are_drawn_before(valkey: Valkey, owners: list[str]) -> None:
+    valkey.flushall()
+    interactive = Interactive(valkey)
     jobs = [interactive.add(owner, WEIGHTS[owner]) for owner in owners]
     positions = {job.id: interactive.position(job) for job in jobs}
 
@@ -221,10 +221,10 @@ def test_a_position_says_how_many_are_drawn_before(broker: Broker, owners: list[
 
 @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(st.sampled_from([*"abcd", "draw", "cancel"]), min_size=1, max_size=60), data=st.data())
-def test_each_owner_gets_its_share_while_it_waits(broker: Broker, steps: list[str], data: st.DataObject) -> None:
+def test_each_owner_gets_its_share_while_it_waits(valkey: Valkey, steps: list[str], data: st.DataObject) -> None:
     """Of any two owners that both wait, neither gets more than a job of each ahead, by their weights."""
-    broker.flushall()
-    interactive = Interactive(broker)
+    valkey.flushall()
+    interactive = Interactive(valkey)
     queued: dict[str, list[str]] = {owner: [] for owner in WEIGHTS}
     served: Counter[str] = Counter()
     since: dict[frozenset[str], Counter[str]] = {}
@@ -236,7 +236,7 @@ def test_each_owner_gets_its_share_while_it_waits(broker: Broker, steps: list[st
             interactive.store.cancel(chosen)
             queued = {owner: [job for job in jobs if job != chosen] for owner, jobs in queued.items()}
         elif step == "draw" and (job := interactive.draw()):
-            owner = job.terms.owner or ""
+            owner = job.options.owner or ""
             queued[owner].remove(job.id)
             served[owner] += 1
         both = {frozenset({one, other}) for one in "abcd" for other in "abcd" if one < other}

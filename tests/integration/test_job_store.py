@@ -10,12 +10,12 @@ from itertools import count
 
 import pytest
 
-from tasks.errors import BrokerUnavailable, JobNotFound, LeaseLost
+from tasks.errors import JobNotFound, LeaseLost, ValkeyUnavailable
 from tasks.jobs.job import Job, Lane, Progress, Status
 from tasks.jobs.keyspace import job_key
 from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.jobs.store import JobStore
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.jobs import SPEC
 
 LEASE_S = 0.2
@@ -25,9 +25,9 @@ NOTHING = Result(images=())
 
 
 @pytest.fixture
-def store(broker: Broker) -> JobStore:
+def store(valkey: Valkey) -> JobStore:
     numbers = count()
-    return JobStore(broker, lease_s=LEASE_S, retention_s=60, new_id=lambda: f"job{next(numbers)}")
+    return JobStore(valkey, lease_s=LEASE_S, retention_s=60, new_id=lambda: f"job{next(numbers)}")
 
 
 def claimed(store: JobStore, worker: str = "w1") -> Job:
@@ -108,9 +108,9 @@ def test_a_finished_job_has_its_images_and_no_lease(store: JobStore) -> None:
         store.renew(job.lease)
 
 
-def test_a_job_that_is_gone_belongs_to_no_attempt(store: JobStore, broker: Broker) -> None:
+def test_a_job_that_is_gone_belongs_to_no_attempt(store: JobStore, valkey: Valkey) -> None:
     job = claimed(store)
-    broker.delete(job_key(job.id))
+    valkey.delete(job_key(job.id))
 
     with pytest.raises(LeaseLost, match="gone"):
         store.succeed(job, DONE, Timings())
@@ -121,18 +121,18 @@ def test_a_job_that_is_gone_belongs_to_no_attempt(store: JobStore, broker: Broke
     [("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"), ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE")],
 )
 def test_a_server_that_cannot_write_is_one_that_is_away(
-    store: JobStore, broker: Broker, trouble: str, end: str
+    store: JobStore, valkey: Valkey, trouble: str, end: str
 ) -> None:
     job = claimed(store)
 
-    broker.execute_command(*trouble.split())
+    valkey.execute_command(*trouble.split())
     try:
-        with pytest.raises(BrokerUnavailable):
+        with pytest.raises(ValkeyUnavailable):
             store.create(SPEC)
-        with pytest.raises(BrokerUnavailable):
+        with pytest.raises(ValkeyUnavailable):
             store.succeed(job, DONE, Timings())
     finally:
-        broker.execute_command(*end.split())
+        valkey.execute_command(*end.split())
 
     assert store.get(job.id) == job
 

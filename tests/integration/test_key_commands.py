@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook
 
-from api.gunicorn_config import is_local
+from api.gunicorn_config import is_loopback
 from tasks.keys import ApiKeys
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tasks.webhooks.secrets import WebhookSecrets
 from tests.support.up import ROOT
 
 
 def run(valkey_url: str, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a module's command on the test's Valkey."""
-    environment = {**os.environ, "STOKEHOLD_BROKER_URL": valkey_url, **variables}
+    environment = {**os.environ, "STOKEHOLD_VALKEY_URL": valkey_url, **variables}
     command = (sys.executable, "-m", *command)
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -31,9 +31,9 @@ def keys(valkey_url: str, *arguments: str) -> str:
     return answer.stdout
 
 
-def test_a_key_is_made_listed_and_revoked(broker: Broker, valkey_url: str) -> None:
+def test_a_key_is_made_listed_and_revoked(valkey: Valkey, valkey_url: str) -> None:
     secret = keys(valkey_url, "create", "ada", "--queued-jobs", "7", "--allow-private").strip()
-    made = ApiKeys(broker).find(secret)
+    made = ApiKeys(valkey).find(secret)
     assert made is not None
     listed = keys(valkey_url, "list")
     keys(valkey_url, "revoke", made.id)
@@ -43,10 +43,10 @@ def test_a_key_is_made_listed_and_revoked(broker: Broker, valkey_url: str) -> No
     assert made.id in listed
     assert "private adapters" in listed
     assert secret not in listed
-    assert ApiKeys(broker).find(secret) is None
+    assert ApiKeys(valkey).find(secret) is None
 
 
-def test_without_a_key_the_api_listens_for_no_other_machine(broker: Broker, valkey_url: str) -> None:
+def test_without_a_key_the_api_listens_for_no_other_machine(valkey: Valkey, valkey_url: str) -> None:
     gunicorn = ("gunicorn", "--config", "python:api.gunicorn_config")
 
     refused = run(valkey_url, *gunicorn, STOKEHOLD_API_LISTEN="0.0.0.0:0")
@@ -70,18 +70,18 @@ def test_without_a_key_the_api_listens_for_no_other_machine(broker: Broker, valk
     ],
 )
 def test_only_loopback_and_sockets_are_local(address: str | tuple[str, int], local: bool) -> None:
-    assert is_local(address) is local
+    assert is_loopback(address) is local
 
 
-def test_a_webhook_secret_is_made_and_shown_once(broker: Broker, valkey_url: str) -> None:
-    made = ApiKeys(broker).find(keys(valkey_url, "create", "ada").strip())
+def test_a_webhook_secret_is_made_and_shown_once(valkey: Valkey, valkey_url: str) -> None:
+    made = ApiKeys(valkey).find(keys(valkey_url, "create", "ada").strip())
     assert made is not None
 
     secrets = [keys(valkey_url, "webhook-secret", made.id).strip() for _ in range(2)]
     unknown = run(valkey_url, "stokehold", "keys", "webhook-secret", "nobody")
 
     now = datetime.now(UTC)
-    signers = WebhookSecrets(broker, None).signers(made.id, now)
+    signers = WebhookSecrets(valkey, None).signers(made.id, now)
     assert [signer.sign("a", now, "b") for signer in signers] == [
         Webhook(secret).sign("a", now, "b") for secret in reversed(secrets)
     ]

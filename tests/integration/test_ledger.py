@@ -23,7 +23,7 @@ def succeeded(service: Service, *, fingerprint: str = "a", stored: bool = True) 
     job = claimed(service)
     key = f"images/{job.id}/1/0.png"
     if stored:
-        service.storage.put(key, b"picture", content_type="image/png")
+        service.storage.put(key, b"image", content_type="image/png")
     image = StoredImage(key=key, width=64, height=64, bytes=7, sha256="0", seed=1)
     base = BaseReceipt(fingerprint=fingerprint, swaps_since_check=0)
     service.store.succeed(job, Result(images=(image,), base=base), Timings())
@@ -48,18 +48,18 @@ def test_a_soak_in_which_every_job_ended_once_is_clean(service: Service, tmp_pat
     assert ledger.failures == {"adapter_load_failed": 1}
 
 
-def test_a_job_without_record_end_or_picture_is_lost(service: Service, tmp_path: Path) -> None:
+def test_a_job_without_record_end_or_image_is_lost(service: Service, tmp_path: Path) -> None:
     ledger = stock(service, tmp_path, "forgotten", claimed(service).id, succeeded(service, stored=False).id)
 
     assert ledger.lost == 3
     assert not ledger.is_clean
 
 
-def test_a_job_that_an_emptied_valkey_forgot_is_not_lost_and_its_picture_no_orphan(
+def test_a_job_that_an_emptied_valkey_forgot_is_not_lost_and_its_image_no_orphan(
     service: Service, tmp_path: Path
 ) -> None:
     (tmp_path / "log").touch()
-    service.storage.put("images/forgotten/1/0.png", b"picture", content_type="image/png")
+    service.storage.put("images/forgotten/1/0.png", b"image", content_type="image/png")
     kept = succeeded(service)
 
     ledger = take_stock(service, ["forgotten", kept.id], [tmp_path / "log"], {}, forgettable={"forgotten", kept.id})
@@ -68,7 +68,7 @@ def test_a_job_that_an_emptied_valkey_forgot_is_not_lost_and_its_picture_no_orph
     assert ledger.is_clean
 
 
-def test_pictures_of_the_lines_of_a_batch_are_no_orphans_although_its_jobs_are_forgotten(
+def test_images_of_the_lines_of_a_batch_are_no_orphans_although_its_jobs_are_forgotten(
     service: Service, tmp_path: Path
 ) -> None:
     batch = record_batch(service, b'{"custom_id": "a", "prompt": "a circle"}\n')
@@ -79,16 +79,16 @@ def test_pictures_of_the_lines_of_a_batch_are_no_orphans_although_its_jobs_are_f
     stored = StoredImage(key=image, width=64, height=64, bytes=7, sha256="0", seed=1)
     service.store.succeed(job, Result(images=(stored,)), Timings())
     advance_batches(service)
-    service.broker.delete(job_key(job.id))
+    service.valkey.delete(job_key(job.id))
     for key in (image, manifest, f"images/{job.id}/another/0.png", f"manifests/{batch.id}-2/another.json"):
-        service.storage.put(key, b"picture", content_type="image/png")
+        service.storage.put(key, b"image", content_type="image/png")
 
     assert stock(service, tmp_path).orphans == 2
 
 
-def test_a_second_end_and_a_picture_without_a_job_are_seen(service: Service, tmp_path: Path) -> None:
+def test_a_second_end_and_an_image_without_a_job_are_seen(service: Service, tmp_path: Path) -> None:
     job = succeeded(service)
-    service.storage.put(f"images/{job.id}/2/0.png", b"picture", content_type="image/png")
+    service.storage.put(f"images/{job.id}/2/0.png", b"image", content_type="image/png")
 
     ledger = stock(service, tmp_path, job.id, log=f"job {job.id} succeeded: 1\njob {job.id} succeeded: 2")
 

@@ -47,7 +47,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     parts.start(stack.servers())
     storage = S3Storage(storage_config(Settings.model_validate(stack.overrides)))
     storage.ensure_buckets()
-    storage.put(KEY, b"a private picture", content_type="image/png")
+    storage.put(KEY, b"a private image", content_type="image/png")
     yield stack
     parts.stop()
 
@@ -76,15 +76,15 @@ def test_valkey_serves_no_one_without_its_password(stack: LocalStack) -> None:
     with pytest.raises(redis.AuthenticationError), stranger:
         stranger.keys("*")
 
-    with connect(stack.overrides["broker_url"]) as broker:
-        assert broker.ping()
+    with connect(stack.overrides["valkey_url"]) as valkey:
+        assert valkey.ping()
 
 
 def test_no_port_of_the_storage_reads_anything_for_a_stranger(stack: LocalStack) -> None:
     for name, port in stack.ports.of_seaweedfs.items():
         for path in READS:
             status, body = ask(port, "GET", path)
-            assert b"picture" not in body, (name, path)
+            assert b"image" not in body, (name, path)
             assert status != 200 or KEY.encode() not in body, (name, path)
 
 
@@ -96,13 +96,13 @@ def test_no_port_of_the_storage_writes_or_removes_anything_for_a_stranger(
             status, body = ask(port, method, path, TUS if "tus" in path else None)
             assert status not in (201, 202, 204), (name, method, path, body)
 
-    assert storage.get(KEY) == b"a private picture"
+    assert storage.get(KEY) == b"a private image"
     assert list(storage.list("")) == [KEY]
 
 
 def test_what_they_write_is_for_their_user_alone(stack: LocalStack) -> None:
-    with connect(stack.overrides["broker_url"]) as broker:
-        broker.set("stokehold:job:1", "a private prompt")
+    with connect(stack.overrides["valkey_url"]) as valkey:
+        valkey.set("stokehold:job:1", "a private prompt")
 
     files = [path for path in stack.folder.root.rglob("*") if path.is_file()]
 

@@ -10,7 +10,7 @@ import pytest
 
 from stack.ports import Ports
 from tasks.errors import LeaseLost
-from tasks.jobs.images import attempt_prefix, note_upload, settle_upload
+from tasks.jobs.images import attempt_prefix, note_images, settle_images
 from tasks.jobs.job import Job, Status
 from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
@@ -21,15 +21,15 @@ from tests.support.services import make_service
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[ForgetfulValkey]:
-    valkey = ForgetfulValkey(tmp_path, Ports.free().valkey)
-    yield valkey
-    valkey.stop()
+def forgetful(tmp_path: Path) -> Iterator[ForgetfulValkey]:
+    forgetful = ForgetfulValkey(tmp_path, Ports.free().valkey)
+    yield forgetful
+    forgetful.stop()
 
 
 @pytest.fixture
-def service(servers: dict[str, Any], valkey: ForgetfulValkey, tmp_path: Path) -> Service:
-    return make_service(tmp_path, **{**servers, "broker_url": valkey.url})
+def service(servers: dict[str, Any], forgetful: ForgetfulValkey, tmp_path: Path) -> Service:
+    return make_service(tmp_path, **{**servers, "valkey_url": forgetful.url})
 
 
 def claimed(service: Service, job: Job, worker: str) -> Job:
@@ -38,19 +38,19 @@ def claimed(service: Service, job: Job, worker: str) -> Job:
     return running
 
 
-def uploaded(service: Service, job: Job, picture: bytes) -> StoredImage:
-    note_upload(service, job.lease)
-    stored = service.storage.put(f"{attempt_prefix(job.lease)}0.png", picture, content_type="image/png")
+def uploaded(service: Service, job: Job, image: bytes) -> StoredImage:
+    note_images(service, job.lease)
+    stored = service.storage.put(f"{attempt_prefix(job.lease)}0.png", image, content_type="image/png")
     return StoredImage(key=stored.key, width=64, height=64, bytes=stored.bytes, sha256=stored.sha256, seed=1)
 
 
 @pytest.fixture
-def claimed_twice(service: Service, valkey: ForgetfulValkey) -> tuple[Job, Job]:
+def claimed_twice(service: Service, forgetful: ForgetfulValkey) -> tuple[Job, Job]:
     """The same job in the hands of two workers: the server has forgotten the first claim."""
     job = service.store.create(SPEC)
-    valkey.remember()
+    forgetful.remember()
     first = claimed(service, job, "first")
-    valkey.forget()
+    forgetful.forget()
     return first, claimed(service, job, "second")
 
 
@@ -83,29 +83,29 @@ def test_the_images_of_a_job_that_succeeded_are_not_touched_by_the_forgotten_cla
     service: Service, claimed_twice: tuple[Job, Job]
 ) -> None:
     first, second = claimed_twice
-    image = uploaded(service, second, b"the picture")
+    image = uploaded(service, second, b"the image")
     service.store.succeed(second, Result(images=(image,)), Timings())
 
-    uploaded(service, first, b"another picture")
+    uploaded(service, first, b"another image")
     with pytest.raises(LeaseLost):
         service.store.succeed(first, Result(images=()), Timings())
-    settle_upload(service, first.lease)
+    settle_images(service, first.lease)
     housekeeping(service)
 
     assert service.store.get(second.id).result.images == (image,)
     assert image.key is not None
     assert list(service.storage.list(f"images/{second.id}/")) == [image.key]
-    assert service.storage.get(image.key) == b"the picture"
+    assert service.storage.get(image.key) == b"the image"
 
 
-def test_a_success_that_is_forgotten_is_drawn_again_beside_the_first_pictures(
-    service: Service, valkey: ForgetfulValkey
+def test_a_success_that_is_forgotten_is_drawn_again_beside_the_first_images(
+    service: Service, forgetful: ForgetfulValkey
 ) -> None:
     job = claimed(service, service.store.create(SPEC), "first")
     image = uploaded(service, job, b"seen by a client")
-    valkey.remember()
+    forgetful.remember()
     service.store.succeed(job, Result(images=(image,)), Timings())
-    valkey.forget()
+    forgetful.forget()
     assert service.store.get(job.id).status is Status.RUNNING
 
     service.store.requeue(service.store.get(job.id))
@@ -117,13 +117,13 @@ def test_a_success_that_is_forgotten_is_drawn_again_beside_the_first_pictures(
 
 
 def test_a_note_of_sending_from_before_says_nothing_of_a_job_that_was_queued_again(
-    service: Service, valkey: ForgetfulValkey
+    service: Service, forgetful: ForgetfulValkey
 ) -> None:
     created = service.store.create(SPEC)
-    valkey.remember()
+    forgetful.remember()
     service.store.requeue(claimed(service, created, "first"))
     sent_before = service.store.get(created.id)
-    valkey.forget()
+    forgetful.forget()
     service.store.requeue(claimed(service, created, "second"))
 
     service.store.mark_sent(sent_before)

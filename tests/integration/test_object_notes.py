@@ -8,12 +8,12 @@ import pytest
 
 from storage import S3Config, S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
 from tasks.objects.notes import REMOVING, UNTAKEN, ObjectNotes, remove_untaken
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 
 @pytest.fixture
-def notes(broker: Broker) -> ObjectNotes:
-    return ObjectNotes(broker)
+def notes(valkey: Valkey) -> ObjectNotes:
+    return ObjectNotes(valkey)
 
 
 def stored(storage: S3Storage, *keys: str) -> None:
@@ -21,9 +21,9 @@ def stored(storage: S3Storage, *keys: str) -> None:
         storage.put(key, b"content", content_type="text/plain")
 
 
-def taken(broker: Broker, key: str) -> bool:
+def taken(valkey: Valkey, key: str) -> bool:
     """As a script does that records the object."""
-    return broker.zrem(UNTAKEN, key) == 1
+    return valkey.zrem(UNTAKEN, key) == 1
 
 
 def test_an_object_that_nothing_takes_is_removed_when_its_time_has_come(notes: ObjectNotes, storage: S3Storage) -> None:
@@ -36,11 +36,11 @@ def test_an_object_that_nothing_takes_is_removed_when_its_time_has_come(notes: O
     assert list(storage.list("adapters/")) == ["adapters/early", "adapters/late-one-of-another-name"]
 
 
-def test_an_object_that_was_taken_stays(notes: ObjectNotes, broker: Broker, storage: S3Storage) -> None:
+def test_an_object_that_was_taken_stays(notes: ObjectNotes, valkey: Valkey, storage: S3Storage) -> None:
     notes.note("adapters/one", keep_s=0)
     stored(storage, "adapters/one")
 
-    assert taken(broker, "adapters/one")
+    assert taken(valkey, "adapters/one")
     notes.give_up("adapters/one")  # by a writer that did not get the answer
     remove_untaken(notes, storage)
 
@@ -57,15 +57,15 @@ def test_an_object_that_is_given_up_goes_at_once(notes: ObjectNotes, storage: S3
     assert not list(storage.list("adapters/"))
 
 
-def test_what_is_being_removed_cannot_be_taken(notes: ObjectNotes, broker: Broker) -> None:
+def test_what_is_being_removed_cannot_be_taken(notes: ObjectNotes, valkey: Valkey) -> None:
     notes.note("adapters/one", keep_s=0)
 
     assert notes.doomed(10) == ["adapters/one"]
-    assert not taken(broker, "adapters/one")
+    assert not taken(valkey, "adapters/one")
 
 
 def test_a_removal_that_was_cut_off_is_finished_later(
-    notes: ObjectNotes, broker: Broker, storage: S3Storage, bucket: S3Config
+    notes: ObjectNotes, valkey: Valkey, storage: S3Storage, bucket: S3Config
 ) -> None:
     notes.note("adapters/one", keep_s=0)
     stored(storage, "adapters/one")
@@ -74,7 +74,7 @@ def test_a_removal_that_was_cut_off_is_finished_later(
     remove_untaken(notes, storage)
 
     assert not list(storage.list("adapters/"))
-    assert not broker.exists(UNTAKEN, REMOVING)
+    assert not valkey.exists(UNTAKEN, REMOVING)
 
 
 class Refusing(S3Storage):

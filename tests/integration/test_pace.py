@@ -12,14 +12,14 @@ from tasks.jobs.record import record_of
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote
 from tasks.service import Service
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.jobs import SPEC
 from tests.support.services import make_service
 
 
 @pytest.fixture
-def service(broker: Broker, valkey_url: str, tmp_path: Path) -> Service:
-    return make_service(tmp_path, broker_url=valkey_url)
+def service(valkey: Valkey, valkey_url: str, tmp_path: Path) -> Service:
+    return make_service(tmp_path, valkey_url=valkey_url)
 
 
 def drawn_in(service: Service, draw_s: float, swap_s: float = 0) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from storage import S3Storage
 from tasks.base_models.registry import read_base_models
-from tasks.batches.batch import Batch, BatchStatus, BatchTerms
+from tasks.batches.batch import Batch, BatchOptions, BatchStatus
 from tasks.batches.rounds import retry
 from tasks.batches.store import ACTIVE
 from tasks.errors import StatusConflict
@@ -20,7 +20,7 @@ from tasks.jobs.keyspace import job_key
 from tasks.jobs.line_place import batch_key
 from tasks.jobs.result import Result, StoredImage, Timings
 from tasks.keys import default_limits
-from tasks.loops.guard import MOST_FAILURES
+from tasks.loops.quarantine import MAX_FAILURES
 from tasks.service import Service
 from tests.support.batches import advance_batches, plan_batches, record_batch
 from tests.support.services import MODELS_TOML, make_service
@@ -33,15 +33,15 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
     return make_service(tmp_path, **servers)
 
 
-def terms_of(service: Service, name: str) -> BatchTerms:
+def options_of(service: Service, name: str) -> BatchOptions:
     """The terms of a batch of a new API key."""
     key, _ = service.keys.create(name, default_limits(service.settings))
-    return BatchTerms(owner=key.id)
+    return BatchOptions(owner=key.id)
 
 
 def batch(service: Service, owner: str, lines: int = 3, steps: int = 40) -> Batch:
     made = [json.dumps({"custom_id": str(n), "prompt": "a red circle", "steps": steps}) for n in range(lines)]
-    return record_batch(service, "\n".join(made).encode(), terms_of(service, owner))
+    return record_batch(service, "\n".join(made).encode(), options_of(service, owner))
 
 
 def draw(service: Service, count: int = 10**6) -> None:
@@ -50,7 +50,7 @@ def draw(service: Service, count: int = 10**6) -> None:
         count -= 1
 
 
-def rounds(service: Service, count: int = MOST_FAILURES + 2) -> None:
+def rounds(service: Service, count: int = MAX_FAILURES + 2) -> None:
     for _ in range(count):
         plan_batches(service)
         advance_batches(service)
@@ -108,7 +108,7 @@ def test_a_running_batch_that_cannot_go_on_fails_and_others_run(
     changed = poison(service, service.batches.get(poisoned.id), tmp_path)
     other = batch(changed, "b", steps=1) if poison is not remove_base else None
 
-    rounds(changed, MOST_FAILURES + 6)
+    rounds(changed, MAX_FAILURES + 6)
 
     failed = service.batches.get(poisoned.id)
     assert failed.status is BatchStatus.FAILED
@@ -126,7 +126,7 @@ def test_it_can_be_tried_again_when_its_operator_has_mended_that(
     monkeypatch.setattr("tasks.batches.expansion.WINDOW", 1)
     poisoned = batch(service, "a")
     rounds(service, 1)
-    rounds(lower_limits(service, poisoned, tmp_path), MOST_FAILURES + 6)
+    rounds(lower_limits(service, poisoned, tmp_path), MAX_FAILURES + 6)
 
     retry(service, service.batches.get(poisoned.id))
     rounds(service, 6)
@@ -148,26 +148,26 @@ def test_a_batch_that_cannot_be_planned_for_a_reason_of_ours_fails_too(service: 
         retry(service, service.batches.get(poisoned.id))
 
 
-@pytest.mark.parametrize(("field", "value"), [("terms", "{"), ("status", "paused"), ("created_at", "yesterday")])
+@pytest.mark.parametrize(("field", "value"), [("options", "{"), ("status", "paused"), ("created_at", "yesterday")])
 def test_a_record_that_is_damaged_is_set_aside_and_comes_back(service: Service, field: str, value: str) -> None:
     strange, plain = batch(service, "a"), batch(service, "a")
-    sound = service.broker.hget(batch_key(strange.id), field)
-    service.broker.hset(batch_key(strange.id), field, value)
+    sound = service.valkey.hget(batch_key(strange.id), field)
+    service.valkey.hset(batch_key(strange.id), field, value)
 
     rounds(service)
 
     assert service.batches.get(plain.id).status is BatchStatus.COMPLETED
-    assert [(record.index, record.member) for record in service.guard.records()] == [(ACTIVE, strange.id)]
-    assert service.broker.hget(batch_key(strange.id), field) == value, "nothing of it is touched"
+    assert [(record.index, record.member) for record in service.quarantine.records()] == [(ACTIVE, strange.id)]
+    assert service.valkey.hget(batch_key(strange.id), field) == value, "nothing of it is touched"
 
-    service.broker.hset(batch_key(strange.id), field, str(sound))
-    service.guard.put_back()
+    service.valkey.hset(batch_key(strange.id), field, str(sound))
+    service.quarantine.release_all()
     rounds(service)
     assert service.batches.get(strange.id).status is BatchStatus.COMPLETED
 
 
 def test_an_active_batch_without_a_record_is_forgotten(service: Service) -> None:
-    service.broker.sadd(ACTIVE, "0" * 32)
+    service.valkey.sadd(ACTIVE, "0" * 32)
 
     rounds(service, 1)
 
@@ -184,7 +184,7 @@ def test_a_job_whose_record_is_gone_counts_as_failed_and_its_batch_ends(service:
         claimed = service.store.claim(job_id, "worker")
         assert claimed
         service.store.succeed(claimed, Result(images=(IMAGE,)), Timings())
-    service.broker.delete(job_key(lost))
+    service.valkey.delete(job_key(lost))
 
     rounds(service, 3)
 
@@ -196,7 +196,7 @@ def test_storage_that_is_unavailable_counts_against_no_batch(service: Service, m
     made = batch(service, "a")
     away = S3Storage(replace(service.storage._config, endpoint="http://127.0.0.1:1"))
 
-    for _ in range(2 * MOST_FAILURES):
+    for _ in range(2 * MAX_FAILURES):
         plan_batches(replace(service, storage=away))
     rounds(service, 2)
 

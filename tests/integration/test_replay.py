@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tasks.errors import BrokerUnavailable, StatusConflict
+from tasks.errors import StatusConflict, ValkeyUnavailable
 from tasks.jobs.images import attempt_prefix, manifest_key
 from tasks.jobs.job import Job
 from tasks.jobs.manifest import Manifest, manifest_of
@@ -59,7 +59,7 @@ def report(service: Service, runner: JobRunner, first: Job) -> ReplayReport:
     return found
 
 
-def test_the_same_job_gives_the_same_pictures_whatever_ran_in_between(service: Service) -> None:
+def test_the_same_job_gives_the_same_images_whatever_ran_in_between(service: Service) -> None:
     runner = warm(service)
     first = drawn(service, runner, adapters=[{"ref": "noise1"}])
     drawn(service, runner, adapters=[{"ref": "noise2"}], scheduler="euler")
@@ -70,7 +70,7 @@ def test_the_same_job_gives_the_same_pictures_whatever_ran_in_between(service: S
     assert [image and image.largest for image in found.images] == [0, 0]
 
 
-def test_another_base_is_seen_in_the_pictures_and_named(service: Service) -> None:
+def test_another_base_is_seen_in_the_images_and_named(service: Service) -> None:
     first = drawn(service, warm(service))
 
     def altered() -> Any:
@@ -100,7 +100,7 @@ def test_a_first_job_that_is_gone_is_said(service: Service) -> None:
     assert (found.identical, found.reason) == (None, "The first job has expired.")
 
 
-def test_pictures_that_are_gone_are_said(service: Service) -> None:
+def test_images_that_are_gone_are_said(service: Service) -> None:
     runner = warm(service)
     first = drawn(service, runner)
     service.storage.delete(f"images/{first.id}/")
@@ -110,10 +110,10 @@ def test_pictures_that_are_gone_are_said(service: Service) -> None:
     assert (found.identical, found.reason) == (None, GONE)
 
 
-def test_a_picture_that_is_spoilt_in_storage_is_said(service: Service) -> None:
+def test_an_image_that_is_spoilt_in_storage_is_said(service: Service) -> None:
     runner = warm(service)
     first = drawn(service, runner)
-    service.storage.put(f"{attempt_prefix(first.lease)}0.png", b"no picture", content_type="image/png")
+    service.storage.put(f"{attempt_prefix(first.lease)}0.png", b"no image", content_type="image/png")
 
     found = report(service, runner, first)
 
@@ -130,7 +130,7 @@ def test_storage_that_is_away_is_said_without_its_address(service: Service, tmp_
     assert (found.identical, found.reason) == (None, AWAY)
 
 
-def test_pictures_that_were_held_back_are_not_called_identical(service: Service) -> None:
+def test_images_that_were_held_back_are_not_called_identical(service: Service) -> None:
     runner = warm(service)
     shown = drawn(service, runner)
 
@@ -151,7 +151,7 @@ def test_a_job_store_that_is_away_is_waited_for(service: Service, monkeypatch: p
     first = drawn(service, runner)
     again = replay(service, first)
     get = JobStore.get
-    failures = iter([BrokerUnavailable("away")])
+    failures = iter([ValkeyUnavailable("away")])
 
     def away_once(store: JobStore, job_id: str) -> Job:
         if job_id == first.id and (failure := next(failures, None)) is not None:
@@ -173,7 +173,7 @@ def test_only_what_succeeded_is_drawn_again(service: Service) -> None:
         replay(service, queued)
 
 
-def test_the_manifest_lies_beside_the_pictures_and_in_them(service: Service) -> None:
+def test_the_manifest_lies_beside_the_images_and_in_them(service: Service) -> None:
     first = drawn(service, warm(service), adapters=[{"ref": "noise1"}])
     made = manifest_of(first)
 
@@ -182,11 +182,11 @@ def test_the_manifest_lies_beside_the_pictures_and_in_them(service: Service) -> 
 
     assert made == stored
     assert made is not None
-    assert inside == made.of_picture(seed=8)
+    assert inside == made.of_image(seed=8)
     assert stored.adapter_files == (first.spec.adapters[0].adapter.commit,)
 
 
-def test_the_request_of_a_picture_gives_the_same_bytes(service: Service) -> None:
+def test_the_request_of_an_image_gives_the_same_bytes(service: Service) -> None:
     runner = warm(service)
     first = drawn(service, runner, adapters=[{"ref": "noise1", "scale": 0.5}], images=1)
     body = service.storage.get(first.result.images[0].key or "")

@@ -11,12 +11,12 @@ import pytest
 
 from storage import StorageNotReachable
 from tasks.errors import JobNotFound
-from tasks.jobs.job import Job, Terms
+from tasks.jobs.job import Job, JobOptions
 from tasks.jobs.result import Result, Timings
 from tasks.service import Service
 from tests.support.jobs import SPEC
 from tests.support.retention import remove_expired
-from tests.support.services import NOBODY, make_service
+from tests.support.services import UNREACHABLE, make_service
 
 JOBS = 10_000
 THREADS = 4
@@ -30,9 +30,9 @@ def make(servers: dict[str, Any], tmp_path: Path) -> Callable[..., Service]:
     return make
 
 
-def finished(service: Service, terms: Terms = Terms()) -> Job:  # noqa: B008  (frozen)
+def finished(service: Service, options: JobOptions = JobOptions()) -> Job:  # noqa: B008  (frozen)
     """A job that succeeded; none of its images are stored."""
-    job = service.store.claim(service.store.create(SPEC, terms=terms).id, "w1")
+    job = service.store.claim(service.store.create(SPEC, options=options).id, "w1")
     assert job is not None
     service.store.succeed(job, Result(images=()), Timings(draw=1))
     return job
@@ -40,7 +40,7 @@ def finished(service: Service, terms: Terms = Terms()) -> Job:  # noqa: B008  (f
 
 def expire_everything(service: Service) -> None:
     """Let every finished job have ended long ago."""
-    service.broker.zunionstore("stokehold:finished", {"stokehold:finished": 0})
+    service.valkey.zunionstore("stokehold:finished", {"stokehold:finished": 0})
 
 
 def test_an_expired_job_goes_with_its_images(make: Callable[..., Service]) -> None:
@@ -49,7 +49,7 @@ def test_an_expired_job_goes_with_its_images(make: Callable[..., Service]) -> No
     for job in (old, new):
         service.storage.put(f"images/{job.id}/1/0.png", b"png", content_type="image/png")
         service.storage.put(f"manifests/{job.id}/1.json", b"{}", content_type="application/json")
-    service.broker.zadd("stokehold:finished", {old.id: 0})
+    service.valkey.zadd("stokehold:finished", {old.id: 0})
 
     remove_expired(service)
 
@@ -60,7 +60,7 @@ def test_an_expired_job_goes_with_its_images(make: Callable[..., Service]) -> No
 
 
 def test_a_record_outlives_its_images(make: Callable[..., Service]) -> None:
-    service = make(s3_endpoint=f"http://{NOBODY}")
+    service = make(s3_endpoint=f"http://{UNREACHABLE}")
     job = finished(service)
     expire_everything(service)
 
@@ -75,16 +75,16 @@ def test_ten_thousand_jobs_leave_nothing_behind(make: Callable[..., Service]) ->
     finished(service)  # what stays for good, such as scripts and the measured pace, is there from now on
     expire_everything(service)
     forget_everything(service)
-    keys, memory = service.broker.dbsize(), used_memory(service)
+    keys, memory = service.valkey.dbsize(), used_memory(service)
 
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(lambda number: finished(service, Terms(owner=f"key{number % 7}")), range(JOBS)))
-    assert service.broker.dbsize() > JOBS
+        list(threads.map(lambda number: finished(service, JobOptions(owner=f"key{number % 7}")), range(JOBS)))
+    assert service.valkey.dbsize() > JOBS
     full = used_memory(service)
     expire_everything(service)
     forget_everything(service)
 
-    assert service.broker.dbsize() == keys
+    assert service.valkey.dbsize() == keys
     assert used_memory(service) - memory < (full - memory) / 20
 
 
@@ -97,5 +97,5 @@ def forget_everything(service: Service) -> None:
 
 def used_memory(service: Service) -> int:
     """Bytes that Valkey has allocated, when it has freed what it frees in the background."""
-    service.broker.execute_command("MEMORY", "PURGE")
-    return int(service.broker.info("memory")["used_memory"])
+    service.valkey.execute_command("MEMORY", "PURGE")
+    return int(service.valkey.info("memory")["used_memory"])

@@ -27,7 +27,7 @@ from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.steps import on_step
 from workers.run.runner import JobRunner
-from workers.stages.draw import Picture, Session
+from workers.stages.draw import DrawnImage, Session
 from workers.worker import warm_up
 
 pytestmark = [
@@ -54,7 +54,7 @@ def submitted(service: Service, **request: Any) -> Job:
     return submit(service, JobRequest.model_validate({"prompt": PROMPT, "steps": 2, "seed": 7, **request}))
 
 
-def pictures(service: Service, job: Job) -> list[Image.Image]:
+def images(service: Service, job: Job) -> list[Image.Image]:
     keys = [image.key for image in service.store.get(job.id).result.images]
     return [Image.open(BytesIO(service.storage.get(key))) for key in keys if key is not None]
 
@@ -63,13 +63,13 @@ def stored(service: Service, job: Job) -> list[str]:
     return list(service.storage.list(f"images/{job.id}/"))
 
 
-def test_a_job_becomes_pictures_in_storage(service: Service, runner: JobRunner) -> None:
+def test_a_job_becomes_images_in_storage(service: Service, runner: JobRunner) -> None:
     job = submitted(service, images=2)
 
     runner(job.id)
 
     done = service.store.get(job.id)
-    first, second = pictures(service, job)
+    first, second = images(service, job)
     assert (done.status, done.worker, done.attempt) == (Status.SUCCEEDED, "demo-1@here", 1)
     assert (first.size, first.format) == ((64, 64), "PNG")
     assert first.tobytes() != second.tobytes()
@@ -77,16 +77,16 @@ def test_a_job_becomes_pictures_in_storage(service: Service, runner: JobRunner) 
     assert None not in done.timings.model_dump().values()
 
 
-def test_each_picture_carries_the_job_that_draws_it_again(service: Service, runner: JobRunner) -> None:
+def test_each_image_carries_the_job_that_draws_it_again(service: Service, runner: JobRunner) -> None:
     job = submitted(service, images=2, adapters=[{"ref": "noise1", "scale": 0.5}])
     runner(job.id)
-    _, second = pictures(service, job)
+    _, second = images(service, job)
 
     spec = read_manifest(service.storage.get(service.store.get(job.id).result.images[1].key or "")).spec
     replayed = service.store.create(spec)
     runner(replayed.id)
 
-    assert pictures(service, replayed)[0].tobytes() == second.tobytes()
+    assert images(service, replayed)[0].tobytes() == second.tobytes()
 
 
 def test_a_job_without_adapters_is_drawn_by_a_fresh_base_whatever_ran_before(
@@ -97,12 +97,12 @@ def test_a_job_without_adapters_is_drawn_by_a_fresh_base_whatever_ran_before(
     for ref in ("noise1", "noise2"):
         other = submitted(service, adapters=[{"ref": ref}], scheduler="euler")
         runner(other.id)
-        assert pictures(service, other)[0].tobytes() != pictures(service, before)[0].tobytes()
+        assert images(service, other)[0].tobytes() != images(service, before)[0].tobytes()
 
     after = submitted(service)
     runner(after.id)
 
-    assert pictures(service, after)[0].tobytes() == pictures(service, before)[0].tobytes()
+    assert images(service, after)[0].tobytes() == images(service, before)[0].tobytes()
 
 
 def test_the_record_says_what_the_adapters_did(service: Service, runner: JobRunner) -> None:
@@ -180,13 +180,13 @@ def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_begun(service: 
 
     assert service.store.get(drawing.id).status is Status.SUCCEEDED
     assert service.store.get(waiting.id).status is Status.QUEUED
-    assert service.broker.llen(queue_of("demo")) == 3
+    assert service.valkey.llen(queue_of("demo")) == 3
 
 
 def stop_once(runner: JobRunner, waiting: threading.Thread) -> None:
-    if not runner.stops.soon.is_set():
+    if not runner.shutdown.graceful.is_set():
         waiting.start()
-        runner.stops.soon.set()
+        runner.shutdown.graceful.set()
 
 
 def test_a_broken_adapter_fails_its_job_alone(service: Service, runner: JobRunner, tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def fail_drawings(monkeypatch: pytest.MonkeyPatch, error: Exception, *, of: str)
     """Let the drawings of this prompt fail; the worker's own test image is drawn."""
     draw = Session.draw_one_of_each
 
-    def draw_or_fail(session: Session, specs: Sequence[JobSpec], number: int) -> list[Picture]:
+    def draw_or_fail(session: Session, specs: Sequence[JobSpec], number: int) -> list[DrawnImage]:
         if any(of in spec.prompt for spec in specs):
             raise error
         return draw(session, specs, number)
@@ -324,7 +324,7 @@ def test_an_image_of_one_colour_is_stored_with_a_warning(
     job = submitted(service, adapters=[{"ref": "noise1", "scale": 3}])
     draw = Session.draw_one_of_each
 
-    def black(session: Session, specs: Sequence[JobSpec], number: int) -> list[Picture]:
+    def black(session: Session, specs: Sequence[JobSpec], number: int) -> list[DrawnImage]:
         return [replace(one, image=Image.new("RGB", one.image.size)) for one in draw(session, specs, number)]
 
     monkeypatch.setattr(Session, "draw_one_of_each", black)
@@ -351,10 +351,10 @@ def test_a_worker_that_still_cannot_draw_it_leaves_its_queue_and_says_why(
 
     assert not runner.health.is_sound()
     assert runner.health.unhealthy == "It cannot draw its test image."
-    assert runner.stops.soon.is_set()
+    assert runner.shutdown.graceful.is_set()
 
 
-def test_a_flagged_picture_is_reported_and_not_stored(service: Service, runner: JobRunner) -> None:
+def test_a_flagged_image_is_reported_and_not_stored(service: Service, runner: JobRunner) -> None:
     pipeline = runner.warm.base.pipeline
 
     def flag_everything(image: Any, *_: Any) -> tuple[Any, list[bool]]:
@@ -373,6 +373,6 @@ def test_a_flagged_picture_is_reported_and_not_stored(service: Service, runner: 
 def test_the_message_of_a_job_is_its_id_alone_as_json(service: Service) -> None:
     job = submitted(service)
 
-    (message,) = (json.loads(body) for body in service.broker.lrange(queue_of("demo"), 0, -1))
+    (message,) = (json.loads(body) for body in service.valkey.lrange(queue_of("demo"), 0, -1))
     assert message["content-type"] == "application/json"
     assert job.id in message["headers"]["argsrepr"]

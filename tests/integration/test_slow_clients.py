@@ -68,14 +68,14 @@ class Api:
 def running(valkey_url: str, s3: S3Config, folder: Path) -> Iterator[tuple[Api, Parts]]:
     """The API under gunicorn, as ``scripts/up`` starts it."""
     settings: dict[str, Any] = {
-        "broker_url": valkey_url,
+        "valkey_url": valkey_url,
         "s3_endpoint": s3.endpoint,
         "s3_bucket": "slow-clients",
         "s3_access_key": s3.access_key,
         "s3_secret_key": s3.secret_key,
     }
-    with connect(valkey_url) as broker:
-        broker.flushall()
+    with connect(valkey_url) as valkey:
+        valkey.flushall()
     service = make_service(folder, **settings)
     parts, port = Parts(StackFolder(folder)), Ports.free().api
     environment = {f"{PREFIX}{name.upper()}": value for name, value in settings.items()}

@@ -17,7 +17,7 @@ from stack.parts import Parts
 from stack.soak.faults import Faults
 from stack.soak.part_faults import PartFaults
 from stack.soak.server_faults import STEP_S, StoreFaults
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.keyspace import LEASES, UNSENT
 from tasks.keys import ApiKeys, default_limits
 from tasks.service import Service
@@ -39,14 +39,14 @@ def test_an_emptied_valkey_has_the_keys_alone_and_the_history_says_so(
     service: Service, recorder: Recorder, tmp_path: Path
 ) -> None:
     secret, _ = service.webhook_secrets.rotate("alice")
-    key, _ = ApiKeys(service.broker).create("alice", default_limits(service.settings))
-    service.broker.set("stokehold:job:x", "1")
+    key, _ = ApiKeys(service.valkey).create("alice", default_limits(service.settings))
+    service.valkey.set("stokehold:job:x", "1")
 
     StoreFaults(service, recorder, [], CHANCE, at_once).empty()
 
-    assert set(service.broker.keys("*")) == {"stokehold:keys", "stokehold:webhooks:secret:alice"}
-    assert service.broker.hget("stokehold:webhooks:secret:alice", "current") == secret
-    assert ApiKeys(service.broker).get(key.id) == key
+    assert set(service.valkey.keys("*")) == {"stokehold:keys", "stokehold:webhooks:secret:alice"}
+    assert service.valkey.hget("stokehold:webhooks:secret:alice", "current") == secret
+    assert ApiKeys(service.valkey).get(key.id) == key
     begin, end = read_history(tmp_path / "history")
     assert begin.request is not None
     assert begin.request.kind is Kind.EMPTY_VALKEY
@@ -57,24 +57,24 @@ def test_a_full_valkey_refuses_writes_until_there_is_room_again(service: Service
     refused: list[str] = []
 
     def meanwhile(seconds: float) -> None:
-        with pytest.raises(BrokerUnavailable, match="maxmemory"):
-            service.broker.set("x", "y" * 1000)
+        with pytest.raises(ValkeyUnavailable, match="maxmemory"):
+            service.valkey.set("x", "y" * 1000)
         refused.append("x")
 
     StoreFaults(service, recorder, [], CHANCE, meanwhile).fill()
 
     assert refused == ["x"]
-    assert service.broker.set("x", "y")
+    assert service.valkey.set("x", "y")
 
 
 def test_a_stepped_clock_moves_what_leases_and_unsent_jobs_are_sorted_by(service: Service, recorder: Recorder) -> None:
-    service.broker.zadd(LEASES, {"running": 1000})
-    service.broker.zadd(UNSENT, {"queued": 900})
+    service.valkey.zadd(LEASES, {"running": 1000})
+    service.valkey.zadd(UNSENT, {"queued": 900})
 
     StoreFaults(service, recorder, [], CHANCE, at_once).kinds()["valkey_clock_set_back"]()
 
-    assert service.broker.zscore(LEASES, "running") == 1000 + STEP_S
-    assert service.broker.zscore(UNSENT, "queued") == 900 + STEP_S
+    assert service.valkey.zscore(LEASES, "running") == 1000 + STEP_S
+    assert service.valkey.zscore(UNSENT, "queued") == 900 + STEP_S
 
 
 @pytest.fixture

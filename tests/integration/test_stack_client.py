@@ -9,7 +9,7 @@ from stack.client import Client, fetch
 from stack.errors import RequestRefused, ServerSilent
 from storage import S3Config
 
-NOBODY = "http://127.0.0.1:1"
+UNREACHABLE = "http://127.0.0.1:1"
 
 
 def test_a_refusal_has_its_status_and_its_reason(s3: S3Config) -> None:
@@ -18,12 +18,12 @@ def test_a_refusal_has_its_status_and_its_reason(s3: S3Config) -> None:
 
 
 def test_an_api_key_is_sent() -> None:
-    client = Client(NOBODY, SecretStr("key"))
+    client = Client(UNREACHABLE, SecretStr("key"))
 
     assert client._headers["Authorization"] == "Bearer key"
 
 
-@pytest.mark.parametrize("call", [lambda: fetch(NOBODY), lambda: Client(NOBODY, None).adapters()])
+@pytest.mark.parametrize("call", [lambda: fetch(UNREACHABLE), lambda: Client(UNREACHABLE, None).adapters()])
 def test_silence_names_the_address(call: object) -> None:
-    with pytest.raises(ServerSilent, match=rf"{NOBODY}.* does not answer"):
+    with pytest.raises(ServerSilent, match=rf"{UNREACHABLE}.* does not answer"):
         call()  # type: ignore[operator]

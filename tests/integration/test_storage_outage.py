@@ -33,7 +33,7 @@ pytestmark = [
 
 @pytest.fixture
 def service(servers: dict[str, Any], tmp_path: Path) -> Service:
-    service = make_service(tmp_path, **servers, max_attempts=1, storage_patience_s=5)
+    service = make_service(tmp_path, **servers, max_attempts=1, storage_wait_s=5)
     write_noise(tmp_path / "loras", 1)
     return service
 
@@ -90,12 +90,12 @@ def test_the_lines_of_a_batch_wait_too(
     jobs = [submitted(service, Lane.BACKFILL, entry.name) for _ in range(2)]
     unavailable(monkeypatch, "download", times=2)
 
-    runner.run(service.backfill.claim("demo", "demo-1@here", 2))
+    runner.run_jobs(service.backfill.claim("demo", "demo-1@here", 2))
 
     assert [service.store.get(job.id).status for job in jobs] == [Status.SUCCEEDED] * 2
 
 
-def test_a_replay_waits_until_the_first_pictures_can_be_had(
+def test_a_replay_waits_until_the_first_images_can_be_had(
     service: Service, runner: JobRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = submitted(service)
@@ -135,7 +135,7 @@ def test_no_record_names_the_storage(
     with_adapter: bool,
 ) -> None:
     monkeypatch.setattr(
-        "workers.run.runner.Patience.insist", lambda _, step: step()
+        "workers.run.runner.StorageRetry.call", lambda _, step: step()
     )  # the waiting is tried above, and takes long
     job = submitted(service, Lane.INTERACTIVE, *([entry.name] if with_adapter else []))
     config = storage_config(service.settings)

@@ -13,7 +13,7 @@ from tasks.jobs.job import TRANSITIONS, Job, Status
 from tasks.jobs.keyspace import list_key
 from tasks.jobs.result import Failure, Result, Timings
 from tasks.jobs.store import JobStore
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.jobs import SPEC
 
 STEPS: Mapping[Status, Callable[[JobStore, Job], object]] = MappingProxyType(
@@ -37,9 +37,9 @@ def asked_for(store: JobStore, job_id: str, target: Status) -> None:
 
 @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(targets=st.lists(st.sampled_from(Status), max_size=8))
-def test_a_job_moves_along_the_table_alone(broker: Broker, targets: list[Status]) -> None:
-    broker.flushall()
-    store = JobStore(broker, lease_s=60, retention_s=60, new_id=lambda: "job")
+def test_a_job_moves_along_the_table_alone(valkey: Valkey, targets: list[Status]) -> None:
+    valkey.flushall()
+    store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: "job")
     expected = store.create(SPEC).status
 
     for target in targets:
@@ -48,5 +48,5 @@ def test_a_job_moves_along_the_table_alone(broker: Broker, targets: list[Status]
             expected = target
 
         assert store.get("job").status is expected
-        listed = {status for status in Status if broker.zcard(list_key(None, status))}
+        listed = {status for status in Status if valkey.zcard(list_key(None, status))}
         assert listed == {expected}

@@ -90,18 +90,18 @@ def test_nothing_that_is_shown_says_where_its_file_lies_and_its_owner_draws_it_a
     again = replay(service, first)
     worker.runner(again.id)
 
-    picture = service.storage.get(first.result.images[0].key or "")
+    image = service.storage.get(first.result.images[0].key or "")
     done = service.store.get(again.id)
     shown = [
         record_of(service, done).model_dump_json(),
         service.storage.get(manifest_key(first.lease)).decode(),
-        read_manifest(picture).model_dump_json(),
+        read_manifest(image).model_dump_json(),
         detail(service, entry.name, None).model_dump_json(),
-        json.dumps(request_of(read_manifest(picture).spec)),
+        json.dumps(request_of(read_manifest(image).spec)),
     ]
 
     assert [text for text in shown if "adapters/" in text or "object_key" in text] == []
-    assert request_of(read_manifest(picture).spec)["adapters"] == [{"ref": entry.name, "scale": 1.0}]
+    assert request_of(read_manifest(image).spec)["adapters"] == [{"ref": entry.name, "scale": 1.0}]
     assert done.result.replay is not None
     assert done.result.replay.identical is True
 
@@ -144,9 +144,9 @@ def test_pinned_adapters_and_those_used_last_are_in_memory_before_a_job_asks(
     submit(service, JobRequest.model_validate({"prompt": "a", "adapters": [{"ref": "noise1"}]}))
     service.catalogue.pin(entry)
 
-    worker.readiness.keep_pinned()
+    worker.preloader.keep_pinned()
     with_pinned = worker.runner.adapters.bytes
-    worker.readiness.load_used()
+    worker.preloader.load_used()
 
     assert 0 < with_pinned < worker.runner.adapters.bytes
     assert {key[0] for key in worker.runner.adapters._kept} == {AdapterSource.UPLOAD}

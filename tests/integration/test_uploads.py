@@ -8,22 +8,22 @@ from typing import Any
 import pytest
 
 from storage import StorageNotReachable
-from tasks.jobs.images import attempt_prefix, manifest_key, note_upload, settle_uploads
+from tasks.jobs.images import attempt_prefix, manifest_key, note_images, settle_all_images
 from tasks.jobs.job import Job
-from tasks.jobs.keyspace import UPLOADS
+from tasks.jobs.keyspace import UNSETTLED_IMAGES
 from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
 from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC
-from tests.support.services import NOBODY, make_service
+from tests.support.services import UNREACHABLE, make_service
 
 
 def uploading(service: Service) -> Job:
-    """A job one of whose pictures is in storage."""
+    """A job one of whose images is in storage."""
     job = service.store.claim(service.store.create(SPEC).id, "worker")
     assert job is not None
-    note_upload(service, job.lease)
-    service.storage.put(f"{attempt_prefix(job.lease)}0.png", b"picture", content_type="image/png")
+    note_images(service, job.lease)
+    service.storage.put(f"{attempt_prefix(job.lease)}0.png", b"image", content_type="image/png")
     service.storage.put(manifest_key(job.lease), b"{}", content_type="application/json")
     return job
 
@@ -33,7 +33,7 @@ def images(service: Service, job: Job) -> list[str]:
 
 
 def noted(service: Service) -> int:
-    count: Any = service.broker.scard(UPLOADS)
+    count: Any = service.valkey.scard(UNSETTLED_IMAGES)
     return int(count)
 
 
@@ -52,14 +52,14 @@ def test_only_the_images_of_the_attempt_that_succeeded_are_kept(service: Service
     service.store.requeue(job)
     again = service.store.claim(job.id, "other")
     assert again is not None
-    note_upload(service, again.lease)
+    note_images(service, again.lease)
     key = f"{attempt_prefix(again.lease)}0.png"
-    service.storage.put(key, b"picture", content_type="image/png")
+    service.storage.put(key, b"image", content_type="image/png")
     image = StoredImage(key=key, width=64, height=64, bytes=7, sha256="0", seed=1)
     service.store.succeed(again, Result(images=(image,)), Timings())
     assert noted(service) == 1  # the first attempt
 
-    settle_uploads(service)
+    settle_all_images(service)
 
     assert images(service, job) == [key]
     assert noted(service) == 0
@@ -68,7 +68,7 @@ def test_only_the_images_of_the_attempt_that_succeeded_are_kept(service: Service
 def test_an_attempt_that_still_uploads_is_left_alone(service: Service) -> None:
     job = uploading(service)
 
-    settle_uploads(service)
+    settle_all_images(service)
 
     assert len(images(service, job)) == 1
     assert noted(service) == 1
@@ -80,11 +80,11 @@ def test_storage_that_is_away_is_cleaned_when_it_is_back(
     job = uploading(service)
     service.store.requeue(job)
     (tmp_path / "away").mkdir()
-    away = make_service(tmp_path / "away", **{**servers, "s3_endpoint": f"http://{NOBODY}"})
+    away = make_service(tmp_path / "away", **{**servers, "s3_endpoint": f"http://{UNREACHABLE}"})
 
     with pytest.raises(StorageNotReachable):
-        settle_uploads(away)
+        settle_all_images(away)
     assert noted(service) == 1
-    settle_uploads(service)
+    settle_all_images(service)
 
     assert images(service, job) == []

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from tasks.jobs.keyspace import WEBHOOKS
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End, Settlement
 from tasks.webhooks.delivery import Attempt, DeliveryStatus
 from tasks.webhooks.stored import Taken
@@ -30,12 +30,12 @@ def settlement(taken: Taken, status: DeliveryStatus, pause_s: float = 0) -> Sett
 class Queue(RuleBasedStateMachine):
     """Senders that take, settle and die. ``held`` is what a living sender has."""
 
-    broker: Broker
+    valkey: Valkey
 
     def __init__(self) -> None:
         super().__init__()
-        self.broker.flushall()
-        self.deliveries = Deliveries(self.broker, keep_s=A_DAY_S, bounds=BOUNDS)
+        self.valkey.flushall()
+        self.deliveries = Deliveries(self.valkey, keep_s=A_DAY_S, bounds=BOUNDS)
         self.numbers = count()
         self.owners: dict[str, str] = {}
         self.held: dict[str, Taken] = {}
@@ -43,7 +43,7 @@ class Queue(RuleBasedStateMachine):
     @rule(owner=st.sampled_from(OWNERS), host=st.sampled_from(HOSTS))
     def end(self, owner: str, host: str) -> None:
         name = f"job{next(self.numbers)}"
-        self.broker.zadd(WEBHOOKS, {name: time.time()})
+        self.valkey.zadd(WEBHOOKS, {name: time.time()})
         self.deliveries.enlist(End(name, f"msg_{name}", "job.succeeded", owner, f"https://{host}/hook"))
         self.owners[f"msg_{name}"] = owner
 
@@ -63,7 +63,7 @@ class Queue(RuleBasedStateMachine):
     def die(self) -> None:
         """Every sender is killed, and long afterwards settles what is no longer its own."""
         dead, self.held = self.held, {}
-        pass_time(self.broker, LEASE_S)
+        pass_time(self.valkey, LEASE_S)
         self.take()
         for delivery_id in self.held.keys() & dead.keys():
             assert not self.deliveries.settle(dead[delivery_id], settlement(dead[delivery_id], DeliveryStatus.FAILED))
@@ -85,20 +85,20 @@ class Queue(RuleBasedStateMachine):
         """In the end every receiver is well."""
         for taken in self.held.values():
             self.deliveries.settle(taken, settlement(taken, DeliveryStatus.DELIVERED))
-        pass_time(self.broker, A_DAY_S)
+        pass_time(self.valkey, A_DAY_S)
         while taken := self.deliveries.take():
             self.deliveries.settle(taken, settlement(taken, DeliveryStatus.DELIVERED))
         statuses = {name: self.deliveries.get(owner, name).status for name, owner in self.owners.items()}
         assert set(statuses.values()) <= {DeliveryStatus.DELIVERED, DeliveryStatus.FAILED}
-        waiting = [key for key in self.broker.scan_iter(f"{WEBHOOKS}:*") if key.split(":")[2] in ("lane", "sending")]
+        waiting = [key for key in self.valkey.scan_iter(f"{WEBHOOKS}:*") if key.split(":")[2] in ("lane", "sending")]
         assert waiting == []
 
 
-def test_the_invariants_of_the_queue(broker: Broker) -> None:
+def test_the_invariants_of_the_queue(valkey: Valkey) -> None:
     class OnThisServer(Queue):
         pass
 
-    OnThisServer.broker = broker
+    OnThisServer.valkey = valkey
     run_state_machine_as_test(
         OnThisServer, settings=settings(max_examples=40, stateful_step_count=30, deadline=None, database=None)
     )

@@ -10,7 +10,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tasks.errors import ConfigurationError, IdempotencyConflict
 from tasks.keys import ApiKeys, KeyLimits
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tasks.webhooks.secrets import WebhookSecrets, new_secret
 
 BODY = '{"type": "job.succeeded"}'
@@ -18,8 +18,8 @@ OF_SERVICE = new_secret()
 
 
 @pytest.fixture
-def secrets(broker: Broker) -> WebhookSecrets:
-    return WebhookSecrets(broker, SecretStr(OF_SERVICE))
+def secrets(valkey: Valkey) -> WebhookSecrets:
+    return WebhookSecrets(valkey, SecretStr(OF_SERVICE))
 
 
 def rotate(secrets: WebhookSecrets, owner: str, both_for_s: int = 60) -> str:
@@ -78,7 +78,7 @@ def test_the_one_before_signs_until_the_time_that_was_said_by_the_clock_of_the_s
 
 
 def test_a_key_that_never_asked_for_one_signs_with_one_that_nobody_knows_and_then_with_both(
-    secrets: WebhookSecrets, broker: Broker
+    secrets: WebhookSecrets, valkey: Valkey
 ) -> None:
     first = signed(secrets, "ada")
     known = rotate(secrets, "ada")
@@ -119,14 +119,14 @@ def test_the_key_of_a_rotation_is_good_for_no_other(secrets: WebhookSecrets) -> 
 
 @pytest.mark.parametrize("secret", [None, SecretStr("whsec_"), SecretStr("whsec_not base64")])
 def test_without_keys_the_operator_is_told_what_is_wrong_with_the_secret(
-    broker: Broker, secret: SecretStr | None
+    valkey: Valkey, secret: SecretStr | None
 ) -> None:
     with pytest.raises(ConfigurationError, match="STOKEHOLD_WEBHOOK_SECRET"):
-        WebhookSecrets(broker, secret).signers(None, datetime.now(UTC))
+        WebhookSecrets(valkey, secret).signers(None, datetime.now(UTC))
 
 
-def test_no_list_of_keys_has_a_webhook_secret(secrets: WebhookSecrets, broker: Broker) -> None:
-    keys = ApiKeys(broker)
+def test_no_list_of_keys_has_a_webhook_secret(secrets: WebhookSecrets, valkey: Valkey) -> None:
+    keys = ApiKeys(valkey)
     key, _ = keys.create("ada", KeyLimits(requests_per_minute=1, queued_jobs=1, pixel_steps_per_day=1))
 
     secret = rotate(secrets, key.id)

@@ -10,11 +10,11 @@ from threading import Event
 
 import pytest
 
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.keys import default_limits
 from tasks.service import Service
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tasks.webhooks.deliveries import LEASE_S, Bounds, Settlement
 from tasks.webhooks.sender import ENDS_A_ROUND, THREADS, sender_of
 from tasks.webhooks.stored import Taken
@@ -28,8 +28,8 @@ SETTINGS = {"webhook_allow_http": True, "webhook_allow_loopback": True, "houseke
 
 
 @pytest.fixture
-def service(broker: Broker, valkey_url: str, tmp_path: Path) -> Service:
-    return make_service(tmp_path, broker_url=valkey_url, **SETTINGS)
+def service(valkey: Valkey, valkey_url: str, tmp_path: Path) -> Service:
+    return make_service(tmp_path, valkey_url=valkey_url, **SETTINGS)
 
 
 def make_key(service: Service) -> str:
@@ -50,7 +50,7 @@ def test_a_receiver_that_answers_a_byte_now_and_then_does_not_delay_another_key(
         ended(service, quick.url, other)
 
         sender.round()
-        wait_until(lambda: statuses(service, other) == ["delivered"], patience_s=10)
+        wait_until(lambda: statuses(service, other) == ["delivered"], timeout_s=10)
 
     assert "delivered" not in statuses(service, attacker)
     assert len(slow.received) <= Bounds().at_once_for_owner * 2
@@ -78,7 +78,7 @@ def test_what_a_killed_sender_was_sending_is_sent_again_when_its_lease_is_over(
         process = subprocess.Popen(
             [sys.executable, "-m", "tasks.processes", "webhooks"],
             cwd=ROOT,
-            env={**os.environ, **environment, "STOKEHOLD_BROKER_URL": valkey_url},
+            env={**os.environ, **environment, "STOKEHOLD_VALKEY_URL": valkey_url},
             stderr=subprocess.DEVNULL,
         )
         wait_until(lambda: len(receiver.received) == 1)
@@ -87,7 +87,7 @@ def test_what_a_killed_sender_was_sending_is_sent_again_when_its_lease_is_over(
         send_due(service)
         assert len(receiver.received) == 1
         receiver.pause_s = 0
-        pass_time(service.broker, LEASE_S)
+        pass_time(service.valkey, LEASE_S)
 
         send_due(service)
 
@@ -118,14 +118,14 @@ def test_a_try_that_cannot_be_noted_is_made_again(service: Service, monkeypatch:
     owner = make_key(service)
 
     def away(taken: Taken, settlement: Settlement) -> bool:
-        raise BrokerUnavailable("away")
+        raise ValkeyUnavailable("away")
 
     with receiving(200) as receiver:
         ended(service, receiver.url, owner)
         with monkeypatch.context() as patch:
             patch.setattr(type(service.deliveries), "settle", lambda _self, *arguments: away(*arguments))
             send_due(service)
-        pass_time(service.broker, LEASE_S)
+        pass_time(service.valkey, LEASE_S)
 
         send_due(service)
 
@@ -157,10 +157,10 @@ def test_whatever_is_raised_in_a_try_ends_that_try_alone(service: Service, error
 def test_an_end_does_not_wait_for_a_long_backlog_of_others(service: Service) -> None:
     owner = make_key(service)
     with receiving(200) as receiver, sender_of(service) as sender:
-        service.broker.zadd(WEBHOOKS, {f"gone-{number}": number for number in range(2 * ENDS_A_ROUND)})
+        service.valkey.zadd(WEBHOOKS, {f"gone-{number}": number for number in range(2 * ENDS_A_ROUND)})
         ended(service, receiver.url, owner)
 
         sender.round()
         wait_until(lambda: statuses(service, owner) == ["delivered"])
 
-    assert service.broker.zcard(WEBHOOKS) > 0
+    assert service.valkey.zcard(WEBHOOKS) > 0

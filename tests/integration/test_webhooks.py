@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from tasks.batches.batch import BatchStatus, BatchTerms
+from tasks.batches.batch import BatchOptions, BatchStatus
 from tasks.errors import AddressRefused, InvalidRequest
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.jobs.result import Failure, Result, StoredImage
@@ -17,7 +17,7 @@ from tasks.jobs.submission import submit
 from tasks.outbound.host_addresses import NO_ADDRESS
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tasks.webhooks.delivery import RETRY_AFTER_S, TRIES, Delivery
 from tests.support.receiver import receiving
 from tests.support.services import make_service
@@ -29,8 +29,8 @@ DONE = Result(images=(StoredImage(key="images/0.png", width=64, height=64, bytes
 
 
 @pytest.fixture
-def service(broker: Broker, valkey_url: str, tmp_path: Path) -> Service:
-    return make_service(tmp_path, broker_url=valkey_url, **SETTINGS)
+def service(valkey: Valkey, valkey_url: str, tmp_path: Path) -> Service:
+    return make_service(tmp_path, valkey_url=valkey_url, **SETTINGS)
 
 
 def only(service: Service) -> Delivery:
@@ -85,11 +85,11 @@ def test_a_job_without_webhook_has_no_delivery(service: Service) -> None:
 def test_the_end_of_a_batch_is_told_each_time_it_comes(service: Service) -> None:
     with receiving(200) as receiver:
         service.object_notes.note("batches/b/input.jsonl")
-        batch, _ = service.batches.create("b", "batches/b/input.jsonl", BatchTerms(webhook_url=receiver.url))
+        batch, _ = service.batches.create("b", "batches/b/input.jsonl", BatchOptions(webhook_url=receiver.url))
         for _ in range(2):
-            batch = service.batches.move(batch, BatchStatus.CANCELED)
+            batch = service.batches.transition(batch, BatchStatus.CANCELED)
             send_due(service)
-            batch = service.batches.move(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1})
+            batch = service.batches.transition(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1})
 
     messages = [verified(message) for message in receiver.received]
     assert [message["type"] for message in messages] == ["batch.canceled"] * 2
@@ -100,11 +100,11 @@ def test_the_end_of_a_batch_is_told_each_time_it_comes(service: Service) -> None
 def test_an_end_that_a_retry_has_overtaken_is_not_told_as_something_else(service: Service) -> None:
     with receiving(500) as receiver:
         service.object_notes.note("batches/b/input.jsonl")
-        batch, _ = service.batches.create("b", "batches/b/input.jsonl", BatchTerms(webhook_url=receiver.url))
-        batch = service.batches.move(batch, BatchStatus.CANCELED)
+        batch, _ = service.batches.create("b", "batches/b/input.jsonl", BatchOptions(webhook_url=receiver.url))
+        batch = service.batches.transition(batch, BatchStatus.CANCELED)
         send_due(service)
-        service.batches.move(batch, BatchStatus.VALIDATING, {"generation": 1})
-        pass_time(service.broker, RETRY_AFTER_S[0] * 2)
+        service.batches.transition(batch, BatchStatus.VALIDATING, {"generation": 1})
+        pass_time(service.valkey, RETRY_AFTER_S[0] * 2)
 
         send_due(service)
 
@@ -120,7 +120,7 @@ def test_what_was_not_accepted_comes_again_later_with_the_same_id(service: Servi
         send_due(service)
         send_due(service)
         assert len(receiver.received) == 1
-        pass_time(service.broker, RETRY_AFTER_S[0] * 2)
+        pass_time(service.valkey, RETRY_AFTER_S[0] * 2)
 
         send_due(service)
 
@@ -135,7 +135,7 @@ def test_a_receiver_that_never_accepts_is_given_up_after_the_last_try(service: S
         ended(service, receiver.url)
         for _ in range(TRIES + 2):
             send_due(service)
-            pass_time(service.broker, RETRY_AFTER_S[-1] * 2)
+            pass_time(service.valkey, RETRY_AFTER_S[-1] * 2)
 
     assert len(receiver.received) == TRIES
     assert only(service).status == "failed"
@@ -165,7 +165,7 @@ def test_an_address_inside_gets_no_byte_and_the_log_says_nothing_of_it(service: 
 def test_an_end_that_cannot_be_read_stops_none_behind_it(service: Service) -> None:
     with receiving(200) as receiver:
         broken, good = ended(service, receiver.url), ended(service, receiver.url)
-        service.broker.hset(f"stokehold:job:{broken.id}", "spec", "{}")
+        service.valkey.hset(f"stokehold:job:{broken.id}", "spec", "{}")
 
         send_due(service)
 
@@ -175,11 +175,11 @@ def test_an_end_that_cannot_be_read_stops_none_behind_it(service: Service) -> No
 def test_an_end_that_a_newer_version_has_recorded_is_told_by_one_that_can_read_it(service: Service) -> None:
     with receiving(200) as receiver:
         job = ended(service, receiver.url)
-        service.broker.hset(f"stokehold:job:{job.id}", "record_version", 1000)
+        service.valkey.hset(f"stokehold:job:{job.id}", "record_version", 1000)
         send_due(service)
         assert receiver.received == []
-        service.broker.hset(f"stokehold:job:{job.id}", "record_version", 1)
-        service.broker.zadd(WEBHOOKS, {job.id: 0}, xx=True)
+        service.valkey.hset(f"stokehold:job:{job.id}", "record_version", 1)
+        service.valkey.zadd(WEBHOOKS, {job.id: 0}, xx=True)
 
         send_due(service)
 

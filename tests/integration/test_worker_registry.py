@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tasks.jobs.worker_registry import MergedAdapter, WorkerMemory, WorkerNote, WorkerRegistry
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 NOTE = WorkerNote(
     name="demo-1@here",
@@ -19,8 +19,8 @@ NOTE = WorkerNote(
 
 
 @pytest.fixture
-def registry(broker: Broker) -> WorkerRegistry:
-    return WorkerRegistry(broker, forget_after_s=0.2)
+def registry(valkey: Valkey) -> WorkerRegistry:
+    return WorkerRegistry(valkey, forget_after_s=0.2)
 
 
 def test_a_worker_that_notes_itself_is_alive(registry: WorkerRegistry) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import uuid
 
-from tasks.batches.batch import Batch, BatchTerms
+from tasks.batches.batch import Batch, BatchOptions
 from tasks.batches.rounds import BatchRounds
 from tasks.service import Service
 
-PATIENCE_S = 120
+MAX_WAIT_S = 120
 
 
-def record_batch(service: Service, body: bytes, terms: BatchTerms = BatchTerms()) -> Batch:  # noqa: B008 (frozen)
+def record_batch(service: Service, body: bytes, options: BatchOptions = BatchOptions()) -> Batch:  # noqa: B008 (frozen)
     """A batch of a file of lines."""
     batch_id = uuid.uuid4().hex
     file = f"batches/{batch_id}/input.jsonl"
     service.object_notes.note(file)
     service.storage.put(file, body, content_type="application/jsonl")
-    batch, _ = service.batches.create(batch_id, file, terms)
+    batch, _ = service.batches.create(batch_id, file, options)
     return batch
 
 
@@ -25,11 +25,11 @@ def plan_batches(service: Service) -> None:
     """One round of planning, to its end."""
     rounds = BatchRounds(service)
     rounds.plan()
-    rounds.join(PATIENCE_S)
+    rounds.join(MAX_WAIT_S)
 
 
 def advance_batches(service: Service) -> None:
     """One round of those that are planned, to its end."""
     rounds = BatchRounds(service)
     rounds.advance()
-    rounds.join(PATIENCE_S)
+    rounds.join(MAX_WAIT_S)

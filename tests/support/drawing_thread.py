@@ -27,7 +27,7 @@ def drawing(service: Service, work: Work) -> Iterator[None]:
 
     def look() -> None:
         for model in service.base_models:
-            for job_id in service.broker.zrange(f"stokehold:waiting:{model.slug}", 0, -1):
+            for job_id in service.valkey.zrange(f"stokehold:waiting:{model.slug}", 0, -1):
                 work(str(job_id))
 
     with repeating(look):
@@ -53,7 +53,7 @@ def repeating(step: Callable[[], None]) -> Iterator[None]:
 
 
 def coloured(service: Service, *, flagged: frozenset[int] = frozenset()) -> Work:
-    """Draws each picture of a job in one colour, which the seed gives; those with these numbers are held back."""
+    """Draws each image of a job in one colour, which the seed gives; those with these numbers are held back."""
 
     def work(job_id: str) -> None:
         job = service.store.claim(job_id, WORKER)
@@ -76,7 +76,7 @@ def failing(service: Service, failure: Failure) -> Work:
 
 
 def canceling(service: Service) -> Work:
-    """Withdraws each job."""
+    """Cancels each job."""
 
     def work(job_id: str) -> None:
         service.store.cancel(job_id)
@@ -85,7 +85,7 @@ def canceling(service: Service) -> Work:
 
 
 def stored(service: Service, job: Job, number: int, flagged: bool) -> StoredImage:
-    """A picture as a worker leaves it behind."""
+    """An image as a worker leaves it behind."""
     spec, seed = job.spec, job.spec.seed + number
     image = partial(StoredImage, width=spec.width, height=spec.height, seed=seed)
     if flagged:

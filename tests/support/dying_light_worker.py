@@ -15,7 +15,7 @@ from typing import Any
 from storage import S3Storage
 from tasks.batches import expansion
 from tasks.celery import app
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tests.support.batches import advance_batches
 
 WINDOW = 20
@@ -53,7 +53,7 @@ def mark_death(last: int) -> None:
 
         return counting
 
-    for kind, name in ((Broker, "execute_command"), (S3Storage, "put"), (S3Storage, "upload"), (S3Storage, "get")):
+    for kind, name in ((Valkey, "execute_command"), (S3Storage, "put"), (S3Storage, "upload"), (S3Storage, "get")):
         setattr(kind, name, counted(getattr(kind, name)))
 
 

@@ -22,7 +22,7 @@ from storage.put_process import S3StorageWithPutProcess
 from tasks.jobs.job import JobSpec, Progress
 from tasks.jobs.store import JobStore
 from workers.run.attempt import Attempt
-from workers.stages.draw import Picture, Session
+from workers.stages.draw import DrawnImage, Session
 
 GATES = ("prepare", "swap", "draw", "upload", "uploaded", "finish")
 BROKEN = "broken"
@@ -76,7 +76,7 @@ def install(folder: Path) -> None:
 
     draw = Session.draw_one_of_each
 
-    def draw_or_fail(self: Session, specs: Sequence[JobSpec], number: int) -> list[Picture]:
+    def draw_or_fail(self: Session, specs: Sequence[JobSpec], number: int) -> list[DrawnImage]:
         if (folder / BROKEN).exists():
             raise RuntimeError("CUDA error: device-side assert triggered")
         return draw(self, specs, number)

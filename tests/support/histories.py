@@ -150,7 +150,7 @@ def succeeded(image: SeenImage = RED, attempt: int = 1, job: str = "j") -> SeenJ
 
 
 def canceled(attempt: int = 0) -> SeenJob:
-    """A job that was withdrawn."""
+    """A job that was canceled."""
     return SeenJob(id="j", status=Status.CANCELED, attempt=attempt, key="k")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from unittest.mock import patch
 
 from storage import S3Storage, StorageNotReachable
-from tasks.errors import BrokerUnavailable
-from tasks.valkey import Broker
+from tasks.errors import ValkeyUnavailable
+from tasks.valkey import Valkey
 
 STORAGE_CALLS = ("put", "get", "get_range", "size", "digest", "copy", "upload_stream", "remove", "delete")
 
@@ -88,8 +88,8 @@ def interrupted(kind: Kind, at: int, thaw: Callable[[], None]) -> Iterator[None]
         for name in STORAGE_CALLS:
             call = wrapped(getattr(S3Storage, name), StorageNotReachable)
             patches.enter_context(patch.object(S3Storage, name, call))
-        command = wrapped(Broker.execute_command, BrokerUnavailable)
-        patches.enter_context(patch.object(Broker, "execute_command", command))
+        command = wrapped(Valkey.execute_command, ValkeyUnavailable)
+        patches.enter_context(patch.object(Valkey, "execute_command", command))
         try:
             yield
         except Killed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec
 from tasks.jobs.manifest import Manifest
-from tasks.jobs.result import Surroundings
+from tasks.jobs.result import Environment
 
 SPEC = JobSpec(
     base_model="demo",
@@ -23,9 +23,9 @@ SPEC = JobSpec(
 )
 
 VERSIONS = {"torch": "2.13.0", "stokehold": "0.1.0"}
-SURROUNDINGS = Surroundings(device="cpu x86_64 AVX2", dtype="float32", versions=VERSIONS)
+ENVIRONMENT = Environment(device="cpu x86_64 AVX2", dtype="float32", versions=VERSIONS)
 
 
 def manifest(spec: JobSpec = SPEC, base: str = "0123456789abcdef") -> Manifest:
-    """What made a picture of this specification."""
-    return Manifest(job="job", spec=spec, adapter_files=(), base=base, surroundings=SURROUNDINGS)
+    """What made an image of this specification."""
+    return Manifest(job="job", spec=spec, adapter_files=(), base=base, environment=ENVIRONMENT)

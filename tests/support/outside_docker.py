@@ -60,9 +60,9 @@ class OutsideDocker:
         return list(self.services[name]["command"])
 
     @property
-    def broker_url(self) -> str:
-        """Where our parts find the broker."""
-        return self.environment("api")["STOKEHOLD_BROKER_URL"]
+    def valkey_url(self) -> str:
+        """Where our parts find Valkey."""
+        return self.environment("api")["STOKEHOLD_VALKEY_URL"]
 
     def servers(self) -> Iterator[Part]:
         """Valkey and SeaweedFS with the options of their commands; of one that is given twice the last holds."""
@@ -71,7 +71,7 @@ class OutsideDocker:
         yield Part(
             "valkey",
             (*valkey, *here),
-            is_ready=lambda _pid: answers_ping(self.broker_url),
+            is_ready=lambda _pid: answers_ping(self.valkey_url),
             environment=self.environment("valkey"),
         )
         s3 = [self.local(word) for word in self.command("s3")]
@@ -88,8 +88,8 @@ class OutsideDocker:
         """Our parts that need no GPU, exactly as their commands say; ready when those of ``scripts/up`` are."""
         for like in (
             api_part(self.ports.api, {}),
-            *(loops_part(process, self.broker_url, {}) for process in LOOPS),
-            base_worker_part("demo", self.broker_url, {}),
+            *(loops_part(process, self.valkey_url, {}) for process in LOOPS),
+            base_worker_part("demo", self.valkey_url, {}),
         ):
             words = shlex.split(self.local(self.services[like.name]["command"]))
             environment = {**IMAGE, **self.environment(like.name)}

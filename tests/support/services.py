@@ -36,11 +36,11 @@ limits = { min_side = 512, max_side = 2048, multiple_of = 8 }
 
 MAX_BYTES = 10**7
 """The largest adapter of a service with a Hub of its own."""
-NOBODY = "127.0.0.1:1"
+UNREACHABLE = "127.0.0.1:1"
 """An address at which nobody listens."""
 
 
-def make_service(folder: Path, *, broker_url: str = f"redis://{NOBODY}/0", **settings: object) -> Service:
+def make_service(folder: Path, *, valkey_url: str = f"redis://{UNREACHABLE}/0", **settings: object) -> Service:
     """Write models and adapters below ``folder`` and put a service together; nothing is connected to yet."""
     models_file, loras = folder / "models.toml", folder / "loras"
     models_file.write_text(MODELS_TOML, "utf-8")
@@ -49,14 +49,14 @@ def make_service(folder: Path, *, broker_url: str = f"redis://{NOBODY}/0", **set
         loras, "pixel", sidecar='base_model = "demo"\ntrigger_words = ["pixelated"]\ndescription = "large pixels"\n'
     )
     write_lora(loras, "crayon", sidecar='base_model = "sdxl"\n', rank=8)
-    s3 = {"s3_endpoint": f"http://{NOBODY}", "s3_access_key": "key", "s3_secret_key": "secret"}
-    values = {"broker_url": broker_url, "models_file": models_file, "adapter_folders": (loras,), **s3, **settings}
+    s3 = {"s3_endpoint": f"http://{UNREACHABLE}", "s3_access_key": "key", "s3_secret_key": "secret"}
+    values = {"valkey_url": valkey_url, "models_file": models_file, "adapter_folders": (loras,), **s3, **settings}
     return Application(Settings.model_validate(values)).service
 
 
 def with_hub(service: Service, hub: HubServer, *, ttl_s: float = 300) -> Service:
     """The service as another process of it would be, which remembers nothing; its token opens private repositories."""
-    judge = Judge(service.base_models, ShapeStore(service.broker), FactsCache(service.broker), max_bytes=MAX_BYTES)
+    judge = Judge(service.base_models, ShapeStore(service.valkey), FactsCache(service.valkey), max_bytes=MAX_BYTES)
     adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=hub.TOKEN))
     uploads = UploadedAdapters(service.storage)
     resolver = AdapterResolver(service.adapter_folders, adapter_hub, service.catalogue, uploads, judge, ttl_s=ttl_s)

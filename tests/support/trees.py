@@ -12,7 +12,7 @@ from tests.support.up import ROOT
 
 STORED = re.compile(r'(class (\w+)\(Stored(?:Record)?\):\n    """(?:.|\n)*?"""\n)')
 """The beginning of a kind of value that is read back."""
-FIXES_PICTURES = ("JobSpec", "ScaledAdapter", "ResolvedAdapter")
+FIXES_IMAGES = ("JobSpec", "ScaledAdapter", "ResolvedAdapter")
 """Kinds whose further fields are null unless a request asks for them."""
 NUMBERS = ("Measured",)
 """Kinds all of whose fields are averages."""
@@ -41,7 +41,7 @@ def with_a_field(found: re.Match[str]) -> str:
     """The beginning of a class, with a field that no earlier version knows."""
     if found[2] in NUMBERS:
         return found[1]
-    value = "None" if found[2] in FIXES_PICTURES else '"fine"'
+    value = "None" if found[2] in FIXES_IMAGES else '"fine"'
     return f"{found[1]}\n    weather_of_tomorrow: str | None = {value}\n"
 
 

@@ -47,7 +47,7 @@ class Up:
 
     def wait_until_ready(self) -> None:
         """Return when it says that it is ready."""
-        wait_until(lambda: "Ready:" in self.output or self.process.poll() is not None, patience_s=180)
+        wait_until(lambda: "Ready:" in self.output or self.process.poll() is not None, timeout_s=180)
         assert "Ready:" in self.output, self.output
 
     def interrupt(self) -> int:

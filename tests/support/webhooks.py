@@ -7,7 +7,7 @@ from tasks.jobs.keyspace import WEBHOOKS
 from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 from tasks.webhooks.notice import Notices
 from tasks.webhooks.sender import Post, Sender, sender_of
 
@@ -29,12 +29,12 @@ def ended(service: Service, url: str, owner: str | None = None) -> Job:
     return service.store.cancel(job.id)
 
 
-def pass_time(broker: Broker, seconds: float) -> None:
+def pass_time(valkey: Valkey, seconds: float) -> None:
     """Let everything of the queue that waits for a time wait for one that much earlier."""
-    for key in broker.scan_iter(f"{WEBHOOKS}:*", _type="zset"):
+    for key in valkey.scan_iter(f"{WEBHOOKS}:*", _type="zset"):
         if key.split(":")[2] in ("lane", "lanes", "owners", "sending"):
-            for member, score in broker.zrange(key, 0, -1, withscores=True):
-                broker.zadd(key, {member: score - seconds})
-    for key in broker.scan_iter(f"{WEBHOOKS}:circuit:*"):
-        if closed := broker.hget(key, "closed_until"):
-            broker.hset(key, "closed_until", str(float(closed) - seconds))
+            for member, score in valkey.zrange(key, 0, -1, withscores=True):
+                valkey.zadd(key, {member: score - seconds})
+    for key in valkey.scan_iter(f"{WEBHOOKS}:circuit:*"):
+        if closed := valkey.hget(key, "closed_until"):
+            valkey.hset(key, "closed_until", str(float(closed) - seconds))

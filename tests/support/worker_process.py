@@ -41,7 +41,7 @@ class WorkerProcess:
 
     def wait_for_job_at(self, gate: str) -> None:
         """Return when a job stands before this gate."""
-        wait_until((self.folder / f"{gate}.reached").exists, patience_s=60)
+        wait_until((self.folder / f"{gate}.reached").exists, timeout_s=60)
 
     @property
     def log(self) -> str:
@@ -105,7 +105,7 @@ class Nursery:
     def start(self, *gates: str) -> WorkerProcess:
         """Fork a worker, and wait until it takes jobs."""
         worker = self.launch(*gates)
-        wait_until(lambda: worker.note() is not None or worker.is_gone, patience_s=60)
+        wait_until(lambda: worker.note() is not None or worker.is_gone, timeout_s=60)
         assert not worker.is_gone, worker.log
         return worker
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.jobs import SPEC
-from workers.activity import Activity, Bounds, Doing
+from workers.activity import Activity, Bounds, Phase
 from workers.run.watchdog import AwakeClock
 
 BOUNDS = Bounds(stall_s=60, attempt_s=1800, storage_s=120, load_s=10)
@@ -28,9 +28,9 @@ def clock() -> Clock:
 
 def test_what_makes_no_progress_for_too_long_is_overdue_and_says_in_which_stage(clock: Clock) -> None:
     activity = Activity(1000, clock)
-    activity.begin(Doing.DRAWING, 60)
+    activity.begin(Phase.DRAWING, 60)
     clock.now = 59
-    activity.move()
+    activity.note_progress()
     clock.now = 118
     assert activity.overdue() is None
 
@@ -44,7 +44,7 @@ def test_what_waits_for_others_is_never_overdue_and_its_wait_does_not_count(cloc
     clock.now = 5000
     assert activity.overdue() is None
 
-    activity.begin(Doing.DRAWING, 60)
+    activity.begin(Phase.DRAWING, 60)
     clock.now = 5050
 
     assert activity.overdue() is None
@@ -52,19 +52,19 @@ def test_what_waits_for_others_is_never_overdue_and_its_wait_does_not_count(cloc
 
 def test_progress_without_an_end_is_overdue_too(clock: Clock) -> None:
     activity = Activity(100, clock)
-    activity.begin(Doing.PUBLISHING, 60)
+    activity.begin(Phase.PUBLISHING, 60)
     for now in range(0, 120, 10):
         clock.now = now
-        activity.move()
+        activity.note_progress()
 
     assert activity.overdue() == "no end after 110 s, while storing its images"
 
 
 def test_a_canceled_drawing_must_end_sooner(clock: Clock) -> None:
     activity = Activity(1000, clock)
-    activity.begin(Doing.DRAWING, 60)
+    activity.begin(Phase.DRAWING, 60)
     clock.now = 10
-    activity.tell_to_end()
+    activity.request_end()
     clock.now = 24
     assert activity.overdue() is None
 
@@ -80,7 +80,7 @@ def test_slow_devices_are_given_twenty_times_what_was_measured() -> None:
     assert BOUNDS.step_s(SPEC, 1) == 60
     assert slow.step_s(SPEC, 1) == pytest.approx(200)
     assert slow.step_s(SPEC, 4) == pytest.approx(800)
-    assert slow.most_s(SPEC, 1) == pytest.approx(max(1800, 200 * SPEC.steps * SPEC.image_count))
+    assert slow.max_s(SPEC, 1) == pytest.approx(max(1800, 200 * SPEC.steps * SPEC.image_count))
 
 
 def test_a_swap_may_load_the_base_again_and_storage_may_be_silent() -> None:

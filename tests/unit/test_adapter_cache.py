@@ -11,7 +11,7 @@ import torch
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
-from workers.activity import Move
+from workers.activity import NoteProgress
 from workers.adapters.cache import AdapterCache, LoadedAdapter
 from workers.swap.low_rank import LowRank, ParsedAdapter
 
@@ -31,13 +31,13 @@ def adapter(name: str) -> ResolvedAdapter:
     )
 
 
-class Shelf:
+class CountingLoader:
     """Loads adapters and counts how often."""
 
     def __init__(self) -> None:
         self.loads: list[str] = []
 
-    def load(self, wanted: ResolvedAdapter, _: Move = lambda: None) -> LoadedAdapter:
+    def load(self, wanted: ResolvedAdapter, _: NoteProgress = lambda: None) -> LoadedAdapter:
         self.loads.append(wanted.repository)
         product = LowRank(down=torch.zeros(4, 8), up=torch.zeros(8, 4), scale=1.0)
         parsed = ParsedAdapter.packed({"unet.conv_in.weight": product}, {"unet.conv_in.weight": torch.float32})
@@ -45,38 +45,38 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
+def loader() -> CountingLoader:
+    return CountingLoader()
 
 
-def test_an_adapter_is_loaded_once(shelf: Shelf) -> None:
-    cache = AdapterCache(shelf.load, max_bytes=10 * BYTES)
+def test_an_adapter_is_loaded_once(loader: CountingLoader) -> None:
+    cache = AdapterCache(loader.load, max_bytes=10 * BYTES)
 
     assert cache.get(adapter("a")) is cache.get(adapter("a"))
-    assert (shelf.loads, cache.bytes) == (["a"], BYTES)
+    assert (loader.loads, cache.bytes) == (["a"], BYTES)
 
 
-def test_the_least_recently_used_one_makes_room(shelf: Shelf) -> None:
-    cache = AdapterCache(shelf.load, max_bytes=2 * BYTES)
+def test_the_least_recently_used_one_makes_room(loader: CountingLoader) -> None:
+    cache = AdapterCache(loader.load, max_bytes=2 * BYTES)
 
     for name in ("a", "b", "a", "c", "a", "b"):
         cache.get(adapter(name))
 
-    assert shelf.loads == ["a", "b", "c", "b"]
+    assert loader.loads == ["a", "b", "c", "b"]
     assert cache.bytes == 2 * BYTES
 
 
-def test_one_that_is_larger_than_the_cache_is_loaded_each_time(shelf: Shelf) -> None:
-    cache = AdapterCache(shelf.load, max_bytes=BYTES - 1)
+def test_one_that_is_larger_than_the_cache_is_loaded_each_time(loader: CountingLoader) -> None:
+    cache = AdapterCache(loader.load, max_bytes=BYTES - 1)
 
     cache.get(adapter("a"))
     cache.get(adapter("a"))
 
-    assert (shelf.loads, cache.bytes) == (["a", "a"], 0)
+    assert (loader.loads, cache.bytes) == (["a", "a"], 0)
 
 
-def test_those_that_are_kept_make_no_room_until_others_are(shelf: Shelf) -> None:
-    cache = AdapterCache(shelf.load, max_bytes=2 * BYTES)
+def test_those_that_are_kept_make_no_room_until_others_are(loader: CountingLoader) -> None:
+    cache = AdapterCache(loader.load, max_bytes=2 * BYTES)
 
     cache.keep([adapter("kept")])
     for name in ("a", "b", "kept"):
@@ -87,15 +87,15 @@ def test_those_that_are_kept_make_no_room_until_others_are(shelf: Shelf) -> None
         cache.get(adapter(name))
 
     assert within == cache.bytes == 2 * BYTES
-    assert shelf.loads == ["kept", "a", "b", "c", "d", "kept"]
+    assert loader.loads == ["kept", "a", "b", "c", "d", "kept"]
 
 
-def test_jobs_that_want_the_same_one_at_once_load_it_once(shelf: Shelf) -> None:
+def test_jobs_that_want_the_same_one_at_once_load_it_once(loader: CountingLoader) -> None:
     everybody_waits = threading.Event()
 
-    def load(wanted: ResolvedAdapter, _: Move) -> LoadedAdapter:
+    def load(wanted: ResolvedAdapter, _: NoteProgress) -> LoadedAdapter:
         everybody_waits.wait()
-        return shelf.load(wanted)
+        return loader.load(wanted)
 
     cache = AdapterCache(load, max_bytes=BYTES)
     with ThreadPoolExecutor(8) as pool:
@@ -103,16 +103,16 @@ def test_jobs_that_want_the_same_one_at_once_load_it_once(shelf: Shelf) -> None:
         everybody_waits.set()
 
     assert len({id(answer.result()) for answer in answers}) == 1
-    assert shelf.loads == ["a"]
+    assert loader.loads == ["a"]
 
 
 def test_a_failure_is_told_and_not_remembered() -> None:
     answers = iter([AdapterFetchFailed("The Hub is away."), None])
 
-    def load(wanted: ResolvedAdapter, _: Move) -> LoadedAdapter:
+    def load(wanted: ResolvedAdapter, _: NoteProgress) -> LoadedAdapter:
         if (error := next(answers)) is not None:
             raise error
-        return Shelf().load(wanted)
+        return CountingLoader().load(wanted)
 
     cache = AdapterCache(load, max_bytes=BYTES)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tasks.adapters.file.identity import AdapterSource, LocalAdapter, ResolvedAdapter
+from tasks.adapters.file.identity import AdapterSource, FolderAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.sidecar import MAX_SIDECAR_BYTES, describe
 from tasks.adapters.lookup.folder import AdapterFolders
@@ -37,7 +37,7 @@ def test_an_adapter_is_described_by_its_sidecar(tmp_path: Path) -> None:
     adapters = folders(tmp_path).adapters()
 
     assert adapters == (
-        LocalAdapter(
+        FolderAdapter(
             name="pixel",
             base_model="demo",
             rank=8,

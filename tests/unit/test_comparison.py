@@ -1,4 +1,4 @@
-"""How far two pictures are from one another."""
+"""How far two images are from one another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from tasks.jobs.result import PictureDifference
+from tasks.jobs.result import ImageDifference
 from workers.stages.compare import compare
 
 PIXELS = arrays(np.uint8, (4, 4, 3))
@@ -23,8 +23,8 @@ def png(pixels: np.ndarray) -> bytes:  # type: ignore[type-arg]
 
 
 @given(PIXELS)
-def test_a_picture_is_identical_to_itself(pixels: np.ndarray) -> None:  # type: ignore[type-arg]
-    assert compare(png(pixels), png(pixels)) == PictureDifference(largest=0, mean=0)
+def test_an_image_is_identical_to_itself(pixels: np.ndarray) -> None:  # type: ignore[type-arg]
+    assert compare(png(pixels), png(pixels)) == ImageDifference(largest=0, mean=0)
 
 
 @given(PIXELS, PIXELS)

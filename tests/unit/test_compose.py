@@ -128,7 +128,7 @@ def test_the_secrets_have_no_default() -> None:
         assert set(re.findall(rf"\$\{{{secret}(.*?)\}}", TEXT)) == {":?fill in .env"}
 
 
-def test_the_broker_has_a_password_and_no_published_port() -> None:
+def test_the_valkey_has_a_password_and_no_published_port() -> None:
     valkey = compose_file(SECRETS)["services"]["valkey"]
 
     assert "ports" not in valkey
@@ -168,7 +168,7 @@ def test_what_a_worker_compiles_may_be_run_in_its_temporary_folder() -> None:
     assert {mount for worker in BASE_WORKERS.values() for mount in worker["tmpfs"]} == {"/tmp:exec,size=1g"}
 
 
-def test_a_full_broker_refuses_writes_before_it_is_killed() -> None:
+def test_a_full_valkey_refuses_writes_before_it_is_killed() -> None:
     assert (option(SERVICES["valkey"], "--maxmemory"), SERVICES["valkey"]["mem_limit"]) == ("1gb", "2g")
 
 
@@ -178,10 +178,10 @@ def test_only_those_reach_a_server_that_use_it() -> None:
         for network in COMPOSE["networks"]
     }
 
-    assert reach["broker"] == {"valkey", *OURS}
+    assert reach["valkey"] == {"valkey", *OURS}
     assert reach["storage"] == {"s3", *OURS} - {"webhooks"}
     assert reach["receivers"] == {"webhooks"}
-    assert COMPOSE["networks"]["broker"] == {"internal": True}
+    assert COMPOSE["networks"]["valkey"] == {"internal": True}
 
 
 def test_only_those_have_the_token_of_the_hub_that_read_from_it() -> None:
@@ -197,7 +197,7 @@ def test_the_inner_parts_of_the_storage_serve_no_stranger() -> None:
     assert {environment[name] for name in SIGNING_KEYS} == {SECRETS["S3_SECRET_KEY"]}
 
 
-def test_the_broker_loses_and_forgets_nothing() -> None:
+def test_the_valkey_loses_and_forgets_nothing() -> None:
     valkey = SERVICES["valkey"]
 
     assert option(valkey, "--appendonly") == "yes"

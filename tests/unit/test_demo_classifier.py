@@ -1,4 +1,4 @@
-"""The demo's classifier on exact pictures."""
+"""The demo's classifier on exact images."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_reads_through_a_little_noise() -> None:
     assert (figure.shape, figure.colour) == ("star", "yellow")
 
 
-def test_an_empty_picture_has_no_figures() -> None:
+def test_an_empty_image_has_no_figures() -> None:
     reading = read(render(Scene("green", ())))
     assert (reading.background, reading.figures) == ("green", ())
 

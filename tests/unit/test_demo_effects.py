@@ -1,4 +1,4 @@
-"""The demo's effect measures on pictures that the renderer draws with each look and without."""
+"""The demo's effect measures on images that the renderer draws with each look and without."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_every_measure_belongs_to_a_look() -> None:
 
 
 @pytest.mark.parametrize("name", EFFECTS)
-def test_a_picture_is_decided_rightly(name: str) -> None:
+def test_an_image_is_decided_rightly(name: str) -> None:
     random = np.random.default_rng(0)
     assert shows(name, as_pillow(STYLES[name](RED_CIRCLE, random)))
     assert not shows(name, as_pillow(render(RED_CIRCLE)))

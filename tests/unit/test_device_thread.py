@@ -25,11 +25,11 @@ class Crowd:
         self.order: list[str] = []
         self._pool = ThreadPoolExecutor(10)
 
-    def ask(self, name: str, give_up: Callable[[], None] = lambda: None) -> Future[None]:
+    def ask(self, name: str, check_needed: Callable[[], None] = lambda: None) -> Future[None]:
         """Ask in another thread, and wait until it stands in the queue. Names of interactive ones say so."""
         before = len(self.device._waiting)
         first = name.startswith("interactive")
-        asked = self._pool.submit(self.device.run, lambda: self.order.append(name), give_up, first=first)
+        asked = self._pool.submit(self.device.run, lambda: self.order.append(name), check_needed, first=first)
         wait_until(lambda: asked.done() or len(self.device._waiting) > before)
         return asked
 
@@ -95,12 +95,12 @@ def test_it_is_taken_while_somebody_has_it_or_waits(crowd: Crowd) -> None:
 def test_who_waits_may_give_up_and_is_called_no_more(crowd: Crowd) -> None:
     giving_up = threading.Event()
 
-    def give_up() -> None:
+    def check_needed() -> None:
         if giving_up.is_set():
             raise TimeoutError
 
     def call() -> None:
-        gone, _ = crowd.ask("gone", give_up), crowd.ask("next")
+        gone, _ = crowd.ask("gone", check_needed), crowd.ask("next")
         giving_up.set()
         with pytest.raises(TimeoutError):
             gone.result()
@@ -112,11 +112,11 @@ def test_who_waits_may_give_up_and_is_called_no_more(crowd: Crowd) -> None:
 
 
 def test_who_gave_up_just_before_the_call_is_not_called(crowd: Crowd) -> None:
-    def give_up() -> None:
+    def check_needed() -> None:
         raise TimeoutError
 
     with pytest.raises(TimeoutError):
-        crowd.device.run(lambda: crowd.order.append("called"), give_up)
+        crowd.device.run(lambda: crowd.order.append("called"), check_needed)
 
     assert crowd.order == []
 

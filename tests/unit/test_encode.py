@@ -1,4 +1,4 @@
-"""Pictures in storage."""
+"""Images in storage."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ FOUR = SPEC.model_copy(update={"prompt": "Ein rotes Rädchen, 赤い丸", "seed"
 
 
 @pytest.fixture
-def picture() -> Image.Image:
+def image() -> Image.Image:
     return Image.linear_gradient("L").resize((8, 8)).convert("RGB")
 
 
-def test_a_png_gives_every_pixel_back(picture: Image.Image) -> None:
-    body = encode(picture, manifest(FOUR))
+def test_a_png_gives_every_pixel_back(image: Image.Image) -> None:
+    body = encode(image, manifest(FOUR))
 
-    assert Image.open(BytesIO(body)).tobytes() == picture.tobytes()
+    assert Image.open(BytesIO(body)).tobytes() == image.tobytes()
 
 
 @pytest.mark.parametrize("image_format", list(ImageFormat))
-def test_each_format_carries_what_draws_it_alone(picture: Image.Image, image_format: ImageFormat) -> None:
+def test_each_format_carries_what_draws_it_alone(image: Image.Image, image_format: ImageFormat) -> None:
     made = manifest(FOUR.model_copy(update={"image_format": image_format}))
 
-    written = read_manifest(encode(picture, made.of_picture(seed=7)))
+    written = read_manifest(encode(image, made.of_image(seed=7)))
 
-    assert written == made.of_picture(seed=7)
+    assert written == made.of_image(seed=7)
     assert (written.spec.seed, written.spec.image_count, written.job) == (7, 1, None)
 
 
 @pytest.mark.parametrize("image_format", list(ImageFormat))
-def test_each_format_is_what_it_says(picture: Image.Image, image_format: ImageFormat) -> None:
-    body = encode(picture, manifest(FOUR.model_copy(update={"image_format": image_format})))
+def test_each_format_is_what_it_says(image: Image.Image, image_format: ImageFormat) -> None:
+    body = encode(image, manifest(FOUR.model_copy(update={"image_format": image_format})))
 
     assert Image.open(BytesIO(body)).format == image_format.name
 
 
-def test_the_same_picture_gives_the_same_bytes(picture: Image.Image) -> None:
-    first, second = (manifest(FOUR).model_copy(update={"job": job}).of_picture(seed=7) for job in ("one", "two"))
+def test_the_same_image_gives_the_same_bytes(image: Image.Image) -> None:
+    first, second = (manifest(FOUR).model_copy(update={"job": job}).of_image(seed=7) for job in ("one", "two"))
 
-    assert encode(picture, first) == encode(picture, second)
+    assert encode(image, first) == encode(image, second)

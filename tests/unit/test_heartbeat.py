@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from workers.run.heartbeat import Heartbeat
@@ -23,7 +23,7 @@ class Registry:
         """Nothing."""
 
 
-@pytest.mark.parametrize("error", [BrokerUnavailable("away"), KeyError("no such field")])
+@pytest.mark.parametrize("error", [ValkeyUnavailable("away"), KeyError("no such field")])
 def test_an_error_ends_no_heartbeat(error: Exception) -> None:
     memory = WorkerMemory(weights=0, pristine=0, adapters=0)
     worker = WorkerNote(name="w", base_model="demo", device="cpu", memory=memory)

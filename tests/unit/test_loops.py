@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.loops.loop import HUNG, Loop, Running, Watch, run_until, within
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
 
-def loop(round_: Callable[[], None], finished: Callable[[str], None] = lambda _: None, most_s: float = 10) -> Loop:
-    return Loop("leases", period_s=0.01, most_s=most_s, round=round_, finished=finished)
+def loop(round_: Callable[[], None], finished: Callable[[str], None] = lambda _: None, max_s: float = 10) -> Loop:
+    return Loop("leases", period_s=0.01, max_s=max_s, round=round_, finished=finished)
 
 
-@pytest.mark.parametrize("error", [ValueError("a record that nobody foresaw"), BrokerUnavailable("away")])
+@pytest.mark.parametrize("error", [ValueError("a record that nobody foresaw"), ValkeyUnavailable("away")])
 def test_a_round_that_raises_is_logged_and_the_next_one_comes(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -60,7 +60,7 @@ HANGING = """
 import threading
 from tasks.loops.loop import Loop, run_until
 
-hangs = Loop("leases", period_s=0.1, most_s=0.05, round=threading.Event().wait, finished=print)
+hangs = Loop("leases", period_s=0.1, max_s=0.05, round=threading.Event().wait, finished=print)
 run_until(threading.Event(), [hangs], tick_s=0.1)
 """
 
@@ -89,7 +89,7 @@ def test_a_process_whose_loop_is_gone_ends_itself() -> None:
 
 def test_a_round_that_is_slow_within_bounds_is_left_alone_and_so_is_a_process_that_stood_still() -> None:
     release = threading.Event()
-    running = Running(loop(lambda: bool(release.wait()) and None, most_s=10), threading.Event())
+    running = Running(loop(lambda: bool(release.wait()) and None, max_s=10), threading.Event())
     watch = Watch(running)
     running.thread.start()
     wait_until(lambda: running.busy)

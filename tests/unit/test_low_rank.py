@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from workers.swap.low_rank import Change, LowRank, ParsedAdapter, Shift
+from workers.swap.low_rank import BiasDelta, Change, LowRank, ParsedAdapter
 
 pytestmark = pytest.mark.torch
 
@@ -18,7 +18,7 @@ def changes() -> dict[str, Change]:
     return {
         "unet.a.weight": LowRank(down=numbers[:6].view(2, 3), up=numbers[10:18].view(4, 2), scale=0.5),
         "unet.b.weight": LowRank(down=numbers[:9].view(3, 3).T.half(), up=numbers[:3].view(1, 3).half(), scale=2.0),
-        "unet.b.bias": Shift(numbers[7:8], scale=1.0),
+        "unet.b.bias": BiasDelta(numbers[7:8], scale=1.0),
     }
 
 
@@ -44,7 +44,7 @@ def test_packing_changes_no_number(changes: dict[str, Change], dtypes: dict[str,
 def test_packing_converts_to_the_dtype_of_the_weight(stored: torch.dtype, wanted: torch.dtype) -> None:
     value = torch.linspace(-3, 3, 1000).to(stored)
 
-    packed = ParsedAdapter.packed({"unet.a.bias": Shift(value, scale=1.0)}, {"unet.a.bias": wanted})
+    packed = ParsedAdapter.packed({"unet.a.bias": BiasDelta(value, scale=1.0)}, {"unet.a.bias": wanted})
 
     (converted,) = packed.changes["unet.a.bias"].tensors
     assert converted.dtype == wanted
@@ -53,7 +53,7 @@ def test_packing_converts_to_the_dtype_of_the_weight(stored: torch.dtype, wanted
 
 def test_a_packed_adapter_keeps_nothing_of_what_it_was_read_from() -> None:
     source = torch.ones(4)
-    packed = ParsedAdapter.packed({"unet.a.bias": Shift(source, scale=1.0)}, {"unet.a.bias": source.dtype})
+    packed = ParsedAdapter.packed({"unet.a.bias": BiasDelta(source, scale=1.0)}, {"unet.a.bias": source.dtype})
 
     source.zero_()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.server.paced_socket import LEAST_BYTES_PER_S, MAX_UNSENT_BYTES, PATIENCE_S, Pace, PacedSocket
+from api.server.paced_socket import GRACE_S, MAX_UNSENT_BYTES, MIN_BYTES_PER_S, Pace, PacedSocket
 
 
 class Clock:
@@ -30,7 +30,7 @@ def test_a_client_at_the_least_rate_may_go_on_for_ever() -> None:
     pace = Pace(clock)
 
     for _ in range(10_000):
-        pace.count(lambda: step_of(clock, 1, LEAST_BYTES_PER_S))
+        pace.count(lambda: step_of(clock, 1, MIN_BYTES_PER_S))
 
 
 def test_a_client_below_it_is_cut_off_when_patience_ends() -> None:
@@ -44,7 +44,7 @@ def test_a_client_below_it_is_cut_off_when_patience_ends() -> None:
     with pytest.raises(ConnectionResetError, match="too slow"):
         read_all()
 
-    assert PATIENCE_S <= clock.now <= PATIENCE_S + 2
+    assert GRACE_S <= clock.now <= GRACE_S + 2
 
 
 def test_only_the_time_that_the_client_takes_counts() -> None:

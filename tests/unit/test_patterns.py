@@ -17,7 +17,7 @@ from tasks.logs import redact
 from tests.support.patterns import Hostile, Pattern, hostile_texts, patterns_in, patterns_of_the_project, samples
 
 SHORT, LONG = 16_384, 65_536
-MOST_GROWTH = 9.0
+MAX_GROWTH = 9.0
 """Between the two lengths: linear is 4, quadratic 16."""
 UNMEASURABLE_S = 0.001
 """The clock is too coarse for less. A quadratic pattern takes seconds for the long text."""
@@ -47,7 +47,7 @@ def grows_linearly(run: Callable[[str], object], hostile: Hostile, lengths: tupl
     short, long = map(hostile.text, lengths)
     for _ in range(TRIES):  # other processes share the caches
         time_of_long = cpu_s(run, long)
-        if time_of_long < UNMEASURABLE_S or time_of_long <= MOST_GROWTH * cpu_s(run, short):
+        if time_of_long < UNMEASURABLE_S or time_of_long <= MAX_GROWTH * cpu_s(run, short):
             return True
     return False
 

@@ -1,4 +1,4 @@
-"""From a picture back to its request."""
+"""From an image back to its request."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ SPECS = st.builds(
 )
 
 
-def picture(spec: JobSpec = SPEC) -> bytes:
-    return encode(Image.new("RGB", (8, 8)), manifest(spec).of_picture(spec.seed))
+def image(spec: JobSpec = SPEC) -> bytes:
+    return encode(Image.new("RGB", (8, 8)), manifest(spec).of_image(spec.seed))
 
 
-WHOLE = picture()
+WHOLE = image()
 
 
 @given(SPECS)
-def test_the_request_of_a_picture_asks_for_just_what_made_it(spec: JobSpec) -> None:
-    request = JobRequest.model_validate(request_of(read_manifest(picture(spec)).spec))
+def test_the_request_of_an_image_asks_for_just_what_made_it(spec: JobSpec) -> None:
+    request = JobRequest.model_validate(request_of(read_manifest(image(spec)).spec))
 
     asked = request.model_dump(exclude={"adapters", "deadline_s", "webhook_url", "images"})
     assert asked == spec.model_dump(exclude={"adapters", "image_count"})
@@ -72,15 +72,15 @@ def test_the_request_of_a_picture_asks_for_just_what_made_it(spec: JobSpec) -> N
 
 
 def test_the_command_prints_the_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "picture.png").write_bytes(picture())
+    (tmp_path / "image.png").write_bytes(image())
 
-    main([str(tmp_path / "picture.png")])
+    main([str(tmp_path / "image.png")])
 
     assert JobRequest.model_validate(json.loads(capsys.readouterr().out)).prompt == SPEC.prompt
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"), [(b"no picture", "no picture"), (b"", "no picture"), (None, "does not say what made it")]
+    ("body", "reason"), [(b"no image", "no image"), (b"", "no image"), (None, "does not say what made it")]
 )
 def test_what_says_nothing_is_told(body: bytes | None, reason: str) -> None:
     if body is None:
@@ -100,7 +100,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_facts_that_differ_are_named() -> None:
     then = manifest()
     now = manifest(base="f" * 16).model_copy(
-        update={"surroundings": then.surroundings.model_copy(update={"versions": {"torch": "3.0"}})}
+        update={"environment": then.environment.model_copy(update={"versions": {"torch": "3.0"}})}
     )
 
     assert {fact.name for fact in differences(then, now)} == {"base", "versions.torch", "versions.stokehold"}
@@ -114,14 +114,14 @@ def test_what_no_request_may_ask_for_is_told() -> None:
 
 @settings(max_examples=100, deadline=None, database=None)
 @given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=4))
-def test_a_damaged_picture_is_read_or_refused(place: int, other: bytes) -> None:
+def test_a_damaged_image_is_read_or_refused(place: int, other: bytes) -> None:
     with suppress(InvalidRequest):
         read_manifest(WHOLE[:place] + other + WHOLE[place + len(other) :])
 
 
-def test_a_picture_that_claims_to_be_enormous_is_refused() -> None:
+def test_an_image_that_claims_to_be_enormous_is_refused() -> None:
     header = struct.pack(">4sIIBBBBB", b"IHDR", 10**6, 10**6, 8, 2, 0, 0, 0)
     enormous = WHOLE[:12] + header + struct.pack(">I", zlib.crc32(header)) + WHOLE[33:]
 
-    with pytest.raises(InvalidRequest, match="no picture that can be read"):
+    with pytest.raises(InvalidRequest, match="no image that can be read"):
         read_manifest(enormous)

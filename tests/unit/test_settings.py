@@ -37,7 +37,7 @@ def test_a_variable_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) ->
     ("base_url", "public", "expected"),
     [
         ("https://cdn.example.com", None, "set both"),
-        (None, "pictures", "set both"),
+        (None, "images", "set both"),
         ("https://cdn.example.com", "stokehold", "must be another bucket"),
     ],
 )
@@ -56,8 +56,8 @@ def test_folders_are_separated_by_colons(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("url", ["unix:///run/valkey.sock", "sentinel://host:26379", "http://host", "host:6379"])
-def test_a_broker_that_is_no_single_server_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    monkeypatch.setenv("STOKEHOLD_BROKER_URL", url)
+def test_a_valkey_that_is_no_single_server_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("STOKEHOLD_VALKEY_URL", url)
 
     with pytest.raises(ValidationError, match="must begin with redis:// or rediss://: one server"):
         Settings()

@@ -16,10 +16,10 @@ import pytest
 from stack.history.event import Event, Phase
 from stack.history.recorder import Caller, Recorder, read_history
 from stack.ports import LOOPBACK
-from stack.soak.job_visitor import JobVisitor
+from stack.soak.job_user import JobUser
+from stack.soak.random_requests import RandomRequests
 from stack.soak.recorded_client import RecordedClient
 from stack.soak.reply import phase_of
-from stack.soak.wishes import Wishes
 
 RECORD = {"id": "j", "status": "queued", "attempt": 0, "images": [], "error": None, "prompt": "a circle, number k-1"}
 
@@ -60,10 +60,10 @@ def answering(*statuses: int) -> Iterator[tuple[str, list[tuple[str | None, Any]
             thread.join()
 
 
-def visitor(url: str, recorder: Recorder) -> JobVisitor:
+def user(url: str, recorder: Recorder) -> JobUser:
     client = RecordedClient(Caller("k", "alice"), url, "secret", recorder)
-    wishes = Wishes(lambda: ["dots"], "http://127.0.0.1:1/alice", random.Random(1))
-    return JobVisitor(client, random.Random(3), wishes, lambda: True, [])
+    requests = RandomRequests(lambda: ["dots"], "http://127.0.0.1:1/alice", random.Random(1))
+    return JobUser(client, random.Random(3), requests, lambda: True, [])
 
 
 def outcomes(path: Path) -> list[Event]:
@@ -91,7 +91,7 @@ def test_a_status_says_whether_it_was_done(status: int, phase: Phase) -> None:
 
 def test_a_submission_is_sent_with_the_same_key_and_body_until_its_outcome_is_known(tmp_path: Path) -> None:
     with Recorder(tmp_path / "history") as recorder, answering(0, 503, 429, 202) as (url, seen):
-        jobs = visitor(url, recorder)
+        jobs = user(url, recorder)
         jobs.sometimes_twice = lambda act: act()  # type: ignore[method-assign,assignment,return-value]
         jobs.submit()
         settled = [jobs.settle() for _ in range(3)]
@@ -113,7 +113,7 @@ def test_a_submission_is_sent_with_the_same_key_and_body_until_its_outcome_is_kn
 
 def test_a_refused_submission_is_not_sent_again(tmp_path: Path) -> None:
     with Recorder(tmp_path / "history") as recorder, answering(422, 422) as (url, _):
-        jobs = visitor(url, recorder)
+        jobs = user(url, recorder)
         jobs.submit()
         assert jobs.settle()
 
@@ -122,7 +122,7 @@ def test_a_refused_submission_is_not_sent_again(tmp_path: Path) -> None:
 
 def test_what_a_job_carries_in_its_prompt_is_seen_wherever_it_is_shown(tmp_path: Path) -> None:
     with Recorder(tmp_path / "history") as recorder, answering(200) as (url, _):
-        visitor(url, recorder).client.cancel_job("j")
+        user(url, recorder).client.cancel_job("j")
 
     (event,) = outcomes(tmp_path / "history")
     assert event.answer is not None

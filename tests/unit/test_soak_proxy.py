@@ -54,7 +54,7 @@ def proxy(kept: list[bytes]) -> Iterator[Proxy]:
         yield proxy
 
 
-def sending(proxy: Proxy, body: bytes = b"picture", pause_s: float = 0) -> Sending:
+def sending(proxy: Proxy, body: bytes = b"image", pause_s: float = 0) -> Sending:
     return Sending("POST", f"http://{LOOPBACK}:{proxy.port}/", body=body, pause_s=pause_s)
 
 
@@ -71,7 +71,7 @@ def test_a_lost_answer_is_of_something_that_was_done(proxy: Proxy, kept: list[by
     with pytest.raises(ServerSilent):
         exchange(sending(proxy))
 
-    assert kept == [b"picture"]
+    assert kept == [b"image"]
 
 
 @pytest.mark.parametrize("name", [name for name in STORAGE if name != "cut"])
@@ -101,10 +101,10 @@ def test_when_the_fault_is_over_all_is_as_before(proxy: Proxy) -> None:
 
     proxy.refusal, proxy.loses_answers = None, False
 
-    assert exchange(sending(proxy)).body == b"picture"
+    assert exchange(sending(proxy)).body == b"image"
 
 
 def test_a_server_that_is_away_is_silence() -> None:
     nobody, port = Ports.free(), Ports.free()
     with proxying(Proxy(port.api, nobody.admin)), pytest.raises(ServerSilent):
-        exchange(Sending("GET", f"http://{LOOPBACK}:{port.api}/", patience_s=5))
+        exchange(Sending("GET", f"http://{LOOPBACK}:{port.api}/", timeout_s=5))

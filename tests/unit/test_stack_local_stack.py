@@ -14,7 +14,7 @@ from stack.local_stack import LocalStack
 from stack.ports import Ports
 from tasks.settings import PREFIX, Settings
 
-BROKER = {"STOKEHOLD_BROKER_URL": "redis://broker.example:6379/0"}
+VALKEY = {"STOKEHOLD_VALKEY_URL": "redis://Valkey.example:6379/0"}
 STORAGE = {
     "STOKEHOLD_S3_ENDPOINT": "https://s3.example",
     "STOKEHOLD_S3_ACCESS_KEY": "theirs",
@@ -30,7 +30,7 @@ def make_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStack:
     """Makes a stack for a user who has set these variables."""
 
     def make(variables: dict[str, str]) -> LocalStack:
-        for name in (*BROKER, *STORAGE):
+        for name in (*VALKEY, *STORAGE):
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -41,7 +41,7 @@ def make_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeStack:
 
 @pytest.mark.parametrize(
     ("variables", "servers"),
-    [({}, ["valkey", "s3"]), (BROKER, ["s3"]), (STORAGE, ["valkey"]), (BROKER | STORAGE, [])],
+    [({}, ["valkey", "s3"]), (VALKEY, ["s3"]), (STORAGE, ["valkey"]), (VALKEY | STORAGE, [])],
 )
 def test_a_server_that_the_user_names_is_not_started(
     make_stack: MakeStack, variables: dict[str, str], servers: list[str]
@@ -57,12 +57,12 @@ def test_our_parts_use_the_embedded_servers(make_stack: MakeStack) -> None:
 
     for part in stack.services(Settings.model_validate(stack.overrides)):
         password = stack.folder.secret("valkey")
-        assert part.environment["STOKEHOLD_BROKER_URL"] == f"redis://:{password}@127.0.0.1:8001/0"
+        assert part.environment["STOKEHOLD_VALKEY_URL"] == f"redis://:{password}@127.0.0.1:8001/0"
         assert part.environment["STOKEHOLD_S3_ENDPOINT"] == "http://127.0.0.1:8002"
 
 
 def test_our_parts_use_the_servers_that_the_user_names(make_stack: MakeStack) -> None:
-    stack = make_stack(BROKER | STORAGE)
+    stack = make_stack(VALKEY | STORAGE)
 
     for part in stack.services(Settings.model_validate(stack.overrides)):
         given = {name for name in part.environment if name.startswith(PREFIX)}
@@ -98,10 +98,10 @@ def test_a_shell_finds_out_how_to_reach_the_servers(make_stack: MakeStack) -> No
     stack = make_stack({})
     stack.folder.write_environment(stack.environment)
 
-    shell = f". {stack.folder.root}/environment; echo $STOKEHOLD_BROKER_URL $STOKEHOLD_S3_SECRET_KEY"
+    shell = f". {stack.folder.root}/environment; echo $STOKEHOLD_VALKEY_URL $STOKEHOLD_S3_SECRET_KEY"
     told = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout.split()
 
-    assert told == [stack.overrides["broker_url"], stack.overrides["s3_secret_key"]]
+    assert told == [stack.overrides["valkey_url"], stack.overrides["s3_secret_key"]]
 
 
 def test_what_a_stack_keeps_is_for_its_user_alone(make_stack: MakeStack) -> None:

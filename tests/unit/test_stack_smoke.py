@@ -24,7 +24,7 @@ FAILED = record(
 
 
 def test_the_table_has_a_line_for_each_job() -> None:
-    lines = table([Outcome("pixel", record(), b"picture"), Outcome("neon", FAILED, None)]).splitlines()
+    lines = table([Outcome("pixel", record(), b"image"), Outcome("neon", FAILED, None)]).splitlines()
 
     assert [line.split() for line in lines] == [
         ["adapter", "status", "queued", "adapter", "swap", "draw", "publish"],
@@ -33,14 +33,14 @@ def test_the_table_has_a_line_for_each_job() -> None:
     ]
 
 
-def test_pictures_are_named_for_their_adapters(tmp_path: Path) -> None:
+def test_images_are_named_for_their_adapters(tmp_path: Path) -> None:
     out = tmp_path / "new" / "out"
 
-    save([Outcome("pixel", record(), b"picture"), Outcome("neon", FAILED, None)], out)
+    save([Outcome("pixel", record(), b"image"), Outcome("neon", FAILED, None)], out)
 
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == {"pixel.webp": b"picture"}
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {"pixel.webp": b"image"}
 
 
 def test_a_failed_job_says_why() -> None:
     assert Outcome("neon", FAILED, None).error == "neon: The pipeline raised. (drawing_failed)"
-    assert Outcome("pixel", record(), b"picture").error is None
+    assert Outcome("pixel", record(), b"image").error is None

@@ -18,7 +18,7 @@ from stack.folder import StackFolder
 from stack.leftovers import end_leftovers
 from stack.part import Part
 from stack.stop_request import StopRequest
-from stack.supervisor import MOST_RESTARTS, supervised
+from stack.supervisor import MAX_RESTARTS, supervised
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -96,12 +96,12 @@ def test_a_part_gets_our_environment_and_its_own(
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """The supervisor starts a part anew at once."""
     monkeypatch.setattr("stack.supervisor.FIRST_PAUSE_S", 0.01)
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("with_timeout")
 def test_a_part_that_dies_again_and_again_is_named_with_the_end_of_its_log(
     folder: StackFolder, notes: Path, part: Callable[..., Part]
 ) -> None:
@@ -110,11 +110,11 @@ def test_a_part_that_dies_again_and_again_is_named_with_the_end_of_its_log(
         with pytest.raises(PartDied, match=r"api died \(exit code 3\).*api\.log:\n.*  \| no more memory"):
             supervisor.watch()
 
-    assert lines(notes).count("api starts") == 1 + MOST_RESTARTS
+    assert lines(notes).count("api starts") == 1 + MAX_RESTARTS
     assert lines(notes).count("valkey starts") == 1
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("with_timeout")
 def test_a_part_that_ends_once_is_started_anew_and_the_user_is_told(
     folder: StackFolder, notes: Path, part: Callable[..., Part]
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from tasks.adapters.file.identity import ResolvedAdapter
-from tasks.batches.batch import BatchTerms, Forecast, LineError, Plan
+from tasks.batches.batch import BatchOptions, Forecast, LineError, Plan
 from tasks.errors import RecordNotUnderstood
 from tasks.fields import VERSION, Frozen, Stored, StoredRecord, read, read_all
 from tasks.jobs.job import JobSpec, Measured, Progress, ScaledAdapter
@@ -19,7 +19,7 @@ from tasks.jobs.result import Failure, SwapWay, Timings
 from tasks.requests.job import JobRequest
 from tests.support.jobs import SPEC, manifest
 
-IN_HASHES = (BatchTerms, Failure, Forecast, LineError, Measured, Progress)
+IN_HASHES = (BatchOptions, Failure, Forecast, LineError, Measured, Progress)
 """Kinds that a hash holds beside those inside a job."""
 
 

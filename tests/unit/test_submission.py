@@ -21,7 +21,7 @@ MODEL = served_model("demo", "demo/base")
 
 def completed(**request: Any) -> JobSpec:
     wanted = JobRequest.model_validate({"prompt": "a red circle", **request})
-    return complete(wanted, MODEL, (), lot=lambda _: 42, image_format=ImageFormat.PNG)
+    return complete(wanted, MODEL, (), random_seed=lambda _: 42, image_format=ImageFormat.PNG)
 
 
 def test_the_base_models_defaults_fill_the_gaps() -> None:
@@ -54,11 +54,11 @@ def test_what_the_base_cannot_draw_is_refused_by_field(request_field: str, value
     assert caught.value.field == request_field
 
 
-@given(images=st.integers(1, 8), lot=st.floats(0, 1, exclude_max=True))
-def test_no_seed_drawn_by_lot_leaves_json_numbers(images: int, lot: float) -> None:
+@given(images=st.integers(1, 8), share=st.floats(0, 1, exclude_max=True))
+def test_no_seed_chosen_at_random_leaves_json_numbers(images: int, share: float) -> None:
     request = JobRequest(prompt="a red circle", images=images)
 
-    spec = complete(request, MODEL, (), lot=lambda below: int(lot * below), image_format=ImageFormat.PNG)
+    spec = complete(request, MODEL, (), random_seed=lambda below: int(share * below), image_format=ImageFormat.PNG)
 
     assert spec.seed >= 0
     assert spec.seed + images - 1 <= MAX_SEED

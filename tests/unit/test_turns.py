@@ -54,7 +54,7 @@ def test_work_that_raises_is_logged_and_its_owner_has_another_turn(caplog: pytes
 
 def test_a_turn_that_hangs_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     release, reasons = threading.Event(), list[str]()
-    monkeypatch.setattr(turns, "MOST_S", 0)
+    monkeypatch.setattr(turns, "MAX_S", 0)
     monkeypatch.setattr(turns, "end_process", reasons.append)
     every = Turns("planning")
 

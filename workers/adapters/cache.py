@@ -11,7 +11,7 @@ from pathlib import Path
 from cachetools import LRUCache
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from workers.activity import Move
+from workers.activity import NoteProgress
 from workers.swap.low_rank import ParsedAdapter
 
 NOTICE_S = 0.5
@@ -34,15 +34,15 @@ class Loading:
     """An adapter that one thread loads, and others may wait for."""
 
     outcome: Future[LoadedAdapter] = field(default_factory=Future)
-    moves: int = 0
+    progress_count: int = 0
 
-    def wait(self, move: Move) -> LoadedAdapter:
+    def wait(self, note_progress: NoteProgress) -> LoadedAdapter:
         """Wait for it, and pass its progress on."""
-        moves = self.moves
+        progress_count = self.progress_count
         while not wait([self.outcome], NOTICE_S).done:
-            if self.moves != moves:
-                moves = self.moves
-                move()
+            if self.progress_count != progress_count:
+                progress_count = self.progress_count
+                note_progress()
         return self.outcome.result()
 
 
@@ -54,7 +54,7 @@ class AdapterCache:
         max_bytes: bound on the tensors that are kept; an adapter that alone is larger is loaded for each job anew.
     """
 
-    def __init__(self, load: Callable[[ResolvedAdapter, Move], LoadedAdapter], *, max_bytes: int) -> None:
+    def __init__(self, load: Callable[[ResolvedAdapter, NoteProgress], LoadedAdapter], *, max_bytes: int) -> None:
         self._load = load
         self._max_bytes = max_bytes
         self._loaded = empty(max_bytes)
@@ -62,11 +62,11 @@ class AdapterCache:
         self._loading: dict[Key, Loading] = {}
         self._lock = threading.Lock()
 
-    def get(self, adapter: ResolvedAdapter, move: Move = lambda: None) -> LoadedAdapter:
+    def get(self, adapter: ResolvedAdapter, note_progress: NoteProgress = lambda: None) -> LoadedAdapter:
         """The adapter, from memory if it is there.
 
         Args:
-            move: called at each progress of its loading, whichever job loads it.
+            note_progress: called at each progress of its loading, whichever job loads it.
 
         Raises:
             JobFailed, MachineFault, WorkerStopping: as ``load`` does; every job that waits for it gets the same error.
@@ -78,8 +78,8 @@ class AdapterCache:
             if (under_way := self._loading.get(key)) is None:
                 mine = self._loading[key] = Loading()
         if under_way is not None:
-            return under_way.wait(move)
-        return self._load_for_all(key, adapter, mine, move)
+            return under_way.wait(note_progress)
+        return self._load_for_all(key, adapter, mine, note_progress)
 
     def keep(self, adapters: Iterable[ResolvedAdapter]) -> None:
         """Keep these adapters in memory, loaded now if they are not, and let go those that were kept before.
@@ -102,13 +102,15 @@ class AdapterCache:
         with self._lock:
             return int(self._loaded.currsize) + sum(loaded.parsed.bytes for loaded in self._kept.values())
 
-    def _load_for_all(self, key: Key, adapter: ResolvedAdapter, loading: Loading, move: Move) -> LoadedAdapter:
-        def move_all() -> None:
-            loading.moves += 1
-            move()
+    def _load_for_all(
+        self, key: Key, adapter: ResolvedAdapter, loading: Loading, note_progress: NoteProgress
+    ) -> LoadedAdapter:
+        def note_for_all() -> None:
+            loading.progress_count += 1
+            note_progress()
 
         try:
-            loaded = self._load(adapter, move_all)
+            loaded = self._load(adapter, note_for_all)
         except BaseException as error:
             with self._lock:
                 del self._loading[key]

@@ -19,7 +19,7 @@ from storage import S3Storage
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.adapters.lookup.folder import AdapterFolders, file_sha256
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
-from workers.activity import Move
+from workers.activity import NoteProgress
 from workers.adapters.hub_download import DownloadBounds, DownloadWatch, is_damaged, watched
 from workers.adapters.stored import fetch_from_storage, require_small
 
@@ -37,7 +37,7 @@ def fetch(
     cache_dir: Path | None = None,
     max_bytes: int = UNBOUNDED,
     bounds: DownloadBounds | None = None,
-    move: Move = lambda: None,
+    note_progress: NoteProgress = lambda: None,
 ) -> Path:
     """The adapter's file on this machine, downloaded unless it is there already.
 
@@ -46,7 +46,7 @@ def fetch(
         cache_dir: where downloads are kept; None means the Hub client's own cache (``HF_HUB_CACHE``).
         max_bytes: the largest file that is downloaded or read.
         bounds: how long the Hub may take.
-        move: called at each progress of a download from the Hub.
+        note_progress: called at each progress of a download from the Hub.
 
     Raises:
         AdapterFetchFailed: the file is gone, is too large, or is not the one that the job was submitted with.
@@ -57,7 +57,7 @@ def fetch(
         case AdapterSource.FOLDER:
             return fetch_from_folder(adapter, folders, max_bytes)
         case AdapterSource.HUB:
-            watch = DownloadWatch(bounds or DownloadBounds(), move)
+            watch = DownloadWatch(bounds or DownloadBounds(), note_progress)
             return fetch_from_hub(adapter, api or HfApi(), cache_dir, max_bytes, watch)
         case AdapterSource.UPLOAD:
             return fetch_from_storage(adapter, storage, cache_dir or Path(HF_HUB_CACHE), max_bytes)

@@ -19,7 +19,7 @@ from huggingface_hub.utils._http import default_client_factory
 
 from tasks.adapters.lookup.folder import file_sha256
 from tasks.errors import AdapterUnavailable, WorkerStopping
-from workers.activity import Move
+from workers.activity import NoteProgress
 
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -62,12 +62,12 @@ class DownloadBounds:
 
     Attributes:
         bytes_per_s: the least rate, on average since the beginning.
-        patience_s: seconds before which the rate does not count.
+        grace_s: seconds before which the rate does not count.
         stopping: the worker is told to end, and waits for no download.
     """
 
     bytes_per_s: float = 128 << 10
-    patience_s: float = 30.0
+    grace_s: float = 30.0
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -75,14 +75,17 @@ class DownloadWatch:
     """One download within its bounds, its retries included.
 
     Args:
-        move: called at each part that comes.
+        note_progress: called at each part that comes.
     """
 
     def __init__(
-        self, bounds: DownloadBounds, move: Move = lambda: None, clock: Callable[[], float] = time.monotonic
+        self,
+        bounds: DownloadBounds,
+        note_progress: NoteProgress = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._bounds = bounds
-        self._move = move
+        self._note_progress = note_progress
         self._clock = clock
         self._begin = clock()
         self._size = 0
@@ -100,7 +103,7 @@ class DownloadWatch:
         """
         self._require(self._size)
 
-    def pass_on(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+    def counted(self, parts: Iterator[bytes]) -> Iterator[bytes]:
         """The parts of an answer, as long as they come fast enough.
 
         Raises:
@@ -110,14 +113,14 @@ class DownloadWatch:
         for part in parts:
             received += len(part)
             self._require(received)
-            self._move()
+            self._note_progress()
             yield part
 
     def _require(self, received: int) -> None:
         if self._bounds.stopping.is_set():
             raise WorkerStopping("The worker is told to end while it fetches an adapter.")
         seconds = self._clock() - self._begin
-        if seconds > self._bounds.patience_s + received / self._bounds.bytes_per_s:
+        if seconds > self._bounds.grace_s + received / self._bounds.bytes_per_s:
             raise AdapterUnavailable(
                 f"The Hub sends this adapter too slowly: it is not here after {seconds:.0f} s. Submit the job again "
                 "later."
@@ -136,7 +139,7 @@ class WatchedStream(httpx2.SyncByteStream):
         self._watch = watch
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._watch.pass_on(iter(self._stream))
+        return self._watch.counted(iter(self._stream))
 
     def close(self) -> None:
         """Close the connection behind it."""

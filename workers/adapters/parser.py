@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from tasks.errors import AdapterLoadFailed, AdapterUnavailable
 from workers.adapters.shell import ComponentAdapter, LoaderShell
 from workers.base.device import first_line
-from workers.swap.low_rank import Change, LowRank, ParsedAdapter, Shift
+from workers.swap.low_rank import BiasDelta, Change, LowRank, ParsedAdapter
 
 DOWN, UP, BIAS = ".lora_A.weight", ".lora_B.weight", ".lora_B.bias"
 
@@ -43,8 +43,8 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
             reader = ComponentReader(part, shell.modules[part.component], ref)
             changes.update(reader.changes())
             unmatched.extend(reader.unmatched)
-    except BeyondFastPass as reason:
-        return ParsedAdapter({}, beyond=str(reason))
+    except NeedsDiffusers as reason:
+        return ParsedAdapter({}, needs_diffusers=str(reason))
     if not changes and not unmatched:
         raise AdapterLoadFailed(f"Adapter {ref!r} is empty. Export it again.")
     if len(unmatched) > len(changes):
@@ -60,7 +60,7 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
     return parsed
 
 
-class BeyondFastPass(Exception):
+class NeedsDiffusers(Exception):
     """The adapter holds something else than low-rank products of plain weights; the text says what."""
 
 
@@ -82,7 +82,7 @@ class ComponentReader:
 
         Raises:
             AdapterLoadFailed: a tensor is missing or has the wrong shape.
-            BeyondFastPass: diffusers' own loader must merge it.
+            NeedsDiffusers: diffusers' own loader must merge it.
         """
         config = plain_config(self._part)
         for name, parts in self._by_module().items():
@@ -103,7 +103,7 @@ class ComponentReader:
         self, name: str, module: torch.nn.Module, parts: Mapping[str, torch.Tensor], config: LoraConfig
     ) -> Iterator[tuple[str, Change]]:
         if parts.keys() - {DOWN, UP, BIAS}:
-            raise BeyondFastPass(f"{name} has {', '.join(sorted(parts.keys() - {DOWN, UP, BIAS}))}")
+            raise NeedsDiffusers(f"{name} has {', '.join(sorted(parts.keys() - {DOWN, UP, BIAS}))}")
         if not {DOWN, UP} <= parts.keys():
             missing = ({DOWN, UP} - parts.keys()).pop()
             raise AdapterLoadFailed(f"Adapter {self._ref!r} lacks {name}{missing}. Export it again.")
@@ -116,7 +116,7 @@ class ComponentReader:
             bias = module.bias
             if not isinstance(bias, torch.Tensor) or bias.shape != parts[BIAS].shape:
                 raise self._misfit(name, BIAS, parts[BIAS])
-            yield f"{full_name}.bias", Shift(parts[BIAS], scale)
+            yield f"{full_name}.bias", BiasDelta(parts[BIAS], scale)
 
     def _flat(
         self, name: str, weight: torch.Tensor, down: torch.Tensor, up: torch.Tensor
@@ -126,7 +126,7 @@ class ComponentReader:
             if factor.ndim < 2 or not factor.numel():
                 raise self._misfit(name, kind, factor)
         if up.ndim > 2 and up.shape[2:].numel() > 1:
-            raise BeyondFastPass(f"{name} has an upward convolution that is larger than 1x1")
+            raise NeedsDiffusers(f"{name} has an upward convolution that is larger than 1x1")
         # A 1x1 convolution may be stored as a matrix, and a matrix as a 1x1 convolution.
         if down.shape[1:].numel() != weight.shape[1:].numel():
             raise self._misfit(name, DOWN, down)
@@ -146,12 +146,12 @@ def plain_config(part: ComponentAdapter) -> LoraConfig:
     """The part's configuration.
 
     Raises:
-        BeyondFastPass: it is no plain LoRA.
+        NeedsDiffusers: it is no plain LoRA.
     """
     if part.config is None:
-        raise BeyondFastPass("LoKr")
+        raise NeedsDiffusers("LoKr")
     if part.config.use_dora:
-        raise BeyondFastPass("DoRA")
+        raise NeedsDiffusers("DoRA")
     return part.config
 
 
@@ -159,12 +159,12 @@ def plain_weight(name: str, module: torch.nn.Module) -> torch.Tensor:
     """The weight of a module whose weight is one plain floating-point tensor.
 
     Raises:
-        BeyondFastPass: it is quantised, grouped, or no linear or convolution layer.
+        NeedsDiffusers: it is quantised, grouped, or no linear or convolution layer.
     """
     is_plain = type(module) is torch.nn.Linear or (isinstance(module, torch.nn.Conv2d) and module.groups == 1)
     weight = module.weight
     if not is_plain or not isinstance(weight, torch.Tensor) or not weight.is_floating_point():
-        raise BeyondFastPass(f"{name} is a {type(module).__name__}")
+        raise NeedsDiffusers(f"{name} is a {type(module).__name__}")
     return weight
 
 

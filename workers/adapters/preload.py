@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from storage import StorageError
 from tasks.adapters.file.identity import ResolvedAdapter
-from tasks.errors import BrokerUnavailable, JobFailed, MachineFault, WorkerStopping
+from tasks.errors import JobFailed, MachineFault, ValkeyUnavailable, WorkerStopping
 from tasks.service import Service
 from workers.adapters.cache import AdapterCache
 
@@ -20,7 +20,7 @@ PERIOD_S = 10.0
 Step = Callable[[], None]
 
 
-class Readiness:
+class AdapterPreloader:
     """A thread that loads adapters ahead while the worker lives. It never holds the device.
 
     Args:
@@ -35,7 +35,7 @@ class Readiness:
         self._max_bytes = max_bytes
         self._kept: list[ResolvedAdapter] = []
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="readiness", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="preload", daemon=True)
 
     def start(self) -> None:
         """Load what is pinned and what was used last, and go on with what will be pinned."""
@@ -72,7 +72,7 @@ class Readiness:
         for step in self._steps():
             try:
                 step()
-            except BrokerUnavailable as error:
+            except ValkeyUnavailable as error:
                 logger.warning("no adapter is loaded ahead: %s", error)
 
     def _steps(self) -> Iterator[Step]:

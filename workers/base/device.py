@@ -13,7 +13,7 @@ import torch
 from tasks import __version__
 from tasks.base_models.registry import ServedModel
 from tasks.errors import ConfigurationError, OutOfMemory
-from tasks.jobs.result import Surroundings
+from tasks.jobs.result import Environment
 from tasks.settings import Device
 
 
@@ -70,10 +70,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy")
 
 
-def surroundings_of(model: ServedModel, device: torch.device) -> Surroundings:
+def environment_of(model: ServedModel, device: torch.device) -> Environment:
     """What a worker of this base model on this device draws with."""
     versions = {name: version(name) for name in PACKAGES}
-    return Surroundings(
+    return Environment(
         device=device_name(device),
         dtype=model.dtype,
         versions={"stokehold": __version__, "python": platform.python_version(), **versions},

@@ -71,17 +71,17 @@ class DeviceThread:
         return any(turn.first for turn in tuple(self._waiting))
 
     def run(
-        self, function: Callable[[], Outcome], give_up: Callable[[], None] = lambda: None, *, first: bool = False
+        self, function: Callable[[], Outcome], check_needed: Callable[[], None] = lambda: None, *, first: bool = False
     ) -> Outcome:
         """Call this function on the thread, and wait for it.
 
         Args:
-            give_up: called while waiting, and on the thread before the function; what it raises is raised instead.
+            check_needed: called while waiting, and on the thread before the function; what it raises is raised instead.
             first: whether it goes before all that wait and do not.
         """
 
         def call() -> Outcome:
-            give_up()
+            check_needed()
             return function()
 
         turn = Turn(call, first)
@@ -90,7 +90,7 @@ class DeviceThread:
         self._executor.submit(self._take_next)
         while not turn.has_begun:
             wait([turn.future], LOOK_AROUND_S)
-            self._let_give_up(turn, give_up)
+            self._check_waiting(turn, check_needed)
         try:
             outcome: Outcome = turn.future.result()
             return outcome
@@ -102,11 +102,11 @@ class DeviceThread:
         while (turn := self._next(only_first=True)) is not None:
             turn.take()
 
-    def _let_give_up(self, turn: Turn, give_up: Callable[[], None]) -> None:
+    def _check_waiting(self, turn: Turn, check_needed: Callable[[], None]) -> None:
         if turn.has_begun:
             return
         try:
-            give_up()
+            check_needed()
         except BaseException:
             if turn.future.cancel():  # else it has begun just now, and gives up there
                 with self._lock:

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from tasks.errors import BrokerUnavailable, LeaseLost, MachineFault, WorkerStopping
-from tasks.jobs.images import settle_upload
+from tasks.errors import LeaseLost, MachineFault, ValkeyUnavailable, WorkerStopping
+from tasks.jobs.images import settle_images
 from tasks.jobs.job import Job, Progress
 from tasks.jobs.queues import send
 from tasks.jobs.result import Failure
 from tasks.service import Service
-from workers.activity import Activity, Bounds, Doing
-from workers.run.shutdown import Cancellations, Stops
+from workers.activity import Activity, Bounds, Phase
+from workers.run.shutdown import Cancellations, Shutdown
 from workers.stages.stopwatch import Stopwatch
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Attempt:
         self,
         service: Service,
         cancellations: Cancellations,
-        stops: Stops,
+        shutdown: Shutdown,
         job: Job,
         *,
         bounds: Bounds,
@@ -54,14 +54,14 @@ class Attempt:
     ) -> None:
         self._service = service
         self._cancellations = cancellations
-        self._stops = stops
+        self._shutdown = shutdown
         self._clock = clock
         self._reported = clock() - PROGRESS_PERIOD_S
         self._waits = False
         self._bounds = bounds
         self._images = images
         self.job = job
-        self.activity = Activity(bounds.most_s(job.spec, images), awake)
+        self.activity = Activity(bounds.max_s(job.spec, images), awake)
         self.is_ended = False
         self.stopwatch = Stopwatch(queued_seconds(job))
 
@@ -74,30 +74,30 @@ class Attempt:
         if waits:
             self.activity.wait()
         else:
-            self.activity.begin(Doing.SWAPPING, self._bounds.swap_s)
+            self.activity.begin(Phase.SWAPPING, self._bounds.swap_s)
         if waits is self._waits:
             return
         try:
             self._service.store.renew(self.job.lease, waits=waits)
-        except BrokerUnavailable as error:
+        except ValkeyUnavailable as error:
             logger.warning("that job %s waits is not noted: %s", self.job.id, error)
         self._waits = waits
 
-    def give_up(self) -> None:
+    def check_needed(self) -> None:
         """Draw nothing that nobody waits for, and nothing on a worker that is told to end.
 
         Raises:
             LeaseLost: the job was canceled.
             WorkerStopping: the worker is told to end.
         """
-        self.activity.move()
+        self.activity.note_progress()
         self._refuse_canceled()
-        if self._stops.soon.is_set():
+        if self._shutdown.graceful.is_set():
             raise WorkerStopping("The worker is told to end while this job waits for the pipeline.")
 
-    def move(self) -> None:
-        """As ``Activity.move``."""
-        self.activity.move()
+    def note_progress(self) -> None:
+        """As ``Activity.note_progress``."""
+        self.activity.note_progress()
 
     def report(self, progress: Progress) -> None:
         """Look whether the job was canceled, and tell the store of the progress, at most four times a second and at the
@@ -107,8 +107,8 @@ class Attempt:
             LeaseLost: the job was canceled, or another attempt owns it.
             WorkerStopping: the worker is told twice to end.
         """
-        self.activity.move()
-        if self._stops.now.is_set():
+        self.activity.note_progress()
+        if self._shutdown.immediate.is_set():
             raise WorkerStopping("The worker is told twice to end while it draws.")
         self._refuse_canceled()
         if self._clock() - self._reported < PROGRESS_PERIOD_S and progress.step < progress.of:
@@ -116,7 +116,7 @@ class Attempt:
         self._reported = self._clock()
         try:
             self._service.store.renew(self.job.lease, progress)
-        except BrokerUnavailable as error:
+        except ValkeyUnavailable as error:
             logger.warning("progress of job %s is not reported: %s", self.job.id, error)
 
     def pause(self, seconds: float) -> None:
@@ -126,35 +126,35 @@ class Attempt:
             WorkerStopping: the worker is told to end; another one may reach storage.
             LeaseLost: another attempt owns the job.
         """
-        self.activity.move()
-        if self._stops.soon.wait(seconds):
+        self.activity.note_progress()
+        if self._shutdown.graceful.wait(seconds):
             raise WorkerStopping("The worker is told to end while it waits for storage.")
         try:
             self._service.store.renew(self.job.lease)
-        except BrokerUnavailable as error:
+        except ValkeyUnavailable as error:
             logger.warning("job %s waits for storage, and the job store is away: %s", self.job.id, error)
 
-    def insist(self, step: Callable[[], Outcome]) -> Outcome:
-        """Take a step in the job store, waiting for a store that is away: the pictures are drawn.
+    def retry_until_shutdown(self, step: Callable[[], Outcome]) -> Outcome:
+        """Take a step in the job store, waiting for a store that is away: the images are drawn.
 
         Raises:
-            BrokerUnavailable: it is away and the worker is told to end.
+            ValkeyUnavailable: it is away and the worker is told to end.
             LeaseLost: another attempt owns the job.
         """
         while True:
-            self.activity.move()
+            self.activity.note_progress()
             try:
                 return step()
-            except BrokerUnavailable as error:
+            except ValkeyUnavailable as error:
                 logger.warning("trying again in %g s: %s", STORE_AGAIN_S, error)
-                if self._stops.soon.wait(STORE_AGAIN_S):
+                if self._shutdown.graceful.wait(STORE_AGAIN_S):
                     raise
 
-    def give_back(self) -> None:
+    def requeue_unstarted(self) -> None:
         """Let another worker have a job that this one has not drawn."""
-        self._requeue(partial(self._service.store.requeue, self.job, given_back=True))
+        self._requeue(partial(self._service.store.requeue, self.job, uncounted=True))
 
-    def hand_on(self, fault: MachineFault, worker: str) -> None:
+    def retry_elsewhere(self, fault: MachineFault, worker: str) -> None:
         """Let another worker try a job that met a fault of this one's machine; fail it after the last try."""
         if self.job.tries >= self._service.settings.max_attempts:
             self.fail(fault.code, str(fault))
@@ -165,21 +165,21 @@ class Attempt:
         """End the job as failed, unless it belongs to another attempt by now."""
         failure = Failure(code=code, message=message)
         try:
-            self.insist(partial(self._service.store.fail, self.job, failure, self.stopwatch.timings))
-        except (BrokerUnavailable, LeaseLost) as error:
+            self.retry_until_shutdown(partial(self._service.store.fail, self.job, failure, self.stopwatch.timings))
+        except (ValkeyUnavailable, LeaseLost) as error:
             logger.warning("%s", error)
 
     def clean_up(self) -> None:
         """Leave no image behind that is not the job's."""
         try:
-            settle_upload(self._service, self.job.lease)
-        except BrokerUnavailable as error:
+            settle_images(self._service, self.job.lease)
+        except ValkeyUnavailable as error:
             logger.warning("images of job %s are left to housekeeping: %s", self.job.id, error)
 
     def _requeue(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except (BrokerUnavailable, LeaseLost) as error:
+        except (ValkeyUnavailable, LeaseLost) as error:
             logger.warning("job %s is not given back: %s", self.job.id, error)
             return
         send(self._service.celery, self._service.store, self.job)
@@ -189,32 +189,32 @@ class Attempt:
         """Note that its adapters are fetched and read."""
         largest = self._service.settings.adapter_max_bytes
         size = sum(scaled.adapter.size_bytes or largest for scaled in self.job.spec.adapters)
-        self.activity.begin(Doing.PREPARING, self._bounds.read_s(size))
+        self.activity.begin(Phase.PREPARING, self._bounds.read_s(size))
 
     def note_drawing(self) -> None:
         """Note that its adapters are merged and the pipeline runs."""
-        self.activity.begin(Doing.DRAWING, self._bounds.step_s(self.job.spec, self._images))
+        self.activity.begin(Phase.DRAWING, self._bounds.step_s(self.job.spec, self._images))
 
     def note_publishing(self, size: int) -> None:
         """Note that images of so many bytes, before they are encoded, are stored."""
-        self.activity.begin(Doing.PUBLISHING, self._bounds.read_s(size))
+        self.activity.begin(Phase.PUBLISHING, self._bounds.read_s(size))
 
     def note_testing(self) -> None:
         """Note that its worker tests itself, and may load the base again."""
-        self.activity.begin(Doing.TESTING, 2 * self._bounds.swap_s)
+        self.activity.begin(Phase.TESTING, 2 * self._bounds.swap_s)
 
     def overdue(self) -> str | None:
         """What went on for too long; None if nothing did."""
         if self.job.id in self._cancellations:
-            self.activity.tell_to_end()
+            self.activity.request_end()
         return self.activity.overdue()
 
     def end(self, fault: MachineFault, worker: str) -> None:
         """Settle the job in place of a thread that stands still, and which publishes nothing any more."""
         self.is_ended = True
-        self.hand_on(fault, worker)
+        self.retry_elsewhere(fault, worker)
 
-    def moves(self) -> bool:
+    def makes_progress(self) -> bool:
         """Whether it is still to be waited for."""
         return not self.is_ended and self.activity.overdue() is None
 
@@ -231,10 +231,10 @@ class Attempts:
 
     attempts: Sequence[Attempt]
 
-    def give_up(self) -> None:
-        """As ``Attempt.give_up``."""
+    def check_needed(self) -> None:
+        """As ``Attempt.check_needed``."""
         for attempt in self.attempts:
-            attempt.give_up()
+            attempt.check_needed()
 
     def pause(self, seconds: float) -> None:
         """As ``Attempt.pause``, all of them together."""
@@ -261,10 +261,10 @@ class Attempts:
         for attempt in self.attempts:
             attempt.activity.wait()
 
-    def move(self) -> None:
-        """As ``Activity.move``."""
+    def note_progress(self) -> None:
+        """As ``Activity.note_progress``."""
         for attempt in self.attempts:
-            attempt.activity.move()
+            attempt.activity.note_progress()
 
     def note_waiting(self, waits: bool) -> None:
         """As ``Attempt.note_waiting``."""

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.job import Job
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Backfill:
             if jobs := self._claim():
                 self._run_jobs(jobs)
             return bool(jobs)
-        except BrokerUnavailable as error:
+        except ValkeyUnavailable as error:
             logger.warning("backfill jobs must wait: %s", error)
         except Exception:  # the outermost loop of a thread that nobody would miss
             logger.exception("backfill jobs must wait")

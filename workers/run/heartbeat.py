@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tasks.errors import BrokerUnavailable, LeaseLost
+from tasks.errors import LeaseLost, ValkeyUnavailable
 from tasks.jobs.job import Lease
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerNote, WorkerRegistry
@@ -39,7 +39,7 @@ class Heartbeat:
         self._period_s = period_s
         self._remind = remind
         self._leases: dict[Lease, Callable[[], bool]] = {}
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -59,42 +59,42 @@ class Heartbeat:
             self._registry.note(note)
 
     @contextmanager
-    def keeping(self, lease: Lease, moves: Callable[[], bool]) -> Iterator[None]:
+    def keeping(self, lease: Lease, makes_progress: Callable[[], bool]) -> Iterator[None]:
         """Renew this lease while the body runs and its attempt moves.
 
         Args:
-            moves: whether the attempt makes progress; to be alive is not enough.
+            makes_progress: whether the attempt makes progress; to be alive is not enough.
         """
-        with self._guard:
-            self._leases[lease] = moves
+        with self._lock:
+            self._leases[lease] = makes_progress
         try:
             yield
         finally:
-            self.let_go(lease)
+            self.release(lease)
 
-    def let_go(self, lease: Lease) -> None:
+    def release(self, lease: Lease) -> None:
         """Renew this lease no more."""
-        with self._guard:
+        with self._lock:
             self._leases.pop(lease, None)
 
     def beat(self) -> None:
         """One sign of life. A lost lease is let go: its job notices at its own next step."""
         self._registry.note(self._note())
         self._remind()
-        with self._guard:
-            leases = tuple(lease for lease, moves in self._leases.items() if moves())
+        with self._lock:
+            leases = tuple(lease for lease, makes_progress in self._leases.items() if makes_progress())
         for lease in leases:
             try:
                 self._store.renew(lease)
             except LeaseLost as error:
                 logger.warning("%s", error)
-                self.let_go(lease)
+                self.release(lease)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._period_s):
             try:
                 self.beat()
-            except BrokerUnavailable as error:
+            except ValkeyUnavailable as error:
                 logger.warning("no heartbeat: %s", error)
             except Exception:  # the outermost loop of a thread without which every lease lapses
                 logger.exception("no heartbeat")

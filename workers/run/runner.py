@@ -11,7 +11,6 @@ from typing import Protocol
 
 from storage import StorageError
 from tasks.errors import (
-    BrokerUnavailable,
     DrawingInterrupted,
     JobFailed,
     LeaseLost,
@@ -21,24 +20,25 @@ from tasks.errors import (
     StokeholdError,
     StorageFault,
     UnknownFault,
+    ValkeyUnavailable,
 )
-from tasks.jobs.images import note_upload
+from tasks.jobs.images import note_images
 from tasks.jobs.job import Job, Lane
 from tasks.jobs.manifest import Manifest
-from tasks.jobs.queues import pass_on
-from tasks.jobs.result import Result, Surroundings
+from tasks.jobs.queues import requeue_unclaimed
+from tasks.jobs.result import Environment, Result
 from tasks.service import Service
 from workers.adapters.cache import AdapterCache
 from workers.run.attempt import Attempt, Attempts
-from workers.run.doubts import doubts
 from workers.run.health import Health
 from workers.run.heartbeat import Heartbeat
-from workers.run.shutdown import Stops
+from workers.run.image_warnings import image_warnings
+from workers.run.shutdown import Shutdown
 from workers.run.watchdog import Watchdog
 from workers.stages.compare import report_of
 from workers.stages.draw import Drawing, draw
 from workers.stages.prepare import prepare
-from workers.stages.publish import Patience, publish
+from workers.stages.publish import StorageRetry, publish
 from workers.stages.stopwatch import Stage, Stopwatch
 from workers.swap.warm_pipeline import WarmPipeline
 
@@ -50,7 +50,7 @@ LEAVE_S = 1.0
 """How long a message is held back whose job is left to another worker."""
 
 
-class Begin(Protocol):
+class BeginAttempt(Protocol):
     """Makes the attempt at a claimed job."""
 
     def __call__(self, job: Job, *, images: int) -> Attempt:
@@ -67,11 +67,11 @@ class JobRunner:
     heartbeat: Heartbeat
     watchdog: Watchdog
     health: Health
-    begin: Begin
+    begin: BeginAttempt
     slug: str
     worker: str
-    surroundings: Surroundings
-    stops: Stops
+    environment: Environment
+    shutdown: Shutdown
 
     def __call__(self, job_id: str) -> None:
         """Work on the interactive job that is due. A message for which none waits is one too many, and dropped.
@@ -79,32 +79,32 @@ class JobRunner:
         Args:
             job_id: of the job that the message was sent for, which may have been drawn already.
         """
-        if self.stops.soon.is_set():
-            pass_on(self.service.celery, self.slug, job_id)
+        if self.shutdown.graceful.is_set():
+            requeue_unclaimed(self.service.celery, self.slug, job_id)
             return
         try:
             job = self.service.interactive.claim(self.slug, self.worker)
         except LeftToAnother as error:
             logger.info("%s", error)
-            self.stops.soon.wait(LEAVE_S)  # or a worker with nothing to do would take its message again at once
-            pass_on(self.service.celery, self.slug, job_id)
+            self.shutdown.graceful.wait(LEAVE_S)  # or a worker with nothing to do would take its message again at once
+            requeue_unclaimed(self.service.celery, self.slug, job_id)
             return
         if job is None:
             logger.info("no job waits; the message was sent for job %s", job_id)
         else:
-            self.run((job,))
+            self.run_jobs((job,))
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run_jobs(self, jobs: Sequence[Job]) -> None:
         """Take a claimed job through its stages and settle it; or several that one pass of the pipeline can draw.
 
-        A pass draws no more pictures than it has steps: the longest of them, between which an interactive job may go
-        first, is then no longer than the drawing of one picture.
+        A pass draws no more images than it has steps: the longest of them, between which an interactive job may go
+        first, is then no longer than the drawing of one image.
         """
         size = jobs[0].spec.steps
         attempts = [self.begin(job, images=min(size, len(jobs))) for job in jobs]
         with ExitStack() as all_of_them:
             for attempt in attempts:
-                all_of_them.enter_context(self.heartbeat.keeping(attempt.job.lease, attempt.moves))
+                all_of_them.enter_context(self.heartbeat.keeping(attempt.job.lease, attempt.makes_progress))
                 all_of_them.enter_context(self.watchdog.watching(attempt))
             for begin in range(0, len(attempts), size):
                 self.run_pass(attempts[begin : begin + size])
@@ -113,9 +113,9 @@ class JobRunner:
         """Draw some jobs in one pass, or alone, and settle them."""
         drawings = self.draw_together(attempts) if len(attempts) > 1 else None
         for place, attempt in enumerate(attempts):
-            self.finish(attempt, drawings[place] if drawings else None)
-            self.heartbeat.let_go(attempt.job.lease)
-            self.watchdog.let_go(attempt)
+            self.settle(attempt, drawings[place] if drawings else None)
+            self.heartbeat.release(attempt.job.lease)
+            self.watchdog.release(attempt)
 
     def draw_together(self, attempts: Sequence[Attempt]) -> list[Drawing] | None:
         """Draw several jobs in one pass; None if that fails. Then each is drawn alone, and meets its own end."""
@@ -138,27 +138,27 @@ class JobRunner:
         stopwatch.share([attempt.stopwatch for attempt in attempts])
         return drawings
 
-    def finish(self, attempt: Attempt, drawing: Drawing | None) -> None:
+    def settle(self, attempt: Attempt, drawing: Drawing | None) -> None:
         """Take a job through the stages that are left, and settle it."""
         job = attempt.job
         try:
             result = self.work(attempt, drawing)
             timings = attempt.stopwatch.timings
-            attempt.insist(partial(self.service.store.succeed, job, result, timings))
+            attempt.retry_until_shutdown(partial(self.service.store.succeed, job, result, timings))
             logger.info("job %s succeeded: %s", job.id, timings)
             return
         except DrawingInterrupted as error:
             logger.info("job %s: %s", job.id, error)
-            attempt.give_back()
+            attempt.requeue_unstarted()
         except LeaseLost as error:
             logger.warning("%s", error)
-        except BrokerUnavailable as error:
+        except ValkeyUnavailable as error:
             logger.warning("job %s is left to its lease: %s", job.id, error)
         except Exception as error:  # noqa: BLE001 (the outermost loop of a job: logged below)
-            self.end(attempt, error)
+            self.settle_failure(attempt, error)
         attempt.clean_up()
 
-    def end(self, attempt: Attempt, error: Exception) -> None:
+    def settle_failure(self, attempt: Attempt, error: Exception) -> None:
         """Fail a job for a reason of its own; hand it on for one of this machine, after a look at that."""
         if isinstance(error, JobFailed) and not isinstance(error, OutOfMemory):
             logger.warning("job %s failed: %s", attempt.job.id, error)
@@ -170,7 +170,7 @@ class JobRunner:
         if isinstance(error, OutOfMemory) and is_sound:
             attempt.fail(error.code, str(error))
         else:
-            attempt.hand_on(fault_of(error), self.worker)
+            attempt.retry_elsewhere(fault_of(error), self.worker)
 
     def work(self, attempt: Attempt, drawing: Drawing | None) -> Result:
         """The three stages, or with a drawing the last one.
@@ -180,7 +180,7 @@ class JobRunner:
         MachineFault: a stage failed for a reason that lies in this worker or its machine.
             LeaseLost: another attempt owns the job.
             DrawingInterrupted: the job goes back.
-            BrokerUnavailable: the worker is told to end, and the job store is away.
+            ValkeyUnavailable: the worker is told to end, and the job store is away.
         """
         if drawing is None:
             (drawing,) = self.draw([attempt], attempt, attempt.stopwatch)
@@ -195,10 +195,10 @@ class JobRunner:
             StorageError: storage refuses, or was unavailable for too long.
         """
         job = attempts[0].job
-        patience = Patience(self.service.settings.storage_patience_s, watcher.pause)
+        storage_retry = StorageRetry(self.service.settings.storage_wait_s, watcher.pause)
         watcher.note_preparing()
         with stopwatch.measure(Stage.ADAPTER):
-            adapters = patience.insist(partial(prepare, self.adapters, job.spec, watcher.move))
+            adapters = storage_retry.call(partial(prepare, self.adapters, job.spec, watcher.note_progress))
         watcher.note_waiting(self.warm.device_thread.is_taken)
         specs = [attempt.job.spec for attempt in attempts]
         return draw(self.warm, specs, adapters, watcher, stopwatch, first=job.lane is Lane.INTERACTIVE)
@@ -207,32 +207,34 @@ class JobRunner:
         """The third stage.
 
         Raises:
-            JobFailed, LeaseLost, DrawingInterrupted, BrokerUnavailable: as in ``work``.
+            JobFailed, LeaseLost, DrawingInterrupted, ValkeyUnavailable: as in ``work``.
         """
-        job, first = attempt.job, attempt.job.terms.replay_of
+        job, first = attempt.job, attempt.job.options.replay_of
         attempt.note_publishing(PIXEL_BYTES * job.spec.width * job.spec.height)
-        attempt.insist(partial(note_upload, self.service, job.lease))
+        attempt.retry_until_shutdown(partial(note_images, self.service, job.lease))
         manifest = Manifest(
             job=job.id,
             spec=job.spec,
             adapter_files=drawing.adapter_files,
             base=drawing.base.fingerprint,
-            surroundings=self.surroundings,
+            environment=self.environment,
             batch_size=drawing.batch_size,
         )
-        patience = Patience(self.service.settings.storage_patience_s, attempt.pause)
-        images = publish(self.service.storage, job, drawing.pictures, manifest, patience, move=attempt.move)
+        storage_retry = StorageRetry(self.service.settings.storage_wait_s, attempt.pause)
+        images = publish(
+            self.service.storage, job, drawing.images, manifest, storage_retry, note_progress=attempt.note_progress
+        )
         return Result(
             images=images,
             receipts=drawing.receipts,
             base=drawing.base,
             adapter_files=drawing.adapter_files,
-            surroundings=self.surroundings,
+            environment=self.environment,
             batch_size=drawing.batch_size,
-            warnings=tuple(doubts(drawing.pictures, job.spec)),
+            warnings=tuple(image_warnings(drawing.images, job.spec)),
             replay=None
             if first is None
-            else attempt.insist(partial(report_of, self.service, first, images, manifest, patience)),
+            else attempt.retry_until_shutdown(partial(report_of, self.service, first, images, manifest, storage_retry)),
         )
 
 

@@ -29,7 +29,7 @@ PROBE_BYTES = 1 << 20
 class Unwatched:
     """Follows a drawing for which no job waits."""
 
-    def give_up(self) -> None:
+    def check_needed(self) -> None:
         """Never."""
 
     def note_waiting(self, waits: bool) -> None:
@@ -109,7 +109,7 @@ def drawing(warm: WarmPipeline, spec: JobSpec) -> tuple[Image, float]:
         (drawn,) = draw(warm, [spec], (), Unwatched(), stopwatch, first=True)
     except Exception as error:
         raise SelfTestFailed("It cannot draw its test image.", is_of_base=True) from error
-    return drawn.pictures[0].image, stopwatch.timings.draw or 0.0
+    return drawn.images[0].image, stopwatch.timings.draw or 0.0
 
 
 @dataclass(frozen=True)

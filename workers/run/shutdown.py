@@ -8,33 +8,33 @@ from collections import deque
 from contextlib import closing
 from queue import SimpleQueue
 
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.keyspace import CANCELED
-from tasks.valkey import Broker, broker_errors
+from tasks.valkey import Valkey, valkey_errors
 
 logger = logging.getLogger(__name__)
 
 
-class Stops:
+class Shutdown:
     """What a first SIGTERM means, and what a second one does.
 
     Attributes:
-        soon: told once: what has the pipeline is finished, what only waits for it goes back.
-        now: told twice: what is being drawn goes back, too.
+        graceful: told once: what has the pipeline is finished, what only waits for it goes back.
+        immediate: told twice: what is being drawn goes back, too.
     """
 
     def __init__(self) -> None:
-        self.soon, self.now = threading.Event(), threading.Event()
-        self._told: SimpleQueue[None] = SimpleQueue()
-        threading.Thread(target=self._run, name="stops", daemon=True).start()
+        self.graceful, self.immediate = threading.Event(), threading.Event()
+        self._requests: SimpleQueue[None] = SimpleQueue()
+        threading.Thread(target=self._run, name="shutdown", daemon=True).start()
 
-    def told_to_end(self) -> None:
+    def request_shutdown(self) -> None:
         """Tell it. May be called in a signal handler that interrupts another; ``Event.set``, which locks, may not."""
-        self._told.put(None)
+        self._requests.put(None)
 
     def _run(self) -> None:
-        for event in (self.soon, self.now):
-            self._told.get()
+        for event in (self.graceful, self.immediate):
+            self._requests.get()
             event.set()
 
 
@@ -51,11 +51,11 @@ AGAIN_S = 1.0
 class Cancellations:
     """A thread that listens for canceled jobs while the worker lives.
 
-    What is announced while the broker is away goes unheard: a drawing then learns of it when it reports its progress.
+    What is announced while Valkey is away goes unheard: a drawing then learns of it when it reports its progress.
     """
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
         self._canceled: deque[str] = deque(maxlen=REMEMBERED)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cancellations", daemon=True)
@@ -76,13 +76,13 @@ class Cancellations:
         while not self._stopped.is_set():
             try:
                 self._listen()
-            except BrokerUnavailable as error:
+            except ValkeyUnavailable as error:
                 logger.warning("canceled jobs are noticed later: %s", error)
                 self._stopped.wait(AGAIN_S)
 
     def _listen(self) -> None:
-        subscription = self._broker.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-        with broker_errors(), closing(subscription) as announced:
+        subscription = self._valkey.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        with valkey_errors(), closing(subscription) as announced:
             announced.subscribe(CANCELED)
             while not self._stopped.is_set():
                 message = announced.get_message(timeout=LISTEN_S)

@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 
 from tasks.errors import AttemptStalled, StokeholdError
 from workers.run.attempt import Attempt
-from workers.run.departure import Departure, ExitCode
-from workers.run.shutdown import Stops
+from workers.run.shutdown import Shutdown
+from workers.run.worker_exit import ExitCode, WorkerExit
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +32,11 @@ class AwakeClock:
     """Seconds that this process was running: while it is stopped, or its machine sleeps, no attempt can make progress.
 
     Args:
-        most_s: what lies further between two ticks was not spent awake.
+        max_s: what lies further between two ticks was not spent awake.
     """
 
-    def __init__(self, most_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most_s = most_s
+    def __init__(self, max_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_s = max_s
         self._clock = clock
         self._last = clock()
         self._seconds = 0.0
@@ -47,7 +47,7 @@ class AwakeClock:
     def tick(self) -> None:
         """Note that the process is running now."""
         now = self._clock()
-        self._seconds += min(now - self._last, self._most_s)
+        self._seconds += min(now - self._last, self._max_s)
         self._last = now
 
 
@@ -59,7 +59,7 @@ class Watchdog:
 
     Args:
         worker: its name.
-        departure: how this process ends.
+        worker_exit: how this process ends.
         stall_s: seconds that the attempts which move are given to end, once another one stands still.
         period_s: seconds between two looks.
 
@@ -70,20 +70,20 @@ class Watchdog:
     def __init__(
         self,
         worker: str,
-        stops: Stops,
-        departure: Departure,
+        shutdown: Shutdown,
+        worker_exit: WorkerExit,
         *,
         stall_s: float,
         period_s: float,
     ) -> None:
         self._worker = worker
-        self._stops = stops
-        self._departure = departure
+        self._shutdown = shutdown
+        self._worker_exit = worker_exit
         self._stall_s = stall_s
         self._period_s = period_s
         self.clock = AwakeClock(2 * period_s)
         self._attempts: list[Attempt] = []
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._end_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
@@ -101,38 +101,38 @@ class Watchdog:
     @contextmanager
     def watching(self, attempt: Attempt) -> Iterator[None]:
         """Look at an attempt while the body runs."""
-        with self._guard:
+        with self._lock:
             self._attempts.append(attempt)
         try:
             yield
         finally:
-            self.let_go(attempt)
+            self.release(attempt)
 
-    def let_go(self, attempt: Attempt) -> None:
+    def release(self, attempt: Attempt) -> None:
         """Look at this attempt no more."""
-        with self._guard:
+        with self._lock:
             self._attempts = [one for one in self._attempts if one is not attempt]
 
     def look(self) -> None:
         """End the attempts that stand still, and this process when it is time."""
         self.clock.tick()
-        with self._guard:
+        with self._lock:
             attempts = [attempt for attempt in self._attempts if not attempt.is_ended]
         for attempt in attempts:
             if (reason := attempt.overdue()) is not None:
                 self._end_attempt(attempt, reason)
-        if self._stops.now.is_set():
+        if self._shutdown.immediate.is_set():
             self._end_within(TOLD_TWICE_S)
-        elif self._stops.soon.is_set() and not attempts:
+        elif self._shutdown.graceful.is_set() and not attempts:
             self._end_within(self._stall_s)
-        has_stalled = self._departure.code is ExitCode.STALLED and all(one.is_ended for one in attempts)
+        has_stalled = self._worker_exit.code is ExitCode.STALLED and all(one.is_ended for one in attempts)
         if has_stalled or (self._end_at is not None and self.clock() >= self._end_at):
             self._end_process(attempts)
 
     def _end_attempt(self, attempt: Attempt, reason: str) -> None:
         logger.error("job %s, attempt %d: %s; this worker ends", attempt.job.id, attempt.job.attempt, reason)
-        self._departure.leave(ExitCode.STALLED)
-        self._end_within(0 if attempt.activity.doing.has_device else self._stall_s)
+        self._worker_exit.exit_gracefully(ExitCode.STALLED)
+        self._end_within(0 if attempt.activity.phase.has_device else self._stall_s)
         attempt.end(AttemptStalled(f"The worker was stuck: {reason}. Submit the job again."), self._worker)
 
     def _end_within(self, seconds: float) -> None:
@@ -144,8 +144,8 @@ class Watchdog:
             if not attempt.is_ended:
                 attempt.is_ended = True
                 with suppress(StokeholdError):
-                    attempt.give_back()
-        self._departure.end_now(ExitCode.STALLED)
+                    attempt.requeue_unstarted()
+        self._worker_exit.exit_immediately(ExitCode.STALLED)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._period_s):

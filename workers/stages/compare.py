@@ -15,27 +15,27 @@ from storage import ObjectNotFound, StorageError
 from tasks.errors import JobNotFound
 from tasks.jobs.job import Job
 from tasks.jobs.manifest import Manifest, differences, manifest_of
-from tasks.jobs.result import PictureDifference, ReplayReport, StoredImage
+from tasks.jobs.result import ImageDifference, ReplayReport, StoredImage
 from tasks.service import Service
-from workers.stages.publish import Patience
+from workers.stages.publish import StorageRetry
 
 logger = logging.getLogger(__name__)
 
 
-def compare(then: bytes, now: bytes) -> PictureDifference:
-    """The difference between two encoded pictures, pixel by pixel in 8-bit RGB; their metadata does not count.
+def compare(then: bytes, now: bytes) -> ImageDifference:
+    """The difference between two encoded images, pixel by pixel in 8-bit RGB; their metadata does not count.
 
-    Pictures of different sizes differ by all that a pixel can.
+    Images of different sizes differ by all that a pixel can.
     """
     before, after = pixels(then), pixels(now)
     if before.shape != after.shape:
-        return PictureDifference(largest=255, mean=255.0)
+        return ImageDifference(largest=255, mean=255.0)
     distance = np.abs(before.astype(np.int16) - after.astype(np.int16))
-    return PictureDifference(largest=int(distance.max()), mean=round(float(distance.mean()), 6))
+    return ImageDifference(largest=int(distance.max()), mean=round(float(distance.mean()), 6))
 
 
 def pixels(body: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The pixels of an encoded picture: [height, width, 3]."""
+    """The pixels of an encoded image: [height, width, 3]."""
     with Image.open(BytesIO(body)) as image:
         return np.asarray(image.convert("RGB"))
 
@@ -43,40 +43,40 @@ def pixels(body: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 EXPIRED = "The first job has expired."
 
 
-GONE = "A picture of the first job is gone."
+GONE = "An image of the first job is gone."
 
 
-AWAY = "Storage did not hand out the pictures when they were to be compared. Replay the job again."
+AWAY = "Storage did not hand out the images when they were to be compared. Replay the job again."
 
 
-UNREADABLE = "A picture in storage cannot be decoded any more."
+UNREADABLE = "An image in storage cannot be decoded any more."
 
 
-HELD_BACK = "The safety checker held every picture back, so none is stored."
+HELD_BACK = "The safety checker held every image back, so none is stored."
 
 
 def report_of(
-    service: Service, first_id: str, images: tuple[StoredImage, ...], manifest: Manifest, patience: Patience
+    service: Service, first_id: str, images: tuple[StoredImage, ...], manifest: Manifest, storage_retry: StorageRetry
 ) -> ReplayReport:
-    """What became of the pictures of the job ``first_id``, drawn again as ``images``.
+    """What became of the images of the job ``first_id``, drawn again as ``images``.
 
-    A first job that is gone is no error: the pictures are drawn, and there is nothing to hold them against.
+    A first job that is gone is no error: the images are drawn, and there is nothing to hold them against.
 
     Raises:
         WorkerStopping, LeaseLost: as ``Attempt.pause`` does, while storage is waited for.
-        BrokerUnavailable: nobody can say for the moment whether it is gone.
+        ValkeyUnavailable: nobody can say for the moment whether it is gone.
     """
     try:
         first = service.store.get(first_id)
     except JobNotFound:
         return ReplayReport(of=first_id, identical=None, reason=EXPIRED)
     then = manifest_of(first)
-    report = comparison(lambda key: patience.insist(partial(service.storage.get, key)), first, images)
+    report = comparison(lambda key: storage_retry.call(partial(service.storage.get, key)), first, images)
     return report.model_copy(update={"differs": () if then is None else differences(then, manifest)})
 
 
 def comparison(get: Callable[[str], bytes], first: Job, images: tuple[StoredImage, ...]) -> ReplayReport:
-    """The first job's pictures against these.
+    """The first job's images against these.
 
     Args:
         get: fetches an object from storage.
@@ -90,15 +90,15 @@ def comparison(get: Callable[[str], bytes], first: Job, images: tuple[StoredImag
         logger.warning("job %s cannot be compared: %s", first.id, error)
         return ReplayReport(of=first.id, identical=None, reason=GONE if isinstance(error, ObjectNotFound) else AWAY)
     except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:
-        logger.warning("a picture like those of job %s is no picture any more: %s", first.id, error)
+        logger.warning("an image like those of job %s is no image any more: %s", first.id, error)
         return ReplayReport(of=first.id, identical=None, reason=UNREADABLE)
     shown_alike = all(then.flagged == now.flagged for then, now in pairs)
     identical = shown_alike and not any(one.largest for one in found if one is not None)
     return ReplayReport(of=first.id, identical=identical, images=found)
 
 
-def difference(get: Callable[[str], bytes], then: StoredImage, now: StoredImage) -> PictureDifference | None:
-    """How far two pictures are from one another; None where one was held back, and so is not stored.
+def difference(get: Callable[[str], bytes], then: StoredImage, now: StoredImage) -> ImageDifference | None:
+    """How far two images are from one another; None where one was held back, and so is not stored.
 
     Raises:
         StorageError: one cannot be had.

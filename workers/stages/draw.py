@@ -24,7 +24,7 @@ from workers.swap.warm_pipeline import LoadedBase, WarmPipeline
 class Watcher(Protocol):
     """Follows a drawing. Whatever it raises ends it."""
 
-    def give_up(self) -> None:
+    def check_needed(self) -> None:
         """Called again and again while others draw."""
 
     def note_waiting(self, waits: bool) -> None:
@@ -38,8 +38,8 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture as drawn. ``flagged`` ones were blanked by the safety checker."""
+class DrawnImage:
+    """An image as drawn. ``flagged`` ones were blanked by the safety checker."""
 
     image: Image
     seed: int
@@ -48,16 +48,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The pictures of a job, and what they were drawn with.
+    """The images of a job, and what they were drawn with.
 
     Attributes:
         receipts: what its adapters did to the weights.
         adapter_files: SHA-256 of each adapter's file, as it was merged.
         base: the weights below.
-        batch_size: how many pictures one pass of the pipeline drew.
+        batch_size: how many images one pass of the pipeline drew.
     """
 
-    pictures: tuple[Picture, ...]
+    images: tuple[DrawnImage, ...]
     receipts: tuple[AdapterReceipt, ...]
     adapter_files: tuple[str, ...]
     base: BaseReceipt
@@ -73,7 +73,7 @@ def draw(
     *,
     first: bool,
 ) -> list[Drawing]:
-    """Draw the pictures of some jobs: one picture of each in a pass, each from its own seed.
+    """Draw the images of some jobs: one image of each in a pass, each from its own seed.
 
     Args:
         specs: of one job; or of several that differ in nothing but prompts and seeds.
@@ -88,7 +88,7 @@ def draw(
         MachineFault: the device failed, or the pipeline raised what the request does not explain.
     """
 
-    def turn() -> tuple[list[list[Picture]], LoadedBase, BaseReceipt]:
+    def turn() -> tuple[list[list[DrawnImage]], LoadedBase, BaseReceipt]:
         watcher.note_waiting(False)
         with stopwatch.measure(Stage.SWAP), drawing_errors():
             stopwatch.swap_way = warm.swap(adapters)
@@ -99,11 +99,11 @@ def draw(
             passes = [session.draw_one_of_each(specs, number) for number in range(specs[0].image_count)]
         return passes, base, base_receipt
 
-    passes, base, base_receipt = warm.device_thread.run(turn, watcher.give_up, first=first)
+    passes, base, base_receipt = warm.device_thread.run(turn, watcher.check_needed, first=first)
     with on_one_core():
         receipts = tuple(base.engine.receipt(adapter) for adapter in adapters)
     files = tuple(adapter.sha256 for adapter in adapters)
-    return [Drawing(pictures, receipts, files, base_receipt, len(specs)) for pictures in zip(*passes, strict=True)]
+    return [Drawing(images, receipts, files, base_receipt, len(specs)) for images in zip(*passes, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ class Session:
     stopwatch: Stopwatch
     first: bool
 
-    def draw_one_of_each(self, specs: Sequence[JobSpec], number: int) -> list[Picture]:
-        """Draw the picture of this number of each job, in one pass.
+    def draw_one_of_each(self, specs: Sequence[JobSpec], number: int) -> list[DrawnImage]:
+        """Draw the image of this number of each job, in one pass.
 
-        The noise comes from a generator on the CPU, so that one seed gives one picture on any device.
+        The noise comes from a generator on the CPU, so that one seed gives one image on any device.
 
         Raises:
             BaseReplaced: as in ``draw``.
@@ -151,7 +151,7 @@ class Session:
         )
         flags = getattr(output, "nsfw_content_detected", None) or [False] * len(specs)
         return [
-            Picture(image, seed, bool(flagged))
+            DrawnImage(image, seed, bool(flagged))
             for image, seed, flagged in zip(output.images, seeds, flags, strict=True)
         ]
 
@@ -185,7 +185,7 @@ class Session:
         self.watcher.note_waiting(True)
         with self.stopwatch.pause():
             self.warm.device_thread.let_first_go()
-        self.watcher.give_up()
+        self.watcher.check_needed()
         self.watcher.note_waiting(False)
         self.refuse_another_base()
         self.warm.swap(self.adapters)

@@ -1,4 +1,4 @@
-"""Encode a picture for storage, with what made it inside."""
+"""Encode an image for storage, with what made it inside."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ENCODINGS: Mapping[ImageFormat, Encoding] = MappingProxyType(
 
 
 def encode(image: Image, manifest: Manifest) -> bytes:
-    """Encode a picture in the format that its manifest asks for, with this manifest inside."""
+    """Encode an image in the format that its manifest asks for, with this manifest inside."""
     image_format = manifest.spec.image_format
     options = dict(ENCODINGS[image_format].options)
     if image_format is ImageFormat.PNG:

@@ -6,7 +6,7 @@ from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.adapters.lookup.folder import file_sha256
 from tasks.jobs.job import JobSpec
 from tasks.service import Service
-from workers.activity import Move
+from workers.activity import NoteProgress
 from workers.adapters.cache import AdapterCache, LoadedAdapter
 from workers.adapters.disk_cache import DiskCache
 from workers.adapters.fetch import fetch
@@ -18,11 +18,11 @@ from workers.swap.engine import AdapterSet, PreparedAdapter
 from workers.swap.warm_pipeline import WarmPipeline
 
 
-def prepare(cache: AdapterCache, spec: JobSpec, move: Move) -> AdapterSet:
+def prepare(cache: AdapterCache, spec: JobSpec, note_progress: NoteProgress) -> AdapterSet:
     """Fetch and parse a job's adapters, unless they are in memory.
 
     Args:
-        move: called at each progress.
+        note_progress: called at each progress.
 
     Raises:
         AdapterFetchFailed: a file is gone, or another one.
@@ -32,14 +32,14 @@ def prepare(cache: AdapterCache, spec: JobSpec, move: Move) -> AdapterSet:
     """
     prepared = []
     for scaled in spec.adapters:
-        loaded = cache.get(scaled.adapter, move)
+        loaded = cache.get(scaled.adapter, note_progress)
         prepared.append(PreparedAdapter(scaled.adapter, scaled.scale, loaded.path, loaded.sha256, loaded.parsed))
     return tuple(prepared)
 
 
 def load_adapter(
     adapter: ResolvedAdapter,
-    move: Move,
+    note_progress: NoteProgress,
     *,
     service: Service,
     disk: DiskCache,
@@ -58,9 +58,9 @@ def load_adapter(
         cache_dir=disk.folder,
         max_bytes=service.settings.adapter_max_bytes,
         bounds=bounds,
-        move=move,
+        note_progress=note_progress,
     )
-    move()
+    note_progress()
     if adapter.source is not AdapterSource.FOLDER:
         disk.note_use(cached_repository(adapter), path)
         disk.make_room()

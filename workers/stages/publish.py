@@ -14,8 +14,8 @@ from tasks.jobs.images import attempt_prefix, manifest_key
 from tasks.jobs.job import Job
 from tasks.jobs.manifest import Manifest
 from tasks.jobs.result import StoredImage
-from workers.activity import Move
-from workers.stages.draw import Picture
+from workers.activity import NoteProgress
+from workers.stages.draw import DrawnImage
 from workers.stages.encode import ENCODINGS, encode
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ Pause = Callable[[float], None]
 """Waits so many seconds; what it raises ends the waiting for good."""
 
 
-class Patience:
+class StorageRetry:
     """How long one job waits for storage, in one of its stages.
 
     Args:
@@ -50,7 +50,7 @@ class Patience:
         self._pause = pause
         self._clock = clock
 
-    def insist(self, step: Callable[[], Result]) -> Result:
+    def call(self, step: Callable[[], Result]) -> Result:
         """Take a step that needs storage, again and again while storage is unavailable, a while if it refuses.
 
         Raises:
@@ -79,42 +79,42 @@ Put = Callable[[str, bytes, str], StoredObject]
 def publish(
     storage: S3Storage,
     job: Job,
-    pictures: tuple[Picture, ...],
+    images: tuple[DrawnImage, ...],
     manifest: Manifest,
-    patience: Patience,
+    storage_retry: StorageRetry,
     *,
-    move: Move = lambda: None,
+    note_progress: NoteProgress = lambda: None,
 ) -> tuple[StoredImage, ...]:
-    """Put the pictures of a job and its manifest into storage; a flagged picture is reported and not stored.
+    """Put the images of a job and its manifest into storage; a flagged image is reported and not stored.
 
     Args:
-        move: called before each object.
+        note_progress: called before each object.
 
     Raises:
         StorageFault: storage refuses an image, or was unavailable for too long.
     """
 
     def put(key: str, body: bytes, content_type: str) -> StoredObject:
-        move()
-        return patience.insist(partial(storage.put, key, body, content_type=content_type))
+        note_progress()
+        return storage_retry.call(partial(storage.put, key, body, content_type=content_type))
 
     try:
-        if not all(picture.flagged for picture in pictures):
+        if not all(drawn.flagged for drawn in images):
             put(manifest_key(job.lease), manifest.model_dump_json(indent=2).encode(), "application/json")
-        return tuple(publish_one(put, job, number, picture, manifest) for number, picture in enumerate(pictures))
+        return tuple(publish_one(put, job, number, drawn, manifest) for number, drawn in enumerate(images))
     except StorageError as error:
         raise StorageFault("The images could not be stored. Submit the job again later.") from error
 
 
-def publish_one(put: Put, job: Job, number: int, picture: Picture, manifest: Manifest) -> StoredImage:
-    """Encode and store one picture."""
-    width, height = picture.image.size
-    if picture.flagged:
-        return StoredImage(key=None, width=width, height=height, bytes=0, sha256=None, seed=picture.seed, flagged=True)
+def publish_one(put: Put, job: Job, number: int, drawn: DrawnImage, manifest: Manifest) -> StoredImage:
+    """Encode and store one image."""
+    width, height = drawn.image.size
+    if drawn.flagged:
+        return StoredImage(key=None, width=width, height=height, bytes=0, sha256=None, seed=drawn.seed, flagged=True)
     encoding = ENCODINGS[job.spec.image_format]
-    body = encode(picture.image, manifest.of_picture(picture.seed))
+    body = encode(drawn.image, manifest.of_image(drawn.seed))
     key = f"{attempt_prefix(job.lease)}{number}.{encoding.suffix}"
     stored = put(key, body, encoding.content_type)
     return StoredImage(
-        key=stored.key, width=width, height=height, bytes=stored.bytes, sha256=stored.sha256, seed=picture.seed
+        key=stored.key, width=width, height=height, bytes=stored.bytes, sha256=stored.sha256, seed=drawn.seed
     )

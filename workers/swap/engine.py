@@ -63,29 +63,29 @@ class MergeEngine:
         self._kernel = load_kernel() if self._device.type == "cpu" and in_bfloat16 else None
         self._merged: AdapterSet = ()
         self._changed: set[str] = set()
-        self._beside = False
+        self._peft_loaded = False
 
     @property
     def merged(self) -> AdapterSet:
         """The set that the pipeline draws with now."""
         return self._merged
 
-    def swap(self, wanted: AdapterSet) -> SwapWay:
-        """Make ``wanted`` the merged set, and say which way it went.
+    def swap(self, adapters: AdapterSet) -> SwapWay:
+        """Make ``adapters`` the merged set, and say which way it went.
 
         Raises:
             AdapterLoadFailed: diffusers' own loader refuses an adapter that only it can take, or a merged weight is too
                 large to be a number.
             torch.OutOfMemoryError: there is no room for the pristine copies.
         """
-        if wanted == self._merged:
+        if adapters == self._merged:
             return SwapWay.KEPT
         try:
-            way = self._swap(wanted)
+            way = self._swap(adapters)
         except BaseException:
             self.restore()
             raise
-        self._merged = wanted
+        self._merged = adapters
         return way
 
     def restore(self) -> None:
@@ -104,22 +104,22 @@ class MergeEngine:
         before = sum(self.pristine.norm(name) ** 2 for name in changes) ** 0.5
         return AdapterReceipt(
             ref=prepared.adapter.ref,
-            matched=len(changes) if prepared.parsed.beyond is None else None,
+            matched=len(changes) if prepared.parsed.needs_diffusers is None else None,
             unmatched=prepared.parsed.unmatched,
             relative_change=change / before if before else None,
         )
 
-    def _swap(self, wanted: AdapterSet) -> SwapWay:
-        if self._beside:
+    def _swap(self, adapters: AdapterSet) -> SwapWay:
+        if self._peft_loaded:
             self._pipeline.unload_lora_weights()
-            self._beside = False
-        beyond = any(prepared.parsed.beyond for prepared in wanted)
-        self._merge({} if beyond else plan(wanted, self._device))
-        if not beyond:
-            self._refuse_overflow(wanted)
-        if beyond:
-            self._put_beside(wanted)
-        return SwapWay.DIFFUSERS if beyond else SwapWay.MERGED
+            self._peft_loaded = False
+        needs_diffusers = any(prepared.parsed.needs_diffusers for prepared in adapters)
+        self._merge({} if needs_diffusers else plan(adapters, self._device))
+        if not needs_diffusers:
+            self._refuse_overflow(adapters)
+        if needs_diffusers:
+            self._load_as_peft(adapters)
+        return SwapWay.DIFFUSERS if needs_diffusers else SwapWay.MERGED
 
     @torch.no_grad()
     def _merge(self, changes: Plan) -> None:
@@ -130,27 +130,27 @@ class MergeEngine:
         rewrite(((self.weights[name], self.pristine[name], items) for name, items in changes.items()), self._kernel)
         self._changed = set(changes)
 
-    def _refuse_overflow(self, wanted: AdapterSet) -> None:
+    def _refuse_overflow(self, adapters: AdapterSet) -> None:
         """See that every merged weight is finite, where the adapters are strong enough for one that is not.
 
         Raises:
             AdapterLoadFailed: one is not.
         """
-        peak = sum(abs(prepared.scale) * prepared.parsed.peak for prepared in wanted)
+        peak = sum(abs(prepared.scale) * prepared.parsed.peak for prepared in adapters)
         if peak < min((torch.finfo(self.weights[name].dtype).max for name in self._changed), default=0.0) / 2:
             return
         broken = (name for name in self._changed if not self.weights[name].isfinite().all())
         if (name := next(broken, None)) is not None:
-            strengths = ", ".join(f"{prepared.adapter.ref!r} at {prepared.scale:g}" for prepared in wanted)
+            strengths = ", ".join(f"{prepared.adapter.ref!r} at {prepared.scale:g}" for prepared in adapters)
             raise AdapterLoadFailed(
                 f"Merged into this base model, {strengths} changes {name} to values that are too large to be numbers. "
                 "Lower the scale, or train or export the adapter again."
             )
 
-    def _put_beside(self, wanted: AdapterSet) -> None:
-        self._beside = True
-        names = [f"adapter_{number}" for number in range(len(wanted))]
-        for name, prepared in zip(names, wanted, strict=True):
+    def _load_as_peft(self, adapters: AdapterSet) -> None:
+        self._peft_loaded = True
+        names = [f"adapter_{number}" for number in range(len(adapters))]
+        for name, prepared in zip(names, adapters, strict=True):
             try:
                 self._pipeline.load_lora_weights(
                     prepared.path.parent, weight_name=prepared.path.name, adapter_name=name
@@ -159,7 +159,7 @@ class MergeEngine:
                 raise AdapterLoadFailed(
                     f"Adapter {prepared.adapter.ref!r} does not fit this base model: {first_line(error)}"
                 ) from error
-        self._pipeline.set_adapters(names, [prepared.scale for prepared in wanted])
+        self._pipeline.set_adapters(names, [prepared.scale for prepared in adapters])
 
 
 def mergeable_weights(pipeline: Any) -> dict[str, torch.Tensor]:
@@ -183,10 +183,10 @@ def attention_weights(pipeline: Any) -> list[str]:
     ]
 
 
-def plan(wanted: AdapterSet, device: torch.device) -> Plan:
+def plan(adapters: AdapterSet, device: torch.device) -> Plan:
     """What is added to which weight of a pipeline on this device."""
     changes: dict[str, list[Scaled]] = {}
-    for prepared in wanted:
+    for prepared in adapters:
         for name, change in prepared.parsed.changes_on(device).items():
             changes.setdefault(name, []).append((change, prepared.scale))
     return changes

@@ -14,7 +14,7 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-Move: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+TensorMap: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """Gives the same numbers somewhere else."""
 
 
@@ -37,9 +37,9 @@ class LowRank:
         """The factors: down, up."""
         return self.down, self.up
 
-    def through(self, move: Move) -> Self:
+    def map_tensors(self, transform: TensorMap) -> Self:
         """The same change, of moved tensors."""
-        return replace(self, down=move(self.down), up=move(self.up))
+        return replace(self, down=transform(self.down), up=transform(self.up))
 
     @cached_property
     def norm(self) -> float:
@@ -50,7 +50,7 @@ class LowRank:
 
 
 @dataclass(frozen=True)
-class Shift:
+class BiasDelta:
     """The change of one bias: ``scale * value``, with ``value`` [outputs]."""
 
     value: torch.Tensor
@@ -61,9 +61,9 @@ class Shift:
         """The value alone."""
         return (self.value,)
 
-    def through(self, move: Move) -> Self:
+    def map_tensors(self, transform: TensorMap) -> Self:
         """The same change, of moved tensors."""
-        return replace(self, value=move(self.value))
+        return replace(self, value=transform(self.value))
 
     @cached_property
     def norm(self) -> float:
@@ -71,7 +71,7 @@ class Shift:
         return abs(self.scale) * float(torch.linalg.vector_norm(self.value.float()))
 
 
-Change = LowRank | Shift
+Change = LowRank | BiasDelta
 
 
 ALIGNMENT = 64
@@ -85,13 +85,13 @@ class ParsedAdapter:
     Attributes:
         changes: by name of the weight, with its component in front (``unet.conv_in.weight``).
         unmatched: keys of the file for which the pipeline has no module.
-        beyond: why the fast pass cannot merge it and diffusers' own loader must; None if it can.
+        needs_diffusers: why the fast pass cannot merge it and diffusers' own loader must; None if it can.
         memory: the bytes of which all its tensors are views, so that one copy takes them to a device.
     """
 
     changes: Mapping[str, Change]
     unmatched: tuple[str, ...] = ()
-    beyond: str | None = None
+    needs_diffusers: str | None = None
     memory: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
 
     @classmethod
@@ -118,11 +118,11 @@ class ParsedAdapter:
         memory = block(starts[-1], pinned=pinned)
         places = iter(starts)
 
-        def move(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        def transform(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
             # By way of float32, since from float16 to bfloat16 torch goes number by number, four times as slowly.
             return view_as(tensor, dtype, memory, next(places)).copy_(tensor.float())
 
-        moved = {name: change.through(partial(move, dtype=dtypes[name])) for name, change in changes.items()}
+        moved = {name: change.map_tensors(partial(transform, dtype=dtypes[name])) for name, change in changes.items()}
         return cls(moved, unmatched, memory=memory)
 
     @property
@@ -159,10 +159,10 @@ class ParsedAdapter:
         """The changes as views of a copy of their memory."""
         start = self.memory.data_ptr()
 
-        def move(tensor: torch.Tensor) -> torch.Tensor:
+        def transform(tensor: torch.Tensor) -> torch.Tensor:
             return view_as(tensor, tensor.dtype, memory, tensor.data_ptr() - start)
 
-        return {name: change.through(move) for name, change in self.changes.items()}
+        return {name: change.map_tensors(transform) for name, change in self.changes.items()}
 
 
 def view_as(tensor: torch.Tensor, dtype: torch.dtype, memory: torch.Tensor, start: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, StrictBool, StringConstraints, field_validator
 
 from tasks.adapters.file.identity import FoundAdapter
-from tasks.adapters.file.reference import LOCAL_NAME, MAX_REFERENCE_CHARACTERS
+from tasks.adapters.file.reference import ADAPTER_NAME, MAX_REFERENCE_CHARACTERS
 from tasks.adapters.passport.passport import Passport
 from tasks.fields import JSON_NUMBER, Frozen, StoredRecord
 
@@ -32,14 +32,14 @@ class Entry(Frozen):
     default_scale: Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False), JSON_NUMBER] = Field(
         1.0, description="of requests that name none"
     )
-    sample_image: str | None = Field(None, max_length=2000, pattern="^https://[!-~]+$", description="URL of a picture")
+    sample_image: str | None = Field(None, max_length=2000, pattern="^https://[!-~]+$", description="URL of an image")
     licence: str | None = Field(None, min_length=1, max_length=100)
     shared: StrictBool = Field(False, description="whether others may use it, too")
 
     @field_validator("name")
     @classmethod
     def _is_a_reference(cls, name: str) -> str:
-        if not LOCAL_NAME.fullmatch(name):
+        if not ADAPTER_NAME.fullmatch(name):
             raise ValueError("must not hold two dots in a row")
         return name
 
@@ -60,7 +60,7 @@ class CatalogueAdapter(Entry, StoredRecord):
 
     Attributes:
         id: of this entry alone; another one may have its name later.
-        said: digest of what its owner said when it was made: the same once more gives the same entry.
+        request_digest: digest of what its owner said when it was made: the same once more gives the same entry.
         owner: id of the API key that made it; None where none is configured.
         slug: of the base model that serves it.
         found: the file.
@@ -70,7 +70,7 @@ class CatalogueAdapter(Entry, StoredRecord):
     model_config = StoredRecord.model_config
 
     id: str
-    said: str
+    request_digest: str
     owner: str | None
     created_at: datetime
     slug: str

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.adapters.catalogue.entry import CatalogueAdapter, is_visible
 from tasks.adapters.catalogue.store import missing
-from tasks.adapters.file.identity import AdapterSource, LocalAdapter
+from tasks.adapters.file.identity import AdapterSource, FolderAdapter
 from tasks.adapters.passport.passport import Passport
 from tasks.service import Service
 
@@ -126,6 +126,6 @@ def record_of(entry: CatalogueAdapter, owner: str | None) -> CatalogueRecord:
     )
 
 
-def record_of_file(adapter: LocalAdapter) -> CatalogueRecord:
+def record_of_file(adapter: FolderAdapter) -> CatalogueRecord:
     """A file of a folder."""
     return CatalogueRecord(**adapter.model_dump(), source=AdapterSource.FOLDER, mine=False, shared=True)

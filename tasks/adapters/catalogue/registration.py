@@ -11,7 +11,7 @@ from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.sidecar import named_base_models
-from tasks.adapters.lookup.resolver import Asker
+from tasks.adapters.lookup.resolver import Requester
 from tasks.adapters.lookup.uploaded import (
     CONTENT_TYPE,
     UploadedAdapters,
@@ -25,7 +25,7 @@ from tasks.adapters.passport.fit import Verdict
 from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, RequestError
 from tasks.objects.client_uploads import (
     KEEP_S,
-    DirectUpload,
+    ClientUpload,
     Promise,
     new_id,
     own_copy,
@@ -37,7 +37,7 @@ from tasks.objects.client_uploads import (
 from tasks.service import Service
 
 
-def register(service: Service, wanted: Registration, asker: Asker) -> CatalogueAdapter:
+def register(service: Service, registration: Registration, requester: Requester) -> CatalogueAdapter:
     """Make an entry of an adapter on the Hub, or of a file that is in storage; the same once more gives the same entry.
 
     Raises:
@@ -46,33 +46,38 @@ def register(service: Service, wanted: Registration, asker: Asker) -> CatalogueA
         ServiceUnavailable: Valkey or the Hub does not answer.
         StorageError: storage is away.
     """
-    said = digest(wanted.model_dump_json())
-    if first := made_before(service, wanted.name, said, asker.owner):
+    request_digest = digest(registration.model_dump_json())
+    if first := made_before(service, registration.name, request_digest, requester.owner):
         return first
-    require_free(service, wanted.name)
-    if (wanted.ref is None) == (wanted.upload is None):
+    require_free(service, registration.name)
+    if (registration.ref is None) == (registration.upload is None):
         raise InvalidRequest("Name an adapter on the Hub as ref, or a file that you have sent as upload.", field="ref")
-    if wanted.upload is not None:
-        return register_upload(service, wanted, wanted.upload, asker.owner, said)
-    return add(service, judged(service, wanted, on_the_hub(service, wanted, asker), asker.owner, said))
+    if registration.upload is not None:
+        return register_upload(service, registration, registration.upload, requester.owner, request_digest)
+    return add(
+        service,
+        judged(service, registration, on_the_hub(service, registration, requester), requester.owner, request_digest),
+    )
 
 
-def register_upload(service: Service, wanted: Entry, upload_id: str, owner: str | None, said: str) -> CatalogueAdapter:
+def register_upload(
+    service: Service, registration: Entry, upload_id: str, owner: str | None, request_digest: str
+) -> CatalogueAdapter:
     """Make an entry of what a client has put into storage: of a copy that it cannot replace, and that we have read.
 
     Raises:
         AdapterExists, InvalidRequest, ServiceUnavailable, StorageError: as ``register`` does.
     """
-    promised = promised_upload(service, upload_id, owner, most_bytes=service.settings.adapter_max_bytes)
+    promised = promised_upload(service, upload_id, owner, max_bytes=service.settings.adapter_max_bytes)
     with service.object_notes.writing(new_file_key(), KEEP_S) as key:
         copied = own_copy(service.storage, promised, key)
-        found = uploaded(wanted.name, key, copied.sha256, copied.bytes)
-        entry = add(service, judged(service, wanted, found, owner, said), promise_key(upload_id))
+        found = uploaded(registration.name, key, copied.sha256, copied.bytes)
+        entry = add(service, judged(service, registration, found, owner, request_digest), promise_key(upload_id))
     remove_upload(service.storage, promised)
     return entry
 
 
-def register_file(service: Service, wanted: Entry, stream: Readable, owner: str | None) -> CatalogueAdapter:
+def register_file(service: Service, registration: Entry, stream: Readable, owner: str | None) -> CatalogueAdapter:
     """Make an entry of a file that comes in; the same once more gives the same entry.
 
     Raises:
@@ -82,17 +87,17 @@ def register_file(service: Service, wanted: Entry, stream: Readable, owner: str 
         StorageError: storage is away.
     """
     most = service.settings.adapter_max_bytes
-    if is_own(service.catalogue.find(wanted.name, owner), owner):
-        said = said_of_file(wanted, sha256_of(stream, wanted.name, max_bytes=most))
-        if first := made_before(service, wanted.name, said, owner):
+    if is_own(service.catalogue.find(registration.name, owner), owner):
+        request_digest = digest_of_file(registration, sha256_of(stream, registration.name, max_bytes=most))
+        if first := made_before(service, registration.name, request_digest, owner):
             return first
-    require_free(service, wanted.name)
+    require_free(service, registration.name)
     with service.object_notes.writing(new_file_key(), KEEP_S) as key:
-        found = receive(service.storage, stream, wanted.name, key, max_bytes=most)
-        return add(service, judged(service, wanted, found, owner, said_of_file(wanted, found.commit)))
+        found = receive(service.storage, stream, registration.name, key, max_bytes=most)
+        return add(service, judged(service, registration, found, owner, digest_of_file(registration, found.commit)))
 
 
-def begin_upload(service: Service, owner: str | None, *, sha256: str, size_bytes: int) -> DirectUpload:
+def begin_upload(service: Service, owner: str | None, *, sha256: str, size_bytes: int) -> ClientUpload:
     """Promise a place in storage for an adapter's file.
 
     Raises:
@@ -116,39 +121,41 @@ def require_free(service: Service, name: str) -> None:
         raise AdapterExists(f"There is an adapter {name!r} already. Choose another name.", field="name")
 
 
-def on_the_hub(service: Service, wanted: Registration, asker: Asker) -> FoundAdapter:
+def on_the_hub(service: Service, registration: Registration, requester: Requester) -> FoundAdapter:
     """The adapter that a registration names, pinned to a commit.
 
     Raises:
         InvalidRequest: there is none, it is no reference to the Hub, or it is private and would be shared.
         HubUnavailable: the Hub does not answer.
     """
-    ref = wanted.ref or ""
+    ref = registration.ref or ""
     try:
-        if AdapterReference.parse(ref).is_local:
+        if AdapterReference.parse(ref).is_name:
             raise InvalidRequest("An adapter on the Hub is written owner/name.")
-        found = service.resolver.look_up(ref, asker)
-        if wanted.shared and asker.allow_private:
-            service.resolver.look_up(ref, Asker(asker.owner))  # what others could not use must not be shared
+        found = service.resolver.look_up(ref, requester)
+        if registration.shared and requester.allow_private:
+            service.resolver.look_up(ref, Requester(requester.owner))  # what others could not use must not be shared
     except InvalidRequest as error:
         raise type(error)(str(error), field="ref") from error
     return found
 
 
-def base_names(service: Service, wanted: Entry, found: FoundAdapter) -> tuple[str, ...]:
+def base_names(service: Service, registration: Entry, found: FoundAdapter) -> tuple[str, ...]:
     """The names of the base model that an adapter was made for: by its entry, else by its card, else by its file.
 
     Raises:
         AdapterNotUsable: the file is no whole safetensors file.
     """
-    if wanted.base_model is not None:
-        return (wanted.base_model,)
+    if registration.base_model is not None:
+        return (registration.base_model,)
     if found.source is AdapterSource.UPLOAD:
         return named_base_models(UploadedAdapters(service.storage).read_header(found).metadata)
     return found.base_names
 
 
-def judged(service: Service, wanted: Entry, found: FoundAdapter, owner: str | None, said: str) -> CatalogueAdapter:
+def judged(
+    service: Service, registration: Entry, found: FoundAdapter, owner: str | None, request_digest: str
+) -> CatalogueAdapter:
     """The entry of a file that can be used here; it is not in the catalogue yet.
 
     Raises:
@@ -156,18 +163,18 @@ def judged(service: Service, wanted: Entry, found: FoundAdapter, owner: str | No
     """
     described = replace(
         found,
-        base_names=base_names(service, wanted, found),
-        default_scale=wanted.default_scale,
-        trigger_words=wanted.trigger_words or found.trigger_words,
+        base_names=base_names(service, registration, found),
+        default_scale=registration.default_scale,
+        trigger_words=registration.trigger_words or found.trigger_words,
     )
     passport = service.resolver.judge(described)
     if passport.verdict is Verdict.REJECTED or passport.base_model is None:
-        raise AdapterNotUsable(f"{wanted.name} cannot be used here. {passport.reason}")
+        raise AdapterNotUsable(f"{registration.name} cannot be used here. {passport.reason}")
     return CatalogueAdapter(
-        **wanted.model_dump(include=set(Entry.model_fields), exclude={"trigger_words"}),
+        **registration.model_dump(include=set(Entry.model_fields), exclude={"trigger_words"}),
         trigger_words=passport.trigger_words,
         id=new_id(),
-        said=said,
+        request_digest=request_digest,
         owner=owner,
         created_at=datetime.now(UTC),
         slug=passport.base_model,
@@ -187,18 +194,18 @@ def add(service: Service, entry: CatalogueAdapter, promise: str | None = None) -
         InvalidRequest: the owner has too many, or its file is gone or registered already.
     """
     try:
-        service.catalogue.add(entry, promise, most_bytes=service.quotas.most_stored(entry.owner))
+        service.catalogue.add(entry, promise, max_bytes=service.quotas.max_stored(entry.owner))
     except RequestError:
-        if first := made_before(service, entry.name, entry.said, entry.owner):
+        if first := made_before(service, entry.name, entry.request_digest, entry.owner):
             return first
         raise
     return entry
 
 
-def made_before(service: Service, name: str, said: str, owner: str | None) -> CatalogueAdapter | None:
+def made_before(service: Service, name: str, request_digest: str, owner: str | None) -> CatalogueAdapter | None:
     """The entry that the same request has made, if it did."""
     entry = service.catalogue.find(name, owner)
-    return entry if is_own(entry, owner) and entry is not None and entry.said == said else None
+    return entry if is_own(entry, owner) and entry is not None and entry.request_digest == request_digest else None
 
 
 def is_own(entry: CatalogueAdapter | None, owner: str | None) -> bool:
@@ -206,9 +213,9 @@ def is_own(entry: CatalogueAdapter | None, owner: str | None) -> bool:
     return entry is not None and entry.owner == owner
 
 
-def said_of_file(wanted: Entry, sha256: str) -> str:
+def digest_of_file(registration: Entry, sha256: str) -> str:
     """What tells a request that sends a file from others."""
-    return digest(f"{sha256} {wanted.model_dump_json()}")
+    return digest(f"{sha256} {registration.model_dump_json()}")
 
 
 def digest(text: str) -> str:

@@ -14,12 +14,12 @@ from typing import cast
 
 from tasks.adapters.catalogue.entry import CatalogueAdapter, is_visible
 from tasks.adapters.file.identity import ResolvedAdapter
-from tasks.adapters.file.reference import LOCAL_NAME
+from tasks.adapters.file.reference import ADAPTER_NAME
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
 from tasks.fields import read, read_all
 from tasks.holdings import stored_key, too_many_bytes
 from tasks.objects.notes import UNTAKEN
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 NAMES = "stokehold:catalogue"
 MAX_ENTRIES = 1000
@@ -37,19 +37,19 @@ class Catalogue:
         pinned_bytes: the most that the pinned adapters of a base model may have together.
     """
 
-    def __init__(self, broker: Broker, *, pinned_bytes: int) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey, *, pinned_bytes: int) -> None:
+        self._valkey = valkey
         self._pinned_bytes = pinned_bytes
-        self._register = broker.script("adapters/catalogue/register")
-        self._unregister = broker.script("adapters/catalogue/unregister")
-        self._pin = broker.script("adapters/catalogue/pin")
+        self._register = valkey.script("adapters/catalogue/register")
+        self._unregister = valkey.script("adapters/catalogue/unregister")
+        self._pin = valkey.script("adapters/catalogue/pin")
 
-    def add(self, entry: CatalogueAdapter, promise: str | None = None, *, most_bytes: int) -> None:
+    def add(self, entry: CatalogueAdapter, promise: str | None = None, *, max_bytes: int) -> None:
         """Add an entry, which takes its file and uses up the upload that it came by, in one step.
 
         Args:
             promise: key of the promise of this upload.
-            most_bytes: of all files of its owner.
+            max_bytes: of all files of its owner.
 
         Raises:
             AdapterExists: another has its name.
@@ -59,9 +59,9 @@ class Catalogue:
         owned = (_owned(entry.owner), UNTAKEN, stored_key(entry.owner))
         keys = [_entry(entry.name), NAMES, *owned, *([promise] if promise else [])]
         file = (entry.found.object_key or "", entry.found.size_bytes or 0)
-        match self._register(keys=keys, args=[entry.name, entry.model_dump_json(), MAX_ENTRIES, *file, most_bytes]):
+        match self._register(keys=keys, args=[entry.name, entry.model_dump_json(), MAX_ENTRIES, *file, max_bytes]):
             case "large":
-                raise too_many_bytes(most_bytes)
+                raise too_many_bytes(max_bytes)
             case "taken":
                 raise AdapterExists(f"There is an adapter {entry.name!r} already. Choose another name.", field="name")
             case "full":
@@ -84,18 +84,18 @@ class Catalogue:
 
     def find(self, name: str, owner: str | None) -> CatalogueAdapter | None:
         """An entry, if someone may see it."""
-        text = cast(str | None, self._broker.get(_entry(name))) if LOCAL_NAME.fullmatch(name) else None
+        text = cast(str | None, self._valkey.get(_entry(name))) if ADAPTER_NAME.fullmatch(name) else None
         entry = None if text is None else read(CatalogueAdapter, text, f"Adapter {name}")
         return entry if entry is not None and is_visible(entry, owner) else None
 
     def has(self, name: str) -> bool:
         """Whether a name is taken, by whomever."""
-        return bool(self._broker.exists(_entry(name)))
+        return bool(self._valkey.exists(_entry(name)))
 
     def behind(self, name: str) -> Iterator[CatalogueAdapter]:
         """All entries whose names come after this one, in alphabetical order."""
         first = f"({name}" if name else "-"
-        while names := cast(list[str], self._broker.zrange(NAMES, first, "+", bylex=True, offset=0, num=PAGE)):
+        while names := cast(list[str], self._valkey.zrange(NAMES, first, "+", bylex=True, offset=0, num=PAGE)):
             yield from self._existing(names)
             first = f"({names[-1]}"
 
@@ -131,14 +131,14 @@ class Catalogue:
 
     def pinned(self, slug: str) -> list[CatalogueAdapter]:
         """The pinned adapters of a base model."""
-        names = sorted(cast(list[str], self._broker.hkeys(_pinned(slug))))
+        names = sorted(cast(list[str], self._valkey.hkeys(_pinned(slug))))
         return self._existing(names) if names else []
 
     def note_use(self, adapters: tuple[ResolvedAdapter, ...], now: float) -> None:
         """Note that a job wants these adapters."""
         if not adapters:
             return
-        with self._broker.pipeline(transaction=False) as pipeline:
+        with self._valkey.pipeline(transaction=False) as pipeline:
             for adapter in adapters:
                 pipeline.zadd(_used(adapter.base_model), {adapter.model_dump_json(): now})
                 pipeline.zremrangebyrank(_used(adapter.base_model), 0, -MAX_USED - 1)
@@ -146,12 +146,12 @@ class Catalogue:
 
     def used(self, slug: str) -> list[ResolvedAdapter]:
         """The adapters of a base model that jobs wanted last, the latest first."""
-        texts = cast(list[str], self._broker.zrevrange(_used(slug), 0, MAX_USED - 1))
+        texts = cast(list[str], self._valkey.zrevrange(_used(slug), 0, MAX_USED - 1))
         return read_all(ResolvedAdapter, {f"A used adapter of {slug}: {text}": text for text in texts})
 
     def _existing(self, names: list[str]) -> list[CatalogueAdapter]:
         """The entries of these names, without those that are gone."""
-        texts = cast(list[str | None], self._broker.mget([_entry(name) for name in names]))
+        texts = cast(list[str | None], self._valkey.mget([_entry(name) for name in names]))
         found = {f"Adapter {name}": text for name, text in zip(names, texts, strict=True) if text is not None}
         return read_all(CatalogueAdapter, found)
 

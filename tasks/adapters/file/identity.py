@@ -53,7 +53,7 @@ class ResolvedAdapter(Stored):
         return self.model_copy(update={"object_key": None})
 
 
-class LocalAdapter(BaseModel):
+class FolderAdapter(BaseModel):
     """An adapter of the local catalogue, as ``GET /v1/adapters`` shows it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -14,7 +14,7 @@ EXPECTED = (
     "or one lower-case word for one of the catalogue, as GET /v1/adapters lists them"
 )
 
-LOCAL_NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+ADAPTER_NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 # The Hub's own rules for a repository: huggingface_hub.utils.validate_repo_id.
 _REPOSITORY = re.compile(r"(?!.*(?:\.\.|--))\w(?:[\w.-]{0,94}\w)?/\w(?:[\w.-]{0,94}\w)?(?<!\.git)", re.ASCII)
 # Branches, tags, commits and refs/pr/1: git allows more, and nobody uses it.
@@ -39,7 +39,7 @@ class AdapterReference:
     weight_name: str | None = None
 
     def __post_init__(self) -> None:
-        well_formed = self._is_catalogue_name() if self.is_local else self._is_hub_reference()
+        well_formed = self._is_catalogue_name() if self.is_name else self._is_hub_reference()
         if not well_formed or len(str(self)) > MAX_REFERENCE_CHARACTERS:
             raise InvalidRequest(f"{str(self)[:100]!r} is no adapter reference. {EXPECTED}.")
 
@@ -55,7 +55,7 @@ class AdapterReference:
         return cls(repository, revision if at else None, weight_name if colon else None)
 
     @property
-    def is_local(self) -> bool:
+    def is_name(self) -> bool:
         """Whether it names an adapter of our own catalogue."""
         return "/" not in self.repository
 
@@ -65,7 +65,9 @@ class AdapterReference:
         return f"{self.repository}{revision}{weight_name}"
 
     def _is_catalogue_name(self) -> bool:
-        return LOCAL_NAME.fullmatch(self.repository) is not None and self.revision is None and self.weight_name is None
+        return (
+            ADAPTER_NAME.fullmatch(self.repository) is not None and self.revision is None and self.weight_name is None
+        )
 
     def _is_hub_reference(self) -> bool:
         return (

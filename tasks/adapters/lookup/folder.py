@@ -15,8 +15,8 @@ from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 
-from tasks.adapters.file.identity import AdapterSource, FoundAdapter, LocalAdapter
-from tasks.adapters.file.reference import LOCAL_NAME, AdapterReference
+from tasks.adapters.file.identity import AdapterSource, FolderAdapter, FoundAdapter
+from tasks.adapters.file.reference import ADAPTER_NAME, AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader, read_header
 from tasks.adapters.file.sidecar import PICKLE_SUFFIXES, AdapterDescription, describe
 from tasks.base_models.registry import BaseModels
@@ -45,11 +45,11 @@ class _Described:
     sha256: str
 
     @property
-    def listed(self) -> LocalAdapter | None:
+    def listed(self) -> FolderAdapter | None:
         """Its entry in the catalogue; None where it is left out."""
         if self.base_model is None:
             return None
-        return LocalAdapter(
+        return FolderAdapter(
             name=self.name,
             base_model=self.base_model,
             rank=self.description.rank,
@@ -100,7 +100,7 @@ class AdapterFolders:
         self._lock = Lock()
         self.adapters()
 
-    def adapters(self) -> tuple[LocalAdapter, ...]:
+    def adapters(self) -> tuple[FolderAdapter, ...]:
         """Every adapter whose base model is known, by name. New, changed and removed files are noticed."""
         paths = {path.name: path for path in reversed(tuple(self._files()))}
         outcomes = [self._outcome(path) for path in paths.values()]
@@ -173,7 +173,7 @@ class AdapterFolders:
         return reason
 
     def _describe(self, path: Path) -> _Described:
-        if not LOCAL_NAME.fullmatch(path.stem):
+        if not ADAPTER_NAME.fullmatch(path.stem):
             raise AdapterNotUsable(
                 f"{path.name} cannot be asked for by its name. Rename it: lower-case letters, digits, '.', '_' and '-'."
             )

@@ -35,7 +35,7 @@ from tasks.logs import shortened
 
 MAX_TRIGGER_CHARACTERS = 200
 MAX_BASE_NAMES, MAX_NAME = 20, 200
-PATIENCE = 4
+MAX_TIMEOUTS = 4
 """How many timeouts the header of a file may take in all."""
 LORA_TAG = "lora"
 BASE_MODEL_TAG = "base_model:adapter:"
@@ -111,7 +111,7 @@ class AdapterHub:
         headers = {**build_hf_headers(token=self._api.token), "Range": f"bytes=0-{count - 1}"}
         with get_session().stream("GET", url, headers=headers, timeout=self._timeout_s) as response:
             hf_raise_for_status(response)
-            start, deadline = b"", time.monotonic() + PATIENCE * self._timeout_s
+            start, deadline = b"", time.monotonic() + MAX_TIMEOUTS * self._timeout_s
             for part in response.iter_bytes():
                 start += part
                 if time.monotonic() > deadline:
@@ -193,7 +193,7 @@ def files_of(info: ModelInfo) -> tuple[str, ...]:
     return tuple(sibling.rfilename for sibling in info.siblings or ())
 
 
-def choose_weight_file(repository: str, files: Sequence[str], wanted: str | None) -> str:
+def choose_weight_file(repository: str, files: Sequence[str], weight_name: str | None) -> str:
     """The file that a reference asks for, else diffusers' usual one, else the only one.
 
     Raises:
@@ -206,10 +206,10 @@ def choose_weight_file(repository: str, files: Sequence[str], wanted: str | None
         pickles = any(PurePosixPath(file).suffix in PICKLE_SUFFIXES for file in files)
         found = "only pickles, which may run code when loaded" if pickles else "none"
         raise AdapterNotUsable(f"{repository} must hold a safetensors file; it holds {found}.")
-    if wanted is not None:
-        if wanted not in candidates:
-            raise AdapterNotFound(f"{repository} has no file {wanted!r}; it has {listed}.")
-        return wanted
+    if weight_name is not None:
+        if weight_name not in candidates:
+            raise AdapterNotFound(f"{repository} has no file {weight_name!r}; it has {listed}.")
+        return weight_name
     if DEFAULT_WEIGHT_NAME in candidates:
         return DEFAULT_WEIGHT_NAME
     if len(candidates) > 1:

@@ -57,7 +57,7 @@ class _Question:
 
 
 @dataclass(frozen=True)
-class Asker:
+class Requester:
     """Who asks for an adapter.
 
     Attributes:
@@ -69,10 +69,10 @@ class Asker:
     allow_private: bool = False
 
 
-NOBODY = Asker()
+ANONYMOUS = Requester()
 
 
-class Shelf(Protocol):
+class HeaderSource(Protocol):
     """Where files of adapters are."""
 
     def read_header(self, found: FoundAdapter) -> SafetensorsHeader:
@@ -92,7 +92,7 @@ class AdapterResolver:
         folders: AdapterFolders,
         hub: AdapterHub,
         catalogue: Catalogue,
-        uploads: Shelf,
+        uploads: HeaderSource,
         judge: Judge,
         *,
         ttl_s: float,
@@ -103,7 +103,7 @@ class AdapterResolver:
         self._hub = hub
         self._catalogue = catalogue
         self._judge = judge
-        self._shelves: Mapping[AdapterSource, Shelf] = {
+        self._header_sources: Mapping[AdapterSource, HeaderSource] = {
             AdapterSource.FOLDER: folders,
             AdapterSource.HUB: hub,
             AdapterSource.UPLOAD: uploads,
@@ -115,22 +115,22 @@ class AdapterResolver:
         )
         self._lock = Lock()
 
-    def resolve(self, ref: str, *, field: str | None = None, asker: Asker = NOBODY) -> ResolvedAdapter:
+    def resolve(self, ref: str, *, field: str | None = None, requester: Requester = ANONYMOUS) -> ResolvedAdapter:
         """Pin the adapter that ``ref`` names.
 
         Raises:
-            InvalidRequest, HubUnavailable, BrokerUnavailable: as ``admit`` does.
+            InvalidRequest, HubUnavailable, ValkeyUnavailable: as ``admit`` does.
         """
-        return self.admit(ref, field=field, asker=asker).adapter
+        return self.admit(ref, field=field, requester=requester).adapter
 
     def admit(
-        self, ref: str, *, field: str | None = None, asker: Asker = NOBODY, preferred: str | None = None
+        self, ref: str, *, field: str | None = None, requester: Requester = ANONYMOUS, preferred: str | None = None
     ) -> Admitted:
         """Pin the adapter that ``ref`` names, for a job.
 
         Args:
             field: path of the field in the request that holds ``ref``; the errors carry it.
-            asker: sees its own and shared entries of the catalogue, and private repositories where it may.
+            requester: sees its own and shared entries of the catalogue, and private repositories where it may.
             preferred: the base model that the request asks for, which an adapter goes to where it fits.
 
         Raises:
@@ -138,10 +138,10 @@ class AdapterResolver:
             AdapterNotFound: no adapter has this reference.
             AdapterNotUsable: the adapter cannot be used here; the message says why.
             HubUnavailable: the Hub does not answer.
-            BrokerUnavailable: Valkey does not answer.
+            ValkeyUnavailable: Valkey does not answer.
         """
         try:
-            found = self.look_up(ref, asker)
+            found = self.look_up(ref, requester)
             passport = self.judge(found, preferred)
             if passport.base_model is None or passport.verdict is Verdict.REJECTED:
                 raise AdapterNotUsable(f"{ref} cannot be used here. {passport.reason}")
@@ -150,31 +150,31 @@ class AdapterResolver:
         warnings = tuple(f"{ref}: {text}" for text in passport.warnings)
         return Admitted(found.resolved(passport.base_model), warnings, found.default_scale)
 
-    def inspect(self, ref: str, *, field: str | None = None, asker: Asker = NOBODY) -> Passport:
+    def inspect(self, ref: str, *, field: str | None = None, requester: Requester = ANONYMOUS) -> Passport:
         """The passport of the adapter that ``ref`` names, whatever its verdict.
 
         Raises:
-            InvalidRequest, HubUnavailable, BrokerUnavailable: as ``admit`` does, where there is no file to judge.
+            InvalidRequest, HubUnavailable, ValkeyUnavailable: as ``admit`` does, where there is no file to judge.
         """
         try:
-            return self.judge(self.look_up(ref, asker))
+            return self.judge(self.look_up(ref, requester))
         except InvalidRequest as error:
             raise type(error)(str(error), field=field) from error
 
     def judge(self, found: FoundAdapter, preferred: str | None = None) -> Passport:
         """The passport of a file that was found."""
-        return self._judge.passport(found, self._shelves[found.source].read_header, preferred)
+        return self._judge.passport(found, self._header_sources[found.source].read_header, preferred)
 
-    def look_up(self, ref: str, asker: Asker) -> FoundAdapter:
+    def look_up(self, ref: str, requester: Requester) -> FoundAdapter:
         """The file that ``ref`` names, unjudged.
 
         Raises:
-            InvalidRequest, HubUnavailable, BrokerUnavailable: as ``admit`` does, where there is no file.
+            InvalidRequest, HubUnavailable, ValkeyUnavailable: as ``admit`` does, where there is no file.
         """
         reference = AdapterReference.parse(ref)
-        if not reference.is_local:
-            return self._from_hub(reference, asker.allow_private)
-        entry = self._catalogue.find(reference.repository, asker.owner)
+        if not reference.is_name:
+            return self._from_hub(reference, requester.allow_private)
+        entry = self._catalogue.find(reference.repository, requester.owner)
         return self._folders.look_up(reference) if entry is None else replace(entry.found, ref=ref)
 
     def _from_hub(self, reference: AdapterReference, allow_private: bool) -> FoundAdapter:

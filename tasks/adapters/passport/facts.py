@@ -24,7 +24,7 @@ from tasks.adapters.file.sidecar import BASE_MODEL_KEYS, TRIGGER_WORDS_KEY, trig
 from tasks.adapters.passport.layers import AdapterLayers, bounded, layers_of
 from tasks.errors import RecordNotUnderstood
 from tasks.fields import StoredRecord, read
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +68,8 @@ class AdapterFacts:
 class FactsCache:
     """Reads a file's header once for each version of it, for every process of the service. Thread-safe."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
         self._remembered: LRUCache[str, AdapterFacts] = LRUCache(MAX_REMEMBERED)
         self._lock = Lock()
 
@@ -77,7 +77,7 @@ class FactsCache:
         """What the file says; ``read`` is asked where nobody remembers.
 
         Raises:
-            BrokerUnavailable: Valkey does not answer.
+            ValkeyUnavailable: Valkey does not answer.
             Exception: as ``read`` does.
         """
         key = _key(found)
@@ -97,7 +97,7 @@ class FactsCache:
         return facts
 
     def _shared(self, key: str) -> StoredFacts | None:
-        text = cast(str | None, self._broker.get(key))
+        text = cast(str | None, self._valkey.get(key))
         if text is None:
             return None
         try:
@@ -109,7 +109,7 @@ class FactsCache:
     def _share(self, key: str, facts: StoredFacts) -> None:
         text = base64.b64encode(zlib.compress(facts.model_dump_json().encode())).decode()
         if len(text) <= MAX_SHARED_CHARACTERS:
-            self._broker.set(key, text, ex=KEEP_S)
+            self._valkey.set(key, text, ex=KEEP_S)
 
 
 def stored_facts(header: SafetensorsHeader) -> StoredFacts:

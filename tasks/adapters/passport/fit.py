@@ -72,7 +72,7 @@ def fit(adapter: AdapterLayers, base: BaseShapes | None) -> Fit:
         return Fit(Verdict.REJECTED, misfit, 0, tuple(unmatched))
     found = Fit(Verdict.ACCEPTED, "", len(matched), (*unmatched, *adapter.other_keys))
     if len(unmatched) > len(matched):
-        return beyond(found, family, base)
+        return mostly_unmatched(found, family, base)
     return accepted(found, adapter)
 
 
@@ -96,7 +96,7 @@ def accepted(found: Fit, adapter: AdapterLayers) -> Fit:
     return replace(found, verdict=verdict, reason=reason, warnings=tuple(warnings))
 
 
-def beyond(found: Fit, family: Family | None, base: BaseShapes) -> Fit:
+def mostly_unmatched(found: Fit, family: Family | None, base: BaseShapes) -> Fit:
     """A file most of whose layers have no module of their name.
 
     A UNet's names are all known. Of the newer models each has several namings, which diffusers translates: there only a

@@ -1,4 +1,4 @@
-"""The API on a real broker and real storage. No worker runs: a test claims and finishes jobs itself."""
+"""The API on a real Valkey and real storage. No worker runs: a test claims and finishes jobs itself."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.support.services import make_service
 
 @pytest.fixture
 def service(servers: dict[str, Any], tmp_path: Path) -> Iterator[Service]:
-    """A service on an empty broker and an empty bucket."""
+    """A service on an empty Valkey and an empty bucket."""
     service = make_service(tmp_path, **servers)
-    with service.broker, service.celery:
+    with service.valkey, service.celery:
         yield service
 
 

@@ -90,7 +90,7 @@ def stored(service: Service) -> list[str]:
 
 def let_time_pass(service: Service) -> None:
     """Let every note of an object fall due."""
-    service.broker.zunionstore(UNTAKEN, {UNTAKEN: 0})
+    service.valkey.zunionstore(UNTAKEN, {UNTAKEN: 0})
 
 
 def names(client: FlaskClient, query: str = "", **headers: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""``python -m tasks.backfill`` against a running API, with a worker that draws the same picture for every line."""
+"""``python -m tasks.backfill`` against a running API, with a worker that draws the same image for every line."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.support.drawing_thread import WORKER, repeating
 from tests.support.drawing_thread import drawing as at_work
 from tests.support.http_server import serving
 
-PICTURE = b"picture"
+IMAGE = b"image"
 
 Command = Callable[..., None]
 
 
 class Drawing:
-    """Draws the same picture for every line; ``fails`` says whether a bad one has none."""
+    """Draws the same image for every line; ``fails`` says whether a bad one has none."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -40,7 +40,7 @@ class Drawing:
             self._service.store.fail(job, Failure(code="drawing_failed", message="It failed."))
             return
         key = f"{attempt_prefix(job.lease)}0.png"
-        stored = self._service.storage.put(key, PICTURE, content_type="image/png")
+        stored = self._service.storage.put(key, IMAGE, content_type="image/png")
         image = StoredImage(key=key, width=64, height=64, bytes=stored.bytes, sha256=stored.sha256, seed=job.spec.seed)
         self._service.store.succeed(job, Result(images=(image,)), Timings(swap=0, draw=1))
 
@@ -82,26 +82,26 @@ def results(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 
 
-def pictures(out: Path) -> dict[str, bytes]:
+def images(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(out.glob("*.png"))}
 
 
-def test_a_file_becomes_pictures_and_results(
+def test_a_file_becomes_images_and_results(
     command: Command, drawing: Drawing, prompts: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command("run", prompts, "--adapter", "pixel=0.5", "--steps", 3, "--out", out)
 
-    assert list(pictures(out).values()) == [PICTURE] * 3
+    assert list(images(out).values()) == [IMAGE] * 3
     assert [(line["custom_id"], line["images"][0]["file"]) for line in results(out)] == [
         ("1", "0000001-1-0.png"),
         ("2", "0000002-2-0.png"),
         ("3", "0000003-3-0.png"),
     ]
-    assert results(out)[0]["images"][0]["sha256"] == hashlib.sha256(PICTURE).hexdigest()
+    assert results(out)[0]["images"][0]["sha256"] == hashlib.sha256(IMAGE).hexdigest()
     printed = capsys.readouterr()
-    assert "3 pictures fetched, 0 were here already" in printed.out
+    assert "3 images fetched, 0 were here already" in printed.out
     assert "completed: 3 succeeded, 0 failed, 0 canceled" in printed.out
-    assert re.search(r"3/3 lines \[.*, 0 failed, [0-9.]+ pictures/s", printed.err)
+    assert re.search(r"3/3 lines \[.*, 0 failed, [0-9.]+ images/s", printed.err)
 
 
 def test_the_same_command_goes_on_where_it_was(
@@ -113,8 +113,8 @@ def test_the_same_command_goes_on_where_it_was(
 
     command("run", prompts, "--out", out)
 
-    assert "2 pictures fetched, 1 were here already" in capsys.readouterr().out
-    assert list(pictures(out).values()) == [PICTURE] * 3
+    assert "2 images fetched, 1 were here already" in capsys.readouterr().out
+    assert list(images(out).values()) == [IMAGE] * 3
 
 
 def test_other_lines_need_another_folder(command: Command, drawing: Drawing, prompts: Path, out: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_dry_run_answers_with_the_plan_and_draws_nothing(
 
     printed = capsys.readouterr().out
     assert "planned: 0 succeeded" in printed
-    assert "3 pictures, 0 adapters" in printed
+    assert "3 images, 0 adapters" in printed
     assert not out.exists()
 
 
@@ -147,7 +147,7 @@ def test_what_failed_is_said_and_can_be_tried_again(
 
     command("retry-failed", "--out", out)
 
-    assert "1 pictures fetched, 2 were here already" in capsys.readouterr().out
+    assert "1 images fetched, 2 were here already" in capsys.readouterr().out
     assert [line["status"] for line in results(out)] == ["succeeded"] * 3
 
 
@@ -164,8 +164,8 @@ def test_status_cancel_and_download(
     with pytest.raises(SystemExit, match="cannot become canceling"):
         command("cancel", "--out", out)
 
-    assert "3 pictures fetched" in capsys.readouterr().out
-    assert len(pictures(out)) == 3
+    assert "3 images fetched" in capsys.readouterr().out
+    assert len(images(out)) == 3
 
 
 def test_a_folder_of_no_batch_says_how_to_begin(command: Command, out: Path) -> None:

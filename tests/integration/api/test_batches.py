@@ -42,7 +42,7 @@ def draw(service: Service, failing: Sequence[int] = ()) -> None:
         advance_batches(service)
         while jobs := service.backfill.claim("demo", "worker"):
             (job,) = jobs
-            if job.terms.line and job.terms.line.number in failing:
+            if job.options.line and job.options.line.number in failing:
                 service.store.fail(job, Failure(code="drawing_failed", message="It failed."))
             else:
                 service.store.succeed(job, Result(images=(IMAGE,)), Timings(swap=0, draw=1))

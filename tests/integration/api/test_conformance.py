@@ -62,7 +62,7 @@ def document(app: OpenAPI) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
 
-WAIT_FOR_PICTURES = {"/models/{slug}", "/models/{owner}/{name}", "/v1/images/generations"}
+WAIT_FOR_IMAGES = {"/models/{slug}", "/models/{owner}/{name}", "/v1/images/generations"}
 REQUESTS = [
     ("POST", "/v1/jobs", GenerationMode.POSITIVE),
     ("POST", "/v1/jobs", GenerationMode.NEGATIVE),
@@ -126,7 +126,7 @@ def test_every_answer_is_as_the_document_says(
     def conforms(case: Case[Any]) -> None:
         case.call_and_validate(checks=CHECKS)
 
-    with drawing(service, coloured(service)) if path in WAIT_FOR_PICTURES else nullcontext():
+    with drawing(service, coloured(service)) if path in WAIT_FOR_IMAGES else nullcontext():
         conforms()
 
 
@@ -150,7 +150,7 @@ def succeed(service: Service, job: Job) -> None:
 
 
 def fail(service: Service, job: Job) -> None:
-    service.store.fail(job, Failure(code="out_of_memory", message="Ask for a smaller picture."))
+    service.store.fail(job, Failure(code="out_of_memory", message="Ask for a smaller image."))
 
 
 def cancel(service: Service, job: Job) -> None:
@@ -192,7 +192,7 @@ def test_canceling_answers_as_the_document_says(document: schemathesis.BaseSchem
         ),
     ],
 )
-def test_pictures_are_answered_as_the_document_says(
+def test_images_are_answered_as_the_document_says(
     document: schemathesis.BaseSchema,
     service: Service,
     path: str,

@@ -12,9 +12,9 @@ from flask.testing import FlaskClient
 from api import create_app
 from tasks.loops.rounds import ROUNDS, Round
 from tasks.service import Service
-from tests.support.services import NOBODY, make_service
+from tests.support.services import UNREACHABLE, make_service
 
-BROKER = "The broker is unavailable for the moment."
+VALKEY = "The job store is unavailable for the moment."
 STORAGE = "The storage is unavailable for the moment."
 AGAIN = "Send the same request again in 2 seconds."
 
@@ -31,14 +31,14 @@ def test_a_process_is_healthy_on_its_own(alone: FlaskClient) -> None:
     assert (response.status_code, response.json) == (HTTPStatus.OK, {"status": "ok"})
 
 
-def test_the_service_is_ready_when_broker_and_storage_are_there(client: FlaskClient) -> None:
+def test_the_service_is_ready_when_valkey_and_storage_are_there(client: FlaskClient) -> None:
     response = client.get("/readyz")
 
     assert (response.status_code, response.json) == (HTTPStatus.OK, {"status": "ok"})
 
 
 def test_readiness_names_a_loop_that_is_overdue(client: FlaskClient, service: Service) -> None:
-    service.broker.hset(ROUNDS, "leases", Round(at=0, process="1@gone").model_dump_json())
+    service.valkey.hset(ROUNDS, "leases", Round(at=0, process="1@gone").model_dump_json())
 
     response = client.get("/readyz")
 
@@ -58,36 +58,36 @@ def test_the_list_of_models_has_the_age_of_each_loop(client: FlaskClient, servic
 
 
 def test_the_service_is_not_ready_when_nothing_can_be_written(client: FlaskClient, service: Service) -> None:
-    service.broker.config_set("maxmemory", "1")
+    service.valkey.config_set("maxmemory", "1")
     try:
         response = client.get("/readyz")
     finally:
-        service.broker.config_set("maxmemory", "0")
+        service.valkey.config_set("maxmemory", "0")
 
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-    assert BROKER in response.get_json()["detail"]
+    assert VALKEY in response.get_json()["detail"]
 
 
 def test_readiness_names_all_that_is_away(alone: FlaskClient) -> None:
     response = alone.get("/readyz")
 
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-    assert response.get_json()["detail"] == f"{BROKER} {STORAGE} {AGAIN}"
+    assert response.get_json()["detail"] == f"{VALKEY} {STORAGE} {AGAIN}"
     assert response.headers["Retry-After"] == "2"
 
 
-def test_readiness_names_the_broker(tmp_path: Path, servers: dict[str, Any]) -> None:
-    service = make_service(tmp_path, **{**servers, "broker_url": f"redis://{NOBODY}/0"})
+def test_readiness_names_the_valkey(tmp_path: Path, servers: dict[str, Any]) -> None:
+    service = make_service(tmp_path, **{**servers, "valkey_url": f"redis://{UNREACHABLE}/0"})
 
     response = create_app(service).test_client().get("/readyz")
 
-    assert response.get_json()["detail"] == f"{BROKER} {AGAIN}"
+    assert response.get_json()["detail"] == f"{VALKEY} {AGAIN}"
 
 
 def test_readiness_names_the_storage(tmp_path: Path, valkey_url: str) -> None:
-    service = make_service(tmp_path, broker_url=valkey_url)
+    service = make_service(tmp_path, valkey_url=valkey_url)
 
-    with service.broker:
+    with service.valkey:
         response = create_app(service).test_client().get("/readyz")
 
     assert response.get_json()["detail"] == f"{STORAGE} {AGAIN}"
@@ -97,11 +97,11 @@ def test_readiness_names_the_storage(tmp_path: Path, valkey_url: str) -> None:
     ("method", "path"),
     [("POST", "/v1/jobs"), ("GET", "/v1/jobs/1"), ("GET", "/v1/jobs/1?wait=30"), ("GET", "/v1/models")],
 )
-def test_without_a_broker_the_answer_is_503_and_hides_its_address(alone: FlaskClient, method: str, path: str) -> None:
+def test_without_a_valkey_the_answer_is_503_and_hides_its_address(alone: FlaskClient, method: str, path: str) -> None:
     response = alone.open(path, method=method, json={"prompt": "a red circle"} if method == "POST" else None)
 
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert response.content_type == "application/problem+json"
-    assert response.get_json()["type"] == "urn:stokehold:problem:broker_unavailable"
+    assert response.get_json()["type"] == "urn:stokehold:problem:job_store_unavailable"
     assert response.headers["Retry-After"] == "2"
-    assert NOBODY not in response.text
+    assert UNREACHABLE not in response.text

@@ -74,18 +74,18 @@ def test_uploads_begun_count_with_the_bytes_that_they_announce(client: FlaskClie
 def test_an_upload_that_was_refused_leaves_nothing(client: FlaskClient, service: Service, make_key: MakeKey) -> None:
     _, key = make_key(promised_uploads=1)
     begin_upload(client, key)
-    before = set(service.broker.keys("stokehold:upload:*"))
+    before = set(service.valkey.keys("stokehold:client_upload:*"))
 
     begin_upload(client, key)
 
-    assert set(service.broker.keys("stokehold:upload:*")) == before
+    assert set(service.valkey.keys("stokehold:client_upload:*")) == before
 
 
 def test_an_upload_that_was_used_makes_room(client: FlaskClient, service: Service, make_key: MakeKey) -> None:
     _, key = make_key(promised_uploads=1)
     upload = begin_upload(client, key).get_json()["id"]
 
-    service.broker.delete(PROMISE + upload)  # as the step does that registers it
+    service.valkey.delete(PROMISE + upload)  # as the step does that registers it
 
     assert begin_upload(client, key).status_code == HTTPStatus.CREATED
 
@@ -134,7 +134,7 @@ def test_a_key_stores_so_many_bytes_and_has_room_again_when_it_removes_some(
 
     client.delete("/v1/adapters/one", headers=header)
     assert send(header, "three").status_code == HTTPStatus.CREATED
-    assert sum(map(int, service.broker.hvals(stored_key(key.id)))) == 2 * send.size
+    assert sum(map(int, service.valkey.hvals(stored_key(key.id)))) == 2 * send.size
 
 
 def submit_batch(client: FlaskClient, key: dict[str, str]) -> TestResponse:
@@ -148,7 +148,7 @@ def test_a_key_has_so_many_batches_under_way(client: FlaskClient, service: Servi
     assert_limited(submit_batch(client, ada), "waiting_batches")
     assert submit_batch(client, bob).status_code == HTTPStatus.ACCEPTED
 
-    service.batches.move(service.batches.get(first), BatchStatus.CANCELED)
+    service.batches.transition(service.batches.get(first), BatchStatus.CANCELED)
     assert submit_batch(client, ada).status_code == HTTPStatus.ACCEPTED
 
 
@@ -188,7 +188,7 @@ def test_an_answer_whose_process_died_is_forgotten_in_time(service: Service, mak
         pass
 
     held, _ = held_keys("answer", key.id)
-    service.broker.zadd(held, dict.fromkeys(service.broker.zrange(held, 0, -1), 1))
+    service.valkey.zadd(held, dict.fromkeys(service.valkey.zrange(held, 0, -1), 1))
 
     with service.quotas.holdings.answer(key, 60):
         pass
@@ -200,10 +200,10 @@ def test_no_order_of_uploads_goes_beyond_the_limits(
     service: Service, make_key: MakeKey, steps: list[tuple[str, int]]
 ) -> None:
     key, _ = make_key(promised_uploads=3, stored_bytes=100)
-    holdings, taken = Holdings(service.broker), dict[str, int]()
+    holdings, taken = Holdings(service.valkey), dict[str, int]()
 
     for upload, size in steps:
-        service.broker.set(PROMISE + upload, "promised")
+        service.valkey.set(PROMISE + upload, "promised")
         fits = upload in taken or (len(taken) < 3 and sum(taken.values()) + size <= 100)
         try:
             holdings.upload(key, upload, size, 60)

@@ -73,7 +73,7 @@ def test_what_is_no_id_is_answered_as_an_unknown_one(app: OpenAPI, service: Serv
         answer = send(client, method, path_of(rule, argument, value)).get_json()
         assert answer["type"] in ("about:blank", unknown["type"]), "the first where no route has such a path"
         assert answer["status"] == unknown["status"] == HTTPStatus.NOT_FOUND
-    assert service.broker.keys("stokehold:*") == []
+    assert service.valkey.keys("stokehold:*") == []
 
 
 @pytest.mark.parametrize("value", [value for value in HOSTILE if not re.fullmatch(r"[\w.-]*", value, re.ASCII)])
@@ -91,7 +91,7 @@ def test_what_lies_beside_a_batch_of_another_is_as_unknown_as_what_does_not_exis
     (_, ada), (_, bob) = (service.keys.create(name, default_limits(service.settings)) for name in ("ada", "bob"))
     sent = {"data": b'{"custom_id": "1", "prompt": "p"}\n', "content_type": "application/jsonl"}
     batch = client.post("/v1/batches", headers={"Authorization": f"Bearer {ada}"}, **sent).get_json()["id"]
-    service.broker.rpush(f"stokehold:batch:{batch}:parts", "a part")
+    service.valkey.rpush(f"stokehold:batch:{batch}:parts", "a part")
 
     answers = [
         client.get(f"/v1/batches/{one}{suffix}", headers={"Authorization": f"Bearer {bob}"}).get_json()

@@ -1,4 +1,4 @@
-"""``POST /models/...``: the picture itself, as the Hub's Inference API answers it."""
+"""``POST /models/...``: the image itself, as the Hub's Inference API answers it."""
 
 from __future__ import annotations
 
@@ -67,13 +67,13 @@ def worker(service: Service) -> Iterator[None]:
         yield
 
 
-def impatient(service: Service) -> FlaskClient:
+def with_timeout(service: Service) -> FlaskClient:
     """A client of the same service, which keeps nobody waiting for long."""
     settings = service.settings.model_copy(update={"answer_wait_s": 0.05})
     return create_app(replace(service, settings=settings)).test_client()
 
 
-def picture(response: TestResponse) -> Image.Image:
+def image(response: TestResponse) -> Image.Image:
     assert response.status_code == HTTPStatus.OK, response.text
     return Image.open(BytesIO(response.data))
 
@@ -93,18 +93,18 @@ def problem(response: TestResponse) -> Any:
 
 @pytest.mark.usefixtures("worker")
 class TestAnswering:
-    def test_the_answer_is_the_picture_and_its_headers_tell_of_its_job(
+    def test_the_answer_is_the_image_and_its_headers_tell_of_its_job(
         self, client: FlaskClient, service: Service
     ) -> None:
         response = client.post("/models/demo", json={**ELEPHANT, "parameters": {"seed": 7}})
 
-        assert (picture(response).size, response.content_type) == ((64, 64), "image/png")
+        assert (image(response).size, response.content_type) == ((64, 64), "image/png")
         assert response.headers["x-compute-time"] == "0.25"
         assert response.headers["x-seed"] == "7"
         assert response.headers["Cache-Control"] == "no-store"
         assert job_of(service, response).spec.prompt == "elephant"
 
-    def test_a_seed_drawn_by_lot_is_told(self, client: FlaskClient, service: Service) -> None:
+    def test_a_seed_chosen_at_random_is_told(self, client: FlaskClient, service: Service) -> None:
         response = client.post("/models/demo", json=ELEPHANT)
 
         assert int(response.headers["x-seed"]) == job_of(service, response).spec.seed
@@ -125,7 +125,7 @@ class TestAnswering:
         response = client.post("/models/demo", json={**ELEPHANT, "parameters": parameters, "options": options})
 
         spec = job_of(service, response).spec
-        assert picture(response).size == (96, 32)
+        assert image(response).size == (96, 32)
         assert (spec.negative_prompt, spec.steps, spec.guidance_scale) == ("blurry", 3, 1.5)
         assert (spec.scheduler, spec.seed) == ("euler", 9)
 
@@ -168,12 +168,12 @@ class TestAnswering:
         ):
             response = client.post("/models/demo", json=ELEPHANT, headers={} if accept is None else {"Accept": accept})
 
-            assert (response.content_type, picture(response).format) == (f"image/{wanted}", wanted.upper()), accept
+            assert (response.content_type, image(response).format) == (f"image/{wanted}", wanted.upper()), accept
 
     def test_warnings_about_the_adapter_reach_the_hubs_client(self, client: FlaskClient, service: Service) -> None:
         response = client.post("/models/pixel", json=ELEPHANT)
 
-        warnings = job_of(service, response).terms.warnings
+        warnings = job_of(service, response).options.warnings
         assert warnings, "no worker has told of its shapes, so the adapter cannot be judged"
         assert [text.split("; ", 1)[1] for text in response.headers.getlist("X-HF-Warning")] == list(warnings)
 
@@ -241,12 +241,12 @@ class TestRefusing:
 
         assert [answer.status_code for answer in answers] == [401, 401, 200]
         assert problem(answers[0])["error"]
-        assert job_of(service, answers[2]).terms.owner == key.id
+        assert job_of(service, answers[2]).options.owner == key.id
 
 
-class TestWithoutPicture:
+class TestWithoutImage:
     def test_a_job_that_takes_too_long_goes_on_and_says_where(self, service: Service) -> None:
-        client = impatient(service)
+        client = with_timeout(service)
 
         response = client.post("/models/demo", json=ELEPHANT)
 
@@ -283,7 +283,7 @@ class TestWithoutPicture:
         assert response.status_code == HTTPStatus.CONFLICT
         assert problem(response)["type"] == "urn:stokehold:problem:job_canceled"
 
-    def test_a_flagged_picture_is_not_shown(self, client: FlaskClient, service: Service) -> None:
+    def test_a_flagged_image_is_not_shown(self, client: FlaskClient, service: Service) -> None:
         with drawing(service, coloured(service, flagged=frozenset({0}))):
             response = client.post("/models/demo", json=ELEPHANT)
 
@@ -304,7 +304,7 @@ class TestWithoutPicture:
         assert service.store.waiting("demo") == 0
 
     def test_a_place_is_free_again_after_each_answer(self, service: Service) -> None:
-        client = impatient(service)
+        client = with_timeout(service)
         held_answers = client.application.extensions[EXTENSION].held_answers
 
         client.post("/models/demo", json=ELEPHANT)
@@ -312,7 +312,7 @@ class TestWithoutPicture:
 
         assert held_answers._value == held_answers._initial_value
 
-    def test_a_picture_that_storage_does_not_give_leaves_the_job_to_be_polled(
+    def test_an_image_that_storage_does_not_give_leaves_the_job_to_be_polled(
         self, client: FlaskClient, service: Service
     ) -> None:
         headers = {"Idempotency-Key": "once"}

@@ -267,9 +267,9 @@ class TestWhatIsFetched:
         hub.add_repository("ada/large", {WEIGHTS: self.CONTENT}, base_model="demo/base")
         inspect(client, "ada/large")
 
-        (key,) = service.broker.keys("stokehold:header:*")  # type: ignore[misc]
-        assert service.broker.ttl(key) > 0
-        assert service.broker.ttl("stokehold:shapes:demo") > 0
+        (key,) = service.valkey.keys("stokehold:header:*")  # type: ignore[misc]
+        assert service.valkey.ttl(key) > 0
+        assert service.valkey.ttl("stokehold:shapes:demo") > 0
 
 
 @pytest.mark.usefixtures("told")

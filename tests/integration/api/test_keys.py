@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tasks.errors import BrokerUnavailable
+from tasks.errors import ValkeyUnavailable
 from tasks.jobs.job import Job
 from tasks.keys import KEYS, ApiKey, default_limits
 from tasks.service import Service
@@ -52,7 +52,7 @@ def test_without_any_key_everyone_is_let_in(client: FlaskClient, service: Servic
     response = client.post("/v1/jobs", json=REQUEST, headers={"Authorization": "Bearer nothing"})
 
     assert response.status_code == HTTPStatus.ACCEPTED
-    assert service.store.get(response.get_json()["id"]).terms.owner is None
+    assert service.store.get(response.get_json()["id"]).options.owner is None
 
 
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "Bearer stokehold_{id}_wrong", "Basic YTpi"])
@@ -100,7 +100,7 @@ def test_a_revoked_key_is_refused_at_once_and_the_service_stays_closed(
 def test_no_secret_is_kept(service: Service, make_caller: MakeCaller) -> None:
     secret = make_caller().secret
 
-    (kept,) = service.broker.hvals(KEYS)
+    (kept,) = service.valkey.hvals(KEYS)
 
     assert secret.rsplit("_", 1)[-1] not in kept
     assert service.keys.list()[0].digest not in repr(service.keys.list())
@@ -145,7 +145,7 @@ def test_a_job_that_could_not_be_recorded_is_given_back(
     caller = make_caller(queued_jobs=1, pixel_steps_per_day=COST)
 
     def away(*arguments: object, **options: object) -> None:
-        raise BrokerUnavailable("away")
+        raise ValkeyUnavailable("away")
 
     with monkeypatch.context() as patch:
         patch.setattr(service.store, "_create", away)
@@ -162,4 +162,4 @@ def test_a_count_whose_answer_was_lost_can_be_asked_again(service: Service, make
         with service.quotas.reserved(caller.key.id, "the-same", SPEC):
             pass
 
-    assert service.broker.hget(f"stokehold:spent:{caller.key.id}", "sum") == str(COST)
+    assert service.valkey.hget(f"stokehold:spent:{caller.key.id}", "sum") == str(COST)

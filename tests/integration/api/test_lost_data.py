@@ -28,7 +28,7 @@ def test_a_service_that_was_closed_stays_closed(client: FlaskClient, service: Se
     key = headers(service)
     assert client.post("/v1/jobs", json=JOB).status_code == 401
 
-    service.broker.flushall()
+    service.valkey.flushall()
 
     assert [client.get(path).status_code for path in GUARDED] == [401] * len(GUARDED)
     assert client.post("/v1/jobs", json=JOB).status_code == 401
@@ -38,7 +38,7 @@ def test_a_service_that_was_closed_stays_closed(client: FlaskClient, service: Se
 def test_a_service_that_only_good_keys_have_used_stays_closed(client: FlaskClient, service: Service) -> None:
     assert client.get("/v1/models", headers=headers(service)).status_code == 200
 
-    service.broker.flushall()
+    service.valkey.flushall()
 
     assert client.post("/v1/jobs", json=JOB).status_code == 401
 
@@ -68,7 +68,7 @@ def test_a_process_that_is_started_anew_stays_closed(
     headers(service)
     arbiter = Process(service, address)
     on_starting(arbiter)
-    service.broker.flushall()
+    service.valkey.flushall()
 
     again = Process(make_service_again(service), address)
     post_fork(arbiter, again)

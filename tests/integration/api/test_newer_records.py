@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from tasks.errors import LeftToAnother, RecordNotUnderstood
 from tasks.fields import VERSION
-from tasks.jobs.job import Job, JobSpec, Lane, Status, Terms
+from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, Status
 from tasks.jobs.keyspace import job_key
 from tasks.jobs.line_place import batch_key
 from tasks.keys import KEYS, ApiKeys, default_limits
@@ -34,17 +34,17 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 def change(service: Service, key: str, part: str, **fields: object) -> None:
     """Let a part of a record be as a newer version has written it."""
-    text: Any = service.broker.hget(key, part)
-    service.broker.hset(key, part, json.dumps({**json.loads(text), **fields}))
+    text: Any = service.valkey.hget(key, part)
+    service.valkey.hset(key, part, json.dumps({**json.loads(text), **fields}))
 
 
 def newer(service: Service, job_id: str) -> str:
     """Let a job be one that no older version may read."""
-    service.broker.hset(job_key(job_id), "record_version", VERSION + 1)
+    service.valkey.hset(job_key(job_id), "record_version", VERSION + 1)
     return job_id
 
 
-@pytest.mark.parametrize("part", ["terms", "spec"])
+@pytest.mark.parametrize("part", ["options", "spec"])
 def test_a_job_with_a_field_that_is_not_known_yet_is_read(
     client: FlaskClient, service: Service, submit: Submit, part: str
 ) -> None:
@@ -60,7 +60,7 @@ def test_a_job_that_is_not_understood_is_refused_by_name_and_hides_no_other(
     client: FlaskClient, service: Service, submit: Submit, field: dict[str, Any]
 ) -> None:
     strange, plain = submit(), submit()
-    service.broker.hset(job_key(strange), mapping=field)
+    service.valkey.hset(job_key(strange), mapping=field)
 
     answer = client.get(f"/v1/jobs/{strange}")
 
@@ -108,7 +108,7 @@ def test_a_worker_leaves_a_line_that_it_would_draw_wrongly(service: Service) -> 
 def test_a_worker_finds_what_it_can_draw_behind_any_number_of_others(service: Service) -> None:
     for _ in range(200):
         of_a_newer_version(Lane.INTERACTIVE, service)
-    plain = service.store.create(SPEC, terms=Terms(owner="another"))
+    plain = service.store.create(SPEC, options=JobOptions(owner="another"))
 
     claimed = service.interactive.claim("demo", "worker")
 
@@ -127,7 +127,7 @@ def test_housekeeping_goes_on_beside_a_job_that_is_not_understood(service: Servi
 
     assert service.store.get(plain).status is Status.QUEUED
     assert service.store.get(late).status is Status.FAILED
-    assert service.broker.hget(job_key(strange), "status") == "running"
+    assert service.valkey.hget(job_key(strange), "status") == "running"
 
 
 def test_retention_goes_on_beside_a_job_that_is_not_understood(service: Service, submit: Submit) -> None:
@@ -139,7 +139,7 @@ def test_retention_goes_on_beside_a_job_that_is_not_understood(service: Service,
 
     remove_expired(service)
 
-    assert service.broker.exists(job_key(strange), job_key(plain)) == 1
+    assert service.valkey.exists(job_key(strange), job_key(plain)) == 1
 
 
 def test_a_batch_that_is_not_understood_hides_no_other(client: FlaskClient, service: Service) -> None:
@@ -147,25 +147,25 @@ def test_a_batch_that_is_not_understood_hides_no_other(client: FlaskClient, serv
     strange, plain = (
         client.post("/v1/batches", data=body, content_type="application/jsonl").get_json()["id"] for _ in range(2)
     )
-    service.broker.hset(batch_key(strange), "status", "paused")
+    service.valkey.hset(batch_key(strange), "status", "paused")
 
     assert client.get(f"/v1/batches/{strange}").status_code == 503
     assert [batch.id for batch in service.batches.active()] == [plain]
 
 
 def test_what_a_newer_version_says_of_a_key_outlives_an_older_one_that_revokes_it(service: Service) -> None:
-    keys = ApiKeys(service.broker)
+    keys = ApiKeys(service.valkey)
     key, _ = keys.create("a", default_limits(service.settings))
     change(service, KEYS, key.id, colour="red")
 
     keys.revoke(key.id)
 
-    text: Any = service.broker.hget(KEYS, key.id)
+    text: Any = service.valkey.hget(KEYS, key.id)
     assert json.loads(text)["colour"] == "red"
 
 
 def test_a_key_that_is_not_understood_lets_no_one_in(client: FlaskClient, service: Service) -> None:
-    key, secret = ApiKeys(service.broker).create("a", default_limits(service.settings))
+    key, secret = ApiKeys(service.valkey).create("a", default_limits(service.settings))
     change(service, KEYS, key.id, record_version=VERSION + 1)
 
     assert client.get("/v1/jobs", headers={"Authorization": f"Bearer {secret}"}).status_code == 503

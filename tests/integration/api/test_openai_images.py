@@ -109,13 +109,13 @@ class TestAnswering:
         assert answer.data is not None
         (image,) = answer.data
         assert image.url is not None
-        with urllib.request.urlopen(image.url) as picture:
-            assert opened(picture.read()).size == (64, 64)
+        with urllib.request.urlopen(image.url) as fetched:
+            assert opened(fetched.read()).size == (64, 64)
         assert (answer.output_format, answer.size) == ("png", "64x64")
         assert answer.created == int(the_job(service).created_at.timestamp())
         assert "b64_json" not in image.model_fields_set
 
-    def test_several_pictures_within_the_answer(self, client: OpenAI) -> None:
+    def test_several_images_within_the_answer(self, client: OpenAI) -> None:
         answer = client.images.generate(
             prompt=PROMPT,
             model="demo",
@@ -127,8 +127,8 @@ class TestAnswering:
         )
 
         assert answer.data is not None
-        pictures = [opened(base64.b64decode(image.b64_json or "")) for image in answer.data]
-        assert [(picture.size, picture.format) for picture in pictures] == [((96, 32), "WEBP")] * 2
+        images = [opened(base64.b64decode(image.b64_json or "")) for image in answer.data]
+        assert [(fetched.size, fetched.format) for fetched in images] == [((96, 32), "WEBP")] * 2
         assert [image.to_dict()["seed"] for image in answer.data] == [5, 6]
         assert not any("url" in image.model_fields_set for image in answer.data)
 
@@ -205,7 +205,7 @@ class TestRefusing:
         assert len(jobs(service, key.id)) == 1
 
 
-class TestWithoutPictures:
+class TestWithoutImages:
     def test_a_job_that_takes_too_long_is_told_and_not_drawn_twice(self, service: Service) -> None:
         settings = service.settings.model_copy(update={"answer_wait_s": 0.05})
 
@@ -228,14 +228,14 @@ class TestWithoutPictures:
         assert (caught.value.code, caught.value.type) == ("drawing_failed", "server_error")
         assert the_job(service).error == failure
 
-    def test_flagged_pictures_are_left_out(self, client: OpenAI, service: Service) -> None:
+    def test_flagged_images_are_left_out(self, client: OpenAI, service: Service) -> None:
         with drawing(service, coloured(service, flagged=frozenset({0}))):
             answer = client.images.generate(prompt=PROMPT, n=2, extra_body={"seed": 5})
 
         assert answer.data is not None
         assert [image.to_dict()["seed"] for image in answer.data] == [6]
 
-    def test_nothing_but_flagged_pictures_is_refused(self, client: OpenAI, service: Service) -> None:
+    def test_nothing_but_flagged_images_is_refused(self, client: OpenAI, service: Service) -> None:
         with (
             drawing(service, coloured(service, flagged=frozenset({0, 1}))),
             pytest.raises(openai.UnprocessableEntityError) as caught,

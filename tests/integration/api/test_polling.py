@@ -26,7 +26,7 @@ PNG = b"\x89PNG\r\n\x1a\n and the rest"
 
 
 def stored(service: Service, job: Job) -> StoredImage:
-    """A picture of the job, in storage."""
+    """An image of the job, in storage."""
     key = f"images/{job.id}/1/0.png"
     service.storage.put(key, PNG, content_type="image/png")
     digest = hashlib.sha256(PNG).hexdigest()
@@ -90,7 +90,7 @@ def test_a_job_that_succeeded_shows_its_timings_and_a_url_that_opens(
     }
 
 
-def test_a_flagged_picture_has_no_url(client: FlaskClient, service: Service, submit: Submit, claim: Claim) -> None:
+def test_a_flagged_image_has_no_url(client: FlaskClient, service: Service, submit: Submit, claim: Claim) -> None:
     job_id = submit()
     flagged = StoredImage(key=None, width=64, height=64, bytes=0, sha256=None, seed=7, flagged=True)
     service.store.succeed(claim(job_id), Result(images=(flagged,)), Timings())
@@ -102,12 +102,12 @@ def test_a_flagged_picture_has_no_url(client: FlaskClient, service: Service, sub
 
 def test_a_job_that_failed_says_why(client: FlaskClient, service: Service, submit: Submit, claim: Claim) -> None:
     job_id = submit()
-    service.store.fail(claim(job_id), Failure(code="out_of_memory", message="Ask for a smaller picture."))
+    service.store.fail(claim(job_id), Failure(code="out_of_memory", message="Ask for a smaller image."))
 
     record = client.get(f"/v1/jobs/{job_id}").get_json()
 
     assert record["status"] == "failed"
-    assert record["error"] == {"code": "out_of_memory", "message": "Ask for a smaller picture."}
+    assert record["error"] == {"code": "out_of_memory", "message": "Ask for a smaller image."}
     assert record["images"] == []
 
 
@@ -192,6 +192,6 @@ def wait_for_subscriber(service: Service, job_id: str) -> None:
     """Return when somebody listens for changes of the job."""
     deadline = time.monotonic() + MAX_WAIT_S
     channel = f"stokehold:changes:{job_id}"
-    while not dict(service.broker.pubsub_numsub(channel))[channel]:
+    while not dict(service.valkey.pubsub_numsub(channel))[channel]:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Any text that is a prompt comes back as it was sent, from the API and out of a picture's metadata."""
+"""Any text that is a prompt comes back as it was sent, from the API and out of an image's metadata."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def test_a_job_that_succeeded_is_queued_again_as_it_was(
     assert answered.status_code == 202
     again = service.store.get(client.get(answered.headers["Location"]).get_json()["id"])
     assert again.spec == first.spec
-    assert again.terms.replay_of == first.id
+    assert again.options.replay_of == first.id
 
 
 def test_a_job_that_waits_is_not_drawn_again(client: FlaskClient, submit: Callable[..., str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from tasks.jobs.job import Job, Lane, Line, Status, Terms
+from tasks.jobs.job import Job, JobOptions, Lane, Line, Status
 from tasks.jobs.result import Failure
 from tasks.keys import KeyLimits
 from tasks.service import Service
@@ -71,7 +71,7 @@ def test_what_has_not_failed_or_is_a_line_of_a_batch_is_not_retried(
     client: FlaskClient, service: Service, submit: Callable[..., str]
 ) -> None:
     line = Line(batch="b", number=1, custom_id="c")
-    of_batch = service.store.create(SPEC, Lane.INTERACTIVE, Terms(line=line))
+    of_batch = service.store.create(SPEC, Lane.INTERACTIVE, JobOptions(line=line))
     claimed = service.store.claim(of_batch.id, "w")
     assert claimed is not None
     service.store.fail(claimed, Failure(code="drawing_failed", message="It failed."))
@@ -117,7 +117,7 @@ def test_many_are_retried_by_code_and_time_each_once_and_their_number_is_told(
     assert [one["job"] for one in by_code["retried"]] == [early.id]
     assert (again["count"], again["stopped"]) == (0, None)
     retries = [service.store.get(one["retry"]) for report in (by_both, by_code) for one in report["retried"]]
-    assert [(job.status, job.terms.retry_of) for job in retries] == [
+    assert [(job.status, job.options.retry_of) for job in retries] == [
         (Status.QUEUED, late.id),
         (Status.QUEUED, early.id),
     ]

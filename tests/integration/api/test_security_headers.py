@@ -88,7 +88,7 @@ def test_an_answer_that_is_no_page_may_load_nothing(app: OpenAPI) -> None:
         assert policy(client.get(path, buffered=True)) == NOTHING
 
 
-def test_the_page_has_nothing_inline_and_loads_from_here_alone_but_for_pictures(client: FlaskClient) -> None:
+def test_the_page_has_nothing_inline_and_loads_from_here_alone_but_for_images(client: FlaskClient) -> None:
     page = client.get("/")
 
     assert not re.search(r"<style|\son\w+=|\sstyle=|<script(?![^>]*src=)", page.text)
@@ -101,7 +101,7 @@ def test_the_page_has_nothing_inline_and_loads_from_here_alone_but_for_pictures(
     }
 
 
-def test_the_page_shows_pictures_from_where_they_are_stored(client: FlaskClient, service: Service) -> None:
+def test_the_page_shows_images_from_where_they_are_stored(client: FlaskClient, service: Service) -> None:
     sources = policy(client.get("/"))["img-src"].split()
 
     assert sources == ["'self'", "data:", service.settings.s3_endpoint]

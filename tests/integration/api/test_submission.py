@@ -95,7 +95,7 @@ def test_the_base_model_follows_from_the_adapter_and_the_message_goes_to_its_que
 ) -> None:
     response = client.post("/v1/jobs", json={"prompt": "a red circle", "adapters": [{"ref": adapter}]})
 
-    (message,) = service.broker.lrange(f"base.{base_model}", 0, -1)
+    (message,) = service.valkey.lrange(f"base.{base_model}", 0, -1)
     assert response.get_json()["base_model"] == base_model
     assert response.get_json()["id"] in json.loads(message)["headers"]["argsrepr"]
     assert service.store.unsent(0, 10) == []

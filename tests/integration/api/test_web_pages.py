@@ -47,7 +47,7 @@ def problem_type(response: TestResponse) -> str:
 
 def stored(service: Service) -> set[str]:
     """What a request could have left behind."""
-    return set(service.broker.keys("stokehold:*")) - {"stokehold:probe"}
+    return set(service.valkey.keys("stokehold:*")) - {"stokehold:probe"}
 
 
 @pytest.mark.parametrize("path", [*OPEN_PATHS, "/v1/jobs", "/v1/models", "/v1/adapters", "/nothing", "//v1/jobs"])
@@ -108,7 +108,7 @@ SIMPLE: dict[str, tuple[str, dict[str, str], bytes]] = {
     "JSON": ("/v1/jobs", {"Content-Type": "application/json"}, b'{"prompt": "a red circle"}'),
     "an empty form": ("/v1/batches/uploads", {"Content-Type": "application/x-www-form-urlencoded"}, b""),
     "a pin": ("/v1/adapters/pixel/pin", TEXT, b""),
-    "a picture": ("/models/demo", {"Content-Type": "application/json"}, b'{"inputs": "a red circle"}'),
+    "an image": ("/models/demo", {"Content-Type": "application/json"}, b'{"inputs": "a red circle"}'),
 }
 
 

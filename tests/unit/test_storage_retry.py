@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage import StorageError, StorageNotReachable
-from workers.stages.publish import LONGEST_PAUSE_S, Patience
+from workers.stages.publish import LONGEST_PAUSE_S, StorageRetry
 
 
 class Storage:
@@ -33,18 +33,18 @@ class Storage:
 def test_it_tries_again_ever_more_slowly_until_storage_is_back() -> None:
     storage = Storage(away_s=60)
 
-    assert Patience(120, storage.pause, storage.clock).insist(storage.upload) == "stored"
+    assert StorageRetry(120, storage.pause, storage.clock).call(storage.upload) == "stored"
     assert storage.pauses == sorted(storage.pauses)
     assert storage.pauses[-1] == LONGEST_PAUSE_S
 
 
 def test_it_ends_at_its_bound_and_all_uploads_share_it() -> None:
     storage = Storage(away_s=1000)
-    patience = Patience(120, storage.pause, storage.clock)
+    storage_retry = StorageRetry(120, storage.pause, storage.clock)
 
     for _ in range(2):
         with pytest.raises(StorageNotReachable):
-            patience.insist(storage.upload)
+            storage_retry.call(storage.upload)
 
     assert storage.now <= 120
 
@@ -53,6 +53,6 @@ def test_a_refusal_is_not_tried_again() -> None:
     storage = Storage(away_s=1000, error=StorageError)
 
     with pytest.raises(StorageError):
-        Patience(120, storage.pause, storage.clock).insist(storage.upload)
+        StorageRetry(120, storage.pause, storage.clock).call(storage.upload)
 
     assert storage.pauses == []

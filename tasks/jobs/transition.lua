@@ -89,7 +89,7 @@ else
   if to == 'succeeded' then
     redis.call('SREM', uploads, id .. '/' .. held)
   end
-  if type(cjson.decode(redis.call('HGET', job, 'terms'))['webhook_url']) == 'string' then
+  if type(cjson.decode(redis.call('HGET', job, 'options'))['webhook_url']) == 'string' then
     redis.call('ZADD', webhooks, string.format('%.6f', now), id)
   end
 end

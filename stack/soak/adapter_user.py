@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 from stack.soak.adapter_file import adapter_file
 from stack.soak.recorded_client import RecordedClient
-from stack.soak.visitor import Act, Visitor, within_limits
+from stack.soak.user import Act, SimulatedUser, within_limits
 
 MOST = 4
 
 
-class AdapterVisitor(Visitor):
+class AdapterUser(SimulatedUser):
     """Registers adapters, both ways, lists them and removes some.
 
     Attributes:

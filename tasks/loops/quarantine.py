@@ -1,9 +1,9 @@
-"""One record that raises holds up no other: it is counted, named in the log, and set aside after some rounds.
+"""One record that raises holds up no other: it is counted, named in the log, and quarantined after some rounds.
 
-What is set aside comes back into its index when a process of loops starts: its version may understand the record.
+What is quarantined comes back into its index when a process of loops starts: its version may understand the record.
 
     stokehold:failing:<index>:<member>   string  rounds in a row in which a step of this record raised; expires
-    stokehold:set_aside                  hash    by index and member: where it stood, since when it does not and why
+    stokehold:quarantine                  hash    by index and member: where it stood, since when it does not and why
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from tasks.fields import Stored, read_all
 from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
 from tasks.loops.loop import BUDGET_S, within
-from tasks.valkey import Broker
+from tasks.valkey import Valkey
 
 logger = logging.getLogger(__name__)
 
-SET_ASIDE = "stokehold:set_aside"
-MOST_FAILURES = 5
-"""Rounds in a row after which a record that raises is set aside."""
+QUARANTINE = "stokehold:quarantine"
+MAX_FAILURES = 5
+"""Rounds in a row after which a record that raises is quarantined."""
 REMEMBER_S = 3600
 
-NOT_THE_RECORDS = (
+NOT_RECORD_FAULTS = (
     *(ServiceUnavailable, StorageNotReachable, StorageMisconfigured, MachineFault),
     *(RedisError, OSError, MemoryError, sqlite3.OperationalError),
 )
 """Errors of a server or of this machine, such as a full disk: every record would meet them, and none is counted."""
 
 
-def is_the_records(error: Exception) -> bool:
+def is_record_fault(error: Exception) -> bool:
     """Whether it is a record that is at fault, so that others would not meet this error."""
-    return isinstance(error, RecordNotUnderstood) or not isinstance(error, NOT_THE_RECORDS)
+    return isinstance(error, RecordNotUnderstood) or not isinstance(error, NOT_RECORD_FAULTS)
 
 
-class SetAside(Stored):
+class QuarantinedRecord(Stored):
     """A record that was taken out of an index."""
 
     index: str
@@ -54,12 +54,12 @@ class SetAside(Stored):
     reason: str
 
 
-class Guard:
+class Quarantine:
     """Takes steps of records so that one which raises holds up no other."""
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._set_aside = broker.script("loops/set_aside")
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+        self._add = valkey.script("loops/quarantine")
         self._failing: set[str] = set()
 
     def attempt(self, index: str, member: str, step: Callable[[], object]) -> None:
@@ -68,7 +68,7 @@ class Guard:
         Raises:
             ServiceUnavailable, StorageNotReachable, OSError and so on: it is not the record that is at fault.
         """
-        self.attempt_or(index, member, step, lambda reason: self.set_aside(index, member, reason))
+        self.attempt_or(index, member, step, lambda reason: self.add(index, member, reason))
 
     def attempt_or(
         self, index: str, member: str, step: Callable[[], object], give_up: Callable[[Exception], object]
@@ -77,43 +77,43 @@ class Guard:
         try:
             step()
         except Exception as error:
-            if not is_the_records(error):
+            if not is_record_fault(error):
                 raise
             failures = self._count(index, member)
-            logger.exception("%s of %s raised, %d of %d times", member, index, failures, MOST_FAILURES)
-            if failures >= MOST_FAILURES:
+            logger.exception("%s of %s raised, %d of %d times", member, index, failures, MAX_FAILURES)
+            if failures >= MAX_FAILURES:
                 give_up(error)
                 self._clear(index, member)
         else:
             if failing_key(index, member) in self._failing:
                 self._clear(index, member)
 
-    def set_aside(self, index: str, member: str, reason: Exception) -> None:
+    def add(self, index: str, member: str, reason: Exception) -> None:
         """Take a record out of an index."""
         why = f"{type(reason).__name__}: {reason}"
-        self._set_aside(keys=[index, SET_ASIDE], args=[member, f"{index} {member}", why])
-        logger.error("%s is set aside from %s: %s", member, index, why)
+        self._add(keys=[index, QUARANTINE], args=[member, f"{index} {member}", why])
+        logger.error("%s is quarantined from %s: %s", member, index, why)
 
-    def records(self) -> list[SetAside]:
-        """What is set aside."""
-        return read_all(SetAside, cast(dict[str, str], self._broker.hgetall(SET_ASIDE)))
+    def records(self) -> list[QuarantinedRecord]:
+        """What is quarantined."""
+        return read_all(QuarantinedRecord, cast(dict[str, str], self._valkey.hgetall(QUARANTINE)))
 
-    def put_back(self) -> None:
-        """Put everything back that was set aside: it may be understood now."""
+    def release_all(self) -> None:
+        """Put everything back that was quarantined: it may be understood now."""
         for record in self.records():
-            with self._broker.pipeline() as pipeline:
+            with self._valkey.pipeline() as pipeline:
                 if record.score:
                     pipeline.zadd(record.index, {record.member: float(record.score)}, nx=True)
                 else:
                     pipeline.sadd(record.index, record.member)
-                pipeline.hdel(SET_ASIDE, f"{record.index} {record.member}")
+                pipeline.hdel(QUARANTINE, f"{record.index} {record.member}")
                 pipeline.execute()
-            logger.warning("%s is put back into %s", record.member, record.index)
+            logger.warning("%s is released into %s", record.member, record.index)
 
     def _count(self, index: str, member: str) -> int:
         key = failing_key(index, member)
         self._failing.add(key)
-        with self._broker.pipeline() as pipeline:
+        with self._valkey.pipeline() as pipeline:
             pipeline.incr(key)
             pipeline.expire(key, REMEMBER_S)
             failures, _ = pipeline.execute()
@@ -121,11 +121,13 @@ class Guard:
 
     def _clear(self, index: str, member: str) -> None:
         key = failing_key(index, member)
-        self._broker.delete(key)
+        self._valkey.delete(key)
         self._failing.discard(key)
 
 
-def each_job(guard: Guard, store: JobStore, index: str, ids: Iterable[str], step: Callable[[Job], object]) -> None:
+def each_job(
+    quarantine: Quarantine, store: JobStore, index: str, ids: Iterable[str], step: Callable[[Job], object]
+) -> None:
     """Take a step of each job of an index, as many as a round has time for. An entry without a job is removed.
 
     Raises:
@@ -142,7 +144,7 @@ def each_job(guard: Guard, store: JobStore, index: str, ids: Iterable[str], step
             step(job)
 
     for job_id in within(BUDGET_S, ids):
-        guard.attempt(index, job_id, partial(step_of, job_id))
+        quarantine.attempt(index, job_id, partial(step_of, job_id))
 
 
 def failing_key(index: str, member: str) -> str:

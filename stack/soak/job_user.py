@@ -6,22 +6,22 @@ import random
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from stack.soak.observations import Json, seen_images
+from stack.soak.random_requests import RandomRequests
 from stack.soak.recorded_client import RecordedClient
 from stack.soak.reply import Reply
-from stack.soak.sight import Json, seen_images
-from stack.soak.visitor import Act, Visitor, within_limits
-from stack.soak.wishes import Wishes
+from stack.soak.user import Act, SimulatedUser, within_limits
 from tasks.jobs.job import Status
 
 LATEST = 20
-"""A client withdraws one of so many jobs."""
+"""A client cancels one of so many jobs."""
 
 
-class JobVisitor(Visitor):
-    """Submits jobs, polls them, withdraws some and fetches their images.
+class JobUser(SimulatedUser):
+    """Submits jobs, polls them, cancels some and fetches their images.
 
     Args:
-        wishes: what it asks for.
+        requests: what it asks for.
         has_room: whether the workers can bear another job.
         everyones: ids of the jobs of all clients, to look at those of others.
 
@@ -34,14 +34,14 @@ class JobVisitor(Visitor):
         self,
         client: RecordedClient,
         choice: random.Random,
-        wishes: Wishes,
+        requests: RandomRequests,
         has_room: Callable[[], bool],
         everyones: list[str],
     ) -> None:
         super().__init__(client, choice)
         self.known: dict[str, Json] = {}
         self.unsettled: dict[str, Json] = {}
-        self._wishes = wishes
+        self._requests = requests
         self._has_room = has_room
         self._everyones = everyones
         self._count = 0
@@ -76,9 +76,9 @@ class JobVisitor(Visitor):
         if self._has_room():
             self._count += 1
             key = f"{self.client.caller.name}-{self._count}"
-            self.unsettled[key] = self._wishes.job(key)
-            patience_s = self.choice.choice((30, 30, 30, self.choice.uniform(0.01, 0.3)))
-            self.sometimes_twice(partial(self.send, self.client.impatient(patience_s), key))
+            self.unsettled[key] = self._requests.job(key)
+            timeout_s = self.choice.choice((30, 30, 30, self.choice.uniform(0.01, 0.3)))
+            self.sometimes_twice(partial(self.send, self.client.with_timeout(timeout_s), key))
 
     def send(self, client: RecordedClient, key: str) -> None:
         """Send a submission, for the first time or again."""
@@ -106,7 +106,7 @@ class JobVisitor(Visitor):
                 self.fetch(reply)
 
     def cancel(self) -> None:
-        """Withdraw one of the latest jobs."""
+        """Cancel one of the latest jobs."""
         if self.known:
             job_id = self.choice.choice(tuple(self.known)[-LATEST:])
             self.sometimes_twice(lambda: self.see(self.client.cancel_job(job_id)))

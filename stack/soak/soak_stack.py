@@ -28,7 +28,7 @@ FAR = 20
 
 
 @dataclass(frozen=True)
-class Stage:
+class SoakStack:
     """What runs where.
 
     Attributes:
@@ -64,7 +64,7 @@ class Stage:
 
 
 @contextmanager
-def staged(root: Path) -> Iterator[Stage]:
+def soak_stack(root: Path) -> Iterator[SoakStack]:
     """Run everything in a folder while the block runs.
 
     Raises:
@@ -90,7 +90,7 @@ def staged(root: Path) -> Iterator[Stage]:
         parts.start([*others, *workers])
         servers = tuple(part.name for part in (*stack.servers(), *others))
         service = Application(configuration).service
-        yield Stage(api, valkey, storage, beside.s3_grpc, parts, servers, orders, service, folder)
+        yield SoakStack(api, valkey, storage, beside.s3_grpc, parts, servers, orders, service, folder)
 
 
 def values_of(stack: LocalStack, root: Path) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from enum import IntEnum
 
-from workers.run.shutdown import Stops
+from workers.run.shutdown import Shutdown
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class ExitCode(IntEnum):
     """An attempt stood still, or the process did not end when it was told to."""
 
 
-class Departure:
+class WorkerExit:
     """The end of this process.
 
     Args:
@@ -33,21 +33,23 @@ class Departure:
         code: with which it shall exit; None as long as it does not end by itself.
     """
 
-    def __init__(self, stops: Stops, tell: Callable[[], None], exit_now: Callable[[int], None] = os._exit) -> None:
-        self._stops = stops
+    def __init__(
+        self, shutdown: Shutdown, tell: Callable[[], None], exit_now: Callable[[int], None] = os._exit
+    ) -> None:
+        self._shutdown = shutdown
         self._tell = tell
         self._exit_now = exit_now
         self.code: ExitCode | None = None
 
-    def leave(self, code: ExitCode) -> None:
+    def exit_gracefully(self, code: ExitCode) -> None:
         """Take no more jobs, finish what is drawn, give back what waits, and exit."""
         if self.code is not None:
             return
         self.code = code
-        self._stops.soon.set()
+        self._shutdown.graceful.set()
         self._tell()
 
-    def end_now(self, code: ExitCode) -> None:
+    def exit_immediately(self, code: ExitCode) -> None:
         """End this process and those that it has started, whatever they are doing."""
         self.code = self.code or code
         logger.error("this worker ends itself with exit code %d", self.code)

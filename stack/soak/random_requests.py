@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from stack.soak.sight import Json, prompt_with
+from stack.soak.observations import Json, prompt_with
 
 
 @dataclass(frozen=True)
-class Wishes:
+class RandomRequests:
     """What clients ask for, at random.
 
     Attributes:

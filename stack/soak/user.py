@@ -15,7 +15,7 @@ from stack.soak.reply import Reply
 Act = Callable[[], object]
 
 
-class Visitor(ABC):
+class SimulatedUser(ABC):
     """A client with something in mind.
 
     Args:

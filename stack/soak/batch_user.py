@@ -10,33 +10,33 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from stack.history.event import SeenBatch
+from stack.soak.observations import Json, seen_batch, seen_images
+from stack.soak.random_requests import RandomRequests
 from stack.soak.recorded_client import RecordedClient
 from stack.soak.reply import Reply
-from stack.soak.sight import Json, seen_batch, seen_images
-from stack.soak.visitor import Act, Visitor, within_limits
-from stack.soak.wishes import Wishes
+from stack.soak.user import Act, SimulatedUser, within_limits
 
-MOST_AT_WORK = 2
+MAX_AT_WORK = 2
 SLOW_S = 3.0
 """For which a slow upload pauses in the middle of its file."""
 
 
-class BatchVisitor(Visitor):
-    """Submits batches, reads them and their results, withdraws some and tries some again.
+class BatchUser(SimulatedUser):
+    """Submits batches, reads them and their results, cancels some and tries some again.
 
     Args:
-        wishes: what it asks for.
+        requests: what it asks for.
 
     Attributes:
         known: its batches, as it saw them last.
         unsettled: by key, the lines of submissions that it must send again.
     """
 
-    def __init__(self, client: RecordedClient, choice: random.Random, wishes: Wishes) -> None:
+    def __init__(self, client: RecordedClient, choice: random.Random, requests: RandomRequests) -> None:
         super().__init__(client, choice)
         self.known: dict[str, SeenBatch] = {}
         self.unsettled: dict[str, Sequence[Json]] = {}
-        self._wishes = wishes
+        self._requests = requests
         self._count = 0
 
     @property
@@ -63,10 +63,10 @@ class BatchVisitor(Visitor):
 
     def submit(self) -> None:
         """Submit a batch; now and then a slow upload is given up, and both arrive."""
-        if sum(not batch.status.is_terminal for batch in self.known.values()) < MOST_AT_WORK:
+        if sum(not batch.status.is_terminal for batch in self.known.values()) < MAX_AT_WORK:
             self._count += 1
             key = f"{self.client.caller.name}-{self._count}"
-            self.unsettled[key] = self._wishes.lines()
+            self.unsettled[key] = self._requests.lines()
             if self.choice.random() < 0.3:
                 self.send_beside_a_slow_one(key)
             else:
@@ -83,7 +83,7 @@ class BatchVisitor(Visitor):
     def send(self, key: str, pause_s: float = 0) -> None:
         """Send a submission, for the first time or again."""
         if lines := self.unsettled.get(key):
-            reply = self.client.submit_batch(lines, key, self._wishes.batch_query(key), pause_s)
+            reply = self.client.submit_batch(lines, key, self._requests.batch_query(key), pause_s)
             if reply.is_settled:
                 self.unsettled.pop(key, None)
             self.see(reply)
@@ -112,7 +112,7 @@ class BatchVisitor(Visitor):
             self.client.list_jobs_of_batch(batch_id)
 
     def cancel(self) -> None:
-        """Withdraw a batch."""
+        """Cancel a batch."""
         if batch_id := self.one():
             self.see(self.client.cancel_batch(batch_id))
 
@@ -123,7 +123,7 @@ class BatchVisitor(Visitor):
 
     def one(self) -> str | None:
         """One of the latest batches."""
-        return self.choice.choice(tuple(self.known)[-MOST_AT_WORK:]) if self.known else None
+        return self.choice.choice(tuple(self.known)[-MAX_AT_WORK:]) if self.known else None
 
     def see(self, reply: Reply) -> None:
         """Remember a batch."""

@@ -1,6 +1,6 @@
 -- Take a record out of an index that trips over it, and note where it stood.
 --
--- KEYS: index (a set or a sorted set), hash of what was set aside
+-- KEYS: index (a set or a sorted set), hash of what was quarantined
 -- ARGV: 1 member   2 name of the note   3 why
 -- Nothing happens where the index has it no more.
 

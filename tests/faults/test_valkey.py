@@ -82,7 +82,7 @@ def test_valkey_away_under_load_loses_nothing_that_was_acknowledged(
             time.sleep(2 * AWAY_S)
             parts.thaw("valkey")
         before = len(load.accepted)
-        wait_until(lambda: len(load.accepted) >= before + 3, patience_s=60)
+        wait_until(lambda: len(load.accepted) >= before + 3, timeout_s=60)
 
     records = [client.finished(job_id, lambda: None) for job_id in load.accepted]
 
@@ -119,4 +119,4 @@ def test_a_job_whose_api_died_before_it_sent_the_message_is_drawn(
 
 def jobs(service: Service) -> set[str]:
     """The ids of every job that is recorded."""
-    return {key.rpartition(":")[2] for key in service.broker.scan_iter("stokehold:job:*")}
+    return {key.rpartition(":")[2] for key in service.valkey.scan_iter("stokehold:job:*")}

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 from stack.history.recorder import Caller, Recorder
 from stack.ports import LOOPBACK
-from stack.soak.adapter_visitor import AdapterVisitor
-from stack.soak.batch_visitor import BatchVisitor
-from stack.soak.job_visitor import JobVisitor
+from stack.soak.adapter_user import AdapterUser
+from stack.soak.batch_user import BatchUser
+from stack.soak.job_user import JobUser
+from stack.soak.random_requests import RandomRequests
 from stack.soak.recorded_client import RecordedClient
-from stack.soak.visitor import Visitor
-from stack.soak.wishes import Wishes
-from tasks.errors import BrokerUnavailable
+from stack.soak.user import SimulatedUser
+from tasks.errors import ValkeyUnavailable
 from tasks.keys import ApiKeys, KeyLimits, default_limits
 from tasks.service import Service
 
-MOST_WAITING = 20
+MAX_WAITING = 20
 """Jobs that wait beyond which no client submits another: as many as the workers can bear."""
 
 OWNERS: Mapping[str, Mapping[str, int]] = {
@@ -30,7 +30,7 @@ OWNERS: Mapping[str, Mapping[str, int]] = {
 
 
 @dataclass(frozen=True)
-class People:
+class Users:
     """Makes the visitors.
 
     Attributes:
@@ -48,7 +48,7 @@ class People:
     webhook_secrets: dict[str, str] = field(default_factory=dict)
     everyones: list[str] = field(default_factory=list)
 
-    def visitors(self, adapters: Sequence[str]) -> Iterator[Visitor]:
+    def users(self, adapters: Sequence[str]) -> Iterator[SimulatedUser]:
         """Every visitor of every owner.
 
         Args:
@@ -56,26 +56,26 @@ class People:
         """
         for owner, limits in OWNERS.items():
             secret = self._key(owner, limits)
-            mine = AdapterVisitor(self._client(owner, "adapters", secret), self._chance())
+            mine = AdapterUser(self._client(owner, "adapters", secret), self._chance())
             usable = usable_by(adapters, mine)
-            wishes = Wishes(usable, f"http://{LOOPBACK}:{self.receiver}/{owner}", self._chance())
+            requests = RandomRequests(usable, f"http://{LOOPBACK}:{self.receiver}/{owner}", self._chance())
             yield mine
-            yield BatchVisitor(self._client(owner, "batches", secret), self._chance(), wishes)
+            yield BatchUser(self._client(owner, "batches", secret), self._chance(), requests)
             for number in (1, 2):
                 client = self._client(owner, f"jobs{number}", secret)
-                yield JobVisitor(client, self._chance(), wishes, self.has_room, self.everyones)
+                yield JobUser(client, self._chance(), requests, self.has_room, self.everyones)
 
     def has_room(self) -> bool:
         """Whether the workers can bear another job."""
         try:
             waiting = sum(self.service.store.waiting(model.slug) for model in self.service.base_models)
-        except BrokerUnavailable:
+        except ValkeyUnavailable:
             return False
-        return waiting < MOST_WAITING
+        return waiting < MAX_WAITING
 
     def _key(self, owner: str, limits: Mapping[str, int]) -> str:
         usual = default_limits(self.service.settings).model_dump()
-        key, secret = ApiKeys(self.service.broker).create(owner, KeyLimits.model_validate({**usual, **limits}))
+        key, secret = ApiKeys(self.service.valkey).create(owner, KeyLimits.model_validate({**usual, **limits}))
         self.webhook_secrets[owner], _ = self.service.webhook_secrets.rotate(key.id)
         return secret
 
@@ -86,6 +86,6 @@ class People:
         return random.Random(self.choice.random())
 
 
-def usable_by(adapters: Sequence[str], mine: AdapterVisitor) -> Callable[[], Sequence[str]]:
+def usable_by(adapters: Sequence[str], mine: AdapterUser) -> Callable[[], Sequence[str]]:
     """The adapters that an owner may use: those of all, and at each moment its own."""
     return lambda: [*adapters, *mine.usable]

@@ -54,7 +54,7 @@ if ARGV[5] == '1' then
   redis.call('HSET', KEYS[1], 'finished_at', now)
   redis.call('SREM', KEYS[2], ARGV[1])
   redis.call('ZADD', KEYS[3], now, ARGV[1])
-  if type(cjson.decode(redis.call('HGET', KEYS[1], 'terms'))['webhook_url']) == 'string' then
+  if type(cjson.decode(redis.call('HGET', KEYS[1], 'options'))['webhook_url']) == 'string' then
     redis.call('ZADD', KEYS[5], now, ARGV[6])
   end
 else

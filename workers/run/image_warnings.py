@@ -8,15 +8,15 @@ from typing import cast
 from PIL.Image import Image
 
 from tasks.jobs.job import JobSpec
-from workers.stages.draw import Picture
+from workers.stages.draw import DrawnImage
 
 
-def doubts(pictures: Sequence[Picture], spec: JobSpec) -> Iterator[str]:
+def image_warnings(images: Sequence[DrawnImage], spec: JobSpec) -> Iterator[str]:
     """A sentence for each image of one colour: seldom what was asked for, and often an overflow."""
     strengths = ", ".join(f"{scaled.adapter.ref!r} ({scaled.scale:g})" for scaled in spec.adapters)
     advice = f" Lower the scale of {strengths}." if strengths else " Try another prompt, seed or scheduler."
-    for number, picture in enumerate(pictures):
-        if not picture.flagged and is_of_one_colour(picture.image):
+    for number, drawn in enumerate(images):
+        if not drawn.flagged and is_of_one_colour(drawn.image):
             yield f"Image {number} is of one colour throughout.{advice}"
 
 
