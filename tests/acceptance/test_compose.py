@@ -18,6 +18,7 @@ from stack.stop_request import StopRequest
 from stack.supervisor import supervised
 from tests.support.compose import SECRETS, compose_file
 from tests.support.outside_docker import OutsideDocker
+from tests.support.waiting import patience
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -62,9 +63,9 @@ def test_the_valkey_refuses_whoever_has_no_password(outside: OutsideDocker) -> N
 @pytest.mark.parametrize("command", ["shutdown", "pool_restart", "cancel_consumer", "election", "objgraph"])
 def test_a_worker_obeys_no_command_that_acts(outside: OutsideDocker, command: str) -> None:
     with Celery(broker=outside.valkey_url, set_as_current=False) as app:
-        everyone = {name for reply in app.control.ping(timeout=60, limit=1) for name in reply}
+        everyone = {name for reply in app.control.ping(timeout=patience(60), limit=1) for name in reply}
 
-        answers = app.control.broadcast(command, reply=True, timeout=60, limit=1)
+        answers = app.control.broadcast(command, reply=True, timeout=patience(60), limit=1)
 
         assert len(everyone) == 1
         assert {name: answer for reply in answers for name, answer in reply.items()} == {

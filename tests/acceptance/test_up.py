@@ -24,7 +24,7 @@ from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 from tests.support.processes import seen_of
 from tests.support.up import Up, running_up
-from tests.support.waiting import BUSY, wait_until
+from tests.support.waiting import patience, wait_until
 
 WAITING_JOBS = 4
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -90,7 +90,7 @@ def printed_curl_line(output: str) -> list[str]:
 
 def survivors(parts: list[psutil.Process]) -> list[psutil.Process]:
     """Those that do not end within seconds."""
-    _, alive = psutil.wait_procs(parts, timeout=BUSY * 5)
+    _, alive = psutil.wait_procs(parts, timeout=patience(5))
     return alive
 
 

@@ -21,7 +21,7 @@ from stack.services import api_part, api_url
 from tasks.jobs.job import Job, Status
 from tasks.service import Service
 from tests.faults.conftest import assert_drawn_once
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 from tests.support.worker_process import WorkerProcess
 
 REQUEST = {"prompt": "a red circle", "width": 32, "height": 32, "steps": 2}
@@ -59,7 +59,7 @@ class Load:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self._url}/v1/jobs", json.dumps(REQUEST).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=patience(60)) as response:
                 self.accepted.append(json.load(response)["id"])
         except HTTPError as refusal:
             with refusal:

@@ -23,6 +23,7 @@ from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes, write_lora
+from tests.support.waiting import patience
 
 TTL_S = 300.0
 LORA = {"pytorch_lora_weights.safetensors": lora_bytes()}
@@ -150,7 +151,7 @@ def test_a_slow_answer_holds_up_no_other_request(resolver: AdapterResolver, hub:
 
     with ThreadPoolExecutor() as threads, hub.silent() as asked:
         slow = threads.submit(resolver.resolve, "ada/slow")
-        assert asked.wait(timeout=30)
+        assert asked.wait(timeout=patience(30))
         assert resolver.resolve("ada/pixel") == remembered
         assert not slow.done()
 

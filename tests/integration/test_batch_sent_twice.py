@@ -27,6 +27,7 @@ from tasks.service import Service
 from tasks.upkeep.retention import remove_batches, remove_objects
 from tasks.valkey import Valkey, ValkeyPipeline
 from tests.support.batches import advance_batches, plan_batches
+from tests.support.waiting import patience
 
 OPTIONS = BatchOptions()
 KEY = "the client's own"
@@ -46,7 +47,7 @@ class Slow:
 
     def read(self, count: int = -1, /) -> bytes:
         self.began.set()
-        self.end.wait(60)
+        self.end.wait(patience(60))
         return self._content.read(count)
 
 
@@ -86,7 +87,7 @@ def test_a_first_request_that_arrives_late_does_not_touch_the_running_batch(serv
     slow, answered = Slow(body()), list[Batch]()
     late = threading.Thread(target=lambda: answered.append(submit_batch(service, OPTIONS, slow, idempotency_key=KEY)))
     late.start()
-    slow.began.wait(60)
+    slow.began.wait(patience(60))
     batch = send(service)
     plan_batches(service)
     advance_batches(service)
@@ -117,7 +118,7 @@ def test_the_same_key_with_another_request_is_refused_at_any_moment(
     thread = threading.Thread(target=late)
     if moment == "uploading":
         thread.start()
-        slow.began.wait(60)
+        slow.began.wait(patience(60))
     batch = send(service)
     if moment in ("running", "completed"):
         plan_batches(service)

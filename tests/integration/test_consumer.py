@@ -17,7 +17,7 @@ from tasks.celery import Application
 from tasks.celery_transport import CannotWrite
 from tasks.settings import Settings
 from tasks.valkey import Valkey
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 pytestmark = pytest.mark.filterwarnings("default::Warning")  # Celery's: of superusers, and of a setting to come
 
@@ -59,7 +59,7 @@ def test_a_valkey_that_cannot_write_does_not_end_the_worker(
     cannot_write(app.service.valkey, data)
 
     with pytest.raises(CannotWrite) as refused:
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=patience(5))
 
     assert isinstance(refused.value, worker.connection_errors)
     worker.on_connection_error_after_connected(refused.value)
@@ -79,7 +79,7 @@ def test_a_valkey_that_dies_with_a_message_unacknowledged_does_not_end_the_worke
     Consumer(other, [Queue("other")]).consume()
     connection.Producer().publish({}, routing_key="tasks")
     while not received:
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=patience(5))
     with pytest.raises(TimeoutError):
         connection.drain_events(timeout=0.1)  # both channels wait for more
     parts.kill("valkey")

@@ -14,6 +14,7 @@ from stack.parts import Parts
 from stack.ports import Ports
 from stack.services import api_part
 from tasks.settings import PREFIX
+from tests.support.waiting import patience
 
 MODELS = Path(__file__).parents[2] / "models.toml"
 
@@ -31,7 +32,7 @@ def port(servers: dict[str, Any], tmp_path: Path) -> Iterator[int]:
 
 def answer(port: int, request: str) -> str:
     """What the API says to a request, written out."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=patience(20)) as connection:
         connection.sendall(request.replace("\n", "\r\n").encode())
         received = b""
         while chunk := connection.recv(65536):

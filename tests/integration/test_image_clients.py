@@ -29,6 +29,7 @@ from tests.support.hub import HubServer
 from tests.support.loras import random_lora, write
 from tests.support.pipelines import drawable
 from tests.support.services import make_service, with_hub
+from tests.support.waiting import patience
 from workers.worker import warm_up
 
 pytestmark = [
@@ -69,7 +70,7 @@ def drawn_by_a_job(service: Service, **fields: Any) -> Image.Image:
     """The image of the same request as a job."""
     job = submit(service, JobRequest.model_validate({"prompt": PROMPT, "seed": 7, "steps": 2, **fields}))
     while not job.status.is_terminal:
-        job = service.store.wait(job.id, 10)
+        job = service.store.wait(job.id, patience(10))
     (image,) = job.result.images
     assert image.key is not None
     return opened(service.storage.get(image.key))

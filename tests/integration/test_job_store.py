@@ -17,6 +17,7 @@ from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.jobs.store import JobStore
 from tasks.valkey import Valkey
 from tests.support.jobs import SPEC
+from tests.support.waiting import patience
 
 LEASE_S = 0.2
 IMAGE = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab", seed=1)
@@ -216,7 +217,7 @@ def test_waiting_ends_when_the_status_changes(store: JobStore) -> None:
     claim = threading.Timer(0.1, store.claim, (job.id, "w1"))
     claim.start()
 
-    seen = store.wait(job.id, timeout_s=30)
+    seen = store.wait(job.id, timeout_s=patience(30))
 
     assert seen.status is Status.RUNNING
     claim.join()
@@ -232,4 +233,4 @@ def test_waiting_for_a_finished_job_returns_it(store: JobStore) -> None:
     job = claimed(store)
     store.succeed(job, NOTHING, Timings())
 
-    assert store.wait(job.id, timeout_s=30).status is Status.SUCCEEDED
+    assert store.wait(job.id, timeout_s=patience(30)).status is Status.SUCCEEDED

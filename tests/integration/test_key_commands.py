@@ -15,13 +15,16 @@ from tasks.keys import ApiKeys
 from tasks.valkey import Valkey
 from tasks.webhooks.secrets import WebhookSecrets
 from tests.support.up import ROOT
+from tests.support.waiting import patience
 
 
 def run(valkey_url: str, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a module's command on the test's Valkey."""
     environment = {**os.environ, "STOKEHOLD_VALKEY_URL": valkey_url, **variables}
     command = (sys.executable, "-m", *command)
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=patience(60), check=False
+    )
 
 
 def keys(valkey_url: str, *arguments: str) -> str:

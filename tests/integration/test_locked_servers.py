@@ -20,6 +20,7 @@ from storage import S3Storage
 from tasks.service import storage_config
 from tasks.settings import Settings
 from tasks.valkey import connect
+from tests.support.waiting import patience
 
 KEY = "images/1/0.png"
 READS = (
@@ -59,7 +60,7 @@ def storage(stack: LocalStack) -> S3Storage:
 
 def ask(port: int, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
     """The status and the body of an answer; (0, nothing) where HTTP is not spoken."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patience(20))
     try:
         connection.request(method, path, b"evil" if method in ("PUT", "POST") else None, headers or {})
         answer = connection.getresponse()

@@ -18,7 +18,7 @@ from storage import S3Config, S3Storage, StorageError, StorageNotReachable
 from storage.put_process import S3StorageWithPutProcess
 from tests.support.processes import seen_of
 from tests.support.up import ROOT
-from tests.support.waiting import BUSY
+from tests.support.waiting import patience
 
 PARENT = """
 import json, sys
@@ -97,4 +97,4 @@ def test_it_ends_with_its_parent_and_not_sooner(bucket: S3Config, number: signal
             child.wait(0.3)
         parent.send_signal(number)
 
-        child.wait(BUSY * 10)
+        child.wait(patience(10))

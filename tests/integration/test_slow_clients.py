@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from select import select
 from threading import Event, Thread
@@ -25,6 +26,7 @@ from tasks.keys import KeyLimits
 from tasks.settings import PREFIX
 from tasks.valkey import connect
 from tests.support.services import make_service
+from tests.support.waiting import patience
 
 LIMITS = KeyLimits(requests_per_minute=100_000, queued_jobs=100, pixel_steps_per_day=10**9)
 JSON = "Content-Type: application/json\r\n"
@@ -42,7 +44,7 @@ class Api:
         self._good, self._other = (f"Authorization: Bearer {key}\r\n" for key in (good, other))
 
     def connect(self) -> socket.socket:
-        return socket.create_connection((LOOPBACK, self.port), timeout=30)
+        return socket.create_connection((LOOPBACK, self.port), timeout=patience(30))
 
     def head(self, line: str, fields: str = "", *, key: bool = True) -> bytes:
         """The head of a request of the other client's."""
@@ -53,7 +55,7 @@ class Api:
         return {self._good_request() for _ in range(5)} == {200}
 
     def _good_request(self) -> int:
-        client = http.client.HTTPConnection(LOOPBACK, self.port, timeout=10)
+        client = http.client.HTTPConnection(LOOPBACK, self.port, timeout=patience(10))
         name, _, value = self._good.strip().partition(": ")
         try:
             client.request("GET", "/v1/models", headers={name: value})
@@ -65,7 +67,7 @@ class Api:
 
 
 @contextmanager
-def running(valkey_url: str, s3: S3Config, folder: Path) -> Iterator[tuple[Api, Parts]]:
+def running(valkey_url: str, s3: S3Config, folder: Path, *options: str) -> Iterator[tuple[Api, Parts]]:
     """The API under gunicorn, as ``scripts/up`` starts it."""
     settings: dict[str, Any] = {
         "valkey_url": valkey_url,
@@ -80,7 +82,8 @@ def running(valkey_url: str, s3: S3Config, folder: Path) -> Iterator[tuple[Api, 
     parts, port = Parts(StackFolder(folder)), Ports.free().api
     environment = {f"{PREFIX}{name.upper()}": value for name, value in settings.items()}
     keys = [service.keys.create(name, LIMITS)[1] for name in ("good", "other")]
-    parts.start([api_part(port, environment)])
+    part = api_part(port, environment)
+    parts.start([replace(part, command=(*part.command, *options))])
     yield Api(port, *keys), parts
     parts.stop()
 
@@ -296,7 +299,9 @@ class TestWhatIsRefused:
 
 
 def test_an_end_waits_for_answers_and_not_for_silent_clients(valkey_url: str, s3: S3Config, tmp_path: Path) -> None:
-    with running(valkey_url, s3, tmp_path) as (api, parts), ExitStack() as stack:
+    grace_s = patience(30)
+    options = ("--graceful-timeout", f"{grace_s:.0f}")
+    with running(valkey_url, s3, tmp_path, *options) as (api, parts), ExitStack() as stack:
         silent, idle, asking = (stack.enter_context(api.connect()) for _ in range(3))
         silent.sendall(b"GET /heal")
         idle.sendall(api.head("GET /v1/models"))
@@ -311,4 +316,4 @@ def test_an_end_waits_for_answers_and_not_for_silent_clients(valkey_url: str, s3
         process.terminate()
 
         assert statuses(asking, 1) == [200]
-        process.wait(timeout=25)  # gunicorn would wait for 30 s for what does not end
+        process.wait(timeout=grace_s - patience(5))  # gunicorn would wait for all of it for what does not end

@@ -25,19 +25,20 @@ from storage import (
     StorageNotReachable,
 )
 from storage.client import PROMPT, connect
+from tests.support.waiting import patience
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
 
 
 def fetched(url: str) -> bytes:
     """What anybody gets who opens a URL."""
-    with urllib.request.urlopen(url, timeout=5) as response:
+    with urllib.request.urlopen(url, timeout=patience(5)) as response:
         return bytes(response.read())
 
 
 def refusal(url: str) -> int:
     """The status with which a URL is refused."""
-    with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(url, timeout=5):
+    with pytest.raises(urllib.error.HTTPError) as refused, urllib.request.urlopen(url, timeout=patience(5)):
         pass
     refused.value.close()
     return refused.value.code
@@ -144,7 +145,7 @@ def sent(url: str, body: bytes) -> int:
     """The status with which a PUT is answered."""
     request = urllib.request.Request(url, body, {"Content-Type": "text/plain"}, method="PUT")
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=patience(5)) as response:
             return int(response.status)
     except urllib.error.HTTPError as error:
         error.close()

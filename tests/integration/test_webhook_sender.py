@@ -21,7 +21,7 @@ from tasks.webhooks.stored import Taken
 from tests.support.receiver import receiving
 from tests.support.services import make_service
 from tests.support.up import ROOT
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 from tests.support.webhooks import ended, pass_time, send_due, sender_through
 
 SETTINGS = {"webhook_allow_http": True, "webhook_allow_loopback": True, "housekeeping_s": 0.5}
@@ -100,14 +100,14 @@ def test_a_sender_that_is_told_to_end_finishes_what_it_sends_and_begins_nothing(
 
     def post(url: str, body: bytes, headers: dict[str, str]) -> int:
         begun.set()
-        may_end.wait(30)
+        may_end.wait(patience(30))
         return 200
 
     with sender_through(service, post) as sender:
         for number in range(10):
             ended(service, f"https://{number}.example/", owner)
         sender.round()
-        begun.wait(30)
+        begun.wait(patience(30))
         sender._stopping = True
         may_end.set()
 

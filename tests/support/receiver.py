@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 
+from tests.support.waiting import patience
+
 
 @dataclass
 class Receiver:
@@ -84,7 +86,7 @@ def pouring(answer: Iterable[bytes], pause_s: float = 0.001) -> Iterator[str]:
 
     left = Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(30)
+        server.settimeout(patience(30))
         thread = Thread(target=pour)
         thread.start()
         try:

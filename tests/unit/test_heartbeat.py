@@ -10,6 +10,7 @@ import pytest
 from tasks.errors import ValkeyUnavailable
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
+from tests.support.waiting import patience
 from workers.run.heartbeat import Heartbeat
 
 
@@ -40,5 +41,5 @@ def test_an_error_ends_no_heartbeat(error: Exception) -> None:
     heartbeat = Heartbeat(cast(JobStore, None), registry, lambda: worker, period_s=0.001, remind=remind)
     heartbeat.start()
 
-    assert third.wait(10)
+    assert third.wait(patience(10))
     heartbeat.stop()

@@ -14,6 +14,7 @@ from stack.ports import LOOPBACK, Ports
 from stack.soak.exchange import Sending, exchange
 from stack.soak.proxy import Proxy, proxying
 from stack.soak.server_faults import STORAGE
+from tests.support.waiting import patience
 
 
 class Keeper(BaseHTTPRequestHandler):
@@ -107,4 +108,4 @@ def test_when_the_fault_is_over_all_is_as_before(proxy: Proxy) -> None:
 def test_a_server_that_is_away_is_silence() -> None:
     nobody, port = Ports.free(), Ports.free()
     with proxying(Proxy(port.api, nobody.admin)), pytest.raises(ServerSilent):
-        exchange(Sending("GET", f"http://{LOOPBACK}:{port.api}/", timeout_s=5))
+        exchange(Sending("GET", f"http://{LOOPBACK}:{port.api}/", timeout_s=patience(5)))

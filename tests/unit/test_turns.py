@@ -8,7 +8,7 @@ import pytest
 
 from tasks.loops import turns
 from tasks.loops.turns import AT_ONCE, Turns
-from tests.support.waiting import wait_until
+from tests.support.waiting import patience, wait_until
 
 
 def test_an_owner_whose_work_takes_long_delays_no_other() -> None:
@@ -20,7 +20,7 @@ def test_an_owner_whose_work_takes_long_delays_no_other() -> None:
     every.begin({"a": lambda: done.append("a again"), "c": lambda: done.append("c")})
     wait_until(lambda: "c" in done)
     release.set()
-    every.join(30)
+    every.join(patience(30))
 
     assert done == ["b", "c"], "an owner has one turn at a time"
 
@@ -31,7 +31,7 @@ def test_where_there_are_more_owners_than_turns_each_has_one_in_time() -> None:
 
     for _ in range(3):
         every.begin({owner: lambda owner=owner: served.append(owner) for owner in owners})  # type: ignore[misc]
-        every.join(30)
+        every.join(patience(30))
 
     assert sorted(served) == sorted(owners)
 
@@ -46,7 +46,7 @@ def test_work_that_raises_is_logged_and_its_owner_has_another_turn(caplog: pytes
 
     for _ in range(2):
         every.begin({"a": failing})
-        every.join(30)
+        every.join(patience(30))
 
     assert len(done) == 2
     assert "planning failed" in caplog.text
