@@ -19,8 +19,10 @@ from workers.activity import Bounds
 from workers.adapters.cache import AdapterCache
 from workers.adapters.disk_cache import DiskCache
 from workers.adapters.hub_download import DownloadBounds
+from workers.adapters.loader import AdapterLoader
 from workers.adapters.preload import AdapterPreloader
 from workers.adapters.shapes import shapes_of
+from workers.adapters.shell import LoaderShell
 from workers.base.device import environment_of
 from workers.run.attempt import Attempt
 from workers.run.backfill import Backfill
@@ -31,7 +33,7 @@ from workers.run.self_test import KnownImage, SelfTest
 from workers.run.shutdown import Cancellations, Shutdown
 from workers.run.watchdog import Watchdog
 from workers.run.worker_exit import ExitCode, WorkerExit
-from workers.stages.prepare import load_adapter
+from workers.stages.compare import ReplayComparison
 from workers.swap.warm_pipeline import WarmPipeline
 
 BEATS_PER_LEASE = 4
@@ -94,7 +96,8 @@ def warm_up(
     settings = service.settings
     pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
     warm = WarmPipeline(load, pristine_device=pristine_device, check_every=settings.check_every_swaps)
-    shapes = shapes_of(model, warm.shell)
+    shell = LoaderShell(warm.base.pipeline)
+    shapes = shapes_of(model, shell)
     service.shapes.publish(model.slug, shapes)
     disk = DiskCache(Path(HF_HUB_CACHE), settings.adapter_disk_bytes)
     shutdown = Shutdown()
@@ -108,8 +111,10 @@ def warm_up(
         leave=partial(worker_exit.exit_gracefully, ExitCode.UNHEALTHY),
     )
     bounds = DownloadBounds(settings.adapter_bytes_per_s, settings.adapter_grace_s, shutdown.graceful)
-    load_one = partial(load_adapter, service=service, disk=disk, warm=warm, bounds=bounds)
-    adapters = AdapterCache(load_one, max_bytes=settings.adapter_memory_bytes)
+    loader = AdapterLoader(
+        service.adapter_folders, service.storage, disk, shell, max_bytes=settings.adapter_max_bytes, bounds=bounds
+    )
+    adapters = AdapterCache(loader, max_bytes=settings.adapter_memory_bytes)
 
     heartbeat = Heartbeat(
         service.store,
@@ -133,6 +138,7 @@ def warm_up(
         begin=partial(Attempt, service, cancellations, shutdown, bounds=attempt_bounds, awake=watchdog.clock),
         slug=model.slug,
         worker=worker,
+        comparison=ReplayComparison(service.store, service.storage),
         environment=environment_of(model, device),
         shutdown=shutdown,
     )
@@ -142,7 +148,7 @@ def warm_up(
         watchdog,
         worker_exit,
         cancellations,
-        AdapterPreloader(service, adapters, model.slug, max_bytes=settings.adapter_memory_bytes // 2),
+        AdapterPreloader(service.catalogue, adapters, model.slug, max_bytes=settings.adapter_memory_bytes // 2),
         Backfill(
             partial(service.backfill.claim, model.slug, worker, model.max_batch), runner.run_jobs, shutdown.graceful
         ),

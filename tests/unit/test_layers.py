@@ -83,7 +83,6 @@ EXCEPTIONS = {
     "tasks.upkeep.retention -> tasks.service",
     "tasks.webhooks.notice -> tasks.service",
     "tasks.webhooks.sender -> tasks.service",
-    "workers.swap.warm_pipeline -> workers.adapters.shell",
 }
 """Arrows that run the wrong way today. It only ever gets shorter."""
 

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 from storage import StorageError
+from tasks.adapters.catalogue.store import Catalogue
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.errors import JobFailed, MachineFault, ValkeyUnavailable, WorkerStopping
-from tasks.service import Service
 from workers.adapters.cache import AdapterCache
 
 logger = logging.getLogger(__name__)
@@ -28,8 +28,8 @@ class AdapterPreloader:
         max_bytes: memory for adapters that nobody has asked for yet.
     """
 
-    def __init__(self, service: Service, adapters: AdapterCache, slug: str, *, max_bytes: int) -> None:
-        self._service = service
+    def __init__(self, catalogue: Catalogue, adapters: AdapterCache, slug: str, *, max_bytes: int) -> None:
+        self._catalogue = catalogue
         self._adapters = adapters
         self._slug = slug
         self._max_bytes = max_bytes
@@ -48,14 +48,14 @@ class AdapterPreloader:
 
     def keep_pinned(self) -> None:
         """Keep what is pinned now."""
-        pinned = [entry.found.resolved(entry.slug) for entry in self._service.catalogue.pinned(self._slug)]
+        pinned = [entry.found.resolved(entry.slug) for entry in self._catalogue.pinned(self._slug)]
         if pinned != self._kept:
             self._adapters.keep([adapter for adapter in pinned if self._loads(adapter)])
             self._kept = pinned
 
     def load_used(self) -> None:
         """Load what jobs wanted last, as long as there is room that nobody has asked for."""
-        for adapter in self._service.catalogue.used(self._slug):
+        for adapter in self._catalogue.used(self._slug):
             if self._adapters.bytes + (adapter.size_bytes or 0) > self._max_bytes or self._stopped.is_set():
                 return
             self._loads(adapter)

@@ -35,7 +35,7 @@ from workers.run.heartbeat import Heartbeat
 from workers.run.image_warnings import image_warnings
 from workers.run.shutdown import Shutdown
 from workers.run.watchdog import Watchdog
-from workers.stages.compare import report_of
+from workers.stages.compare import ReplayComparison
 from workers.stages.draw import Drawing, draw
 from workers.stages.prepare import prepare
 from workers.stages.publish import StorageRetry, publish
@@ -70,6 +70,7 @@ class JobRunner:
     begin: BeginAttempt
     slug: str
     worker: str
+    comparison: ReplayComparison
     environment: Environment
     shutdown: Shutdown
 
@@ -234,7 +235,7 @@ class JobRunner:
             warnings=tuple(image_warnings(drawing.images, job.spec)),
             replay=None
             if first is None
-            else attempt.retry_until_shutdown(partial(report_of, self.service, first, images, manifest, storage_retry)),
+            else attempt.retry_until_shutdown(partial(self.comparison.report, first, images, manifest, storage_retry)),
         )
 
 

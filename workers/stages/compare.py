@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 
@@ -11,12 +12,12 @@ import numpy as np
 from PIL import Image
 from PIL.Image import DecompressionBombError
 
-from storage import ObjectNotFound, StorageError
+from storage import ObjectNotFound, S3Storage, StorageError
 from tasks.errors import JobNotFound
 from tasks.jobs.job import Job
 from tasks.jobs.manifest import Manifest, differences, manifest_of
 from tasks.jobs.result import ImageDifference, ReplayReport, StoredImage
-from tasks.service import Service
+from tasks.jobs.store import JobStore
 from workers.stages.publish import StorageRetry
 
 logger = logging.getLogger(__name__)
@@ -55,24 +56,31 @@ UNREADABLE = "An image in storage cannot be decoded any more."
 HELD_BACK = "The safety checker held every image back, so none is stored."
 
 
-def report_of(
-    service: Service, first_id: str, images: tuple[StoredImage, ...], manifest: Manifest, storage_retry: StorageRetry
-) -> ReplayReport:
-    """What became of the images of the job ``first_id``, drawn again as ``images``.
+@dataclass(frozen=True)
+class ReplayComparison:
+    """Compares jobs with those that they draw again."""
 
-    A first job that is gone is no error: the images are drawn, and there is nothing to hold them against.
+    store: JobStore
+    storage: S3Storage
 
-    Raises:
-        WorkerStopping, LeaseLost: as ``Attempt.pause`` does, while storage is waited for.
-        ValkeyUnavailable: nobody can say for the moment whether it is gone.
-    """
-    try:
-        first = service.store.get(first_id)
-    except JobNotFound:
-        return ReplayReport(of=first_id, identical=None, reason=EXPIRED)
-    then = manifest_of(first)
-    report = comparison(lambda key: storage_retry.call(partial(service.storage.get, key)), first, images)
-    return report.model_copy(update={"differs": () if then is None else differences(then, manifest)})
+    def report(
+        self, first_id: str, images: tuple[StoredImage, ...], manifest: Manifest, storage_retry: StorageRetry
+    ) -> ReplayReport:
+        """Compare the images of the job ``first_id`` with ``images``, which draw them again.
+
+        It is not an error if the first job is gone: the images are drawn, and there is nothing to compare them with.
+
+        Raises:
+            WorkerStopping, LeaseLost: as ``Attempt.pause`` does, while storage is waited for.
+            ValkeyUnavailable: it is not known for the moment whether the first job is gone.
+        """
+        try:
+            first = self.store.get(first_id)
+        except JobNotFound:
+            return ReplayReport(of=first_id, identical=None, reason=EXPIRED)
+        then = manifest_of(first)
+        report = comparison(lambda key: storage_retry.call(partial(self.storage.get, key)), first, images)
+        return report.model_copy(update={"differs": () if then is None else differences(then, manifest)})
 
 
 def comparison(get: Callable[[str], bytes], first: Job, images: tuple[StoredImage, ...]) -> ReplayReport:

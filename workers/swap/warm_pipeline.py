@@ -15,7 +15,6 @@ from diffusers import SchedulerMixin
 
 from tasks.errors import ConfigurationError, OutOfMemory
 from tasks.jobs.result import BaseReceipt, SwapWay
-from workers.adapters.shell import LoaderShell
 from workers.base.device import memory_errors
 from workers.base.device_thread import DeviceThread
 from workers.base.pipeline import fix_device, weights_of
@@ -78,7 +77,6 @@ class WarmPipeline:
         check_every: swaps between two checks that the base is what was loaded.
 
     Attributes:
-        shell: reads adapters for it; has no weights, and outlives them.
         device_thread: on which it is loaded, checked, swapped and run.
         reloads: how often the base was let go and loaded again.
         load_s: seconds that this took the last time.
@@ -98,7 +96,7 @@ class WarmPipeline:
         self.load_s = 0.0
         try:
             with memory_errors():
-                self.shell = self.device_thread.run(lambda: LoaderShell(self.base.pipeline))
+                self.device_thread.run(lambda: self.base)
         except OutOfMemory as error:
             raise ConfigurationError(
                 "The device has no room for the base model and the pristine copies of its attention layers. Set "

@@ -1,0 +1,61 @@
+"""From a resolved adapter to its parsed tensors in this machine's memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storage import S3Storage
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
+from tasks.adapters.lookup.folder import AdapterFolders, file_sha256
+from workers.activity import NoteProgress
+from workers.adapters.cache import LoadedAdapter
+from workers.adapters.disk_cache import DiskCache
+from workers.adapters.fetch import fetch
+from workers.adapters.hub_download import DownloadBounds
+from workers.adapters.parser import parse_adapter
+from workers.adapters.shell import LoaderShell
+from workers.adapters.stored import cached_repository
+from workers.base.device_thread import on_one_core
+
+
+@dataclass(frozen=True)
+class AdapterLoader:
+    """Fetches and parses adapters for one base model.
+
+    Attributes:
+        max_bytes: the largest file that is downloaded or read.
+        bounds: how long the Hub may take.
+    """
+
+    folders: AdapterFolders
+    storage: S3Storage
+    disk: DiskCache
+    shell: LoaderShell
+    max_bytes: int
+    bounds: DownloadBounds
+
+    def __call__(self, adapter: ResolvedAdapter, note_progress: NoteProgress) -> LoadedAdapter:
+        """Fetch an adapter's file, make room for it on disk, and parse it.
+
+        Raises:
+            AdapterFetchFailed: the file is gone, or another one.
+            AdapterUnavailable: this machine cannot get or keep it.
+            AdapterLoadFailed: it is broken or was made for another base model.
+            WorkerStopping: the worker is told to end while it waits for the Hub.
+        """
+        path = fetch(
+            adapter,
+            self.folders,
+            self.storage,
+            cache_dir=self.disk.folder,
+            max_bytes=self.max_bytes,
+            bounds=self.bounds,
+            note_progress=note_progress,
+        )
+        note_progress()
+        if adapter.source is not AdapterSource.FOLDER:
+            self.disk.note_use(cached_repository(adapter), path)
+            self.disk.make_room()
+        with on_one_core():
+            parsed = parse_adapter(self.shell, path, adapter.ref)
+        return LoadedAdapter(path, file_sha256(path.resolve()), parsed)
