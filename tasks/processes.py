@@ -24,10 +24,12 @@ from tasks.logs import configure_logging
 from tasks.loops.loop import Loop, run_until
 from tasks.loops.quarantine import Quarantine
 from tasks.loops.rounds import LOOPS, LoopAge, Rounds
+from tasks.outbound import safe_http
 from tasks.scratch import own_scratch
 from tasks.service import Service
 from tasks.upkeep import housekeeping, retention
-from tasks.webhooks.sender import Sender, sender_of
+from tasks.webhooks.notice import Notices
+from tasks.webhooks.sender import Sender
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +100,12 @@ def run(service: Service, process: str) -> None:
         signal.signal(number, lambda *_: stop.set())
     with own_scratch(), sender_of(service) as sender:
         run_until(stop, loops_of(service, process, sender))
+
+
+def sender_of(service: Service) -> Sender:
+    """The sender of webhooks."""
+    post = partial(safe_http.post, allow_loopback=service.settings.webhook_allow_loopback)
+    return Sender(service.deliveries, service.webhook_secrets, Notices(service), service.quarantine, post)
 
 
 def release_all(quarantine: Quarantine) -> None:

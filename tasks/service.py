@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 
 from celery import Celery
 
@@ -17,6 +18,9 @@ from tasks.adapters.passport.facts import FactsCache
 from tasks.adapters.passport.passport import Judge
 from tasks.base_models.registry import BaseModels, read_base_models
 from tasks.base_models.shapes import ShapeStore
+from tasks.batches.control import BatchControl
+from tasks.batches.progress import BatchProgress
+from tasks.batches.record import BatchRecords
 from tasks.batches.store import BatchStore
 from tasks.durability import Durability
 from tasks.jobs.backfill_lane import BackfillLane
@@ -38,7 +42,10 @@ from tasks.webhooks.secrets import WebhookSecrets
 
 @dataclass(frozen=True)
 class Service:
-    """Everything that a view or a worker needs."""
+    """Everything that a view or a worker needs: the parts, and the use cases that they make.
+
+    A copy with another part, by ``dataclasses.replace``, has use cases of that part.
+    """
 
     settings: Settings
     celery: Celery
@@ -64,6 +71,18 @@ class Service:
     quarantine: Quarantine
     storage: S3Storage
     object_notes: ObjectNotes
+
+    @cached_property
+    def batch_progress(self) -> BatchProgress:
+        return BatchProgress(self.valkey)
+
+    @cached_property
+    def batch_control(self) -> BatchControl:
+        return BatchControl(self.batches)
+
+    @cached_property
+    def batch_records(self) -> BatchRecords:
+        return BatchRecords(self.batches, self.batch_progress, self.storage)
 
 
 def build_service(settings: Settings, celery: Celery) -> Service:

@@ -17,10 +17,9 @@ from api.http.context import current_context, current_service
 from api.http.messages import Parameters, answer
 from api.http.problems import RETRY_AFTER_HEADER, documented
 from api.v1.jobs import LOCATION, SubmissionHeader
-from tasks.batches.batch import MAX_BYTES, Batch, BatchOptions, OnError
-from tasks.batches.record import BatchPage, BatchRecord, list_batches, record_of
-from tasks.batches.results import LINES_TYPE, results_so_far
-from tasks.batches.rounds import cancel, retry
+from tasks.batches.batch import LINES_TYPE, MAX_BYTES, Batch, BatchOptions, OnError
+from tasks.batches.record import BatchPage, BatchRecord
+from tasks.batches.results import results_so_far
 from tasks.batches.submission import begin_upload, submit_batch, submit_uploaded
 from tasks.objects.client_uploads import ClientUpload
 
@@ -124,7 +123,8 @@ def post_upload() -> Response:
 )
 def get_batches(query: BatchListQuery) -> Response:
     """List batches."""
-    return answer(list_batches(current_service(), current_owner(), limit=query.limit, before=query.before))
+    records = current_service().batch_records
+    return answer(records.page(current_owner(), limit=query.limit, before=query.before))
 
 
 @blueprint.get(
@@ -154,7 +154,7 @@ STEPS = documented(
 )
 def cancel_batch(path: BatchPath) -> Response:
     """Cancel a batch."""
-    return batch_answer(cancel(current_service(), own_batch(path.batch_id)))
+    return batch_answer(current_service().batch_control.cancel(own_batch(path.batch_id)))
 
 
 @blueprint.post(
@@ -165,7 +165,7 @@ def cancel_batch(path: BatchPath) -> Response:
 )
 def retry_batch(path: BatchPath) -> Response:
     """Try again what has no images."""
-    return batch_answer(retry(current_service(), own_batch(path.batch_id)))
+    return batch_answer(current_service().batch_control.retry(own_batch(path.batch_id)))
 
 
 @blueprint.get(
@@ -209,7 +209,7 @@ def received(options: BatchOptions, idempotency_key: str | None) -> Batch:
 
 def batch_answer(batch: Batch, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """A batch's record, and when to ask again."""
-    response = answer(record_of(current_service(), batch), status)
+    response = answer(current_service().batch_records.of(batch), status)
     if not batch.status.is_terminal:
         response.headers["Retry-After"] = str(POLL_AGAIN_S)
     return response

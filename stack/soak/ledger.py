@@ -128,7 +128,7 @@ def named_by_batch(service: Service, batch_id: str) -> frozenset[str]:
     """The objects of the lines of a batch that have succeeded; none if there is no such batch."""
     named: set[str] = set()
     for batch in service.batches.existing([batch_id]):
-        for part in service.batches.parts(batch):
+        for part in service.batch_progress.parts(batch):
             for line in service.storage.get(part).splitlines():
                 named |= keys_of_result(LineResult.model_validate_json(line))
     return frozenset(named)

@@ -9,8 +9,8 @@ from typing import IO, Any, Self
 import httpx2
 from pydantic import SecretStr
 
+from tasks.batches.batch import LINES_TYPE
 from tasks.batches.record import BatchRecord
-from tasks.batches.results import LINES_TYPE
 from tasks.errors import ServiceUnavailable, StokeholdError
 
 TIMEOUT_S = 60

@@ -7,11 +7,11 @@ import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tasks.batches.batch import Batch, BatchStatus, result_objects
+from tasks.batches.batch import LINES_TYPE, Batch, BatchStatus, result_objects
 from tasks.batches.expansion import expand
 from tasks.batches.line_index import line_index
 from tasks.batches.planning import read_plan
-from tasks.batches.results import LINES_TYPE, load_results, settle_finished, write_results
+from tasks.batches.results import load_results, settle_finished, write_results
 from tasks.errors import StatusConflict
 from tasks.service import Service
 
@@ -32,20 +32,20 @@ def advance(service: Service, batch: Batch) -> None:
         cancel_jobs(service, batch)
     else:
         expand(service, batch, read_plan(service, batch))
-    service.batches.lose(batch)
+    service.batch_progress.lose(batch)
     for _ in range(MAX_SETTLED_PARTS):
         if not settle_finished(service, batch):
             break
     batch = service.batches.get(batch.id)
     if batch.status is BatchStatus.RUNNING and batch.ended >= batch.lines:
         finish(service, batch, BatchStatus.COMPLETED)
-    elif batch.status is BatchStatus.CANCELING and not service.batches.jobs(batch):
+    elif batch.status is BatchStatus.CANCELING and not service.batch_progress.jobs(batch):
         finish(service, batch, BatchStatus.FAILED if batch.error else BatchStatus.CANCELED)
 
 
 def cancel_jobs(service: Service, batch: Batch) -> None:
     """Cancel the jobs of a batch that have not ended, and none of those that a retry has begun meanwhile."""
-    for job in service.store.existing(sorted(filter(batch.has_begun, service.batches.jobs(batch)))):
+    for job in service.store.existing(sorted(filter(batch.has_begun, service.batch_progress.jobs(batch)))):
         if not job.status.is_terminal:
             try:
                 service.store.cancel(job.id)

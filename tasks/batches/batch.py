@@ -14,6 +14,9 @@ from tasks.fields import Stored, StoredRecord
 from tasks.jobs.job import ScaledAdapter
 from tasks.jobs.result import Failure
 
+LINES_TYPE = "application/jsonl"
+"""Of files with an object in each line."""
+
 MAX_LINES = 1_000_000
 MAX_BYTES = 1 << 30
 MAX_LINE_BYTES = 64 * 1024

@@ -43,7 +43,7 @@ def expand(service: Service, batch: Batch, plan: Plan) -> int:
     Raises:
         StorageError: the plan cannot be read.
     """
-    room, made = WINDOW - len(service.batches.jobs(batch)), 0
+    room, made = WINDOW - len(service.batch_progress.jobs(batch)), 0
     groups = open_groups(service, batch, plan)
     for left, group in zip(range(len(groups), 0, -1), groups, strict=True):
         made += expand_group(service, batch, plan, group, (room - made) // left)
@@ -56,7 +56,7 @@ def open_groups(service: Service, batch: Batch, plan: Plan) -> list[OpenGroup]:
     Raises:
         BaseModelNotServed: that of a group was removed from ``models.toml`` meanwhile.
     """
-    cursors = service.batches.cursors(batch)
+    cursors = service.batch_progress.cursors(batch)
     wanted = {model.slug: max(1, len(service.workers.alive(model.slug))) for model in service.base_models}
     first, done, found = int(cursors.get("first", 0)), list[int](), list[OpenGroup]()
     for number in range(first, len(plan.groups)):
@@ -73,7 +73,7 @@ def open_groups(service: Service, batch: Batch, plan: Plan) -> list[OpenGroup]:
         if not any(wanted.values()):
             break
     if done:
-        service.batches.pass_groups(batch, first + len(done), done)
+        service.batch_progress.pass_groups(batch, first + len(done), done)
     return found
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tasks.adapters.lookup.resolver import Requester
-from tasks.batches.batch import Batch, BatchStatus, OnError, Plan, plan_objects
+from tasks.batches.batch import LINES_TYPE, Batch, BatchStatus, OnError, Plan, plan_objects
 from tasks.batches.expansion import Remainder
 from tasks.batches.forecast import forecast
 from tasks.batches.line_index import LineIndex, line_index
 from tasks.batches.plan import Planner, write_plan
-from tasks.batches.results import LINES_TYPE, load_results
+from tasks.batches.results import load_results
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.fields import read
 from tasks.jobs.line_place import batch_key

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from storage import S3Storage
 from tasks.batches.batch import Batch, BatchStatus, Forecast, LineError, OnError
-from tasks.batches.store import owner_key
-from tasks.errors import InvalidRequest
+from tasks.batches.progress import BatchProgress
+from tasks.batches.store import BatchStore
 from tasks.jobs.job import Status
 from tasks.jobs.result import Failure
-from tasks.service import Service
 
 
 class BatchCounts(BaseModel):
@@ -63,28 +63,61 @@ class BatchRecord(BaseModel):
     error: Failure | None
 
 
-def record_of(service: Service, batch: Batch, now: datetime | None = None) -> BatchRecord:
-    """The record of a batch, with fresh URLs."""
-    statuses = Counter(service.batches.statuses(batch))
-    ended = batch.ended + sum(count for status, count in statuses.items() if status.is_terminal)
-    elapsed_s = elapsed(batch, now or datetime.now(UTC))
-    rate = ended / elapsed_s if elapsed_s and ended else None
-    is_under_way = batch.status is BatchStatus.RUNNING
-    has_results = batch.results and batch.status.is_terminal
-    results, errors = (service.storage.url(key) for key in batch.result_objects) if has_results else (None, None)
-    return BatchRecord(
-        **batch.model_dump(include={"id", "status", "created_at", "started_at", "finished_at"}),
-        on_error=batch.options.on_error,
-        counts=counts_of(batch, statuses),
-        lines_per_s=None if rate is None else round(rate, 3),
-        eta_s=round((batch.lines - ended) / rate, 1) if rate and is_under_way else None,
-        forecast=batch.forecast,
-        outcome=BatchOutcome(swaps=batch.swaps, device_s=batch.device_s, elapsed_s=elapsed_s),
-        results_url=results,
-        errors_url=errors,
-        errors=batch.errors,
-        error=batch.error,
-    )
+class BatchPage(BaseModel):
+    """Some of one's own batches, newest first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    batches: tuple[BatchRecord, ...]
+    next_before: str | None = Field(description="where the next page begins; null on the last one")
+
+
+@dataclass(frozen=True)
+class BatchRecords:
+    """Reads the records of batches."""
+
+    batches: BatchStore
+    progress: BatchProgress
+    storage: S3Storage
+
+    def of(self, batch: Batch, now: datetime | None = None) -> BatchRecord:
+        """The record of a batch, with fresh URLs."""
+        statuses = Counter(self.progress.statuses(batch))
+        ended = batch.ended + sum(count for status, count in statuses.items() if status.is_terminal)
+        elapsed_s = elapsed(batch, now or datetime.now(UTC))
+        rate = ended / elapsed_s if elapsed_s and ended else None
+        is_under_way = batch.status is BatchStatus.RUNNING
+        has_results = batch.results and batch.status.is_terminal
+        results, errors = (self.storage.url(key) for key in batch.result_objects) if has_results else (None, None)
+        return BatchRecord(
+            **batch.model_dump(include={"id", "status", "created_at", "started_at", "finished_at"}),
+            on_error=batch.options.on_error,
+            counts=counts_of(batch, statuses),
+            lines_per_s=None if rate is None else round(rate, 3),
+            eta_s=round((batch.lines - ended) / rate, 1) if rate and is_under_way else None,
+            forecast=batch.forecast,
+            outcome=BatchOutcome(swaps=batch.swaps, device_s=batch.device_s, elapsed_s=elapsed_s),
+            results_url=results,
+            errors_url=errors,
+            errors=batch.errors,
+            error=batch.error,
+        )
+
+    def page(self, owner: str | None, *, limit: int, before: str | None = None) -> BatchPage:
+        """A page of an owner's batches.
+
+        Args:
+            limit: how many at most.
+            before: id of the last one of the page before; None begins with the newest.
+
+        Raises:
+            InvalidRequest: the owner has no such batch.
+        """
+        ids = self.batches.ids_of(owner, limit + 1, before)
+        return BatchPage(
+            batches=tuple(self.of(batch) for batch in self.batches.existing(ids[:limit])),
+            next_before=ids[limit - 1] if len(ids) > limit else None,
+        )
 
 
 def elapsed(batch: Batch, now: datetime) -> float | None:
@@ -109,35 +142,4 @@ def counts_of(batch: Batch, statuses: Counter[Status]) -> BatchCounts:
         succeeded=batch.succeeded + statuses[Status.SUCCEEDED],
         failed=batch.failed + statuses[Status.FAILED],
         canceled=batch.canceled + statuses[Status.CANCELED],
-    )
-
-
-class BatchPage(BaseModel):
-    """Some of one's own batches, newest first."""
-
-    model_config = ConfigDict(frozen=True)
-
-    batches: tuple[BatchRecord, ...]
-    next_before: str | None = Field(description="where the next page begins; null on the last one")
-
-
-def list_batches(service: Service, owner: str | None, *, limit: int, before: str | None = None) -> BatchPage:
-    """A page of an owner's batches.
-
-    Args:
-        limit: how many at most.
-        before: id of the last one of the page before; None begins with the newest.
-
-    Raises:
-        InvalidRequest: the owner has no such batch.
-    """
-    place = -1 if before is None else service.valkey.zrevrank(owner_key(owner), before)
-    if place is None:
-        raise InvalidRequest("before must be the next_before of a page before, or left out.", field="before")
-    first = cast(int, place) + 1
-    ids = cast(list[str], service.valkey.zrevrange(owner_key(owner), first, first + limit))
-    batches = service.batches.existing(ids[:limit])
-    return BatchPage(
-        batches=tuple(record_of(service, batch) for batch in batches),
-        next_before=ids[limit - 1] if len(ids) > limit else None,
     )

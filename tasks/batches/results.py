@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
-from tasks.batches.batch import Batch
+from tasks.batches.batch import LINES_TYPE, Batch
 from tasks.batches.line_index import LineIndex, line_index
 from tasks.errors import JobNotFound
 from tasks.fields import Frozen, StoredRecord, read
@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 MAX_PER_PART = 1000
 FORGET_AFTER_S = 120
 """For which the worker that drew a job may look whether its images are the job's."""
-LINES_TYPE = "application/jsonl"
 
 
 class LineResult(StoredRecord):
@@ -56,7 +55,7 @@ def settle_finished(service: Service, batch: Batch) -> bool:
     Raises:
         StorageError: the part cannot be written.
     """
-    ids = service.batches.ended(batch, MAX_PER_PART)
+    ids = service.batch_progress.ended(batch, MAX_PER_PART)
     if not ids:
         return False
     jobs = service.store.existing(ids)
@@ -65,7 +64,7 @@ def settle_finished(service: Service, batch: Batch) -> bool:
     body = b"".join(result_of(job).model_dump_json().encode() + b"\n" for job in jobs)
     service.object_notes.note(part)
     service.storage.put(part, body, content_type=LINES_TYPE)
-    if service.batches.settle(batch, part, ids, counts_of(jobs, lost)):
+    if service.batch_progress.settle(batch, part, ids, counts_of(jobs, lost)):
         for job in jobs:
             service.store.forget(job, after_s=FORGET_AFTER_S)
     return True
@@ -125,7 +124,7 @@ def load_results(service: Service, batch: Batch, index: LineIndex) -> None:
     Raises:
         StorageError: a part cannot be read.
     """
-    for part in service.batches.parts(batch):
+    for part in service.batch_progress.parts(batch):
         for body in service.storage.get(part).splitlines():
             result = read_result(body)
             index.replace(result.line, result.custom_id, int(result.status is Status.SUCCEEDED), body)

@@ -1,4 +1,4 @@
-"""The rounds of batches, each of which holds up no other, and what their submitters do with them."""
+"""The rounds of batches, each of which holds up no other."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ STEPS: Mapping[BatchStatus, Step] = {
 }
 PLANNED = frozenset({BatchStatus.VALIDATING})
 ADVANCED = frozenset({BatchStatus.RUNNING, BatchStatus.CANCELING})
-MAX_TRIES = 5
-"""Of a submitter's step, while the light worker takes others."""
 
 
 class BatchRounds:
@@ -126,52 +124,3 @@ def failure_of(error: Exception) -> Failure:
         return Failure(code="batch_lost", message="A file of this batch is gone from storage. Send the batch again.")
     message = "This service failed on this batch again and again, and its operator is told. Send the batch again."
     return Failure(code="batch_failed", message=message)
-
-
-def cancel(service: Service, batch: Batch) -> Batch:
-    """Cancel a batch: at once where nothing of it is under way, else with the next round.
-
-    Raises:
-        StatusConflict: it has ended.
-    """
-    return persistently(service, batch, lambda latest: service.batches.transition(latest, cancellation_of(latest)))
-
-
-def cancellation_of(batch: Batch) -> BatchStatus:
-    """Where a batch goes that is canceled."""
-    return BatchStatus.CANCELED if batch.status is BatchStatus.VALIDATING else BatchStatus.CANCELING
-
-
-def retry(service: Service, batch: Batch) -> Batch:
-    """Begin again with the lines of a batch that have no images.
-
-    Raises:
-        StatusConflict: it is under way, has no results, or all lines have images.
-    """
-    return persistently(service, batch, partial(retry_once, service))
-
-
-def retry_once(service: Service, batch: Batch) -> Batch:
-    """Begin again with a batch as it was read."""
-    if batch.status is BatchStatus.FAILED and not batch.results:
-        raise StatusConflict(f"Batch {batch.id!r} has failed before any result. Correct its file, and send it again.")
-    if batch.lines and batch.lines == batch.ended and not batch.failed + batch.canceled:
-        raise StatusConflict(f"Every line of batch {batch.id!r} has its images. There is nothing to try again.")
-    return service.batches.transition(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1, "error": ""})
-
-
-def persistently(service: Service, batch: Batch, step: Callable[[Batch], Batch]) -> Batch:
-    """Take a submitter's step, also while the batch takes others.
-
-    Raises:
-        StatusConflict: the step does not lead from where the batch stands.
-    """
-    for _ in range(MAX_TRIES):
-        try:
-            return step(batch)
-        except StatusConflict:
-            latest = service.batches.get(batch.id)
-            if latest.step == batch.step:
-                raise
-            batch = latest
-    return step(batch)

@@ -1,61 +1,49 @@
-"""The batches: where each stands, and what has come of its lines.
+"""The batches: where each stands.
 
     stokehold:batch:<id>              hash    the batch
-    stokehold:batch:<id>:parts        list    keys of the parts of its results in storage, in the order of writing
     stokehold:batches                 set     ids of batches that are not at an end
     stokehold:batches:finished        sorted  ids of those that are, by the time at which they came there
     stokehold:batches:removing        set     ids of batches that are forgotten, whose objects are to be removed
     stokehold:batches:<owner>         sorted  ids of an owner's batches, by the time of creation
     stokehold:batch_keys:<digest>     hash    the first batch of an idempotency key, and the digest of its request
 
-``tasks/jobs/line_place.py`` has what is kept of its lines.
+``tasks/batches/progress.py`` has what is kept of its lines.
 """
 
 from __future__ import annotations
 
-import logging
+import hashlib
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-
-from tasks.batches.batch import Batch, BatchOptions, BatchStatus, Forecast, LineError, sources
+from tasks.batches.batch import Batch, BatchOptions, BatchStatus, sources
+from tasks.batches.hash import batch_of, known_batches, stored
+from tasks.batches.progress import parts_key
 from tasks.errors import (
     BatchNotFound,
     IdempotencyConflict,
+    InvalidRequest,
     LimitExceeded,
-    RecordNotUnderstood,
     StatusConflict,
     StorageUnavailable,
 )
-from tasks.fields import VERSION, not_understood
+from tasks.fields import VERSION
 from tasks.holdings import NO_LIMIT
 from tasks.identifiers import MAX_CHARACTERS, is_identifier
-from tasks.jobs.hash import datetime_of, flat
+from tasks.jobs.hash import flat
 from tasks.jobs.idempotency import KEEP_S
-from tasks.jobs.job import Status
-from tasks.jobs.keyspace import BATCH, JOB, WEBHOOKS, job_key
+from tasks.jobs.keyspace import BATCH, WEBHOOKS
 from tasks.jobs.line_place import BATCHES, batch_key, cursors_key, ended_key, jobs_key
-from tasks.jobs.result import Failure
 from tasks.objects.notes import UNTAKEN, WRITING_S
 from tasks.valkey import Valkey
-
-logger = logging.getLogger(__name__)
 
 ACTIVE = "stokehold:batches"
 BATCH_ENDED_S = 30
 """After which one of many batches may have ended."""
 FINISHED = "stokehold:batches:finished"
 REMOVING = "stokehold:batches:removing"
-
-JSON_FIELDS: Mapping[str, TypeAdapter[object]] = {
-    "options": TypeAdapter(BatchOptions),
-    "errors": TypeAdapter(tuple[LineError, ...]),
-    "forecast": TypeAdapter(Forecast),
-    "error": TypeAdapter(Failure),
-}
-TIMES = ("created_at", "started_at", "finished_at")
 
 
 class BatchStore:
@@ -65,10 +53,7 @@ class BatchStore:
         self._valkey = valkey
         self._retention_s = retention_s
         self._transition = valkey.script("batches/transition")
-        self._settle = valkey.script("batches/settle")
         self._create = valkey.script("batches/create")
-        self._pass = valkey.script("batches/pass")
-        self._lose = valkey.script("batches/lose")
         self._forget = valkey.script("batches/forget")
 
     def create(
@@ -137,6 +122,20 @@ class BatchStore:
             hashes = pipeline.execute()
         return known_batches(dict(zip(ids, hashes, strict=True)))
 
+    def ids_of(self, owner: str | None, count: int, before: str | None = None) -> list[str]:
+        """Ids of an owner's batches, newest first, ``count`` at most.
+
+        Args:
+            before: id of a batch of the owner, behind which to begin; None begins with the newest.
+
+        Raises:
+            InvalidRequest: the owner has no such batch.
+        """
+        place = -1 if before is None else cast(int | None, self._valkey.zrevrank(owner_key(owner), before))
+        if place is None:
+            raise InvalidRequest("before must be the next_before of a page before, or left out.", field="before")
+        return cast(list[str], self._valkey.zrevrange(owner_key(owner), place + 1, place + count))
+
     def active_ids(self) -> list[str]:
         """Ids of the batches that are not at an end."""
         return sorted(cast(set[str], self._valkey.smembers(ACTIVE)))
@@ -193,44 +192,6 @@ class BatchStore:
                 raise StorageUnavailable(f"Objects of batch {batch.id!r} were removed before they were recorded.")
         return self.get(batch.id)
 
-    def settle(self, batch: Batch, part: str, ids: Sequence[str], counts: Mapping[str, float]) -> bool:
-        """Count jobs whose results are in a noted part in storage, and take it; whether nothing else has done so."""
-        keys = [batch_key(batch.id), ended_key(batch.id), jobs_key(batch.id), _parts(batch.id), UNTAKEN]
-        numbers = {name: str(number) for name, number in counts.items()}
-        return bool(self._settle(keys=keys, args=[part, len(ids), len(numbers), *flat(numbers), *ids]))
-
-    def ended(self, batch: Batch, count: int) -> list[str]:
-        """Ids of jobs that have ended and are not settled, the ``count`` first."""
-        return cast(list[str], self._valkey.lrange(ended_key(batch.id), 0, count - 1))
-
-    def jobs(self, batch: Batch) -> set[str]:
-        """Ids of its jobs that are not settled."""
-        return cast(set[str], self._valkey.smembers(jobs_key(batch.id)))
-
-    def statuses(self, batch: Batch) -> list[Status]:
-        """Where its jobs stand that are not settled."""
-        with self._valkey.pipeline(transaction=False) as pipeline:
-            for job_id in self.jobs(batch):
-                pipeline.hget(job_key(job_id), "status")
-            return [Status(status) for status in pipeline.execute() if status in tuple(Status)]
-
-    def parts(self, batch: Batch) -> list[str]:
-        """Keys of the parts of its results, in the order of writing."""
-        return cast(list[str], self._valkey.lrange(_parts(batch.id), 0, -1))
-
-    def lose(self, batch: Batch) -> None:
-        """Let the batch wait no longer for jobs that have no record any more."""
-        if ids := sorted(self.jobs(batch)):
-            self._lose(keys=[ended_key(batch.id), jobs_key(batch.id)], args=[JOB, *ids])
-
-    def cursors(self, batch: Batch) -> dict[str, str]:
-        """How far the groups of its plan have become jobs."""
-        return cast(dict[str, str], self._valkey.hgetall(cursors_key(batch.id, batch.plan)))
-
-    def pass_groups(self, batch: Batch, first: int, done: Sequence[int]) -> None:
-        """Note that all groups before ``first`` are done; what is known of each of these is no longer needed."""
-        self._pass(keys=[batch_key(batch.id), cursors_key(batch.id, batch.plan)], args=[batch.plan or "", first, *done])
-
     def expired(self, count: int) -> list[str]:
         """Ids of the batches that have been finished for longer than they are kept, the ``count`` oldest."""
         seconds, _ = self._valkey.time()
@@ -240,7 +201,7 @@ class BatchStore:
 
     def forget(self, batch: Batch) -> bool:
         """Remove a finished batch's record, and note that its objects are to be removed; whether it was still so."""
-        rest = [jobs_key(batch.id), ended_key(batch.id), _parts(batch.id), cursors_key(batch.id, batch.plan)]
+        rest = [jobs_key(batch.id), ended_key(batch.id), parts_key(batch.id), cursors_key(batch.id, batch.plan)]
         keys = [batch_key(batch.id), FINISHED, owner_key(batch.options.owner), REMOVING, *rest]
         return bool(self._forget(keys=keys, args=[batch.id, batch.step]))
 
@@ -260,60 +221,9 @@ class BatchStore:
         self._valkey.srem(REMOVING, batch_id)
 
 
-def known_batches(batches: Mapping[str, Mapping[str, str]]) -> list[Batch]:
-    """The batches of these hashes, by id, without those that are gone or not understood: the latter the log names."""
-    found: list[Batch] = []
-    for batch_id, fields in batches.items():
-        try:
-            if fields:
-                found.append(batch_of(batch_id, fields))
-        except RecordNotUnderstood as error:
-            logger.error("%s", error)
-    return found
-
-
 def no_batch(batch_id: str) -> BatchNotFound:
     """The error that says so, of whatever came instead of an id."""
     return BatchNotFound(f"There is no batch {batch_id[:MAX_CHARACTERS]!r}. It may have expired; send its file again.")
-
-
-def batch_of(batch_id: str, fields: Mapping[str, str]) -> Batch:
-    """Build a batch from its hash; a field that is not there yet keeps the model's default.
-
-    Raises:
-        RecordNotUnderstood: a newer version wrote it, or it is damaged.
-    """
-    try:
-        return parsed_batch(batch_id, fields)
-    except (ValidationError, RecordNotUnderstood) as error:
-        raise not_understood(f"Batch {batch_id}", error) from error
-
-
-def parsed_batch(batch_id: str, fields: Mapping[str, str]) -> Batch:
-    """Build a batch from its hash.
-
-    Raises:
-        RecordNotUnderstood: its version is a newer one.
-        ValidationError: a field has a value that is unknown here.
-    """
-    parsed: dict[str, object] = {name: value for name, value in fields.items() if name in Batch.model_fields}
-    for name in TIMES:
-        if name in fields:
-            parsed[name] = datetime_of(fields[name])
-    for name, model in JSON_FIELDS.items():
-        parsed.pop(name, None)
-        if fields.get(name):
-            parsed[name] = model.validate_json(fields[name])
-    return Batch.model_validate({"id": batch_id, **parsed})
-
-
-def stored(value: object) -> str:
-    """A value as the hash has it."""
-    if isinstance(value, BaseModel):
-        return value.model_dump_json()
-    if isinstance(value, tuple):
-        return TypeAdapter(tuple[LineError, ...]).dump_json(value).decode()
-    return str(value)
 
 
 def another_request() -> IdempotencyConflict:
@@ -329,5 +239,6 @@ def owner_key(owner: str | None) -> str:
     return f"stokehold:batches:{owner or ''}"
 
 
-def _parts(batch_id: str) -> str:
-    return f"{batch_key(batch_id)}:parts"
+def request_key(owner: str | None, idempotency_key: str) -> str:
+    """The batch of an idempotency key."""
+    return f"stokehold:batch_keys:{hashlib.sha256(json.dumps([owner, idempotency_key]).encode()).hexdigest()}"

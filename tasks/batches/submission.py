@@ -6,9 +6,8 @@ import hashlib
 import json
 
 from storage import Readable
-from tasks.batches.batch import MAX_BYTES, Batch, BatchOptions
-from tasks.batches.results import LINES_TYPE
-from tasks.batches.store import another_request
+from tasks.batches.batch import LINES_TYPE, MAX_BYTES, Batch, BatchOptions
+from tasks.batches.store import another_request, request_key
 from tasks.errors import BatchNotFound
 from tasks.objects.client_uploads import ClientUpload, Promise, new_id, own_copy, promise, promised_upload
 from tasks.outbound.webhook_target import check_webhook
@@ -52,7 +51,7 @@ def submit_batch(
         StorageError: storage does not take the file.
     """
     check_options(service, options)
-    key = None if idempotency_key is None else batch_of_key(options.owner, idempotency_key)
+    key = None if idempotency_key is None else request_key(options.owner, idempotency_key)
     body = Digested(lines)
     if key is not None and (first := service.batches.first_of(key)):
         return sent_before(*first, request_digest(options, body.sha256()))
@@ -108,11 +107,6 @@ def check_options(service: Service, options: BatchOptions) -> None:
     """
     if options.webhook_url is not None:
         check_webhook(service.settings, options.webhook_url, options.owner)
-
-
-def batch_of_key(owner: str | None, key: str) -> str:
-    """Where the batch of an idempotency key is kept."""
-    return f"stokehold:batch_keys:{hashlib.sha256(json.dumps([owner, key]).encode()).hexdigest()}"
 
 
 def request_digest(options: BatchOptions, file: str) -> str:

@@ -89,7 +89,7 @@ def list_batch_jobs(
         InvalidRequest: no page has ever had this cursor.
     """
     before = None if cursor is None else place_in(cursor)
-    jobs = {place_of(job): job for job in service.store.existing(service.batches.jobs(batch))}
+    jobs = {place_of(job): job for job in service.store.existing(service.batch_progress.jobs(batch))}
     places = [
         place
         for place, job in sorted(jobs.items(), reverse=True)

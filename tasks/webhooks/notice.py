@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 from tasks.batches.batch import Batch
-from tasks.batches.record import record_of as batch_record_of
 from tasks.errors import EventSuperseded
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import BATCH
@@ -107,5 +106,5 @@ def batch_notice(service: Service, batch: Batch) -> Notice:
         EventSuperseded: it has not ended.
     """
     end = end_of_batch(batch)
-    data = batch_record_of(service, batch).model_dump(mode="json", exclude={"results_url", "errors_url"})
+    data = service.batch_records.of(batch).model_dump(mode="json", exclude={"results_url", "errors_url"})
     return Notice(end, batch.finished_at or batch.created_at, data)

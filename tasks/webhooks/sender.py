@@ -20,11 +20,10 @@ from tasks.errors import (
     JobNotFound,
     RecordNotUnderstood,
     ServiceUnavailable,
-    ValkeyUnavailable,
 )
-from tasks.outbound import safe_http
+from tasks.jobs.keyspace import WEBHOOKS
+from tasks.loops.quarantine import Quarantine
 from tasks.outbound.host_addresses import NO_ADDRESS
-from tasks.service import Service
 from tasks.webhooks.deliveries import Deliveries, Settlement
 from tasks.webhooks.delivery import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, DeliveryStatus
 from tasks.webhooks.notice import Notice, Notices
@@ -48,13 +47,22 @@ class Sender:
     """Sends what is due.
 
     Args:
-        post: sends it, within a bounded time.
+        quarantine: takes an end that raises again and again out of those that are no deliveries yet.
+        post: sends a delivery, within a bounded time.
     """
 
-    def __init__(self, deliveries: Deliveries, secrets: WebhookSecrets, notices: Notices, post: Post) -> None:
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        secrets: WebhookSecrets,
+        notices: Notices,
+        quarantine: Quarantine,
+        post: Post,
+    ) -> None:
         self._deliveries = deliveries
         self._secrets = secrets
         self._notices = notices
+        self._quarantine = quarantine
         self._post = post
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="webhook")
         self._taking = Lock()
@@ -71,7 +79,8 @@ class Sender:
 
     def __exit__(self, *_: object) -> None:
         """Begin on nothing more, and wait for what is being sent."""
-        self._stopping = True
+        with self._taking:
+            self._stopping = True
         self._threads.shutdown()
 
     def enlist_ends(self) -> None:
@@ -101,24 +110,39 @@ class Sender:
             self._free += 1
         try:
             self.begin()
-        except ValkeyUnavailable as error:
-            logger.warning("the next delivery waits for Valkey: %s", error)
+        except ServiceUnavailable as error:
+            logger.warning("the next delivery waits for the next round: %s", error)
+        except Exception:
+            logger.exception("the next delivery waits for the next round")
 
     def _enlist(self, name: str) -> None:
         """Make a delivery of an end. One that raises stops none behind it."""
         try:
-            self._deliveries.enlist(self._notices.end(name))
-        except ValkeyUnavailable:
+            self._quarantine.attempt(WEBHOOKS, name, partial(self._make_delivery, name))
+        except ServiceUnavailable:
             raise
+        except Exception:
+            logger.exception("the end of %s is tried again in %d s", name, POSTPONED_S)
+
+    def _make_delivery(self, name: str) -> None:
+        """Make a delivery of an end, now or, if its record is not understood, later.
+
+        Raises:
+            Exception: it is tried again later.
+        """
+        try:
+            self._deliveries.enlist(self._notices.end(name))
         except RecordNotUnderstood as error:
             logger.warning("the end of %s waits for a newer version of this process: %s", name, error)
             self._deliveries.postpone_end(name, POSTPONED_S)
         except (BatchNotFound, JobNotFound, EventSuperseded) as error:
             logger.warning("the end of %s is not told: %s", name, error)
             self._deliveries.forget_end(name)
+        except ServiceUnavailable:
+            raise
         except Exception:
-            logger.exception("the end of %s is not told", name)
-            self._deliveries.forget_end(name)
+            self._deliveries.postpone_end(name, POSTPONED_S)
+            raise
 
     def send(self, taken: Taken) -> None:
         """One try, and a note of how it ended.
@@ -174,12 +198,6 @@ class Sender:
             "webhook-signature": " ".join(signer.sign(message_id, now, body) for signer in signers),
         }
         return body.encode(), headers
-
-
-def sender_of(service: Service) -> Sender:
-    """The sender of a service."""
-    post = partial(safe_http.post, allow_loopback=service.settings.webhook_allow_loopback)
-    return Sender(service.deliveries, service.webhook_secrets, Notices(service), post)
 
 
 def answered(taken: Taken, status: int) -> Settlement:

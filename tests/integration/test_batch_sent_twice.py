@@ -15,7 +15,6 @@ from tasks.batches.advance import advance, cancel_jobs
 from tasks.batches.batch import Batch, BatchOptions, BatchStatus
 from tasks.batches.expansion import expand
 from tasks.batches.planning import plan_batch, read_plan
-from tasks.batches.rounds import cancel, retry
 from tasks.batches.store import FINISHED, REMOVING
 from tasks.batches.submission import begin_upload, submit_batch, submit_uploaded
 from tasks.errors import BatchNotFound, IdempotencyConflict, StatusConflict, ValkeyUnavailable
@@ -200,9 +199,9 @@ def canceled_and_tried_again(service: Service) -> tuple[Batch, Batch]:
     batch = send(service)
     plan_batches(service)
     running = service.batches.get(batch.id)
-    cancel(service, running)
+    service.batch_control.cancel(running)
     finish(service)
-    retry(service, service.batches.get(batch.id))
+    service.batch_control.retry(service.batches.get(batch.id))
     plan_batches(service)
     return running, service.batches.get(batch.id)
 
@@ -218,12 +217,12 @@ def test_a_light_worker_with_an_old_plan_makes_no_job(service: Service) -> None:
 
 def test_a_retry_that_comes_twice_begins_once(service: Service) -> None:
     batch = send(service)
-    cancel(service, batch)
+    service.batch_control.cancel(batch)
     ended = service.batches.get(batch.id)
     service.valkey.hset(batch_key(batch.id), "results", "batches/none/")
 
     with ThreadPoolExecutor(4) as threads:
-        tries = [threads.submit(retry, service, ended) for _ in range(4)]
+        tries = [threads.submit(service.batch_control.retry, ended) for _ in range(4)]
     outcomes = [type(each.exception()) for each in tries]
 
     assert outcomes.count(type(None)) == 1
@@ -235,11 +234,11 @@ def test_a_retry_that_comes_twice_begins_once(service: Service) -> None:
 def test_retention_and_a_retry_do_not_both_have_their_way(service: Service, retried_first: bool) -> None:
     batch = send(service)
     plan_batches(service)
-    cancel(service, service.batches.get(batch.id))
+    service.batch_control.cancel(service.batches.get(batch.id))
     finish(service)
     seen = service.batches.get(batch.id)
     if retried_first:
-        retry(service, seen)
+        service.batch_control.retry(seen)
 
     assert service.batches.forget(seen) is not retried_first
 
@@ -248,7 +247,7 @@ def test_retention_and_a_retry_do_not_both_have_their_way(service: Service, retr
         assert len(finish(service)) == 3
     else:
         with pytest.raises(BatchNotFound):
-            retry(service, seen)
+            service.batch_control.retry(seen)
         remove_batches(service)
         assert objects(service) == set()
         assert [key for key in service.valkey.keys("*") if batch.id in key and "job" not in key] == []
@@ -256,7 +255,7 @@ def test_retention_and_a_retry_do_not_both_have_their_way(service: Service, retr
 
 def test_what_a_killed_retention_began_the_next_one_finishes(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = send(service)
-    cancel(service, batch)
+    service.batch_control.cancel(batch)
     service.valkey.zadd(FINISHED, {batch.id: 0})
     with monkeypatch.context() as patch:
         patch.setattr(type(service.storage), "delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -12,8 +12,6 @@ import pytest
 
 from tasks.batches import expansion
 from tasks.batches.batch import Batch, BatchOptions, BatchStatus, OnError
-from tasks.batches.record import record_of
-from tasks.batches.rounds import cancel, retry
 from tasks.errors import StatusConflict
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job, JobOptions
@@ -212,7 +210,7 @@ def test_a_canceled_batch_keeps_the_results_that_it_has(service: Service, monkey
     advance_batches(service)
     draw(service, 2)
 
-    cancel(service, batch)
+    service.batch_control.cancel(batch)
     advance_batches(service)
     advance_batches(service)
 
@@ -226,7 +224,7 @@ def test_a_retry_draws_what_has_no_images(service: Service) -> None:
     batch = planned(service, [line(number, "ab"[number % 2]) for number in range(1, 7)])
     draw_all(service, failing=[2, 5])
 
-    retry(service, service.batches.get(batch.id))
+    service.batch_control.retry(service.batches.get(batch.id))
     plan_batches(service)
     again = draw_all(service)
 
@@ -238,7 +236,7 @@ def test_a_retry_draws_what_has_no_images(service: Service) -> None:
 
 def test_the_counters_of_a_batch_add_up_to_its_lines_through_retries(service: Service) -> None:
     def assert_all_are_counted() -> None:
-        counts = record_of(service, service.batches.get(batch.id)).counts
+        counts = service.batch_records.of(service.batches.get(batch.id)).counts
         assert counts.lines == 6
         assert sum(counts.model_dump(exclude={"lines", "skipped"}).values()) == 6
 
@@ -246,15 +244,15 @@ def test_the_counters_of_a_batch_add_up_to_its_lines_through_retries(service: Se
     draw_all(service, failing=[2, 5])
     assert_all_are_counted()
 
-    retry(service, service.batches.get(batch.id))
+    service.batch_control.retry(service.batches.get(batch.id))
     assert_all_are_counted()
     plan_batches(service)
     assert_all_are_counted()
-    cancel(service, service.batches.get(batch.id))
+    service.batch_control.cancel(service.batches.get(batch.id))
     advance_batches(service)
     assert_all_are_counted()
 
-    retry(service, service.batches.get(batch.id))
+    service.batch_control.retry(service.batches.get(batch.id))
     plan_batches(service)
     draw_all(service)
     assert_all_are_counted()
@@ -265,11 +263,11 @@ def test_a_retry_goes_on_with_a_canceled_batch(service: Service, monkeypatch: py
     batch = planned(service, [line(number) for number in range(1, 13)])
     advance_batches(service)
     draw(service, 2)
-    cancel(service, batch)
+    service.batch_control.cancel(batch)
     advance_batches(service)
     advance_batches(service)
 
-    retry(service, service.batches.get(batch.id))
+    service.batch_control.retry(service.batches.get(batch.id))
     plan_batches(service)
     draw_all(service)
 
@@ -283,7 +281,7 @@ def test_there_is_nothing_to_try_again_where_all_succeeded(service: Service) -> 
     draw_all(service)
 
     with pytest.raises(StatusConflict, match="nothing to try again"):
-        retry(service, service.batches.get(batch.id))
+        service.batch_control.retry(service.batches.get(batch.id))
 
 
 def test_a_line_that_was_a_job_already_never_becomes_another(service: Service) -> None:

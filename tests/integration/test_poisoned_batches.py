@@ -13,7 +13,6 @@ import pytest
 from storage import S3Storage
 from tasks.base_models.registry import read_base_models
 from tasks.batches.batch import Batch, BatchOptions, BatchStatus
-from tasks.batches.rounds import retry
 from tasks.batches.store import ACTIVE
 from tasks.errors import StatusConflict
 from tasks.jobs.keyspace import job_key
@@ -128,7 +127,7 @@ def test_it_can_be_tried_again_when_its_operator_has_mended_that(
     rounds(service, 1)
     rounds(lower_limits(service, poisoned, tmp_path), MAX_FAILURES + 6)
 
-    retry(service, service.batches.get(poisoned.id))
+    service.batch_control.retry(service.batches.get(poisoned.id))
     rounds(service, 6)
 
     done = service.batches.get(poisoned.id)
@@ -145,7 +144,7 @@ def test_a_batch_that_cannot_be_planned_for_a_reason_of_ours_fails_too(service: 
     assert service.batches.get(poisoned.id).status is BatchStatus.FAILED
     assert service.batches.get(other.id).status is BatchStatus.COMPLETED
     with pytest.raises(StatusConflict, match="before any result"):
-        retry(service, service.batches.get(poisoned.id))
+        service.batch_control.retry(service.batches.get(poisoned.id))
 
 
 @pytest.mark.parametrize(("field", "value"), [("options", "{"), ("status", "paused"), ("created_at", "yesterday")])
@@ -179,7 +178,7 @@ def test_a_job_whose_record_is_gone_counts_as_failed_and_its_batch_ends(service:
     made = batch(service, "a")
     plan_batches(service)
     advance_batches(service)
-    lost, *others = sorted(service.batches.jobs(made))
+    lost, *others = sorted(service.batch_progress.jobs(made))
     for job_id in [*others, lost] if ended else others:
         claimed = service.store.claim(job_id, "worker")
         assert claimed

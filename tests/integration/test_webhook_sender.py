@@ -6,17 +6,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from threading import Event
+from threading import Event, current_thread
 
 import pytest
 
 from tasks.errors import ValkeyUnavailable
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.keys import default_limits
+from tasks.loops.quarantine import MAX_FAILURES
+from tasks.processes import sender_of
 from tasks.service import Service
 from tasks.valkey import Valkey
-from tasks.webhooks.deliveries import LEASE_S, Bounds, Settlement
-from tasks.webhooks.sender import ENDS_A_ROUND, THREADS, sender_of
+from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End, Settlement
+from tasks.webhooks.sender import ENDS_A_ROUND, THREADS
 from tasks.webhooks.stored import Taken
 from tests.support.receiver import receiving
 from tests.support.services import make_service
@@ -164,3 +166,82 @@ def test_an_end_does_not_wait_for_a_long_backlog_of_others(service: Service) -> 
         wait_until(lambda: statuses(service, owner) == ["delivered"])
 
     assert service.valkey.zcard(WEBHOOKS) > 0
+
+
+def test_an_end_that_raises_is_tried_again_some_rounds_and_then_quarantined_with_its_reason(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_key(service)
+    strange, plain = ended(service, "https://strange.example/", owner), ended(service, "https://plain.example/", owner)
+    enlist = type(service.deliveries).enlist
+
+    def raising(deliveries: Deliveries, end: End) -> None:
+        if end.name == strange.id:
+            raise KeyError("nobody foresaw this")
+        enlist(deliveries, end)
+
+    with sender_through(service, lambda *_: 200) as sender, monkeypatch.context() as patch:
+        patch.setattr(type(service.deliveries), "enlist", raising)
+        for _ in range(MAX_FAILURES):
+            assert service.valkey.zscore(WEBHOOKS, strange.id) is not None
+            sender.enlist_ends()
+            sender.enlist_ends()  # at once: it is not due again
+            service.valkey.zadd(WEBHOOKS, {strange.id: 0}, xx=True)
+
+    assert [delivery.job for delivery in service.deliveries.page(owner, limit=10).deliveries] == [plain.id]
+    [record] = service.quarantine.records()
+    assert (record.index, record.member) == (WEBHOOKS, strange.id)
+    assert "nobody foresaw this" in record.reason
+
+    service.quarantine.release_all()
+    service.valkey.zadd(WEBHOOKS, {strange.id: 0}, xx=True)
+    with sender_through(service, lambda *_: 200) as sender:
+        sender.round()
+    assert len(statuses(service, owner)) == 2
+
+
+def test_an_end_that_meets_a_fault_of_this_machine_stays_and_stops_none_behind_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = make_key(service)
+    strange, plain = ended(service, "https://strange.example/", owner), ended(service, "https://plain.example/", owner)
+    enlist = type(service.deliveries).enlist
+
+    def raising(deliveries: Deliveries, end: End) -> None:
+        if end.name == strange.id:
+            raise OSError(24, "Too many open files")
+        enlist(deliveries, end)
+
+    with sender_through(service, lambda *_: 200) as sender, monkeypatch.context() as patch:
+        patch.setattr(type(service.deliveries), "enlist", raising)
+        for _ in range(2 * MAX_FAILURES):
+            sender.enlist_ends()
+            service.valkey.zadd(WEBHOOKS, {strange.id: 0}, xx=True)
+
+    assert [delivery.job for delivery in service.deliveries.page(owner, limit=10).deliveries] == [plain.id]
+    assert service.valkey.zscore(WEBHOOKS, strange.id) is not None
+    assert service.quarantine.records() == []
+
+
+def test_a_sender_whose_thread_cannot_take_the_next_delivery_says_so_and_goes_on(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    owner = make_key(service)
+    take = type(service.deliveries).take
+
+    def raising(deliveries: Deliveries) -> Taken | None:
+        if current_thread().name.startswith("webhook"):
+            raise KeyError("nobody foresaw this")
+        return take(deliveries)
+
+    for name in "abcdef":
+        ended(service, f"https://{name}.example/", owner)
+    with sender_through(service, lambda *_: 200) as sender:
+        with monkeypatch.context() as patch:
+            patch.setattr(type(service.deliveries), "take", raising)
+            sender.round()
+            wait_until(lambda: caplog.text.count("nobody foresaw this") >= Bounds().at_once_for_owner)
+        sender.round()
+
+    assert statuses(service, owner) == ["delivered"] * 6
+    assert {record.levelname for record in caplog.records if "the next delivery waits" in record.message} == {"ERROR"}

@@ -5,16 +5,17 @@ from __future__ import annotations
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.jobs.submission import submit
+from tasks.processes import sender_of
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.valkey import Valkey
 from tasks.webhooks.notice import Notices
-from tasks.webhooks.sender import Post, Sender, sender_of
+from tasks.webhooks.sender import Post, Sender
 
 
 def sender_through(service: Service, post: Post) -> Sender:
     """A sender of this service that sends in another way."""
-    return Sender(service.deliveries, service.webhook_secrets, Notices(service), post)
+    return Sender(service.deliveries, service.webhook_secrets, Notices(service), service.quarantine, post)
 
 
 def send_due(service: Service) -> None:

@@ -66,7 +66,6 @@ EXCEPTIONS = {
     "tasks.batches.expansion -> tasks.service",
     "tasks.batches.forecast -> tasks.service",
     "tasks.batches.planning -> tasks.service",
-    "tasks.batches.record -> tasks.service",
     "tasks.batches.results -> tasks.service",
     "tasks.batches.rounds -> tasks.service",
     "tasks.batches.submission -> tasks.service",
@@ -82,7 +81,6 @@ EXCEPTIONS = {
     "tasks.upkeep.housekeeping -> tasks.service",
     "tasks.upkeep.retention -> tasks.service",
     "tasks.webhooks.notice -> tasks.service",
-    "tasks.webhooks.sender -> tasks.service",
 }
 """Arrows that run the wrong way today. It only ever gets shorter."""
 

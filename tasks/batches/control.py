@@ -1,0 +1,67 @@
+"""Submitters cancel their batches, and try them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tasks.batches.batch import Batch, BatchStatus
+from tasks.batches.store import BatchStore
+from tasks.errors import StatusConflict
+
+MAX_TRIES = 5
+"""Of a submitter's step, while the light worker takes others."""
+
+
+@dataclass(frozen=True)
+class BatchControl:
+    """Takes the steps of submitters."""
+
+    batches: BatchStore
+
+    def cancel(self, batch: Batch) -> Batch:
+        """Cancel a batch: at once where nothing of it is under way, else with the next round.
+
+        Raises:
+            StatusConflict: it has ended.
+        """
+        return self._persistently(batch, lambda latest: self.batches.transition(latest, cancellation_of(latest)))
+
+    def retry(self, batch: Batch) -> Batch:
+        """Begin again with the lines of a batch that have no images.
+
+        Raises:
+            StatusConflict: it is under way, has no results, or all lines have images.
+        """
+        return self._persistently(batch, self._retry_once)
+
+    def _retry_once(self, batch: Batch) -> Batch:
+        """Begin again with a batch as it was read."""
+        if batch.status is BatchStatus.FAILED and not batch.results:
+            raise StatusConflict(
+                f"Batch {batch.id!r} has failed before any result. Correct its file, and send it again."
+            )
+        if batch.lines and batch.lines == batch.ended and not batch.failed + batch.canceled:
+            raise StatusConflict(f"Every line of batch {batch.id!r} has its images. There is nothing to try again.")
+        return self.batches.transition(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1, "error": ""})
+
+    def _persistently(self, batch: Batch, step: Callable[[Batch], Batch]) -> Batch:
+        """Take a submitter's step, also while the batch takes others.
+
+        Raises:
+            StatusConflict: the step does not lead from where the batch stands.
+        """
+        for _ in range(MAX_TRIES):
+            try:
+                return step(batch)
+            except StatusConflict:
+                latest = self.batches.get(batch.id)
+                if latest.step == batch.step:
+                    raise
+                batch = latest
+        return step(batch)
+
+
+def cancellation_of(batch: Batch) -> BatchStatus:
+    """Where a batch goes that is canceled."""
+    return BatchStatus.CANCELED if batch.status is BatchStatus.VALIDATING else BatchStatus.CANCELING

@@ -1,0 +1,72 @@
+"""What has come of the lines of a batch: which are jobs, which have ended, and where their results are in storage.
+
+    stokehold:batch:<id>:parts   list   keys of the parts of its results in storage, in the order of writing
+
+``tasks/jobs/line_place.py`` has the other keys, which the steps of jobs change too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from tasks.batches.batch import Batch
+from tasks.jobs.hash import flat
+from tasks.jobs.job import Status
+from tasks.jobs.keyspace import JOB, job_key
+from tasks.jobs.line_place import batch_key, cursors_key, ended_key, jobs_key
+from tasks.objects.notes import UNTAKEN
+from tasks.valkey import Valkey
+
+
+class BatchProgress:
+    """The progress of batches. Every step is atomic and may be asked for twice."""
+
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+        self._settle = valkey.script("batches/settle")
+        self._pass = valkey.script("batches/pass")
+        self._lose = valkey.script("batches/lose")
+
+    def settle(self, batch: Batch, part: str, ids: Sequence[str], counts: Mapping[str, float]) -> bool:
+        """Count jobs whose results are in a noted part in storage, and take it; whether nothing else has done so."""
+        keys = [batch_key(batch.id), ended_key(batch.id), jobs_key(batch.id), parts_key(batch.id), UNTAKEN]
+        numbers = {name: str(number) for name, number in counts.items()}
+        return bool(self._settle(keys=keys, args=[part, len(ids), len(numbers), *flat(numbers), *ids]))
+
+    def ended(self, batch: Batch, count: int) -> list[str]:
+        """Ids of jobs that have ended and are not settled, the ``count`` first."""
+        return cast(list[str], self._valkey.lrange(ended_key(batch.id), 0, count - 1))
+
+    def jobs(self, batch: Batch) -> set[str]:
+        """Ids of its jobs that are not settled."""
+        return cast(set[str], self._valkey.smembers(jobs_key(batch.id)))
+
+    def statuses(self, batch: Batch) -> list[Status]:
+        """Where its jobs stand that are not settled."""
+        with self._valkey.pipeline(transaction=False) as pipeline:
+            for job_id in self.jobs(batch):
+                pipeline.hget(job_key(job_id), "status")
+            return [Status(status) for status in pipeline.execute() if status in tuple(Status)]
+
+    def parts(self, batch: Batch) -> list[str]:
+        """Keys of the parts of its results, in the order of writing."""
+        return cast(list[str], self._valkey.lrange(parts_key(batch.id), 0, -1))
+
+    def lose(self, batch: Batch) -> None:
+        """Let the batch wait no longer for jobs that have no record any more."""
+        if ids := sorted(self.jobs(batch)):
+            self._lose(keys=[ended_key(batch.id), jobs_key(batch.id)], args=[JOB, *ids])
+
+    def cursors(self, batch: Batch) -> dict[str, str]:
+        """How far the groups of its plan have become jobs."""
+        return cast(dict[str, str], self._valkey.hgetall(cursors_key(batch.id, batch.plan)))
+
+    def pass_groups(self, batch: Batch, first: int, done: Sequence[int]) -> None:
+        """Note that all groups before ``first`` are done; what is known of each of these is no longer needed."""
+        self._pass(keys=[batch_key(batch.id), cursors_key(batch.id, batch.plan)], args=[batch.plan or "", first, *done])
+
+
+def parts_key(batch_id: str) -> str:
+    """The parts of the results of a batch."""
+    return f"{batch_key(batch_id)}:parts"
