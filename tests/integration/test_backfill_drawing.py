@@ -61,7 +61,7 @@ def claimed(service: Service, count: int) -> tuple[Job, ...]:
 def pixels(service: Service, job: Job) -> np.ndarray[Any, Any]:
     """Of all images of a job."""
     keys = [image.key for image in service.store.get(job.id).result.images]
-    return np.stack([Image.open(BytesIO(service.storage.get(key or ""))) for key in keys]).astype(int)
+    return np.stack([np.asarray(Image.open(BytesIO(service.storage.get(key or "")))) for key in keys]).astype(int)
 
 
 def passes(runner: JobRunner) -> list[int]:
@@ -175,7 +175,7 @@ class TestInteractiveJobs:
     def test_it_is_drawn_between_two_steps_of_a_backfill_and_neither_image_shows_it(
         self, service: Service, runner: JobRunner, count: int
     ) -> None:
-        fields = {"adapters": [{"ref": "noise1"}]}
+        fields: dict[str, Any] = {"adapters": [{"ref": "noise1"}]}
         undisturbed = [submitted(service, **fields) for _ in range(count)]
         runner.run_jobs(claimed(service, count))
         other = {"adapters": [{"ref": "noise2"}], "steps": 3}

@@ -289,7 +289,7 @@ def dying(service: Service, patch: pytest.MonkeyPatch, at: int, *, done: bool) -
 
         return counting
 
-    kinds = [(Valkey, "execute_command"), (ValkeyPipeline, "execute")]
+    kinds: list[tuple[type, str]] = [(Valkey, "execute_command"), (ValkeyPipeline, "execute")]
     kinds += [(type(service.storage), name) for name in ("put", "upload", "upload_stream", "get", "download", "delete")]
     for kind, name in kinds:
         patch.setattr(kind, name, counted(getattr(kind, name)))
@@ -318,9 +318,9 @@ def test_a_process_may_die_at_any_call(service: Service, done: bool) -> None:
         service.valkey.flushall()
         steps: list[Callable[[], object]] = [
             lambda: send(service),
-            lambda: [plan_batch(service, batch) for batch in active(service, BatchStatus.VALIDATING)],
-            lambda: [advance(service, batch) for batch in active(service, BatchStatus.RUNNING)],
-            lambda: [advance(service, batch) for batch in active(service, BatchStatus.RUNNING)],
+            lambda: for_each(service, BatchStatus.VALIDATING, plan_batch),
+            lambda: for_each(service, BatchStatus.RUNNING, advance),
+            lambda: for_each(service, BatchStatus.RUNNING, advance),
             lambda: remove_batches(service),
         ]
         ended = []
@@ -343,6 +343,11 @@ def test_a_process_may_die_at_any_call(service: Service, done: bool) -> None:
     while not everything(at):
         at += 1
     assert at > 10
+
+
+def for_each(service: Service, status: BatchStatus, step: Callable[[Service, Batch], None]) -> None:
+    for batch in active(service, status):
+        step(service, batch)
 
 
 def active(service: Service, status: BatchStatus) -> list[Batch]:

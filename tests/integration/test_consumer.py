@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kombu import Consumer, Queue
@@ -29,6 +30,12 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
     parts.stop()
 
 
+def consumer_of(app: Application) -> Any:
+    """What takes messages in a worker; Celery adds it at run time."""
+    worker: Any = app.Worker(pool="threads", concurrency=1)
+    return worker.consumer
+
+
 def fill_memory(valkey: Valkey, data: Path) -> None:
     valkey.config_set("maxmemory", "1mb")
 
@@ -51,7 +58,7 @@ def test_a_valkey_that_cannot_write_does_not_end_the_worker(
     port, data = Ports.free().valkey, tmp_path / "data"
     parts.start([valkey_part(data, port)])
     app = Application(Settings.model_validate({"valkey_url": valkey_url(port)}))
-    worker = app.Worker(pool="threads", concurrency=1).consumer
+    worker = consumer_of(app)
     worker.connection = connection = app.connection_for_read()
     worker.task_consumer = Consumer(connection.default_channel, [Queue("tasks")], on_message=lambda _: None)
     worker.task_consumer.consume()
@@ -70,7 +77,7 @@ def test_a_valkey_that_dies_with_a_message_unacknowledged_does_not_end_the_worke
     port = Ports.free().valkey
     parts.start([valkey_part(tmp_path / "data", port)])
     app = Application(Settings.model_validate({"valkey_url": valkey_url(port)}))
-    worker = app.Worker(pool="threads", concurrency=1).consumer
+    worker = consumer_of(app)
     worker.connection = connection = app.connection_for_read()
     received: list[object] = []
     tasks, other = connection.default_channel, connection.channel()

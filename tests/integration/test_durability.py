@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import cast
 
 import pytest
 
@@ -25,7 +25,7 @@ from tests.support.jobs import SPEC
 @pytest.fixture
 def changed(valkey: Valkey) -> Iterator[Valkey]:
     """A server whose configuration a test may change."""
-    kept: dict[str, Any] = valkey.config_get("maxmemory-policy") | valkey.config_get("appendonly")
+    kept = cast(dict[str, str], valkey.config_get("maxmemory-policy") | valkey.config_get("appendonly"))
     yield valkey
     for name, value in kept.items():
         valkey.config_set(name, value)

@@ -116,7 +116,7 @@ def test_every_kind_of_fault_comes_before_one_comes_twice(parts: Parts) -> None:
     done: list[str] = []
     kinds = {name: lambda name=name: done.append(name) for name in ("a", "b", "c")}
 
-    Faults(parts, kinds, CHANCE, lambda _: None).run(0.2, at_once)  # type: ignore[arg-type]
+    Faults(parts, kinds, CHANCE, lambda _: None).run(0.2, at_once)
 
     assert {*done[:3]} == {"a", "b", "c"}
     assert {*done[3:6]} == {"a", "b", "c"}

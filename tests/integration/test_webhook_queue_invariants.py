@@ -86,8 +86,8 @@ class Queue(RuleBasedStateMachine):
         for taken in self.held.values():
             self.deliveries.settle(taken, settlement(taken, DeliveryStatus.DELIVERED))
         pass_time(self.valkey, A_DAY_S)
-        while taken := self.deliveries.take():
-            self.deliveries.settle(taken, settlement(taken, DeliveryStatus.DELIVERED))
+        while last := self.deliveries.take():
+            self.deliveries.settle(last, settlement(last, DeliveryStatus.DELIVERED))
         statuses = {name: self.deliveries.get(owner, name).status for name, owner in self.owners.items()}
         assert set(statuses.values()) <= {DeliveryStatus.DELIVERED, DeliveryStatus.FAILED}
         waiting = [key for key in self.valkey.scan_iter(f"{WEBHOOKS}:*") if key.split(":")[2] in ("lane", "sending")]

@@ -23,6 +23,8 @@ from tasks.jobs.job import JobSpec, Progress
 from tasks.jobs.store import JobStore
 from workers.run.attempt import Attempt
 from workers.stages.draw import DrawnImage, Session
+from workers.stages.prepare import prepare
+from workers.swap.rewrite import rewrite
 
 GATES = ("prepare", "swap", "draw", "upload", "uploaded", "finish")
 BROKEN = "broken"
@@ -82,8 +84,8 @@ def install(folder: Path) -> None:
         return draw(self, specs, number)
 
     Session.draw_one_of_each = draw_or_fail  # type: ignore[method-assign]
-    workers.run.runner.prepare = before("prepare", workers.run.runner.prepare)
-    workers.swap.engine.rewrite = after("swap", workers.swap.engine.rewrite)
+    workers.run.runner.prepare = before("prepare", prepare)  # type: ignore[attr-defined]
+    workers.swap.engine.rewrite = after("swap", rewrite)  # type: ignore[attr-defined]
     Attempt.report = gated_report  # type: ignore[method-assign]
     put = before("upload", after("uploaded", S3StorageWithPutProcess.put))
     S3StorageWithPutProcess.put = put  # type: ignore[method-assign]

@@ -154,9 +154,12 @@ def canceled(attempt: int = 0) -> SeenJob:
     return SeenJob(id="j", status=Status.CANCELED, attempt=attempt, key="k")
 
 
-def batch(status: BatchStatus, lines: int = 2, **counts: int) -> SeenBatch:
+def batch(
+    status: BatchStatus, lines: int = 2, *, waiting: int = 0, queued: int = 0, succeeded: int = 0, failed: int = 0
+) -> SeenBatch:
     """The batch ``b``."""
-    return SeenBatch(id="b", status=status, lines=lines, **counts)
+    counts = {"waiting": waiting, "queued": queued, "succeeded": succeeded, "failed": failed}
+    return SeenBatch.model_validate({"id": "b", "status": status, "lines": lines, **counts})
 
 
 def line(number: int, name: str, image: SeenImage | None = RED) -> SeenLine:

@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from threading import Event, Thread
-from typing import IO, Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import unquote
 
 from tests.support.hub_repository import Answer, Refusal, Repository
@@ -111,7 +112,7 @@ class HubServer:
         finally:
             self._pause_s = 0.0
 
-    def write(self, file: IO[bytes], request: Request, body: bytes) -> None:
+    def write(self, file: BufferedIOBase, request: Request, body: bytes) -> None:
         """Send a body."""
         while self._pause_s and body and DOWNLOAD.fullmatch(request.path):
             file.write(body[:1])

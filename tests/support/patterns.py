@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from re import _constants as c  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from re import _constants as c
+from re import _parser as parser
+from typing import Any, TypeGuard
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("api", "benchmarks", "demo", "stack", "storage", "tasks", "workers")
@@ -121,7 +121,7 @@ def names_of_tuples(tree: ast.Module) -> dict[str, ast.expr]:
     }
 
 
-def is_of_re(function: ast.expr) -> bool:
+def is_of_re(function: ast.expr) -> TypeGuard[ast.Attribute]:
     return (
         isinstance(function, ast.Attribute)
         and isinstance(function.value, ast.Name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.jobs.submission import submit
@@ -34,7 +36,7 @@ def pass_time(valkey: Valkey, seconds: float) -> None:
     """Let everything of the queue that waits for a time wait for one that much earlier."""
     for key in valkey.scan_iter(f"{WEBHOOKS}:*", _type="zset"):
         if key.split(":")[2] in ("lane", "lanes", "owners", "sending"):
-            for member, score in valkey.zrange(key, 0, -1, withscores=True):
+            for member, score in cast(list[tuple[str, float]], valkey.zrange(key, 0, -1, withscores=True)):
                 valkey.zadd(key, {member: score - seconds})
     for key in valkey.scan_iter(f"{WEBHOOKS}:circuit:*"):
         if closed := valkey.hget(key, "closed_until"):

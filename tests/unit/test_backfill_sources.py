@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.backfill.sources import completed, read_lines
+from tasks.backfill.sources import Line, completed, read_lines
 from tasks.errors import InvalidRequest
 
 OPENAI_LINE = {
@@ -94,7 +94,7 @@ def test_a_file_that_is_not_there_or_not_text_says_so(tmp_path: Path) -> None:
 
 
 def test_the_command_line_fills_in_what_a_line_leaves_out() -> None:
-    lines = [{"prompt": "a"}, {"prompt": "b", "steps": 9, "custom_id": "own"}, OPENAI_LINE]
+    lines: list[Line] = [{"prompt": "a"}, {"prompt": "b", "steps": 9, "custom_id": "own"}, OPENAI_LINE]
 
     assert list(completed(lines, {"steps": 3})) == [
         {"custom_id": "1", "steps": 3, "prompt": "a"},

@@ -16,19 +16,19 @@ from workers.stages.compare import compare
 PIXELS = arrays(np.uint8, (4, 4, 3))
 
 
-def png(pixels: np.ndarray) -> bytes:  # type: ignore[type-arg]
+def png(pixels: np.ndarray) -> bytes:
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 @given(PIXELS)
-def test_an_image_is_identical_to_itself(pixels: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_an_image_is_identical_to_itself(pixels: np.ndarray) -> None:
     assert compare(png(pixels), png(pixels)) == ImageDifference(largest=0, mean=0)
 
 
 @given(PIXELS, PIXELS)
-def test_the_difference_is_the_same_both_ways_and_bounded(first: np.ndarray, second: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_the_difference_is_the_same_both_ways_and_bounded(first: np.ndarray, second: np.ndarray) -> None:
     found = compare(png(first), png(second))
 
     assert found == compare(png(second), png(first))
@@ -36,7 +36,7 @@ def test_the_difference_is_the_same_both_ways_and_bounded(first: np.ndarray, sec
 
 
 @given(PIXELS, st.integers(0, 3), st.integers(0, 3), st.integers(0, 2))
-def test_one_step_in_one_place_is_seen(pixels: np.ndarray, row: int, column: int, channel: int) -> None:  # type: ignore[type-arg]
+def test_one_step_in_one_place_is_seen(pixels: np.ndarray, row: int, column: int, channel: int) -> None:
     other = pixels.copy()
     other[row, column, channel] ^= 1
 

@@ -52,7 +52,7 @@ def around(draw: Draw, moment: int) -> tuple[float, float]:
 
 def live(draw: Draw, story: Story, job: str) -> SeenJob:
     """Let clients submit a job, some of them without an answer, and poll it; its end."""
-    life = draw(lives(job))
+    life: list[tuple[int, SeenJob]] = draw(lives(job))
     created, end = life[0][0], life[-1][1]
     for moment in [created, *draw(st.lists(st.integers(created, CALM), max_size=3))]:
         began, ended = draw(around(moment))
@@ -61,7 +61,8 @@ def live(draw: Draw, story: Story, job: str) -> SeenJob:
         else:
             story.submit(began, key=f"key of {job}")
     for moment in draw(st.lists(st.integers(created, CALM), max_size=6)):
-        story.poll(*draw(around(moment)), at(life, moment))
+        began, ended = draw(around(moment))
+        story.poll(began, ended, at(life, moment))
     story.submit(CALM + 100, CALM + 101, end, key=f"key of {job}")
     for _ in range(2):
         story.told(CALM + 100, end, webhook=f"webhook of {job}")

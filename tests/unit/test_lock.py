@@ -53,7 +53,7 @@ def locked(name: str, python: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", LOCKS)
 def test_every_requirement_is_locked_at_its_version(name: str, python: str) -> None:
     versions = locked(name, python)
-    wanted = {canonicalize_name(one.name): str(one.specifier) for one in requirements(f"{name}.txt")}
+    wanted: dict[str, str] = {canonicalize_name(one.name): str(one.specifier) for one in requirements(f"{name}.txt")}
     del wanted["torch"]
 
     assert {package: versions.get(package) for package in wanted} == wanted

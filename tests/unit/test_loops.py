@@ -22,6 +22,13 @@ def loop(round_: Callable[[], None], finished: Callable[[str], None] = lambda _:
     return Loop("leases", period_s=0.01, max_s=max_s, round=round_, finished=finished)
 
 
+def waiting_for(event: threading.Event) -> Callable[[], None]:
+    def wait() -> None:
+        event.wait()
+
+    return wait
+
+
 @pytest.mark.parametrize("error", [ValueError("a record that nobody foresaw"), ValkeyUnavailable("away")])
 def test_a_round_that_raises_is_logged_and_the_next_one_comes(
     error: Exception, caplog: pytest.LogCaptureFixture
@@ -46,7 +53,7 @@ def test_a_round_that_raises_is_logged_and_the_next_one_comes(
 
 def test_a_loop_that_hangs_does_not_hold_the_others() -> None:
     stop, release, finished = threading.Event(), threading.Event(), list[str]()
-    hangs = loop(lambda: bool(release.wait()) and None)
+    hangs = loop(waiting_for(release))
 
     thread = threading.Thread(target=run_until, args=(stop, [hangs, loop(lambda: None, finished.append)], 0.01))
     thread.start()
@@ -89,7 +96,7 @@ def test_a_process_whose_loop_is_gone_ends_itself() -> None:
 
 def test_a_round_that_is_slow_within_bounds_is_left_alone_and_so_is_a_process_that_stood_still() -> None:
     release = threading.Event()
-    running = Running(loop(lambda: bool(release.wait()) and None, max_s=10), threading.Event())
+    running = Running(loop(waiting_for(release), max_s=10), threading.Event())
     watch = Watch(running)
     running.thread.start()
     wait_until(lambda: running.busy)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def assert_identical(pipeline: Any, before: Weights) -> None:
 
 
 @pytest.fixture
-def sd15() -> Iterator[Any]:
+def sd15() -> Any:
     return build("sd15")
 
 
@@ -118,7 +118,7 @@ def test_half_precision_is_no_further_from_the_truth_than_diffusers(
 
 
 def distance(weights: Weights, truth: Weights) -> float:
-    return sum(float(torch.sum((weights[name].double() - truth[name]) ** 2)) for name in truth) ** 0.5
+    return math.sqrt(sum(float(torch.sum((weights[name].double() - truth[name]) ** 2)) for name in truth))
 
 
 def test_a_swap_from_one_to_another_leaves_nothing_of_the_first(sd15: Any, tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.compat.openai import job_request
 from tasks.requests.job import MAX_ADAPTERS, MAX_SIDE
 from tasks.requests.named_model import NamedModel, named
-from tasks.requests.openai import ImagesRequest
+from tasks.requests.openai import ImagesRequest, job_request
 from tests.support.base_models import DEMO_AND_SDXL
 
 sides = st.integers(0, 99_999)

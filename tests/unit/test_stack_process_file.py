@@ -55,7 +55,12 @@ def test_it_stays_locked_until_the_last_child_of_the_process_is_gone(file: Proce
 def test_a_reader_never_finds_a_file_that_is_half_written(tmp_path: Path) -> None:
     file = ProcessFile(tmp_path / "api.pid")
     file.write(1)
-    writer = threading.Thread(target=lambda: [file.write(pid) for pid in range(2, 2000)])
+
+    def write_many() -> None:
+        for pid in range(2, 2000):
+            file.write(pid)
+
+    writer = threading.Thread(target=write_many)
 
     writer.start()
     while writer.is_alive():

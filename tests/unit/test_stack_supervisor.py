@@ -144,11 +144,15 @@ def test_the_user_is_told_of_a_death_before_the_others_stop(folder: StackFolder,
 
 
 def test_a_part_that_is_killed_is_named_with_the_signal(folder: StackFolder, part: Callable[..., Part]) -> None:
+    def check() -> bool:
+        supervisor.check()
+        return False
+
     with supervised(folder, StopRequest()) as supervisor:
         supervisor.start([part("api")])
         os.kill(pid_of(folder, "api"), signal.SIGKILL)
         with pytest.raises(PartDied, match=r"api died \(killed by SIGKILL\)"):
-            wait_until(lambda: bool(supervisor.check()))
+            wait_until(check)
 
 
 def test_a_part_that_dies_ends_the_start_and_takes_the_others_down(

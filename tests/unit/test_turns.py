@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -11,11 +12,18 @@ from tasks.loops.turns import AT_ONCE, Turns
 from tests.support.waiting import patience, wait_until
 
 
+def waiting_for(event: threading.Event) -> Callable[[], None]:
+    def wait() -> None:
+        event.wait()
+
+    return wait
+
+
 def test_an_owner_whose_work_takes_long_delays_no_other() -> None:
     release, done = threading.Event(), list[str]()
     every = Turns("planning")
 
-    every.begin({"a": lambda: bool(release.wait()) and None, "b": lambda: done.append("b")})
+    every.begin({"a": waiting_for(release), "b": lambda: done.append("b")})
     wait_until(lambda: done == ["b"])
     every.begin({"a": lambda: done.append("a again"), "c": lambda: done.append("c")})
     wait_until(lambda: "c" in done)
@@ -58,7 +66,7 @@ def test_a_turn_that_hangs_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(turns, "end_process", reasons.append)
     every = Turns("planning")
 
-    every.begin({"a": lambda: bool(release.wait()) and None})
+    every.begin({"a": waiting_for(release)})
     every.begin({})
     release.set()
 

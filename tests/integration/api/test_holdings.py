@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
@@ -188,7 +188,7 @@ def test_an_answer_whose_process_died_is_forgotten_in_time(service: Service, mak
         pass
 
     held, _ = held_keys("answer", key.id)
-    service.valkey.zadd(held, dict.fromkeys(service.valkey.zrange(held, 0, -1), 1))
+    service.valkey.zadd(held, dict.fromkeys(cast(list[str], service.valkey.zrange(held, 0, -1)), 1))
 
     with service.quotas.holdings.answer(key, 60):
         pass

@@ -115,7 +115,7 @@ def test_an_id_among_the_parameters_of_a_list_reaches_no_other_key(
 @given(text=st.text())
 def test_no_key_is_made_of_what_is_no_id(text: str) -> None:
     made = {}
-    for builder in (job_key, channel_of, batch_key, jobs_key, ended_key, lambda text: cursors_key(text, 0)):
+    for builder in (job_key, channel_of, batch_key, jobs_key, ended_key, lambda text: cursors_key(text, None)):
         try:
             made[builder] = builder(text)
         except NotAnIdentifier:

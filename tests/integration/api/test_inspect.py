@@ -267,7 +267,7 @@ class TestWhatIsFetched:
         hub.add_repository("ada/large", {WEIGHTS: self.CONTENT}, base_model="demo/base")
         inspect(client, "ada/large")
 
-        (key,) = service.valkey.keys("stokehold:header:*")  # type: ignore[misc]
+        (key,) = service.valkey.keys("stokehold:header:*")
         assert service.valkey.ttl(key) > 0
         assert service.valkey.ttl("stokehold:shapes:demo") > 0
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from api import create_app
-from api.gunicorn_config import on_starting, post_fork, post_worker_init
+from api.gunicorn_config import Address, on_starting, post_fork, post_worker_init
 from tasks.celery import Application
 from tasks.keys import default_limits
 from tasks.service import Service
@@ -55,9 +56,9 @@ class Process:
     """What gunicorn's hooks are given."""
 
     def __init__(self, service: Service, address: str) -> None:
-        self.address = [(address, 8000)]
+        self.address: list[Address] = [(address, 8000)]
         self.keys_needed = False
-        self.wsgi = create_app(service)
+        self.wsgi: Flask = create_app(service)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])

@@ -35,7 +35,7 @@ def key(service: Service) -> str:
 def make_client(servers: dict[str, Any], tmp_path: Path) -> Callable[..., FlaskClient]:
     """Makes a client of a service with these settings."""
 
-    def make(**settings: object) -> FlaskClient:
+    def make(**settings: Any) -> FlaskClient:
         return create_app(make_service(tmp_path, **servers, **settings)).test_client()
 
     return make
@@ -47,7 +47,7 @@ def problem_type(response: TestResponse) -> str:
 
 def stored(service: Service) -> set[str]:
     """What a request could have left behind."""
-    return set(service.valkey.keys("stokehold:*")) - {"stokehold:probe"}
+    return {str(key) for key in service.valkey.keys("stokehold:*")} - {"stokehold:probe"}
 
 
 @pytest.mark.parametrize("path", [*OPEN_PATHS, "/v1/jobs", "/v1/models", "/v1/adapters", "/nothing", "//v1/jobs"])

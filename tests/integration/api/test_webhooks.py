@@ -36,7 +36,7 @@ class Caller:
         return self.client.get(path, headers=self.headers)
 
     def post(self, path: str, **fields: object) -> TestResponse:
-        return self.client.post(path, headers=self.headers, **({"json": fields} if fields else {}))  # type: ignore[arg-type]
+        return self.client.post(path, headers=self.headers, **({"json": fields} if fields else {}))
 
     def end_a_job(self, webhook_url: str) -> str:
         """Id of a job that was canceled."""
