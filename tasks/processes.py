@@ -19,7 +19,6 @@ from tasks.batches.rounds import BatchRounds
 from tasks.celery import app
 from tasks.durability import Durability
 from tasks.errors import StokeholdError, ValkeyUnavailable
-from tasks.jobs import images
 from tasks.logs import configure_logging
 from tasks.loops.loop import Loop, run_until
 from tasks.loops.quarantine import Quarantine
@@ -50,7 +49,7 @@ def rounds_of(service: Service) -> Mapping[str, Round]:
         "lost-messages": partial(housekeeping.resend_lost, service),
         "planning": batch_rounds.plan,
         "batches": batch_rounds.advance,
-        "images": partial(images.settle_all_images, service),
+        "images": service.images.settle_all,
         "untaken-objects": partial(retention.remove_objects, service),
         "expired-batches": partial(retention.remove_batches, service),
         "expired-jobs": partial(retention.remove_jobs, service),

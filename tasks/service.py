@@ -24,10 +24,14 @@ from tasks.batches.record import BatchRecords
 from tasks.batches.store import BatchStore
 from tasks.durability import Durability
 from tasks.jobs.backfill_lane import BackfillLane
+from tasks.jobs.images import Images
 from tasks.jobs.interactive_lane import InteractiveLane
 from tasks.jobs.pace import Pace
+from tasks.jobs.queues import JobQueues
 from tasks.jobs.quotas import Quotas
+from tasks.jobs.record import JobRecords
 from tasks.jobs.store import JobStore
+from tasks.jobs.submission import Submissions
 from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.keys import ApiKeys
 from tasks.loops.quarantine import Quarantine
@@ -71,6 +75,32 @@ class Service:
     quarantine: Quarantine
     storage: S3Storage
     object_notes: ObjectNotes
+
+    @cached_property
+    def queues(self) -> JobQueues:
+        return JobQueues(self.celery, self.store)
+
+    @cached_property
+    def records(self) -> JobRecords:
+        return JobRecords(self.store, self.pace, self.storage)
+
+    @cached_property
+    def images(self) -> Images:
+        return Images(self.store, self.storage, self.quarantine)
+
+    @cached_property
+    def submissions(self) -> Submissions:
+        return Submissions(
+            settings=self.settings,
+            keys=self.keys,
+            quotas=self.quotas,
+            base_models=self.base_models,
+            resolver=self.resolver,
+            catalogue=self.catalogue,
+            store=self.store,
+            queues=self.queues,
+            durability=self.durability,
+        )
 
     @cached_property
     def batch_progress(self) -> BatchProgress:

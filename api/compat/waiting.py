@@ -19,7 +19,6 @@ from api.http.problems import documented
 from api.v1.jobs import LOCATION
 from tasks.errors import TooManyWaiting
 from tasks.jobs.job import Job
-from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 
@@ -39,7 +38,7 @@ def waited_for(request: JobRequest, idempotency_key: str | None) -> Job:
     """
     context = current_context()
     with holding(context):
-        job = submit(context.service, request, owner=current_owner(), idempotency_key=idempotency_key)
+        job = context.service.submissions.submit(request, owner=current_owner(), idempotency_key=idempotency_key)
         g.waited_for = job.id
         return ended(context.service, job)
 

@@ -16,8 +16,7 @@ from api.http.problems import RETRY_AFTER_HEADER, documented
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.jobs.job import Job, Status
 from tasks.jobs.listing import JobPage, list_batch_jobs, list_failed_jobs, list_jobs
-from tasks.jobs.record import JobRecord, record_of
-from tasks.jobs.submission import submit
+from tasks.jobs.record import JobRecord
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 
@@ -104,7 +103,7 @@ class ListQuery(Parameters):
 def submit_job(header: SubmissionHeader, body: JobRequest) -> Response:
     """Submit a job."""
     service = current_service()
-    job = submit(service, body, owner=current_owner(), idempotency_key=header.idempotency_key)
+    job = service.submissions.submit(body, owner=current_owner(), idempotency_key=header.idempotency_key)
     response = job_answer(service, job, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_job", job_id=job.id)
     return response
@@ -166,7 +165,7 @@ def poll(context: Context, job_id: str, wait_s: float) -> Job:
 
 def job_answer(service: Service, job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """A job's record, and when to ask again."""
-    record = record_of(service, job)
+    record = service.records.of(job)
     response = answer(record, status)
     if not job.status.is_terminal:
         response.headers["Retry-After"] = str(poll_again_s(record.position or 0))

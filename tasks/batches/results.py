@@ -16,7 +16,7 @@ from tasks.batches.line_index import LineIndex, line_index
 from tasks.errors import JobNotFound
 from tasks.fields import Frozen, StoredRecord, read
 from tasks.jobs.job import Job, Status
-from tasks.jobs.record import ImageRecord, image_record
+from tasks.jobs.record import ImageRecord
 from tasks.jobs.result import Failure, StoredImage, SwapWay
 from tasks.service import Service
 
@@ -144,7 +144,7 @@ def results_so_far(service: Service, batch: Batch) -> Iterator[bytes]:
 
 def with_urls(service: Service, result: LineResult) -> LineRecord:
     """A result as a client sees it."""
-    images = tuple(image_record(service, image) for image in result.images)
+    images = tuple(service.records.of_image(image) for image in result.images)
     fields = result.model_dump(include={"line", "custom_id", "status", "error"})
     return LineRecord(**fields, images=images)
 

@@ -10,16 +10,17 @@ outlives both, and housekeeping settles what its worker did not.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import partial
-from typing import cast
 
-from storage import StorageError
+from storage import S3Storage, StorageError
 from tasks.errors import JobNotFound
 from tasks.jobs.job import Lease, Status
 from tasks.jobs.keyspace import UNSETTLED_IMAGES
+from tasks.jobs.store import JobStore
 from tasks.loops.loop import BUDGET_S, within
+from tasks.loops.quarantine import Quarantine
 from tasks.objects.keys import IMAGES, MANIFESTS
-from tasks.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -34,65 +35,71 @@ def manifest_key(lease: Lease) -> str:
     return f"{MANIFESTS}{lease.job_id}/{lease.token}.json"
 
 
-def note_images(service: Service, lease: Lease) -> None:
-    """Note that this attempt is about to put images into storage.
+@dataclass(frozen=True)
+class Images:
+    """The images of attempts."""
 
-    Raises:
-        ValkeyUnavailable: it is not noted.
-    """
-    service.valkey.sadd(UNSETTLED_IMAGES, f"{lease.job_id}/{lease.token}")
+    store: JobStore
+    storage: S3Storage
+    quarantine: Quarantine
 
+    def note(self, lease: Lease) -> None:
+        """Note that this attempt is about to put images into storage.
 
-def settle_images(service: Service, lease: Lease) -> bool:
-    """Remove the images of an attempt that is over, unless they are what its job succeeded with.
+        Raises:
+            ValkeyUnavailable: it is not noted.
+        """
+        self.store.note_images(lease)
 
-    Storage that is away is no error: the note stays, and housekeeping comes back to it.
+    def settle(self, lease: Lease) -> bool:
+        """Remove the images of an attempt that is over, unless they are what its job succeeded with.
 
-    Returns:
-        whether storage was there, if it was needed.
+        Storage that is away is no error: the note stays, and housekeeping comes back to it.
 
-    Raises:
-        ValkeyUnavailable: nobody can say whether it is over.
-    """
-    status = status_of(service, lease)
-    if status is Status.RUNNING:
+        Returns:
+            whether storage was there, if it was needed.
+
+        Raises:
+            ValkeyUnavailable: nobody can say whether it is over.
+        """
+        status = self._status_of(lease)
+        if status is Status.RUNNING:
+            return True
+        if status is not Status.SUCCEEDED:
+            try:
+                self.storage.check()  # a removal waits for a minute; this says within seconds that storage is away
+                self.storage.delete(attempt_prefix(lease))
+                self.storage.remove(manifest_key(lease))
+            except StorageError as error:
+                logger.warning(
+                    "images of job %s, attempt %d, are not removed yet: %s", lease.job_id, lease.attempt, error
+                )
+                self.note(lease)  # housekeeping may have settled it already, while its worker was frozen
+                return False
+        self.store.forget_images(lease)
         return True
-    if status is not Status.SUCCEEDED:
+
+    def settle_all(self) -> None:
+        """Settle whatever has begun to upload and is over, as far as storage is there: a loop of the light worker."""
+        for member in within(BUDGET_S, self.store.unsettled_images()):
+            self.quarantine.attempt(UNSETTLED_IMAGES, member, partial(self._settle_noted, member))
+
+    def _settle_noted(self, member: str) -> None:
+        """Settle what is noted of one attempt.
+
+        Raises:
+            StorageError: storage is unavailable, or refuses to remove the images of this attempt.
+        """
+        job_id, _, token = member.rpartition("/")
+        attempt, _, claim = token.partition("-")
+        if not self.settle(Lease(job_id=job_id, attempt=int(attempt), claim=claim)):
+            self.storage.check()
+            raise StorageError(f"Storage does not remove the images of attempt {member}.")
+
+    def _status_of(self, lease: Lease) -> Status | None:
+        """Where the job stands, if it still is this attempt's; else None."""
         try:
-            service.storage.check()  # a removal waits for a minute; this says within seconds that storage is away
-            service.storage.delete(attempt_prefix(lease))
-            service.storage.remove(manifest_key(lease))
-        except StorageError as error:
-            logger.warning("images of job %s, attempt %d, are not removed yet: %s", lease.job_id, lease.attempt, error)
-            note_images(service, lease)  # housekeeping may have settled it already, while its worker was frozen
-            return False
-    service.valkey.srem(UNSETTLED_IMAGES, f"{lease.job_id}/{lease.token}")
-    return True
-
-
-def settle_all_images(service: Service) -> None:
-    """Settle whatever has begun to upload and is over, as far as storage is there: a loop of the light worker."""
-    for member in within(BUDGET_S, cast(set[str], service.valkey.smembers(UNSETTLED_IMAGES))):
-        service.quarantine.attempt(UNSETTLED_IMAGES, member, partial(settle_noted, service, member))
-
-
-def settle_noted(service: Service, member: str) -> None:
-    """Settle what is noted of one attempt.
-
-    Raises:
-        StorageError: storage is unavailable, or refuses to remove the images of this attempt.
-    """
-    job_id, _, token = member.rpartition("/")
-    attempt, _, claim = token.partition("-")
-    if not settle_images(service, Lease(job_id=job_id, attempt=int(attempt), claim=claim)):
-        service.storage.check()
-        raise StorageError(f"Storage does not remove the images of attempt {member}.")
-
-
-def status_of(service: Service, lease: Lease) -> Status | None:
-    """Where the job stands, if it still is this attempt's; else None."""
-    try:
-        job = service.store.get(lease.job_id)
-    except JobNotFound:
-        return None
-    return job.status if job.lease == lease else None
+            job = self.store.get(lease.job_id)
+        except JobNotFound:
+            return None
+        return job.status if job.lease == lease else None

@@ -10,7 +10,7 @@ from typing import cast
 from tasks.errors import JobNotFound
 from tasks.identifiers import MAX_CHARACTERS, is_identifier
 from tasks.jobs.hash import job_of, known_jobs
-from tasks.jobs.job import Job, Lane, Measured
+from tasks.jobs.job import Job, Lane, Lease, Measured
 from tasks.jobs.keyspace import (
     DEADLINES,
     FINISHED,
@@ -18,6 +18,7 @@ from tasks.jobs.keyspace import (
     LANE_OFFSET_S,
     LEASES,
     UNSENT,
+    UNSETTLED_IMAGES,
     channel_of,
     job_key,
     lane_keys,
@@ -96,6 +97,18 @@ class JobReader:
         """Remove a job that does not exist from an index."""
         self._valkey.zrem(index, job_id)
 
+    def note_images(self, lease: Lease) -> None:
+        """Note that an attempt is about to put images into storage."""
+        self._valkey.sadd(UNSETTLED_IMAGES, _attempt(lease))
+
+    def forget_images(self, lease: Lease) -> None:
+        """Note that the images of an attempt are settled."""
+        self._valkey.srem(UNSETTLED_IMAGES, _attempt(lease))
+
+    def unsettled_images(self) -> set[str]:
+        """Attempts whose images are not settled, as `<job>/<attempt>-<claim>`."""
+        return cast(set[str], self._valkey.smembers(UNSETTLED_IMAGES))
+
     def _until(self, index: str, when: float, count: int) -> list[str]:
         return cast(list[str], self._valkey.zrangebyscore(index, "-inf", when, start=0, num=count))
 
@@ -151,3 +164,7 @@ class JobReader:
 def no_job(job_id: str) -> JobNotFound:
     """The error that says so, of whatever came instead of an id."""
     return JobNotFound(f"There is no job {job_id[:MAX_CHARACTERS]!r}. It may have expired; submit it again.")
+
+
+def _attempt(lease: Lease) -> str:
+    return f"{lease.job_id}/{lease.token}"

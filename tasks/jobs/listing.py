@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.batches.batch import Batch
 from tasks.jobs.job import Job, Status
 from tasks.jobs.keyspace import list_key
-from tasks.jobs.record import JobRecord, record_of
+from tasks.jobs.record import JobRecord
 from tasks.list_cursor import cursor_at, place_in
 from tasks.service import Service
 
@@ -47,7 +47,7 @@ def list_jobs(
     jobs = service.store.existing([place.partition(":")[2] for place in places[:limit]])
     return JobPage(
         # A job may have moved on since its name was read from the list of those that stand there.
-        jobs=tuple(record_of(service, job) for job in jobs if status in (None, job.status)),
+        jobs=tuple(service.records.of(job) for job in jobs if status in (None, job.status)),
         next_cursor=cursor_at(places[limit - 1]) if len(places) > limit else None,
     )
 
@@ -72,7 +72,7 @@ def list_failed_jobs(
     found = [job for job in jobs if job.error is not None and job.error.code == code]
     last = [place_of(found[limit - 1])] if len(found) > limit else places[LOOKED_AT - 1 : -1]
     return JobPage(
-        jobs=tuple(record_of(service, job) for job in found[:limit]),
+        jobs=tuple(service.records.of(job) for job in found[:limit]),
         next_cursor=cursor_at(last[0]) if last else None,
     )
 
@@ -96,7 +96,7 @@ def list_batch_jobs(
         if status in (None, job.status) and (before is None or place < before)
     ]
     return JobPage(
-        jobs=tuple(record_of(service, jobs[place]) for place in places[:limit]),
+        jobs=tuple(service.records.of(jobs[place]) for place in places[:limit]),
         next_cursor=cursor_at(places[limit - 1]) if len(places) > limit else None,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from amqp.exceptions import ChannelError
@@ -24,45 +25,50 @@ def queue_of(slug: str) -> str:
     return f"base.{slug}"
 
 
-def messages(celery: Celery, slug: str) -> int:
-    """How many messages wait on the queue of a base model.
+@dataclass(frozen=True)
+class JobQueues:
+    """The messages on the queues of all base models."""
 
-    Raises:
-        ValkeyUnavailable: Valkey does not answer.
-    """
-    try:
-        with celery.connection_for_read() as connection:
-            channel: Any = connection.default_channel  # kombu's own annotation knows less than its channels can
-            return int(channel.queue_declare(queue_of(slug), passive=True).message_count)
-    except ChannelError:  # with Valkey and Redis an empty queue does not exist
-        return 0
-    except (OperationalError, RedisError) as error:
-        raise ValkeyUnavailable(f"Valkey does not answer: {error}") from error
+    celery: Celery
+    store: JobStore
 
+    def messages(self, slug: str) -> int:
+        """How many messages wait on the queue of a base model.
 
-def requeue_unclaimed(celery: Celery, slug: str, job_id: str) -> None:
-    """Put back a message that a worker has received and does nothing with.
+        Raises:
+            ValkeyUnavailable: Valkey does not answer.
+        """
+        try:
+            with self.celery.connection_for_read() as connection:
+                channel: Any = connection.default_channel  # kombu's own annotation knows less than its channels can
+                return int(channel.queue_declare(queue_of(slug), passive=True).message_count)
+        except ChannelError:  # with Valkey and Redis an empty queue does not exist
+            return 0
+        except (OperationalError, RedisError) as error:
+            raise ValkeyUnavailable(f"Valkey does not answer: {error}") from error
 
-    It is not an error here if Valkey does not take it: housekeeping finds fewer messages than queued jobs.
-    """
-    try:
-        celery.send_task(GENERATE, args=(job_id,), queue=queue_of(slug), ignore_result=True)
-    except OperationalError as error:
-        logger.warning("a message to the workers of %s is not passed on: %s", slug, error)
+    def requeue_unclaimed(self, slug: str, job_id: str) -> None:
+        """Put back a message that a worker has received and does nothing with.
 
+        It is not an error if Valkey does not take it: housekeeping finds fewer messages than queued jobs.
+        """
+        try:
+            self.celery.send_task(GENERATE, args=(job_id,), queue=queue_of(slug), ignore_result=True)
+        except OperationalError as error:
+            logger.warning("a message to the workers of %s is not passed on: %s", slug, error)
 
-def send(celery: Celery, store: JobStore, job: Job) -> None:
-    """Send the message of a queued interactive job to its base model's queue and note it as sent.
+    def send(self, job: Job) -> None:
+        """Send the message of a queued interactive job to its base model's queue and note it as sent.
 
-    It says that a job waits; its id is for the log. Which job is drawn next is decided at the claim.
+        It says that a job waits; its id is for the log. Which job is drawn next is decided at the claim.
 
-    It is not an error here if Valkey does not take it: the job is recorded as unsent, and housekeeping sends it later.
-    """
-    if job.lane is Lane.BACKFILL:
-        return
-    try:
-        celery.send_task(GENERATE, args=(job.id,), queue=queue_of(job.spec.base_model), ignore_result=True)
-    except OperationalError as error:
-        logger.warning("job %s is recorded and not sent yet: %s", job.id, error)
-        return
-    store.mark_sent(job)
+        It is not an error if Valkey does not take it: the job is recorded as unsent, and housekeeping sends it later.
+        """
+        if job.lane is Lane.BACKFILL:
+            return
+        try:
+            self.celery.send_task(GENERATE, args=(job.id,), queue=queue_of(job.spec.base_model), ignore_result=True)
+        except OperationalError as error:
+            logger.warning("job %s is recorded and not sent yet: %s", job.id, error)
+            return
+        self.store.mark_sent(job)

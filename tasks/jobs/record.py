@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from storage import S3Storage
 from tasks.adapters.file.identity import AdapterSource
 from tasks.base_models.registry import Scheduler
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job, JobSpec, Lane, Progress, ScaledAdapter, Status
 from tasks.jobs.manifest import Manifest, manifest_of
+from tasks.jobs.pace import Pace
 from tasks.jobs.result import AdapterReceipt, BaseReceipt, Failure, ReplayReport, StoredImage, Timings
-from tasks.service import Service
+from tasks.jobs.store import JobStore
 
 
 class AdapterRecord(BaseModel):
@@ -89,38 +92,45 @@ SPEC_FIELDS = JobSpec.model_fields.keys() - {"adapters", "image_count"}
 """Of a job's specification, those that its record shows as they are."""
 
 
-def record_of(service: Service, job: Job) -> JobRecord:
-    """The record of a job, with fresh URLs its position in the queue and how long that will take."""
-    spec = job.spec
-    position = service.store.position(job) if job.status is Status.QUEUED else None
-    return JobRecord(
-        **job.model_dump(
-            include={"id", "status", "lane", "created_at", "started_at", "finished_at", "attempt", "worker"}
-        ),
-        **spec.model_dump(include=SPEC_FIELDS),
-        position=position,
-        eta_s=None if position is None else service.pace.eta_s(spec.base_model, position),
-        progress=job.progress if job.status is Status.RUNNING else None,
-        adapters=tuple(adapter_record(scaled) for scaled in spec.adapters),
-        timings=job.timings,
-        images=tuple(image_record(service, image) for image in job.result.images),
-        receipts=job.result.receipts,
-        base=job.result.base,
-        manifest=manifest_of(job),
-        replay=job.result.replay,
-        error=job.error,
-        retry_of=job.options.retry_of,
-        warnings=(*job.options.warnings, *job.result.warnings),
-    )
+@dataclass(frozen=True)
+class JobRecords:
+    """Makes the records of jobs."""
+
+    store: JobStore
+    pace: Pace
+    storage: S3Storage
+
+    def of(self, job: Job) -> JobRecord:
+        """Return the record of a job, with fresh URLs, its position in the queue and how long that will take."""
+        spec = job.spec
+        position = self.store.position(job) if job.status is Status.QUEUED else None
+        return JobRecord(
+            **job.model_dump(
+                include={"id", "status", "lane", "created_at", "started_at", "finished_at", "attempt", "worker"}
+            ),
+            **spec.model_dump(include=SPEC_FIELDS),
+            position=position,
+            eta_s=None if position is None else self.pace.eta_s(spec.base_model, position),
+            progress=job.progress if job.status is Status.RUNNING else None,
+            adapters=tuple(adapter_record(scaled) for scaled in spec.adapters),
+            timings=job.timings,
+            images=tuple(self.of_image(image) for image in job.result.images),
+            receipts=job.result.receipts,
+            base=job.result.base,
+            manifest=manifest_of(job),
+            replay=job.result.replay,
+            error=job.error,
+            retry_of=job.options.retry_of,
+            warnings=(*job.options.warnings, *job.result.warnings),
+        )
+
+    def of_image(self, image: StoredImage) -> ImageRecord:
+        """Return an image as the record shows it, with a fresh URL."""
+        url = None if image.key is None else self.storage.url(image.key)
+        return ImageRecord(url=url, **image.model_dump(include=StoredImage.model_fields.keys() - {"key"}))
 
 
 def adapter_record(scaled: ScaledAdapter) -> AdapterRecord:
     """An adapter as the record shows it."""
     fields = scaled.adapter.model_dump(include={"ref", "source", "repository", "commit", "weight_name"})
     return AdapterRecord(**fields, scale=scaled.scale)
-
-
-def image_record(service: Service, image: StoredImage) -> ImageRecord:
-    """An image as the record shows it, with a fresh URL."""
-    url = None if image.key is None else service.storage.url(image.key)
-    return ImageRecord(url=url, **image.model_dump(include=StoredImage.model_fields.keys() - {"key"}))

@@ -18,7 +18,6 @@ from tasks.errors import LimitExceeded, RequestError, StatusConflict
 from tasks.jobs.idempotency import idempotency_of_retry
 from tasks.jobs.job import Job, JobOptions, Status
 from tasks.jobs.keyspace import FINISHED, list_key
-from tasks.jobs.submission import enqueue, require_drawable
 from tasks.service import Service
 
 PAGE = 100
@@ -92,11 +91,11 @@ def retry(service: Service, job: Job) -> Job:
     idempotency = idempotency_of_retry(job.id, service.settings.retention_s)
     if first := service.store.created_before(idempotency):
         return first
-    require_drawable(service, job.spec)
+    service.submissions.require_drawable(job.spec)
     options: JobOptions = job.options.model_copy(
         update={"retry_of": job.id, "weight": service.keys.weight(job.options.owner)}
     )
-    return enqueue(service, job.spec, options, idempotency=idempotency)
+    return service.submissions.enqueue(job.spec, options, idempotency=idempotency)
 
 
 def retry_all(service: Service, jobs: Iterable[Job], limit: int) -> RetryReport:

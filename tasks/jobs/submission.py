@@ -4,154 +4,173 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from tasks.adapters.lookup.resolver import Admitted, Requester, choose_base_model
-from tasks.base_models.registry import Limits, ServedModel
+from tasks.adapters.catalogue.store import Catalogue
+from tasks.adapters.lookup.resolver import AdapterResolver, Admitted, Requester, choose_base_model
+from tasks.base_models.registry import BaseModels, Limits, ServedModel
+from tasks.durability import Durability
 from tasks.errors import BaseModelNotServed, InvalidRequest, StatusConflict
 from tasks.fields import ImageFormat
 from tasks.jobs.idempotency import Idempotency, idempotency_of, idempotency_of_replay
 from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, ScaledAdapter, Status
-from tasks.jobs.queues import send
+from tasks.jobs.queues import JobQueues
+from tasks.jobs.quotas import Quotas
+from tasks.jobs.store import JobStore
+from tasks.keys import ApiKeys
 from tasks.outbound.webhook_target import check_webhook
 from tasks.requests.job import MAX_SEED, AdapterRequest, JobRequest
-from tasks.service import Service
+from tasks.settings import Settings
 
 
-def submit(
-    service: Service,
-    request: JobRequest,
-    lane: Lane = Lane.INTERACTIVE,
-    random_seed: Callable[[int], int] = secrets.randbelow,
-    *,
-    owner: str | None = None,
-    idempotency_key: str | None = None,
-) -> Job:
-    """Record a job and send its message to the queue of its base model; a known idempotency key gives its first job.
+@dataclass(frozen=True)
+class Submissions:
+    """Records jobs and sends their messages."""
 
-    It is where the settings want an accepted job to be when this returns.
+    settings: Settings
+    keys: ApiKeys
+    quotas: Quotas
+    base_models: BaseModels
+    resolver: AdapterResolver
+    catalogue: Catalogue
+    store: JobStore
+    queues: JobQueues
+    durability: Durability
 
-    Args:
-        random_seed: draws a seed below its argument, for a request that names none.
-        owner: id of the submitter's API key; None where no key is configured.
-        idempotency_key: chosen by the submitter.
+    def submit(
+        self,
+        request: JobRequest,
+        lane: Lane = Lane.INTERACTIVE,
+        random_seed: Callable[[int], int] = secrets.randbelow,
+        *,
+        owner: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Record a job and send its message to the queue of its base model.
 
-    Raises:
-        IdempotencyConflict: the key was used for another request.
-        InvalidRequest: an adapter, the base model or a setting cannot be served; the error names the field.
-        LimitExceeded: the submitter's API key has used as much as it may; nothing is counted.
-        ServiceUnavailable: the job store or the Hub does not answer.
-    """
-    if request.webhook_url is not None:
-        check_webhook(service.settings, request.webhook_url, owner)
-    options = JobOptions(
-        owner=owner,
-        weight=service.keys.weight(owner),
-        deadline_s=request.deadline_s,
-        webhook_url=request.webhook_url,
-    )
-    idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, options.owner)
-    # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
-    if first := accepted_before(service, idempotency):
-        return first
-    admitted = admit_adapters(service, request, owner)
-    warnings = tuple(warning for adapter in admitted for warning in adapter.warnings)
-    options = options.model_copy(update={"warnings": (*options.warnings, *warnings)})
-    adapters = tuple(
-        ScaledAdapter(adapter=adapter.adapter, scale=scale_of(requested, adapter.default_scale))
-        for adapter, requested in zip(admitted, request.adapters, strict=True)
-    )
-    model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], service.base_models)
-    spec = complete(request, model, adapters, random_seed, service.settings.image_format)
-    return enqueue(service, spec, options, lane, idempotency)
+        A known idempotency key gives its first job.
 
+        It is where the settings want an accepted job to be when this returns.
 
-def enqueue(
-    service: Service,
-    spec: JobSpec,
-    options: JobOptions,
-    lane: Lane = Lane.INTERACTIVE,
-    idempotency: Idempotency | None = None,
-) -> Job:
-    """Record a job of a complete specification and send its message; a known idempotency key gives its first job.
+        Args:
+            random_seed: draws a seed below its argument, for a request that names none.
+            owner: id of the submitter's API key; None where no key is configured.
+            idempotency_key: chosen by the submitter.
 
-    Raises:
-        IdempotencyConflict, LimitExceeded, ServiceUnavailable: as ``submit`` does.
-    """
-    job_id = service.store.new_id()
-    with service.quotas.reserved(options.owner, job_id, spec):
-        job, is_new = service.store.create_once(job_id, spec, lane, options, idempotency)
-    if is_new:
-        service.catalogue.note_use(tuple(scaled.adapter for scaled in spec.adapters), job.created_at.timestamp())
-        send(service.celery, service.store, job)
-    else:
-        service.quotas.refund(options.owner, job_id, spec)
-    service.durability.confirm()
-    return job
-
-
-def accepted_before(service: Service, idempotency: Idempotency | None) -> Job | None:
-    """The first job of an idempotency key, if there is one, as safe as a new one.
-
-    Raises:
-        IdempotencyConflict: the key belongs to another request.
-    """
-    first = None if idempotency is None else service.store.created_before(idempotency)
-    if first is not None:
-        service.durability.confirm()
-    return first
-
-
-def replay(service: Service, job: Job, *, idempotency_key: str | None = None) -> Job:
-    """Queue a job with exactly the specification of one that succeeded; its adapters are not resolved again.
-
-    Raises:
-        BaseModelNotServed: nobody draws with its base model any more.
-        IdempotencyConflict: the key was used for another request.
-        InvalidRequest: the limits of its base model were lowered since.
-        LimitExceeded: its owner has used as much as it may.
-        StatusConflict: it has not succeeded.
-    """
-    owner = job.options.owner
-    weight = service.keys.weight(owner)
-    options = JobOptions(owner=owner, weight=weight, warnings=job.options.warnings, replay_of=job.id)
-    idempotency = None if idempotency_key is None else idempotency_of_replay(job.id, idempotency_key, options.owner)
-    if first := accepted_before(service, idempotency):
-        return first
-    if job.status is not Status.SUCCEEDED:
-        raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has succeeded can be held against itself.")
-    require_drawable(service, job.spec)
-    return enqueue(service, job.spec, options, idempotency=idempotency)
-
-
-def require_drawable(service: Service, spec: JobSpec) -> None:
-    """See that a specification of an earlier job can still be drawn.
-
-    Raises:
-        BaseModelNotServed: no worker draws with its base model any more.
-        InvalidRequest: the limits of its base model were lowered since.
-    """
-    model = service.base_models.find(spec.base_model)
-    if model is None or model.slug != spec.base_model:  # another model's alias by now: other weights
-        raise BaseModelNotServed(f"Base model {spec.base_model!r} of this job is not served here any more.")
-    check_limits(spec, model)
-
-
-def admit_adapters(service: Service, request: JobRequest, owner: str | None) -> list[Admitted]:
-    """The adapters of a request, as far as the submitter may use them and they fit.
-
-    Raises:
-        InvalidRequest: one of them cannot be used; the error names its field.
-        ServiceUnavailable: Valkey or the Hub does not answer.
-    """
-    if not request.adapters:
-        return []
-    requester = Requester(owner, allow_private=service.keys.allow_private(owner))
-    return [
-        service.resolver.admit(
-            adapter.ref, field=f"adapters.{index}.ref", requester=requester, preferred=request.base_model
+        Raises:
+            IdempotencyConflict: the key was used for another request.
+            InvalidRequest: an adapter, the base model or a setting cannot be served; the error names the field.
+            LimitExceeded: the submitter's API key has used as much as it may; nothing is counted.
+            ServiceUnavailable: the job store or the Hub does not answer.
+        """
+        if request.webhook_url is not None:
+            check_webhook(self.settings, request.webhook_url, owner)
+        options = JobOptions(
+            owner=owner,
+            weight=self.keys.weight(owner),
+            deadline_s=request.deadline_s,
+            webhook_url=request.webhook_url,
         )
-        for index, adapter in enumerate(request.adapters)
-    ]
+        idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, options.owner)
+        # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
+        if first := self.accepted_before(idempotency):
+            return first
+        admitted = self.admit_adapters(request, owner)
+        warnings = tuple(warning for adapter in admitted for warning in adapter.warnings)
+        options = options.model_copy(update={"warnings": (*options.warnings, *warnings)})
+        adapters = tuple(
+            ScaledAdapter(adapter=adapter.adapter, scale=scale_of(requested, adapter.default_scale))
+            for adapter, requested in zip(admitted, request.adapters, strict=True)
+        )
+        model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], self.base_models)
+        spec = complete(request, model, adapters, random_seed, self.settings.image_format)
+        return self.enqueue(spec, options, lane, idempotency)
+
+    def enqueue(
+        self,
+        spec: JobSpec,
+        options: JobOptions,
+        lane: Lane = Lane.INTERACTIVE,
+        idempotency: Idempotency | None = None,
+    ) -> Job:
+        """Record a job of a complete specification and send its message; a known idempotency key gives its first job.
+
+        Raises:
+            IdempotencyConflict, LimitExceeded, ServiceUnavailable: as ``submit`` does.
+        """
+        job_id = self.store.new_id()
+        with self.quotas.reserved(options.owner, job_id, spec):
+            job, is_new = self.store.create_once(job_id, spec, lane, options, idempotency)
+        if is_new:
+            self.catalogue.note_use(tuple(scaled.adapter for scaled in spec.adapters), job.created_at.timestamp())
+            self.queues.send(job)
+        else:
+            self.quotas.refund(options.owner, job_id, spec)
+        self.durability.confirm()
+        return job
+
+    def accepted_before(self, idempotency: Idempotency | None) -> Job | None:
+        """The first job of an idempotency key, if there is one, as safe as a new one.
+
+        Raises:
+            IdempotencyConflict: the key belongs to another request.
+        """
+        first = None if idempotency is None else self.store.created_before(idempotency)
+        if first is not None:
+            self.durability.confirm()
+        return first
+
+    def replay(self, job: Job, *, idempotency_key: str | None = None) -> Job:
+        """Queue a job with exactly the specification of one that succeeded; its adapters are not resolved again.
+
+        Raises:
+            BaseModelNotServed: nobody draws with its base model any more.
+            IdempotencyConflict: the key was used for another request.
+            InvalidRequest: the limits of its base model were lowered since.
+            LimitExceeded: its owner has used as much as it may.
+            StatusConflict: it has not succeeded.
+        """
+        owner = job.options.owner
+        weight = self.keys.weight(owner)
+        options = JobOptions(owner=owner, weight=weight, warnings=job.options.warnings, replay_of=job.id)
+        idempotency = None if idempotency_key is None else idempotency_of_replay(job.id, idempotency_key, options.owner)
+        if first := self.accepted_before(idempotency):
+            return first
+        if job.status is not Status.SUCCEEDED:
+            raise StatusConflict(
+                f"Job {job.id!r} is {job.status}; only one that has succeeded can be held against itself."
+            )
+        self.require_drawable(job.spec)
+        return self.enqueue(job.spec, options, idempotency=idempotency)
+
+    def require_drawable(self, spec: JobSpec) -> None:
+        """See that a specification of an earlier job can still be drawn.
+
+        Raises:
+            BaseModelNotServed: no worker draws with its base model any more.
+            InvalidRequest: the limits of its base model were lowered since.
+        """
+        model = self.base_models.find(spec.base_model)
+        if model is None or model.slug != spec.base_model:  # another model's alias by now: other weights
+            raise BaseModelNotServed(f"Base model {spec.base_model!r} of this job is not served here any more.")
+        check_limits(spec, model)
+
+    def admit_adapters(self, request: JobRequest, owner: str | None) -> list[Admitted]:
+        """The adapters of a request, as far as the submitter may use them and they fit.
+
+        Raises:
+            InvalidRequest: one of them cannot be used; the error names its field.
+            ServiceUnavailable: Valkey or the Hub does not answer.
+        """
+        if not request.adapters:
+            return []
+        requester = Requester(owner, allow_private=self.keys.allow_private(owner))
+        return [
+            self.resolver.admit(
+                adapter.ref, field=f"adapters.{index}.ref", requester=requester, preferred=request.base_model
+            )
+            for index, adapter in enumerate(request.adapters)
+        ]
 
 
 def complete(

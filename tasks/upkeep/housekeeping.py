@@ -9,7 +9,6 @@ from functools import partial
 from tasks.errors import LeaseLost, WorkerLost
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import DEADLINES, LEASES, UNSENT, waiting_key
-from tasks.jobs.queues import messages, send
 from tasks.jobs.result import Failure
 from tasks.loops.quarantine import each_job
 from tasks.service import Service
@@ -46,7 +45,7 @@ def end_late(service: Service) -> None:
 def send_unsent(service: Service) -> None:
     """Send the messages of jobs whose submission was cut off before it did."""
     unsent = service.store.unsent(UNSENT_AFTER_S, MAX_PER_ROUND)
-    each_job(service.quarantine, service.store, UNSENT, unsent, partial(send, service.celery, service.store))
+    each_job(service.quarantine, service.store, UNSENT, unsent, service.queues.send)
 
 
 def resend_lost(service: Service) -> None:
@@ -61,7 +60,7 @@ def resend_lost_of(service: Service, slug: str) -> None:
     There are then fewer messages than queued jobs. Any message stands for any job, so as many of the first jobs are
     sent again as there are messages too few, if these had time to arrive.
     """
-    lost = service.store.waiting_for_message(slug) - messages(service.celery, slug)
+    lost = service.store.waiting_for_message(slug) - service.queues.messages(slug)
     first = service.store.first(slug, min(lost, MAX_PER_ROUND))
     now = datetime.fromtimestamp(service.store.now(), UTC)
     each_job(service.quarantine, service.store, waiting_key(slug), first, lambda job: resend_if_lost(service, job, now))
@@ -73,7 +72,7 @@ def resend_if_lost(service: Service, job: Job, now: datetime) -> None:
     A message that was sent later than now was sent before the server's clock was set back.
     """
     if job.sent_at is not None and not now - timedelta(seconds=LOST_AFTER_S) < job.sent_at <= now:
-        send(service.celery, service.store, job)
+        service.queues.send(job)
         logger.warning("job %s is sent again: a worker took its message and did not claim it", job.id)
 
 
@@ -86,7 +85,7 @@ def requeue_lapsed_job(service: Service, job: Job) -> None:
             logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.tries)
         else:
             service.store.requeue(job, uncounted=job.waits)
-            send(service.celery, service.store, job)
+            service.queues.send(job)
             logger.warning("job %s is queued again: worker %s gave no sign of life", job.id, job.worker)
     except LeaseLost:
         logger.info("job %s moved on by itself", job.id)

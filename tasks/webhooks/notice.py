@@ -15,7 +15,6 @@ from tasks.batches.batch import Batch
 from tasks.errors import EventSuperseded
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import BATCH
-from tasks.jobs.record import record_of
 from tasks.service import Service
 from tasks.webhooks.deliveries import End
 
@@ -95,7 +94,7 @@ def job_notice(service: Service, job: Job) -> Notice:
     # Without their keys no URL is signed: the sender may have no credentials for the storage.
     images = tuple(image.model_copy(update={"key": None}) for image in job.result.images)
     unsigned = job.model_copy(update={"result": job.result.model_copy(update={"images": images})})
-    data = record_of(service, unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
+    data = service.records.of(unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
     return Notice(end_of_job(job), job.finished_at or job.created_at, data)
 
 

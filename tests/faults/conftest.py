@@ -25,7 +25,6 @@ from tasks.celery import Application
 from tasks.jobs.images import manifest_key
 from tasks.jobs.job import Job, Lane, Status
 from tasks.jobs.keyspace import UNSETTLED_IMAGES
-from tasks.jobs.submission import submit as submit_job
 from tasks.loops.rounds import LOOPS
 from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.requests.job import JobRequest
@@ -145,7 +144,7 @@ def submit(parts: Parts, service: Service) -> Callable[..., Job]:
 
     def submit(lane: Lane = Lane.INTERACTIVE, **fields: Any) -> Job:
         small = {"prompt": "a red circle", "width": 32, "height": 32, "steps": 2, "seed": 7}
-        return submit_job(service, JobRequest.model_validate({**small, **fields}), lane)
+        return service.submissions.submit(JobRequest.model_validate({**small, **fields}), lane)
 
     return submit
 

@@ -16,7 +16,6 @@ from PIL import Image
 
 from tasks.errors import ValkeyUnavailable
 from tasks.jobs.job import Job, Lane, Status
-from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tests.support.jobs import SPEC
@@ -51,7 +50,7 @@ def runner(service: Service) -> JobRunner:
 
 def submitted(service: Service, lane: Lane = Lane.BACKFILL, **request: Any) -> Job:
     values = {"prompt": PROMPTS[0], "steps": 4, "seed": 7, **request}
-    return submit(service, JobRequest.model_validate(values), lane)
+    return service.submissions.submit(JobRequest.model_validate(values), lane)
 
 
 def claimed(service: Service, count: int) -> tuple[Job, ...]:

@@ -11,7 +11,6 @@ import torch
 from tasks.errors import JobNotFound, StatusConflict
 from tasks.jobs.job import Job, Status
 from tasks.jobs.result import Result, Timings
-from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tests.support.pipelines import drawable
@@ -42,7 +41,9 @@ def runner(worker: Worker) -> JobRunner:
 
 
 def submitted(service: Service, **request: object) -> Job:
-    return submit(service, JobRequest.model_validate({"prompt": "a red circle", "steps": 2, "seed": 7, **request}))
+    return service.submissions.submit(
+        JobRequest.model_validate({"prompt": "a red circle", "steps": 2, "seed": 7, **request})
+    )
 
 
 def digests(service: Service, job: Job) -> list[str | None]:

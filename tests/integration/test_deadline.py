@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tasks.jobs.job import Job, Status
-from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.valkey import Valkey
@@ -24,7 +23,7 @@ def service(valkey: Valkey, valkey_url: str, tmp_path: Path) -> Service:
 
 
 def submitted(service: Service, deadline_s: float) -> Job:
-    return submit(service, JobRequest(prompt="a red circle", deadline_s=deadline_s))
+    return service.submissions.submit(JobRequest(prompt="a red circle", deadline_s=deadline_s))
 
 
 def test_a_claim_that_comes_too_late_fails_the_job(service: Service) -> None:

@@ -15,7 +15,6 @@ from demo.effects import EFFECTS, shows
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.base_models.registry import read_base_models
 from tasks.celery import Application
-from tasks.jobs.submission import submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.settings import Settings
@@ -66,7 +65,7 @@ def fresh_image() -> Image.Image:
 def drawn(service: Service, runner: JobRunner, adapter: str | None = None) -> Image.Image:
     words = ADAPTERS[adapter].trigger_words if adapter else ()
     request = {"prompt": ", ".join((PROMPT, *words)), "seed": 7, "adapters": [{"ref": adapter}] if adapter else []}
-    job = submit(service, JobRequest.model_validate(request))
+    job = service.submissions.submit(JobRequest.model_validate(request))
     runner(job.id)
     (image,) = service.store.get(job.id).result.images
     assert image.key is not None

@@ -12,8 +12,8 @@ import pytest
 
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job, JobSpec, Lane, Status
-from tasks.jobs.queues import messages, queue_of
-from tasks.jobs.submission import complete, submit
+from tasks.jobs.queues import queue_of
+from tasks.jobs.submission import complete
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.upkeep.housekeeping import UNSENT_AFTER_S
@@ -29,7 +29,7 @@ def service(valkey: Any, valkey_url: str, tmp_path: Path) -> Service:
 
 
 def on_queue(service: Service) -> int:
-    return messages(service.celery, "demo")
+    return service.queues.messages("demo")
 
 
 def job_of(message: Any) -> Any:
@@ -44,7 +44,7 @@ def claimed_by_a_worker_that_dies(service: Service, job: Job) -> None:
 
 
 def test_the_job_of_a_dead_worker_is_queued_and_sent_again(service: Service) -> None:
-    job = submit(service, JobRequest(prompt="a red circle"))
+    job = service.submissions.submit(JobRequest(prompt="a red circle"))
     claimed_by_a_worker_that_dies(service, job)
 
     housekeeping(service)
@@ -55,7 +55,7 @@ def test_the_job_of_a_dead_worker_is_queued_and_sent_again(service: Service) -> 
 
 
 def test_a_job_that_kills_every_worker_fails(service: Service) -> None:
-    job = submit(service, JobRequest(prompt="a red circle"))
+    job = service.submissions.submit(JobRequest(prompt="a red circle"))
     for _ in range(2):
         claimed_by_a_worker_that_dies(service, job)
         housekeeping(service)
@@ -97,7 +97,7 @@ def test_a_valkey_that_refuses_the_message_does_not_fail_the_submission(service:
     celery_away = make_service(away, valkey_url=f"redis://{UNREACHABLE}/0").celery
     half = Service(**{**vars(service), "celery": celery_away})
 
-    job = submit(half, JobRequest(prompt="a red circle"))
+    job = half.submissions.submit(JobRequest(prompt="a red circle"))
 
     assert service.store.unsent(0, 10) == [job.id]
 
@@ -106,7 +106,7 @@ def test_a_job_whose_message_a_worker_took_and_lost_is_sent_again(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.upkeep.housekeeping.LOST_AFTER_S", 0.1)
-    jobs = [submit(service, JobRequest(prompt=f"circle {number}")) for number in range(3)]
+    jobs = [service.submissions.submit(JobRequest(prompt=f"circle {number}")) for number in range(3)]
     assert job_of(service.valkey.rpop(queue_of("demo"))) == jobs[0].id
 
     time.sleep(0.1)
@@ -119,7 +119,7 @@ def test_a_job_whose_message_a_worker_took_and_lost_is_sent_again(
 
 
 def test_a_job_whose_message_was_just_taken_is_left_alone(service: Service) -> None:
-    submit(service, JobRequest(prompt="a red circle"))
+    service.submissions.submit(JobRequest(prompt="a red circle"))
     service.valkey.rpop(queue_of("demo"))
 
     housekeeping(service)
@@ -131,8 +131,8 @@ def test_a_backfill_job_has_no_message_and_hides_none_that_is_lost(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.upkeep.housekeeping.LOST_AFTER_S", 0.1)
-    submit(service, JobRequest(prompt="a red circle"))
-    submit(service, JobRequest(prompt="a red circle"), Lane.BACKFILL)
+    service.submissions.submit(JobRequest(prompt="a red circle"))
+    service.submissions.submit(JobRequest(prompt="a red circle"), Lane.BACKFILL)
     assert on_queue(service) == 1
 
     time.sleep(0.1)
@@ -145,7 +145,7 @@ def test_a_backfill_job_has_no_message_and_hides_none_that_is_lost(
 
 
 def test_a_job_that_only_waited_when_its_worker_died_is_not_blamed(service: Service) -> None:
-    job = submit(service, JobRequest(prompt="a red circle"))
+    job = service.submissions.submit(JobRequest(prompt="a red circle"))
     for _ in range(4):
         claimed = service.store.claim(job.id, "dead")
         assert claimed

@@ -12,7 +12,6 @@ from werkzeug.test import TestResponse
 
 from api import create_app
 from tasks.jobs.idempotency import KEEP_S
-from tasks.jobs.queues import messages
 from tasks.service import Service
 from tasks.valkey import Valkey
 from tests.support.services import make_service
@@ -44,7 +43,7 @@ def test_fifty_simultaneous_requests_make_one_job(service: Service) -> None:
     assert len({response.get_json()["id"] for response in responses}) == 1
     assert len({response.get_json()["seed"] for response in responses}) == 1
     assert len(list(service.valkey.scan_iter("stokehold:job:*"))) == 1
-    assert messages(service.celery, "demo") == 1
+    assert service.queues.messages("demo") == 1
 
 
 def test_the_same_request_written_otherwise_gets_the_first_job(client: FlaskClient) -> None:

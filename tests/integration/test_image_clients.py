@@ -19,7 +19,6 @@ from openai import OpenAI
 from PIL import Image
 
 from api import create_app
-from tasks.jobs.submission import submit
 from tasks.keys import default_limits
 from tasks.requests.job import JobRequest
 from tasks.service import Service
@@ -68,7 +67,7 @@ def url(service: Service) -> Iterator[str]:
 
 def drawn_by_a_job(service: Service, **fields: Any) -> Image.Image:
     """The image of the same request as a job."""
-    job = submit(service, JobRequest.model_validate({"prompt": PROMPT, "seed": 7, "steps": 2, **fields}))
+    job = service.submissions.submit(JobRequest.model_validate({"prompt": PROMPT, "seed": 7, "steps": 2, **fields}))
     while not job.status.is_terminal:
         job = service.store.wait(job.id, patience(10))
     (image,) = job.result.images

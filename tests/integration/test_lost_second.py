@@ -10,7 +10,7 @@ import pytest
 
 from stack.ports import Ports
 from tasks.errors import LeaseLost
-from tasks.jobs.images import attempt_prefix, note_images, settle_images
+from tasks.jobs.images import attempt_prefix
 from tasks.jobs.job import Job, Status
 from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
@@ -39,7 +39,7 @@ def claimed(service: Service, job: Job, worker: str) -> Job:
 
 
 def uploaded(service: Service, job: Job, image: bytes) -> StoredImage:
-    note_images(service, job.lease)
+    service.images.note(job.lease)
     stored = service.storage.put(f"{attempt_prefix(job.lease)}0.png", image, content_type="image/png")
     return StoredImage(key=stored.key, width=64, height=64, bytes=stored.bytes, sha256=stored.sha256, seed=1)
 
@@ -89,7 +89,7 @@ def test_the_images_of_a_job_that_succeeded_are_not_touched_by_the_forgotten_cla
     uploaded(service, first, b"another image")
     with pytest.raises(LeaseLost):
         service.store.succeed(first, Result(images=()), Timings())
-    settle_images(service, first.lease)
+    service.images.settle(first.lease)
     housekeeping(service)
 
     assert service.store.get(second.id).result.images == (image,)

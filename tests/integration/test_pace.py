@@ -8,7 +8,6 @@ import pytest
 
 from tasks.jobs.job import Job
 from tasks.jobs.pace import Pace
-from tasks.jobs.record import record_of
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote
 from tasks.service import Service
@@ -35,7 +34,7 @@ def start_workers(service: Service, *names: str) -> None:
 
 
 def eta_s(service: Service, job: Job) -> float | None:
-    return record_of(service, job).eta_s
+    return service.records.of(job).eta_s
 
 
 def test_nothing_is_known_before_the_first_job_or_without_workers(service: Service) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import ValkeyUnavailable
-from tasks.jobs.images import settle_all_images
 from tasks.jobs.job import Status
 from tasks.jobs.keyspace import DEADLINES, FINISHED, LEASES, UNSENT, UNSETTLED_IMAGES, job_key
 from tasks.jobs.result import Result, Timings
@@ -153,7 +152,7 @@ def test_a_noted_upload_that_makes_no_sense_holds_up_no_other(service: Service, 
     plain = f"{job.id}/{job.lease.token}"
     service.valkey.sadd(UNSETTLED_IMAGES, member, plain)
 
-    settle_all_images(service)
+    service.images.settle_all()
 
     assert not service.valkey.sismember(UNSETTLED_IMAGES, plain)
 

@@ -15,7 +15,6 @@ from tasks.jobs.job import Job
 from tasks.jobs.manifest import Manifest, manifest_of
 from tasks.jobs.result import ReplayReport
 from tasks.jobs.store import JobStore
-from tasks.jobs.submission import replay, submit
 from tasks.replay import read_manifest, request_of
 from tasks.requests.job import JobRequest
 from tasks.service import Service
@@ -44,15 +43,15 @@ def warm(service: Service, load: Callable[[], Any] = drawable) -> JobRunner:
 
 
 def drawn(service: Service, runner: JobRunner, **request: Any) -> Job:
-    job = submit(
-        service, JobRequest.model_validate({"prompt": "a red circle", "steps": 2, "seed": 7, "images": 2, **request})
+    job = service.submissions.submit(
+        JobRequest.model_validate({"prompt": "a red circle", "steps": 2, "seed": 7, "images": 2, **request})
     )
     runner(job.id)
     return service.store.get(job.id)
 
 
 def report(service: Service, runner: JobRunner, first: Job) -> ReplayReport:
-    again = replay(service, first)
+    again = service.submissions.replay(first)
     runner(again.id)
     found = service.store.get(again.id).result.replay
     assert found is not None
@@ -90,7 +89,7 @@ def test_another_base_is_seen_in_the_images_and_named(service: Service) -> None:
 def test_a_first_job_that_is_gone_is_said(service: Service) -> None:
     runner = warm(service)
     first = drawn(service, runner)
-    again = replay(service, first)
+    again = service.submissions.replay(first)
     service.store.forget(first)
     runner(again.id)
 
@@ -149,7 +148,7 @@ def test_images_that_were_held_back_are_not_called_identical(service: Service) -
 def test_a_job_store_that_is_away_is_waited_for(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = warm(service)
     first = drawn(service, runner)
-    again = replay(service, first)
+    again = service.submissions.replay(first)
     get = JobStore.get
     failures = iter([ValkeyUnavailable("away")])
 
@@ -167,10 +166,10 @@ def test_a_job_store_that_is_away_is_waited_for(service: Service, monkeypatch: p
 
 
 def test_only_what_succeeded_is_drawn_again(service: Service) -> None:
-    queued = submit(service, JobRequest(prompt="a red circle"))
+    queued = service.submissions.submit(JobRequest(prompt="a red circle"))
 
     with pytest.raises(StatusConflict, match="only one that has succeeded"):
-        replay(service, queued)
+        service.submissions.replay(queued)
 
 
 def test_the_manifest_lies_beside_the_images_and_in_them(service: Service) -> None:

@@ -17,7 +17,6 @@ from PIL import Image
 from tasks.jobs.job import Job, JobSpec, Status
 from tasks.jobs.queues import queue_of
 from tasks.jobs.result import SwapWay
-from tasks.jobs.submission import submit
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote
 from tasks.replay import read_manifest
 from tasks.requests.job import JobRequest
@@ -51,7 +50,7 @@ def runner(service: Service) -> JobRunner:
 
 
 def submitted(service: Service, **request: Any) -> Job:
-    return submit(service, JobRequest.model_validate({"prompt": PROMPT, "steps": 2, "seed": 7, **request}))
+    return service.submissions.submit(JobRequest.model_validate({"prompt": PROMPT, "steps": 2, "seed": 7, **request}))
 
 
 def images(service: Service, job: Job) -> list[Image.Image]:

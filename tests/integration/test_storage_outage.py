@@ -15,7 +15,6 @@ from storage.client import PROMPT, connect
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry
 from tasks.adapters.catalogue.registration import register_file
 from tasks.jobs.job import Job, Lane, Status
-from tasks.jobs.submission import replay, submit
 from tasks.requests.job import JobRequest
 from tasks.service import Service, storage_config
 from tests.support.broken_storage import refusing_storage
@@ -53,7 +52,7 @@ def runner(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def submitted(service: Service, lane: Lane = Lane.INTERACTIVE, *adapters: str) -> Job:
     request = {"prompt": "a red circle", "steps": 2, "seed": 7, "adapters": [{"ref": ref} for ref in adapters]}
-    return submit(service, JobRequest.model_validate(request), lane)
+    return service.submissions.submit(JobRequest.model_validate(request), lane)
 
 
 def unavailable(monkeypatch: pytest.MonkeyPatch, operation: str, times: int) -> Callable[[], int]:
@@ -100,7 +99,7 @@ def test_a_replay_waits_until_the_first_images_can_be_had(
 ) -> None:
     first = submitted(service)
     runner(first.id)
-    again = replay(service, service.store.get(first.id))
+    again = service.submissions.replay(service.store.get(first.id))
     unavailable(monkeypatch, "get", times=2)
 
     runner(again.id)

@@ -19,8 +19,6 @@ from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
 from tasks.jobs.images import manifest_key
 from tasks.jobs.job import Job, Status
-from tasks.jobs.record import record_of
-from tasks.jobs.submission import replay, submit
 from tasks.replay import read_manifest, request_of
 from tasks.requests.job import JobRequest
 from tasks.service import Service
@@ -65,7 +63,7 @@ def worker(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def drawn(service: Service, worker: Worker, ref: str) -> Job:
     request = {"prompt": "a red circle", "steps": 2, "seed": 7, "adapters": [{"ref": ref}]}
-    job = submit(service, JobRequest.model_validate(request))
+    job = service.submissions.submit(JobRequest.model_validate(request))
     worker.runner(job.id)
     return service.store.get(job.id)
 
@@ -87,13 +85,13 @@ def test_nothing_that_is_shown_says_where_its_file_lies_and_its_owner_draws_it_a
     service: Service, worker: Worker, entry: CatalogueAdapter
 ) -> None:
     first = drawn(service, worker, entry.name)
-    again = replay(service, first)
+    again = service.submissions.replay(first)
     worker.runner(again.id)
 
     image = service.storage.get(first.result.images[0].key or "")
     done = service.store.get(again.id)
     shown = [
-        record_of(service, done).model_dump_json(),
+        service.records.of(done).model_dump_json(),
         service.storage.get(manifest_key(first.lease)).decode(),
         read_manifest(image).model_dump_json(),
         detail(service, entry.name, None).model_dump_json(),
@@ -141,7 +139,7 @@ def test_a_file_with_another_checksum_is_refused_and_not_kept(
 def test_pinned_adapters_and_those_used_last_are_in_memory_before_a_job_asks(
     service: Service, worker: Worker, entry: CatalogueAdapter
 ) -> None:
-    submit(service, JobRequest.model_validate({"prompt": "a", "adapters": [{"ref": "noise1"}]}))
+    service.submissions.submit(JobRequest.model_validate({"prompt": "a", "adapters": [{"ref": "noise1"}]}))
     service.catalogue.pin(entry)
 
     worker.preloader.keep_pinned()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from storage import StorageNotReachable
-from tasks.jobs.images import attempt_prefix, manifest_key, note_images, settle_all_images
+from tasks.jobs.images import attempt_prefix, manifest_key
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import UNSETTLED_IMAGES
 from tasks.jobs.result import Failure, Result, StoredImage, Timings
@@ -22,7 +22,7 @@ def uploading(service: Service) -> Job:
     """A job one of whose images is in storage."""
     job = service.store.claim(service.store.create(SPEC).id, "worker")
     assert job is not None
-    note_images(service, job.lease)
+    service.images.note(job.lease)
     service.storage.put(f"{attempt_prefix(job.lease)}0.png", b"image", content_type="image/png")
     service.storage.put(manifest_key(job.lease), b"{}", content_type="application/json")
     return job
@@ -52,14 +52,14 @@ def test_only_the_images_of_the_attempt_that_succeeded_are_kept(service: Service
     service.store.requeue(job)
     again = service.store.claim(job.id, "other")
     assert again is not None
-    note_images(service, again.lease)
+    service.images.note(again.lease)
     key = f"{attempt_prefix(again.lease)}0.png"
     service.storage.put(key, b"image", content_type="image/png")
     image = StoredImage(key=key, width=64, height=64, bytes=7, sha256="0", seed=1)
     service.store.succeed(again, Result(images=(image,)), Timings())
     assert noted(service) == 1  # the first attempt
 
-    settle_all_images(service)
+    service.images.settle_all()
 
     assert images(service, job) == [key]
     assert noted(service) == 0
@@ -68,7 +68,7 @@ def test_only_the_images_of_the_attempt_that_succeeded_are_kept(service: Service
 def test_an_attempt_that_still_uploads_is_left_alone(service: Service) -> None:
     job = uploading(service)
 
-    settle_all_images(service)
+    service.images.settle_all()
 
     assert len(images(service, job)) == 1
     assert noted(service) == 1
@@ -83,8 +83,8 @@ def test_storage_that_is_away_is_cleaned_when_it_is_back(
     away = make_service(tmp_path / "away", **{**servers, "s3_endpoint": f"http://{UNREACHABLE}"})
 
     with pytest.raises(StorageNotReachable):
-        settle_all_images(away)
+        away.images.settle_all()
     assert noted(service) == 1
-    settle_all_images(service)
+    service.images.settle_all()
 
     assert images(service, job) == []

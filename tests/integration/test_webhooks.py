@@ -13,7 +13,6 @@ from tasks.batches.batch import BatchOptions, BatchStatus
 from tasks.errors import AddressRefused, InvalidRequest
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.jobs.result import Failure, Result, StoredImage
-from tasks.jobs.submission import submit
 from tasks.outbound.host_addresses import NO_ADDRESS
 from tasks.requests.job import JobRequest
 from tasks.service import Service
@@ -47,7 +46,7 @@ def verified(message: tuple[str, dict[str, str], bytes]) -> Any:
 
 def test_a_delivery_is_signed_tells_the_record_and_has_no_url(service: Service) -> None:
     with receiving(200) as receiver:
-        job = submit(service, JobRequest(prompt="a red circle", webhook_url=receiver.url))
+        job = service.submissions.submit(JobRequest(prompt="a red circle", webhook_url=receiver.url))
         claimed = service.store.claim(job.id, "w1")
         assert claimed is not None
         service.store.succeed(claimed, DONE, claimed.timings)
@@ -64,7 +63,7 @@ def test_a_delivery_is_signed_tells_the_record_and_has_no_url(service: Service) 
 
 def test_a_failed_job_is_told_too(service: Service) -> None:
     with receiving(200) as receiver:
-        job = submit(service, JobRequest(prompt="a red circle", webhook_url=receiver.url))
+        job = service.submissions.submit(JobRequest(prompt="a red circle", webhook_url=receiver.url))
         claimed = service.store.claim(job.id, "w1")
         assert claimed is not None
         service.store.fail(claimed, Failure(code="failed", message="no"))
@@ -75,7 +74,7 @@ def test_a_failed_job_is_told_too(service: Service) -> None:
 
 
 def test_a_job_without_webhook_has_no_delivery(service: Service) -> None:
-    service.store.cancel(submit(service, JobRequest(prompt="a red circle")).id)
+    service.store.cancel(service.submissions.submit(JobRequest(prompt="a red circle")).id)
 
     send_due(service)
 
@@ -206,6 +205,8 @@ def test_a_webhook_that_would_never_be_sent_is_refused_at_once(
     tmp_path: Path, url: str, secret: str | None, reason: str
 ) -> None:
     with pytest.raises(InvalidRequest, match=reason) as caught:
-        submit(make_service(tmp_path, webhook_secret=secret), JobRequest(prompt="a red circle", webhook_url=url))
+        make_service(tmp_path, webhook_secret=secret).submissions.submit(
+            JobRequest(prompt="a red circle", webhook_url=url)
+        )
 
     assert caught.value.field == "webhook_url"

@@ -6,8 +6,8 @@ import os
 import signal
 from typing import Any
 
-import tasks.jobs.submission
 from api import create_app
+from tasks.jobs.queues import JobQueues
 
 __all__ = ["create_app"]
 
@@ -17,4 +17,4 @@ def die(*_: Any) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-tasks.jobs.submission.send = die  # type: ignore[attr-defined, assignment]
+JobQueues.send = die  # type: ignore[method-assign]

@@ -6,7 +6,6 @@ from typing import cast
 
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import WEBHOOKS
-from tasks.jobs.submission import submit
 from tasks.processes import sender_of
 from tasks.requests.job import JobRequest
 from tasks.service import Service
@@ -28,7 +27,7 @@ def send_due(service: Service) -> None:
 
 def ended(service: Service, url: str, owner: str | None = None) -> Job:
     """A job that was canceled and whose submitter wants to be told."""
-    job = submit(service, JobRequest(prompt="a red circle", webhook_url=url), owner=owner)
+    job = service.submissions.submit(JobRequest(prompt="a red circle", webhook_url=url), owner=owner)
     return service.store.cancel(job.id)
 
 

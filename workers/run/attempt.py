@@ -10,9 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from tasks.errors import LeaseLost, MachineFault, ValkeyUnavailable, WorkerStopping
-from tasks.jobs.images import settle_images
 from tasks.jobs.job import Job, Progress
-from tasks.jobs.queues import send
 from tasks.jobs.result import Failure
 from tasks.service import Service
 from workers.activity import Activity, Bounds, Phase
@@ -172,7 +170,7 @@ class Attempt:
     def clean_up(self) -> None:
         """Leave no image behind that is not the job's."""
         try:
-            settle_images(self._service, self.job.lease)
+            self._service.images.settle(self.job.lease)
         except ValkeyUnavailable as error:
             logger.warning("images of job %s are left to housekeeping: %s", self.job.id, error)
 
@@ -182,7 +180,7 @@ class Attempt:
         except (ValkeyUnavailable, LeaseLost) as error:
             logger.warning("job %s is not given back: %s", self.job.id, error)
             return
-        send(self._service.celery, self._service.store, self.job)
+        self._service.queues.send(self.job)
         logger.info("job %s goes back to the queue", self.job.id)
 
     def note_preparing(self) -> None:

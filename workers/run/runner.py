@@ -22,10 +22,8 @@ from tasks.errors import (
     UnknownFault,
     ValkeyUnavailable,
 )
-from tasks.jobs.images import note_images
 from tasks.jobs.job import Job, Lane
 from tasks.jobs.manifest import Manifest
-from tasks.jobs.queues import requeue_unclaimed
 from tasks.jobs.result import Environment, Result
 from tasks.service import Service
 from workers.adapters.cache import AdapterCache
@@ -81,14 +79,14 @@ class JobRunner:
             job_id: of the job that the message was sent for, which may have been drawn already.
         """
         if self.shutdown.graceful.is_set():
-            requeue_unclaimed(self.service.celery, self.slug, job_id)
+            self.service.queues.requeue_unclaimed(self.slug, job_id)
             return
         try:
             job = self.service.interactive.claim(self.slug, self.worker)
         except LeftToAnother as error:
             logger.info("%s", error)
             self.shutdown.graceful.wait(LEAVE_S)  # or a worker with nothing to do would take its message again at once
-            requeue_unclaimed(self.service.celery, self.slug, job_id)
+            self.service.queues.requeue_unclaimed(self.slug, job_id)
             return
         if job is None:
             logger.info("no job waits; the message was sent for job %s", job_id)
@@ -212,7 +210,7 @@ class JobRunner:
         """
         job, first = attempt.job, attempt.job.options.replay_of
         attempt.note_publishing(PIXEL_BYTES * job.spec.width * job.spec.height)
-        attempt.retry_until_shutdown(partial(note_images, self.service, job.lease))
+        attempt.retry_until_shutdown(partial(self.service.images.note, job.lease))
         manifest = Manifest(
             job=job.id,
             spec=job.spec,
