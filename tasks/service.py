@@ -36,6 +36,7 @@ from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.keys import ApiKeys
 from tasks.loops.quarantine import Quarantine
 from tasks.loops.rounds import Rounds
+from tasks.objects.client_uploads import ClientUploads, Promises
 from tasks.objects.keys import IMAGES
 from tasks.objects.notes import ObjectNotes
 from tasks.settings import Settings
@@ -75,6 +76,16 @@ class Service:
     quarantine: Quarantine
     storage: S3Storage
     object_notes: ObjectNotes
+
+    @cached_property
+    def client_uploads(self) -> ClientUploads:
+        return ClientUploads(
+            Promises(self.valkey),
+            self.object_notes,
+            self.storage,
+            self.quotas.count_upload,
+            self.settings.url_ttl_s,
+        )
 
     @cached_property
     def queues(self) -> JobQueues:

@@ -9,7 +9,7 @@ from storage import Readable
 from tasks.batches.batch import LINES_TYPE, MAX_BYTES, Batch, BatchOptions
 from tasks.batches.store import another_request, request_key
 from tasks.errors import BatchNotFound
-from tasks.objects.client_uploads import ClientUpload, Promise, new_id, own_copy, promise, promised_upload
+from tasks.objects.client_uploads import ClientUpload, Promise, new_id
 from tasks.outbound.webhook_target import check_webhook
 from tasks.service import Service
 
@@ -65,7 +65,9 @@ def submit_batch(
 def begin_upload(service: Service, owner: str | None) -> ClientUpload:
     """Promise a place in storage for a file of lines."""
     upload_id = new_id()
-    return promise(service, upload_id, Promise(key=f"batches/{upload_id}/upload.jsonl", owner=owner), LINES_TYPE)
+    return service.client_uploads.promise(
+        upload_id, Promise(key=f"batches/{upload_id}/upload.jsonl", owner=owner), LINES_TYPE
+    )
 
 
 def submit_uploaded(service: Service, options: BatchOptions, upload_id: str) -> Batch:
@@ -77,12 +79,12 @@ def submit_uploaded(service: Service, options: BatchOptions, upload_id: str) -> 
     """
     check_options(service, options)
     request = request_digest(options, upload_id)
-    promised = promised_upload(service, upload_id, options.owner, max_bytes=MAX_BYTES)
+    promised = service.client_uploads.promised(upload_id, options.owner, max_bytes=MAX_BYTES)
     try:
         known = service.batches.get(upload_id)
     except BatchNotFound:
         with service.object_notes.writing(input_key(upload_id), UPLOADED_WITHIN_S) as file:
-            own_copy(service.storage, promised, file)
+            service.client_uploads.own_copy(promised, file)
             most = service.quotas.max_batches(options.owner)
             return service.batches.create(upload_id, file, options, request, most=most)[0]
     return sent_before(known, known.request, request)

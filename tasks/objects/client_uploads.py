@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +22,8 @@ from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.fields import StoredRecord, read
 from tasks.holdings import PROMISE
 from tasks.identifiers import identifier, is_identifier
-from tasks.service import Service
+from tasks.objects.notes import ObjectNotes
+from tasks.valkey import Valkey
 
 logger = logging.getLogger(__name__)
 
@@ -56,79 +59,113 @@ class ClientUpload(BaseModel):
     expires_in_s: int
 
 
-def promise(service: Service, upload_id: str, promised: Promise, content_type: str) -> ClientUpload:
-    """Promise a place in storage. Storage refuses a file of another size than was promised.
+@dataclass(frozen=True)
+class Promises:
+    """What was promised, until it is used or its note falls due."""
 
-    Raises:
-        LimitExceeded: its owner has as many as it may, or they would take too many bytes.
-        ValkeyUnavailable: Valkey does not answer.
+    valkey: Valkey
+
+    def put(self, upload_id: str, promise: Promise, keep_s: int) -> None:
+        """Write a promise down, for as many seconds."""
+        self.valkey.set(promise_key(upload_id), promise.model_dump_json(), ex=keep_s)
+
+    def find(self, upload_id: str) -> Promise | None:
+        """Return the promise of an upload, whatever came instead of its id."""
+        text = cast(str | None, self.valkey.get(promise_key(upload_id))) if is_identifier(upload_id) else None
+        return None if text is None else read(Promise, text, "This upload")
+
+    def remove(self, upload_id: str) -> None:
+        """Forget a promise."""
+        self.valkey.delete(promise_key(upload_id))
+
+
+@dataclass(frozen=True)
+class ClientUploads:
+    """Promises places in storage, and takes what clients have put there.
+
+    Attributes:
+        count_upload: counts a promise: of an owner, by its id, with its size in bytes, for so many seconds. Raises
+            ``LimitExceeded`` for one too many.
+        url_ttl_s: seconds for which the URL of an upload is good.
     """
-    keep_s = service.settings.url_ttl_s + KEEP_S
-    service.object_notes.note(promised.key, keep_s)
-    service.valkey.set(promise_key(upload_id), promised.model_dump_json(), ex=keep_s)
-    try:
-        size = MAX_BYTES if promised.size_bytes is None else promised.size_bytes
-        service.quotas.count_upload(promised.owner, upload_id, size, keep_s)
-    except LimitExceeded:
-        service.valkey.delete(promise_key(upload_id))
-        service.object_notes.give_up(promised.key)
-        raise
-    url = service.storage.upload_url(promised.key, content_type=content_type, size_bytes=promised.size_bytes)
-    headers = {"Content-Type": content_type}
-    return ClientUpload(id=upload_id, url=url, headers=headers, expires_in_s=service.settings.url_ttl_s)
 
+    promises: Promises
+    object_notes: ObjectNotes
+    storage: S3Storage
+    count_upload: Callable[[str | None, str, int, float], None]
+    url_ttl_s: int
 
-def promised_upload(service: Service, upload_id: str, owner: str | None, *, max_bytes: int) -> Promise:
-    """What was promised to someone, once the file is there. A file of the wrong size is removed.
+    def promise(self, upload_id: str, promised: Promise, content_type: str) -> ClientUpload:
+        """Promise a place in storage. Storage refuses a file of another size than was promised.
 
-    Raises:
-        InvalidRequest: nothing was promised, or the file is not there, too large, or of another size than promised.
-        StorageError: storage is away.
-    """
-    text = cast(str | None, service.valkey.get(promise_key(upload_id))) if is_identifier(upload_id) else None
-    found = None if text is None else read(Promise, text, "This upload")
-    if found is None or found.owner != owner:
-        raise InvalidRequest(f"There is no upload {upload_id[:64]!r}. Ask for a new one.", field="upload")
-    size = service.storage.size(found.key)
-    if size is None:
-        raise not_there()
-    if size > max_bytes or found.size_bytes not in (None, size):
-        remove_upload(service.storage, found)
-        expected = f"at most {max_bytes}" if found.size_bytes is None else str(found.size_bytes)
-        raise InvalidRequest(f"The file has {size} bytes, and {expected} are expected. Send it again.", field="upload")
-    return found.model_copy(update={"size_bytes": size})
+        Raises:
+            LimitExceeded: its owner has as many as it may, or they would take too many bytes.
+            ValkeyUnavailable: Valkey does not answer.
+        """
+        keep_s = self.url_ttl_s + KEEP_S
+        self.object_notes.note(promised.key, keep_s)
+        self.promises.put(upload_id, promised, keep_s)
+        try:
+            size = MAX_BYTES if promised.size_bytes is None else promised.size_bytes
+            self.count_upload(promised.owner, upload_id, size, keep_s)
+        except LimitExceeded:
+            self.promises.remove(upload_id)
+            self.object_notes.give_up(promised.key)
+            raise
+        url = self.storage.upload_url(promised.key, content_type=content_type, size_bytes=promised.size_bytes)
+        headers = {"Content-Type": content_type}
+        return ClientUpload(id=upload_id, url=url, headers=headers, expires_in_s=self.url_ttl_s)
 
+    def promised(self, upload_id: str, owner: str | None, *, max_bytes: int) -> Promise:
+        """Return what was promised to an owner, once the file is there. A file of the wrong size is removed.
 
-def own_copy(storage: S3Storage, promised: Promise, key: str) -> StoredObject:
-    """Copy what a client has sent to ``key``, which must be noted, and read the copy: what it is, is proven by that.
+        Raises:
+            InvalidRequest: nothing was promised, or the file is not there, too large, or of another size than promised.
+            StorageError: storage is away.
+        """
+        found = self.promises.find(upload_id)
+        if found is None or found.owner != owner:
+            raise InvalidRequest(f"There is no upload {upload_id[:64]!r}. Ask for a new one.", field="upload")
+        size = self.storage.size(found.key)
+        if size is None:
+            raise not_there()
+        if size > max_bytes or found.size_bytes not in (None, size):
+            self.remove(found)
+            expected = f"at most {max_bytes}" if found.size_bytes is None else str(found.size_bytes)
+            raise InvalidRequest(
+                f"The file has {size} bytes, and {expected} are expected. Send it again.", field="upload"
+            )
+        return found.model_copy(update={"size_bytes": size})
 
-    The time of the request is bounded by the size, which was checked before.
+    def own_copy(self, promised: Promise, key: str) -> StoredObject:
+        """Copy what a client has sent to ``key``, which must be noted, and read the copy, which proves what it is.
 
-    Raises:
-        InvalidRequest: the file has gone meanwhile, or is not the one that was announced.
-        StorageError: storage is away.
-    """
-    try:
-        storage.copy(promised.key, key)
-    except ObjectNotFound as error:
-        raise not_there() from error
-    copied = storage.digest(key)
-    if copied.bytes != promised.size_bytes or promised.sha256 not in (None, copied.sha256):
-        remove_upload(storage, promised)
-        raise InvalidRequest(
-            f"The file that you have sent is not the one that was announced: it has {copied.bytes} bytes and the "
-            f"SHA-256 {copied.sha256}. Send it again.",
-            field="upload",
-        )
-    return copied
+        The time of the request is bounded by the size, which was checked before.
 
+        Raises:
+            InvalidRequest: the file has gone meanwhile, or is not the one that was announced.
+            StorageError: storage is away.
+        """
+        try:
+            self.storage.copy(promised.key, key)
+        except ObjectNotFound as error:
+            raise not_there() from error
+        copied = self.storage.digest(key)
+        if copied.bytes != promised.size_bytes or promised.sha256 not in (None, copied.sha256):
+            self.remove(promised)
+            raise InvalidRequest(
+                f"The file that you have sent is not the one that was announced: it has {copied.bytes} bytes and the "
+                f"SHA-256 {copied.sha256}. Send it again.",
+                field="upload",
+            )
+        return copied
 
-def remove_upload(storage: S3Storage, promised: Promise) -> None:
-    """Remove what a client has sent. Its note stays: the URL may be used again, and retention looks once more."""
-    try:
-        storage.remove(promised.key)
-    except StorageError as error:
-        logger.warning("upload %s is removed later: %s", promised.key, error)
+    def remove(self, promised: Promise) -> None:
+        """Remove what a client has sent. Its note stays: the URL may be used again, and retention looks once more."""
+        try:
+            self.storage.remove(promised.key)
+        except StorageError as error:
+            logger.warning("upload %s is removed later: %s", promised.key, error)
 
 
 def not_there() -> InvalidRequest:

@@ -28,11 +28,7 @@ from tasks.objects.client_uploads import (
     ClientUpload,
     Promise,
     new_id,
-    own_copy,
-    promise,
     promise_key,
-    promised_upload,
-    remove_upload,
 )
 from tasks.service import Service
 
@@ -68,12 +64,12 @@ def register_upload(
     Raises:
         AdapterExists, InvalidRequest, ServiceUnavailable, StorageError: as ``register`` does.
     """
-    promised = promised_upload(service, upload_id, owner, max_bytes=service.settings.adapter_max_bytes)
+    promised = service.client_uploads.promised(upload_id, owner, max_bytes=service.settings.adapter_max_bytes)
     with service.object_notes.writing(new_file_key(), KEEP_S) as key:
-        copied = own_copy(service.storage, promised, key)
+        copied = service.client_uploads.own_copy(promised, key)
         found = uploaded(registration.name, key, copied.sha256, copied.bytes)
         entry = add(service, judged(service, registration, found, owner, request_digest), promise_key(upload_id))
-    remove_upload(service.storage, promised)
+    service.client_uploads.remove(promised)
     return entry
 
 
@@ -108,7 +104,7 @@ def begin_upload(service: Service, owner: str | None, *, sha256: str, size_bytes
         raise AdapterNotUsable(f"The file has {size_bytes} bytes, and this service takes at most {most}.")
     upload_id = new_id()
     promised = Promise(key=incoming_key(upload_id), owner=owner, sha256=sha256, size_bytes=size_bytes)
-    return promise(service, upload_id, promised, CONTENT_TYPE)
+    return service.client_uploads.promise(upload_id, promised, CONTENT_TYPE)
 
 
 def require_free(service: Service, name: str) -> None:
