@@ -10,7 +10,7 @@ import click
 
 from tasks.celery import app
 from tasks.errors import StokeholdError
-from tasks.jobs.retry import FailedJobs, RetryReport, failed_of, failed_of_all, retry_all
+from tasks.jobs.retry import FailedJobs, RetryReport
 
 
 @click.command()
@@ -22,9 +22,9 @@ def retry(code: str | None, since: datetime | None, owner: str | None, limit: in
     """Queue failed jobs again, each once, however often the command is given."""
     selection = FailedJobs(code, None if since is None else since.replace(tzinfo=UTC))
     try:
-        service = app.service
-        jobs = failed_of_all(service, selection) if owner is None else failed_of(service, owner, selection)
-        show(retry_all(service, jobs, limit))
+        retries = app.service.retries
+        jobs = retries.failed_of_all(selection) if owner is None else retries.failed_of(owner, selection)
+        show(retries.retry_all(jobs, limit))
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
 

@@ -26,7 +26,6 @@ from tasks.loops.rounds import LOOPS, LoopAge, Rounds
 from tasks.outbound import safe_http
 from tasks.scratch import own_scratch
 from tasks.service import Service
-from tasks.upkeep import housekeeping, retention
 from tasks.webhooks.notice import Notices
 from tasks.webhooks.sender import Sender
 
@@ -43,16 +42,16 @@ def rounds_of(service: Service) -> Mapping[str, Round]:
     """One round of each loop."""
     batch_rounds = BatchRounds(service)
     return {
-        "leases": partial(housekeeping.requeue_lapsed, service),
-        "deadlines": partial(housekeeping.end_late, service),
-        "unsent": partial(housekeeping.send_unsent, service),
-        "lost-messages": partial(housekeeping.resend_lost, service),
+        "leases": service.housekeeping.requeue_lapsed,
+        "deadlines": service.housekeeping.end_late,
+        "unsent": service.housekeeping.send_unsent,
+        "lost-messages": service.housekeeping.resend_lost,
         "planning": batch_rounds.plan,
         "batches": batch_rounds.advance,
         "images": service.images.settle_all,
-        "untaken-objects": partial(retention.remove_objects, service),
-        "expired-batches": partial(retention.remove_batches, service),
-        "expired-jobs": partial(retention.remove_jobs, service),
+        "untaken-objects": service.retention.remove_objects,
+        "expired-batches": service.retention.remove_batches,
+        "expired-jobs": service.retention.remove_jobs,
     }
 
 

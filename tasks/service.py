@@ -19,6 +19,7 @@ from tasks.adapters.passport.passport import Judge
 from tasks.base_models.registry import BaseModels, read_base_models
 from tasks.base_models.shapes import ShapeStore
 from tasks.batches.control import BatchControl
+from tasks.batches.job_list import BatchJobList
 from tasks.batches.progress import BatchProgress
 from tasks.batches.record import BatchRecords
 from tasks.batches.store import BatchStore
@@ -26,10 +27,12 @@ from tasks.durability import Durability
 from tasks.jobs.backfill_lane import BackfillLane
 from tasks.jobs.images import Images
 from tasks.jobs.interactive_lane import InteractiveLane
+from tasks.jobs.listing import JobList
 from tasks.jobs.pace import Pace
 from tasks.jobs.queues import JobQueues
 from tasks.jobs.quotas import Quotas
 from tasks.jobs.record import JobRecords
+from tasks.jobs.retry import Retries
 from tasks.jobs.store import JobStore
 from tasks.jobs.submission import Submissions
 from tasks.jobs.worker_registry import WorkerRegistry
@@ -40,6 +43,8 @@ from tasks.objects.client_uploads import ClientUploads, Promises
 from tasks.objects.keys import IMAGES
 from tasks.objects.notes import ObjectNotes
 from tasks.settings import Settings
+from tasks.upkeep.housekeeping import Housekeeping
+from tasks.upkeep.retention import Retention
 from tasks.valkey import Valkey, connect
 from tasks.webhooks.deliveries import Deliveries
 from tasks.webhooks.secrets import WebhookSecrets
@@ -112,6 +117,26 @@ class Service:
             queues=self.queues,
             durability=self.durability,
         )
+
+    @cached_property
+    def job_list(self) -> JobList:
+        return JobList(self.store, self.records)
+
+    @cached_property
+    def batch_job_list(self) -> BatchJobList:
+        return BatchJobList(self.batch_progress, self.store, self.records)
+
+    @cached_property
+    def retries(self) -> Retries:
+        return Retries(self.submissions, self.store, self.keys, self.settings.retention_s)
+
+    @cached_property
+    def housekeeping(self) -> Housekeeping:
+        return Housekeeping(self.store, self.queues, self.quarantine, self.base_models, self.settings.max_attempts)
+
+    @cached_property
+    def retention(self) -> Retention:
+        return Retention(self.batches, self.store, self.storage, self.object_notes, self.quarantine)
 
     @cached_property
     def batch_progress(self) -> BatchProgress:

@@ -15,7 +15,7 @@ from api.http.messages import Parameters, answer, require_json_object
 from api.http.problems import RETRY_AFTER_HEADER, documented
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.jobs.job import Job, Status
-from tasks.jobs.listing import JobPage, list_batch_jobs, list_failed_jobs, list_jobs
+from tasks.jobs.listing import JobPage
 from tasks.jobs.record import JobRecord
 from tasks.requests.job import JobRequest
 from tasks.service import Service
@@ -124,10 +124,11 @@ def get_jobs(query: ListQuery) -> Response:
     if query.code is not None and (query.batch is not None or query.status not in (None, Status.FAILED)):
         raise InvalidRequest("code goes with status=failed alone, and not with batch.", field="code")
     if query.code is not None:
-        return answer(list_failed_jobs(service, current_owner(), query.code, limit=query.limit, cursor=query.cursor))
+        jobs = service.job_list.failed_of_owner(current_owner(), query.code, limit=query.limit, cursor=query.cursor)
+        return answer(jobs)
     if query.batch is not None:
-        return answer(list_batch_jobs(service, own_batch(query.batch), **page))
-    return answer(list_jobs(service, current_owner(), **page))
+        return answer(service.batch_job_list.of_batch(own_batch(query.batch), **page))
+    return answer(service.job_list.of_owner(current_owner(), **page))
 
 
 @blueprint.get(

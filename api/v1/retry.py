@@ -18,7 +18,7 @@ from api.http.messages import answer, require_json_object
 from api.http.problems import documented
 from api.v1.jobs import ACCEPTED, JobPath, job_answer
 from tasks.fields import JSON_NUMBER, Frozen
-from tasks.jobs.retry import FailedJobs, RetryReport, failed_of, retry, retry_all
+from tasks.jobs.retry import FailedJobs, RetryReport
 
 blueprint = APIBlueprint("retry", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
 bulk = APIBlueprint("retry_all", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
@@ -67,7 +67,7 @@ class RetryRequest(Frozen):
 def retry_job(path: JobPath) -> Response:
     """Draw a failed job again."""
     service = current_service()
-    job = retry(service, own_job(path.job_id))
+    job = service.retries.retry(own_job(path.job_id))
     response = job_answer(service, job, HTTPStatus.ACCEPTED)
     response.location = url_for("jobs.get_job", job_id=job.id)
     return response
@@ -89,5 +89,5 @@ def retry_job(path: JobPath) -> Response:
 )
 def retry_jobs(body: RetryRequest) -> Response:
     """Draw many failed jobs again."""
-    service = current_service()
-    return answer(retry_all(service, failed_of(service, current_owner(), body.selection), body.limit))
+    retries = current_service().retries
+    return answer(retries.retry_all(retries.failed_of(current_owner(), body.selection), body.limit))

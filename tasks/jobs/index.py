@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from typing import cast
 
 from tasks.errors import JobNotFound
 from tasks.identifiers import MAX_CHARACTERS, is_identifier
 from tasks.jobs.hash import job_of, known_jobs
-from tasks.jobs.job import Job, Lane, Lease, Measured
+from tasks.jobs.job import Job, Lane, Lease, Measured, Status
 from tasks.jobs.keyspace import (
     DEADLINES,
     FINISHED,
@@ -22,6 +22,7 @@ from tasks.jobs.keyspace import (
     channel_of,
     job_key,
     lane_keys,
+    list_key,
     pace_key,
     waiting_key,
 )
@@ -59,9 +60,9 @@ class JobReader:
             raise no_job(job_id)
         return job_of(job_id, fields)
 
-    def existing(self, ids: object) -> list[Job]:
+    def existing(self, ids: Iterable[str]) -> list[Job]:
         """The jobs of these ids, in their order, without those that are gone or of a newer version."""
-        wanted = cast(list[str], ids)
+        wanted = list(ids)
         with self._valkey.pipeline(transaction=False) as pipeline:
             for job_id in wanted:
                 pipeline.hgetall(job_key(job_id))
@@ -96,6 +97,31 @@ class JobReader:
     def remove_entry(self, index: str, job_id: str) -> None:
         """Remove a job that does not exist from an index."""
         self._valkey.zrem(index, job_id)
+
+    def newest(self, owner: str | None, status: Status | None, behind: str | None, count: int) -> list[str]:
+        """Names in lists of an owner's jobs, at most ``count``, the newest first.
+
+        Args:
+            status: only those that stand there; None means all.
+            behind: name of a job; only older ones.
+        """
+        first = "+" if behind is None else f"({behind}"
+        key = list_key(owner, status)
+        return cast(list[str], self._valkey.zrange(key, first, "-", desc=True, bylex=True, offset=0, num=count))
+
+    def failed(self, owner: str | None, begin: int, count: int) -> list[str]:
+        """Ids of an owner's failed jobs, at most ``count``, the oldest first, without the first ``begin``."""
+        names = cast(list[str], self._valkey.zrange(list_key(owner, Status.FAILED), begin, begin + count - 1))
+        return [id_in(name) for name in names]
+
+    def finished(self, since: float | None, begin: int, count: int) -> list[str]:
+        """Ids of jobs in the order of their ends, at most ``count``, without the first ``begin``.
+
+        Args:
+            since: in seconds since 1970; only those that have ended then or later.
+        """
+        first = "-inf" if since is None else since
+        return cast(list[str], self._valkey.zrangebyscore(FINISHED, first, "+inf", start=begin, num=count))
 
     def note_images(self, lease: Lease) -> None:
         """Note that an attempt is about to put images into storage."""
@@ -164,6 +190,16 @@ class JobReader:
 def no_job(job_id: str) -> JobNotFound:
     """The error that says so, of whatever came instead of an id."""
     return JobNotFound(f"There is no job {job_id[:MAX_CHARACTERS]!r}. It may have expired; submit it again.")
+
+
+def name_of(job: Job) -> str:
+    """The name of a job in lists: they are sorted by it, and so by the age of jobs."""
+    return f"{job.created_at.timestamp():.6f}:{job.id}"
+
+
+def id_in(name: str) -> str:
+    """The id of the job that has this name in lists."""
+    return name.partition(":")[2]
 
 
 def _attempt(lease: Lease) -> str:

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import LimitExceeded, RequestError, StatusConflict
 from tasks.jobs.idempotency import idempotency_of_retry
 from tasks.jobs.job import Job, JobOptions, Status
-from tasks.jobs.keyspace import FINISHED, list_key
-from tasks.service import Service
+from tasks.jobs.store import JobStore
+from tasks.jobs.submission import Submissions
+from tasks.keys import ApiKeys
 
 PAGE = 100
 MAX_READ = 10_000
@@ -75,63 +75,72 @@ class FailedJobs:
         )
 
 
-def retry(service: Service, job: Job) -> Job:
-    """Queue a job with exactly the specification of one that failed; the same new job whenever it is asked for again.
+@dataclass(frozen=True)
+class Retries:
+    """Queues failed jobs again.
 
-    Raises:
-        BaseModelNotServed: no worker draws with its base model any more.
-        InvalidRequest: the limits of its base model were lowered since.
-        LimitExceeded: its owner has used as much as it may.
-        StatusConflict: it has not failed, or it is a line of a batch, which is retried as a whole.
+    Attributes:
+        retention_s: seconds that a finished job is kept, and with it the one job that draws it again.
     """
-    if job.status is not Status.FAILED:
-        raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has failed can be retried.")
-    if (line := job.options.line) is not None:
-        raise StatusConflict(f"Job {job.id!r} is a line of batch {line.batch!r}. Retry the batch.")
-    idempotency = idempotency_of_retry(job.id, service.settings.retention_s)
-    if first := service.store.created_before(idempotency):
-        return first
-    service.submissions.require_drawable(job.spec)
-    options: JobOptions = job.options.model_copy(
-        update={"retry_of": job.id, "weight": service.keys.weight(job.options.owner)}
-    )
-    return service.submissions.enqueue(job.spec, options, idempotency=idempotency)
 
+    submissions: Submissions
+    store: JobStore
+    keys: ApiKeys
+    retention_s: int
 
-def retry_all(service: Service, jobs: Iterable[Job], limit: int) -> RetryReport:
-    """Retry at most so many of these jobs; those that were retried before, and lines of batches, are passed over."""
-    retried, skipped, stopped = list[Retried](), list[NotRetried](), None
-    for job in jobs:
-        if job.options.line is not None or service.store.created_before(idempotency_of_retry(job.id, 0)) is not None:
-            continue
-        if len(retried) == limit:
-            stopped = f"{limit} jobs were queued again. Ask once more for the rest."
-            break
-        try:
-            retried.append(Retried(job=job.id, retry=retry(service, job).id))
-        except LimitExceeded as error:
-            stopped = str(error)
-            break
-        except RequestError as error:
-            skipped.append(NotRetried(job=job.id, reason=str(error)))
-    return RetryReport(count=len(retried), retried=tuple(retried), skipped=tuple(skipped), stopped=stopped)
+    def retry(self, job: Job) -> Job:
+        """Queue a job with exactly the specification of one that failed; asked for again, return the same new job.
 
+        Raises:
+            BaseModelNotServed: no worker draws with its base model any more.
+            InvalidRequest: the limits of its base model were lowered since.
+            LimitExceeded: its owner has used as much as it may.
+            StatusConflict: it has not failed, or it is a line of a batch, which is retried as a whole.
+        """
+        if job.status is not Status.FAILED:
+            raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has failed can be retried.")
+        if (line := job.options.line) is not None:
+            raise StatusConflict(f"Job {job.id!r} is a line of batch {line.batch!r}. Retry the batch.")
+        idempotency = idempotency_of_retry(job.id, self.retention_s)
+        if first := self.store.created_before(idempotency):
+            return first
+        self.submissions.require_drawable(job.spec)
+        options: JobOptions = job.options.model_copy(
+            update={"retry_of": job.id, "weight": self.keys.weight(job.options.owner)}
+        )
+        return self.submissions.enqueue(job.spec, options, idempotency=idempotency)
 
-def failed_of(service: Service, owner: str | None, selection: FailedJobs) -> Iterator[Job]:
-    """An owner's failed jobs, the oldest first."""
-    for begin in range(0, MAX_READ, PAGE):
-        places = cast(list[str], service.valkey.zrange(list_key(owner, Status.FAILED), begin, begin + PAGE - 1))
-        jobs = service.store.existing([place.partition(":")[2] for place in places])
-        yield from filter(selection.include, jobs)
-        if len(places) < PAGE:
-            return
+    def retry_all(self, jobs: Iterable[Job], limit: int) -> RetryReport:
+        """Retry at most ``limit`` of these jobs, without those that were retried before and lines of batches."""
+        retried, skipped, stopped = list[Retried](), list[NotRetried](), None
+        for job in jobs:
+            if job.options.line is not None or self.store.created_before(idempotency_of_retry(job.id, 0)) is not None:
+                continue
+            if len(retried) == limit:
+                stopped = f"{limit} jobs were queued again. Ask once more for the rest."
+                break
+            try:
+                retried.append(Retried(job=job.id, retry=self.retry(job).id))
+            except LimitExceeded as error:
+                stopped = str(error)
+                break
+            except RequestError as error:
+                skipped.append(NotRetried(job=job.id, reason=str(error)))
+        return RetryReport(count=len(retried), retried=tuple(retried), skipped=tuple(skipped), stopped=stopped)
 
+    def failed_of(self, owner: str | None, selection: FailedJobs) -> Iterator[Job]:
+        """An owner's failed jobs, the oldest first."""
+        for begin in range(0, MAX_READ, PAGE):
+            ids = self.store.failed(owner, begin, PAGE)
+            yield from filter(selection.include, self.store.existing(ids))
+            if len(ids) < PAGE:
+                return
 
-def failed_of_all(service: Service, selection: FailedJobs) -> Iterator[Job]:
-    """The failed jobs of all owners, in the order in which they failed."""
-    since = "-inf" if selection.since is None else selection.since.timestamp()
-    for begin in range(0, MAX_READ, PAGE):
-        ids = cast(list[str], service.valkey.zrangebyscore(FINISHED, since, "+inf", start=begin, num=PAGE))
-        yield from filter(selection.include, service.store.existing(ids))
-        if len(ids) < PAGE:
-            return
+    def failed_of_all(self, selection: FailedJobs) -> Iterator[Job]:
+        """The failed jobs of all owners, in the order in which they failed."""
+        since = None if selection.since is None else selection.since.timestamp()
+        for begin in range(0, MAX_READ, PAGE):
+            ids = self.store.finished(since, begin, PAGE)
+            yield from filter(selection.include, self.store.existing(ids))
+            if len(ids) < PAGE:
+                return

@@ -10,19 +10,15 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
 from typing import cast
 
 from pydantic import Field
 from redis.exceptions import RedisError
 
 from storage import StorageMisconfigured, StorageNotReachable
-from tasks.errors import JobNotFound, MachineFault, RecordNotUnderstood, ServiceUnavailable
+from tasks.errors import MachineFault, RecordNotUnderstood, ServiceUnavailable
 from tasks.fields import Stored, read_all
-from tasks.jobs.job import Job
-from tasks.jobs.store import JobStore
-from tasks.loops.loop import BUDGET_S, within
 from tasks.valkey import Valkey
 
 logger = logging.getLogger(__name__)
@@ -123,28 +119,6 @@ class Quarantine:
         key = failing_key(index, member)
         self._valkey.delete(key)
         self._failing.discard(key)
-
-
-def each_job(
-    quarantine: Quarantine, store: JobStore, index: str, ids: Iterable[str], step: Callable[[Job], object]
-) -> None:
-    """Take a step of each job of an index, as many as a round has time for. An entry without a job is removed.
-
-    Raises:
-        ServiceUnavailable, StorageNotReachable, OSError and so on: it is no job that is at fault.
-    """
-
-    def step_of(job_id: str) -> None:
-        try:
-            job = store.get(job_id)
-        except JobNotFound:
-            logger.warning("%s had an entry of job %s, which does not exist", index, job_id)
-            store.remove_entry(index, job_id)
-        else:
-            step(job)
-
-    for job_id in within(BUDGET_S, ids):
-        quarantine.attempt(index, job_id, partial(step_of, job_id))
 
 
 def failing_key(index: str, member: str) -> str:

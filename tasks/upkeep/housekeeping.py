@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
+from tasks.base_models.registry import BaseModels
 from tasks.errors import LeaseLost, WorkerLost
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import DEADLINES, LEASES, UNSENT, waiting_key
+from tasks.jobs.queues import JobQueues
 from tasks.jobs.result import Failure
-from tasks.loops.quarantine import each_job
-from tasks.service import Service
+from tasks.jobs.store import JobStore
+from tasks.loops.quarantine import Quarantine
+from tasks.upkeep.each_job import each_job
 
 logger = logging.getLogger(__name__)
 
@@ -26,66 +29,68 @@ MAX_PER_ROUND = 1000
 """How many jobs of an index one round looks at, as far as it has time; the next round goes on."""
 
 
-def requeue_lapsed(service: Service) -> None:
-    """Queue the jobs again whose workers are gone."""
-    each_job(
-        service.quarantine,
-        service.store,
-        LEASES,
-        service.store.lapsed(MAX_PER_ROUND),
-        partial(requeue_lapsed_job, service),
-    )
+@dataclass(frozen=True)
+class Housekeeping:
+    """Brings jobs back.
 
-
-def end_late(service: Service) -> None:
-    """Fail the jobs that have not begun by their deadlines."""
-    each_job(service.quarantine, service.store, DEADLINES, service.store.late(MAX_PER_ROUND), service.store.end_late)
-
-
-def send_unsent(service: Service) -> None:
-    """Send the messages of jobs whose submission was cut off before it did."""
-    unsent = service.store.unsent(UNSENT_AFTER_S, MAX_PER_ROUND)
-    each_job(service.quarantine, service.store, UNSENT, unsent, service.queues.send)
-
-
-def resend_lost(service: Service) -> None:
-    """Send interactive jobs again whose message a worker took, and died before it claimed the job."""
-    for model in service.base_models:
-        resend_lost_of(service, model.slug)
-
-
-def resend_lost_of(service: Service, slug: str) -> None:
-    """The same for the queue of one base model.
-
-    There are then fewer messages than queued jobs. Any message stands for any job, so as many of the first jobs are
-    sent again as there are messages too few, if these had time to arrive.
+    Attributes:
+        max_attempts: attempts in which a job may kill its worker.
     """
-    lost = service.store.waiting_for_message(slug) - service.queues.messages(slug)
-    first = service.store.first(slug, min(lost, MAX_PER_ROUND))
-    now = datetime.fromtimestamp(service.store.now(), UTC)
-    each_job(service.quarantine, service.store, waiting_key(slug), first, lambda job: resend_if_lost(service, job, now))
 
+    store: JobStore
+    queues: JobQueues
+    quarantine: Quarantine
+    base_models: BaseModels
+    max_attempts: int
 
-def resend_if_lost(service: Service, job: Job, now: datetime) -> None:
-    """Send a job again unless its message is on the way: it was sent just now, or is still to be sent.
+    def requeue_lapsed(self) -> None:
+        """Queue the jobs again whose workers are gone."""
+        each_job(self.quarantine, self.store, LEASES, self.store.lapsed(MAX_PER_ROUND), self.requeue_lapsed_job)
 
-    A message that was sent later than now was sent before the server's clock was set back.
-    """
-    if job.sent_at is not None and not now - timedelta(seconds=LOST_AFTER_S) < job.sent_at <= now:
-        service.queues.send(job)
-        logger.warning("job %s is sent again: a worker took its message and did not claim it", job.id)
+    def end_late(self) -> None:
+        """Fail the jobs that have not begun by their deadlines."""
+        each_job(self.quarantine, self.store, DEADLINES, self.store.late(MAX_PER_ROUND), self.store.end_late)
 
+    def send_unsent(self) -> None:
+        """Send the messages of jobs whose submission was cut off before it did."""
+        unsent = self.store.unsent(UNSENT_AFTER_S, MAX_PER_ROUND)
+        each_job(self.quarantine, self.store, UNSENT, unsent, self.queues.send)
 
-def requeue_lapsed_job(service: Service, job: Job) -> None:
-    """Queue a job again whose worker is gone, or end it after the last attempt."""
-    try:
-        if job.tries >= service.settings.max_attempts:
-            message = f"The worker died {job.tries} times while it worked on this job. Ask for less."
-            service.store.fail(job, Failure(code=WorkerLost.code, message=message))
-            logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.tries)
-        else:
-            service.store.requeue(job, uncounted=job.waits)
-            service.queues.send(job)
-            logger.warning("job %s is queued again: worker %s gave no sign of life", job.id, job.worker)
-    except LeaseLost:
-        logger.info("job %s moved on by itself", job.id)
+    def resend_lost(self) -> None:
+        """Send interactive jobs again whose message a worker took, and died before it claimed the job."""
+        for model in self.base_models:
+            self.resend_lost_of(model.slug)
+
+    def resend_lost_of(self, slug: str) -> None:
+        """The same for the queue of one base model.
+
+        There are then fewer messages than queued jobs. Any message stands for any job, so as many of the first jobs are
+        sent again as there are messages too few, if these had time to arrive.
+        """
+        lost = self.store.waiting_for_message(slug) - self.queues.messages(slug)
+        first = self.store.first(slug, min(lost, MAX_PER_ROUND))
+        now = datetime.fromtimestamp(self.store.now(), UTC)
+        each_job(self.quarantine, self.store, waiting_key(slug), first, lambda job: self.resend_if_lost(job, now))
+
+    def resend_if_lost(self, job: Job, now: datetime) -> None:
+        """Send a job again unless its message is on the way: it was sent just now, or is still to be sent.
+
+        A message that was sent later than now was sent before the server's clock was set back.
+        """
+        if job.sent_at is not None and not now - timedelta(seconds=LOST_AFTER_S) < job.sent_at <= now:
+            self.queues.send(job)
+            logger.warning("job %s is sent again: a worker took its message and did not claim it", job.id)
+
+    def requeue_lapsed_job(self, job: Job) -> None:
+        """Queue a job again whose worker is gone, or end it after the last attempt."""
+        try:
+            if job.tries >= self.max_attempts:
+                message = f"The worker died {job.tries} times while it worked on this job. Ask for less."
+                self.store.fail(job, Failure(code=WorkerLost.code, message=message))
+                logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.tries)
+            else:
+                self.store.requeue(job, uncounted=job.waits)
+                self.queues.send(job)
+                logger.warning("job %s is queued again: worker %s gave no sign of life", job.id, job.worker)
+        except LeaseLost:
+            logger.info("job %s moved on by itself", job.id)

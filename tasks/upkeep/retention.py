@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import partial
 
+from storage import S3Storage
 from tasks.batches.store import FINISHED as FINISHED_BATCHES
-from tasks.batches.store import REMOVING
+from tasks.batches.store import REMOVING, BatchStore
 from tasks.errors import BatchNotFound
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import FINISHED
+from tasks.jobs.store import JobStore
 from tasks.loops.loop import BUDGET_S, within
-from tasks.loops.quarantine import each_job
+from tasks.loops.quarantine import Quarantine
 from tasks.objects.keys import IMAGES, MANIFESTS
-from tasks.objects.notes import remove_untaken
-from tasks.service import Service
+from tasks.objects.notes import ObjectNotes, remove_untaken
+from tasks.upkeep.each_job import each_job
 
 logger = logging.getLogger(__name__)
 
@@ -22,59 +25,62 @@ MAX_PER_ROUND = 500
 """How many jobs one round removes. With a round every 5 s, more than 8 million a day."""
 
 
-def remove_objects(service: Service) -> None:
-    """Remove the objects that no record names.
+@dataclass(frozen=True)
+class Retention:
+    """Removes what has been kept long enough."""
 
-    Raises:
-        StorageError: storage is unavailable.
-    """
-    remove_untaken(service.object_notes, service.storage)
+    batches: BatchStore
+    store: JobStore
+    storage: S3Storage
+    object_notes: ObjectNotes
+    quarantine: Quarantine
 
+    def remove_objects(self) -> None:
+        """Remove the objects that no record names.
 
-def remove_batches(service: Service) -> None:
-    """Forget batches, then remove what they have in storage: one that is begun again meanwhile is left alone.
+        Raises:
+            StorageError: storage is unavailable.
+        """
+        remove_untaken(self.object_notes, self.storage)
 
-    Raises:
-        StorageError: storage is unavailable; the next round goes on.
-    """
-    for batch_id in service.batches.expired(MAX_PER_ROUND):
-        service.quarantine.attempt(FINISHED_BATCHES, batch_id, partial(forget_batch, service, batch_id))
-    for batch_id in within(BUDGET_S, service.batches.forgotten()):
-        service.quarantine.attempt(REMOVING, batch_id, partial(remove_batch, service, batch_id))
+    def remove_batches(self) -> None:
+        """Forget batches, then remove what they have in storage: one that is begun again meanwhile is left alone.
 
+        Raises:
+            StorageError: storage is unavailable; the next round goes on.
+        """
+        for batch_id in self.batches.expired(MAX_PER_ROUND):
+            self.quarantine.attempt(FINISHED_BATCHES, batch_id, partial(self.forget_batch, batch_id))
+        for batch_id in within(BUDGET_S, self.batches.forgotten()):
+            self.quarantine.attempt(REMOVING, batch_id, partial(self.remove_batch, batch_id))
 
-def forget_batch(service: Service, batch_id: str) -> None:
-    """Forget a batch, unless it was begun again."""
-    try:
-        batch = service.batches.get(batch_id)
-    except BatchNotFound:
-        service.batches.forget_entry(batch_id)
-    else:
-        service.batches.forget(batch)
+    def forget_batch(self, batch_id: str) -> None:
+        """Forget a batch, unless it was begun again."""
+        try:
+            batch = self.batches.get(batch_id)
+        except BatchNotFound:
+            self.batches.forget_entry(batch_id)
+        else:
+            self.batches.forget(batch)
 
-
-def remove_batch(service: Service, batch_id: str) -> None:
-    """Remove what a forgotten batch has in storage."""
-    service.storage.delete(f"batches/{batch_id}/")
-    for kind in (IMAGES, MANIFESTS):
-        service.storage.delete(f"{kind}{batch_id}-")
-    service.batches.removed(batch_id)
-
-
-def remove_jobs(service: Service) -> None:
-    """Remove what jobs have in storage, then their records.
-
-    Raises:
-        StorageError: storage is unavailable; the next round goes on.
-    """
-    each_job(
-        service.quarantine, service.store, FINISHED, service.store.expired(MAX_PER_ROUND), partial(remove_job, service)
-    )
-
-
-def remove_job(service: Service, job: Job) -> None:
-    """Remove what a job has in storage, then its record."""
-    if job.attempt:
+    def remove_batch(self, batch_id: str) -> None:
+        """Remove what a forgotten batch has in storage."""
+        self.storage.delete(f"batches/{batch_id}/")
         for kind in (IMAGES, MANIFESTS):
-            service.storage.delete(f"{kind}{job.id}/")
-    service.store.forget(job)
+            self.storage.delete(f"{kind}{batch_id}-")
+        self.batches.removed(batch_id)
+
+    def remove_jobs(self) -> None:
+        """Remove what jobs have in storage, then their records.
+
+        Raises:
+            StorageError: storage is unavailable; the next round goes on.
+        """
+        each_job(self.quarantine, self.store, FINISHED, self.store.expired(MAX_PER_ROUND), self.remove_job)
+
+    def remove_job(self, job: Job) -> None:
+        """Remove what a job has in storage, then its record."""
+        if job.attempt:
+            for kind in (IMAGES, MANIFESTS):
+                self.storage.delete(f"{kind}{job.id}/")
+        self.store.forget(job)

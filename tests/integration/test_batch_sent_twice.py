@@ -23,7 +23,6 @@ from tasks.jobs.result import Result, StoredImage, Timings
 from tasks.keys import default_limits
 from tasks.objects.notes import UNTAKEN
 from tasks.service import Service
-from tasks.upkeep.retention import remove_batches, remove_objects
 from tasks.valkey import Valkey, ValkeyPipeline
 from tests.support.batches import advance_batches, plan_batches
 from tests.support.waiting import patience
@@ -79,7 +78,7 @@ def objects(service: Service) -> set[str]:
 def remove_untaken_at_once(service: Service) -> None:
     """As retention does, when the time of every note is over."""
     service.valkey.zunionstore(UNTAKEN, {UNTAKEN: 0})
-    remove_objects(service)
+    service.retention.remove_objects()
 
 
 def test_a_first_request_that_arrives_late_does_not_touch_the_running_batch(service: Service) -> None:
@@ -243,12 +242,12 @@ def test_retention_and_a_retry_do_not_both_have_their_way(service: Service, retr
     assert service.batches.forget(seen) is not retried_first
 
     if retried_first:
-        remove_batches(service)
+        service.retention.remove_batches()
         assert len(finish(service)) == 3
     else:
         with pytest.raises(BatchNotFound):
             service.batch_control.retry(seen)
-        remove_batches(service)
+        service.retention.remove_batches()
         assert objects(service) == set()
         assert [key for key in service.valkey.keys("*") if batch.id in key and "job" not in key] == []
 
@@ -260,10 +259,10 @@ def test_what_a_killed_retention_began_the_next_one_finishes(service: Service, m
     with monkeypatch.context() as patch:
         patch.setattr(type(service.storage), "delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            remove_batches(service)
+            service.retention.remove_batches()
     assert service.valkey.scard(REMOVING) == 1
 
-    remove_batches(service)
+    service.retention.remove_batches()
 
     assert objects(service) == set()
     assert service.valkey.scard(REMOVING) == 0
@@ -321,7 +320,7 @@ def test_a_process_may_die_at_any_call(service: Service, done: bool) -> None:
             lambda: for_each(service, BatchStatus.VALIDATING, plan_batch),
             lambda: for_each(service, BatchStatus.RUNNING, advance),
             lambda: for_each(service, BatchStatus.RUNNING, advance),
-            lambda: remove_batches(service),
+            service.retention.remove_batches,
         ]
         ended = []
         for number, step in enumerate(steps):

@@ -13,8 +13,6 @@ from tasks.jobs.keyspace import DEADLINES, FINISHED, LEASES, UNSENT, UNSETTLED_I
 from tasks.jobs.result import Result, Timings
 from tasks.loops.quarantine import MAX_FAILURES, Quarantine
 from tasks.service import Service
-from tasks.upkeep import housekeeping as stages
-from tasks.upkeep.retention import remove_jobs
 from tasks.valkey import Valkey
 from tests.support.housekeeping import housekeeping
 from tests.support.jobs import SPEC
@@ -128,7 +126,7 @@ def test_nor_does_one_among_those_that_have_expired(service: Service, damage: st
     service.valkey.hset(job_key(plain), "attempt", 0)  # nothing of it is in storage, which is away
     service.valkey.zadd(FINISHED, {strange: 1, plain: 2})
 
-    remove_jobs(service)
+    service.retention.remove_jobs()
 
     assert service.valkey.zrange(FINISHED, 0, -1) == [strange]
     assert service.valkey.exists(job_key(plain)) == 0
@@ -138,8 +136,10 @@ def test_nor_does_one_among_those_that_have_expired(service: Service, damage: st
 def test_an_entry_without_a_record_is_removed(service: Service, index: str) -> None:
     service.valkey.zadd(index, {"0" * 32: 1})
 
-    for stage in (stages.requeue_lapsed, stages.end_late, stages.send_unsent, remove_jobs):
-        stage(service)
+    service.housekeeping.requeue_lapsed()
+    service.housekeeping.end_late()
+    service.housekeeping.send_unsent()
+    service.retention.remove_jobs()
 
     assert service.valkey.zcard(index) == 0
 
@@ -160,20 +160,20 @@ def test_a_noted_upload_that_makes_no_sense_holds_up_no_other(service: Service, 
 def lapsed_and_requeued(service: Service) -> str:
     job_id = lapsed(service)
     time.sleep(LEASE_S)
-    stages.requeue_lapsed(service)
+    service.housekeeping.requeue_lapsed()
     return job_id
 
 
 def test_ten_thousand_lapsed_leases_at_once_are_taken_back_a_bounded_number_a_round(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages, "MAX_PER_ROUND", 10)
+    monkeypatch.setattr("tasks.upkeep.housekeeping.MAX_PER_ROUND", 10)
     jobs = [lapsed(service) for _ in range(25)]
     time.sleep(LEASE_S)
     left = list[int]()
 
     for _ in range(3):
-        stages.requeue_lapsed(service)
+        service.housekeeping.requeue_lapsed()
         left.append(service.valkey.zcard(LEASES))
 
     assert left == [15, 5, 0]

@@ -17,4 +17,4 @@ def die(*_: Any) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-JobQueues.send = die  # type: ignore[method-assign]
+JobQueues.send = die  # type: ignore[assignment, method-assign]

@@ -69,17 +69,6 @@ EXCEPTIONS = {
     "tasks.batches.results -> tasks.service",
     "tasks.batches.rounds -> tasks.service",
     "tasks.batches.submission -> tasks.service",
-    "tasks.jobs.images -> tasks.service",
-    "tasks.jobs.listing -> tasks.batches.batch",
-    "tasks.jobs.listing -> tasks.service",
-    "tasks.jobs.record -> tasks.service",
-    "tasks.jobs.retry -> tasks.service",
-    "tasks.jobs.submission -> tasks.service",
-    "tasks.loops.quarantine -> tasks.jobs.job",
-    "tasks.loops.quarantine -> tasks.jobs.store",
-    "tasks.objects.client_uploads -> tasks.service",
-    "tasks.upkeep.housekeeping -> tasks.service",
-    "tasks.upkeep.retention -> tasks.service",
     "tasks.webhooks.notice -> tasks.service",
 }
 """Arrows that run the wrong way today. It only ever gets shorter."""

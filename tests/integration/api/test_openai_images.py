@@ -17,7 +17,6 @@ from PIL import Image
 
 from api import create_app
 from tasks.jobs.job import Job
-from tasks.jobs.listing import list_jobs
 from tasks.jobs.result import Failure
 from tasks.keys import default_limits
 from tasks.requests.openai import OpenAiOnly
@@ -86,7 +85,7 @@ def client_of(url: str, key: str = "none-is-needed") -> OpenAI:
 
 def jobs(service: Service, owner: str | None = None) -> list[Job]:
     """Every job so far, oldest first."""
-    page = list_jobs(service, owner, status=None, limit=50, cursor=None)
+    page = service.job_list.of_owner(owner, status=None, limit=50, cursor=None)
     return [service.store.get(record.id) for record in reversed(page.jobs)]
 
 

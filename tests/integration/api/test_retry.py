@@ -159,7 +159,7 @@ def test_an_operator_retries_the_failed_jobs_of_all_owners(service: Service, val
     since = (jobs[0].finished_at or jobs[0].created_at) - timedelta(hours=1)
     from tests.integration.test_key_commands import run
 
-    command = ("flask", "--app", "api.key_commands", "retry", "--since", f"{since:%Y-%m-%dT%H:%M:%S}")
+    command = ("stokehold", "retry", "--since", f"{since:%Y-%m-%dT%H:%M:%S}")
     first, again = (run(valkey_url, *command) for _ in range(2))
 
     assert [line.split()[0] for line in first.stdout.splitlines()] == [job.id for job in jobs]
