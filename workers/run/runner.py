@@ -138,10 +138,13 @@ class JobRunner:
         return drawings
 
     def settle(self, attempt: Attempt, drawing: Drawing | None) -> None:
-        """Take a job through the stages that are left, and settle it."""
+        """Draw a job that is not drawn yet, publish it, and record how it ended."""
         job = attempt.job
         try:
-            result = self.work(attempt, drawing)
+            if drawing is None:
+                (drawing,) = self.draw([attempt], attempt, attempt.stopwatch)
+            with attempt.stopwatch.measure(Stage.PUBLISH):
+                result = self.publish(attempt, drawing)
             timings = attempt.stopwatch.timings
             attempt.retry_until_shutdown(partial(self.service.store.succeed, job, result, timings))
             logger.info("job %s succeeded: %s", job.id, timings)
@@ -171,26 +174,14 @@ class JobRunner:
         else:
             attempt.retry_elsewhere(fault_of(error), self.worker)
 
-    def work(self, attempt: Attempt, drawing: Drawing | None) -> Result:
-        """The three stages, or with a drawing the last one.
-
-        Raises:
-            JobFailed: a stage cannot be done; the error's code and sentence are for the submitter.
-        MachineFault: a stage failed for a reason that lies in this worker or its machine.
-            LeaseLost: another attempt owns the job.
-            DrawingInterrupted: the job goes back.
-            ValkeyUnavailable: the worker is told to end, and the job store is away.
-        """
-        if drawing is None:
-            (drawing,) = self.draw([attempt], attempt, attempt.stopwatch)
-        with attempt.stopwatch.measure(Stage.PUBLISH):
-            return self.publish(attempt, drawing)
-
     def draw(self, attempts: Sequence[Attempt], watcher: Attempt | Attempts, stopwatch: Stopwatch) -> list[Drawing]:
-        """The first two stages of jobs that one pass of the pipeline can draw. Storage is waited for, as in the third.
+        """Prepare and draw jobs that one pass of the pipeline can draw. Storage is waited for, as in ``publish``.
 
         Raises:
-            JobFailed, LeaseLost, DrawingInterrupted: as in ``work``.
+            JobFailed: it cannot be done; the error's code and sentence are for the client.
+            MachineFault: this worker or its machine is at fault.
+            LeaseLost: another attempt owns the job.
+            DrawingInterrupted: the job goes back to the queue.
             StorageError: storage refuses, or was unavailable for too long.
         """
         job = attempts[0].job
@@ -203,10 +194,11 @@ class JobRunner:
         return draw(self.warm, specs, adapters, watcher, stopwatch, first=job.lane is Lane.INTERACTIVE)
 
     def publish(self, attempt: Attempt, drawing: Drawing) -> Result:
-        """The third stage.
+        """Encode the images and store them.
 
         Raises:
-            JobFailed, LeaseLost, DrawingInterrupted, ValkeyUnavailable: as in ``work``.
+            JobFailed, MachineFault, LeaseLost, DrawingInterrupted: as in ``draw``.
+            ValkeyUnavailable: the job store is unavailable, and the worker shuts down.
         """
         job, first = attempt.job, attempt.job.options.replay_of
         attempt.note_publishing(PIXEL_BYTES * job.spec.width * job.spec.height)
