@@ -22,6 +22,7 @@ from api.v1.jobs import SubmissionHeader
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.fields import JSON_NUMBER, ImageFormat
 from tasks.jobs.job import Job
+from tasks.jobs.result import Environment
 from tasks.requests.job import AdapterRequest, GuidanceScale, JobRequest, Prompt, Seed, Side, Steps
 from tasks.requests.named_model import NamedModel, named
 from tasks.requests.schedulers import SchedulerName
@@ -124,7 +125,7 @@ def image_answer(service: Service, job: Job) -> Response:
     response.cache_control.no_store = True
     told = {
         "x-compute-time": job.timings.draw,
-        "x-compute-type": compute_type_of(service, job),
+        "x-compute-type": compute_type_of(job.result.environment),
         "x-seed": image.seed,
     }
     response.headers.extend({name: str(value) for name, value in told.items() if value is not None})
@@ -140,12 +141,11 @@ def hub_warnings(warnings: tuple[str, ...]) -> Iterator[str]:
         yield f"{text.partition(':')[0].replace(';', ',')} {number}; {text}"
 
 
-def compute_type_of(service: Service, job: Job) -> str | None:
-    """On what a job was drawn, in the Hub's words; None if its worker is gone."""
-    for worker in service.workers.alive(job.spec.base_model):
-        if worker.name == job.worker:
-            return "cpu" if worker.device == "cpu" else "gpu"
-    return None
+def compute_type_of(environment: Environment | None) -> str | None:
+    """Return the device that a job was drawn on, in the Hub's words; None if its record does not say."""
+    if environment is None:
+        return None
+    return "cpu" if environment.device.startswith("cpu") else "gpu"
 
 
 blueprint = APIBlueprint("inference", __name__, url_prefix="/models", abp_tags=[Tag(name="inference")])

@@ -20,7 +20,7 @@ CLASS_NAMES: Mapping[str, Scheduler] = MappingProxyType(
         "UniPCMultistepScheduler": Scheduler.UNIPC,
     }
 )
-"""The names of diffusers' classes; those of ``workers.base.schedulers``, without diffusers."""
+"""The names of diffusers' classes."""
 
 KNOWN = (*Scheduler, *CLASS_NAMES)
 

@@ -152,14 +152,14 @@ def test_attention_layers_are_copied_before_the_first_swap_and_the_others_at_the
 ) -> None:
     pipeline = build("sd15", dtype)
     engine = MergeEngine(pipeline)
-    at_first = set(engine.pristine)
+    at_first = set(engine.pristine._copies)
 
     engine.swap((prepared(pipeline, write(random_lora(pipeline), tmp_path / "adapter.safetensors")),))
 
     assert at_first == {
         name for name in mergeable_weights(pipeline) if re.search(r"attn\d\.to_\w+(\.0)?\.weight$", name)
     }
-    assert set(engine.pristine) - at_first
+    assert set(engine.pristine._copies) - at_first
 
 
 def test_weights_stay_in_their_storage(sd15: Any, tmp_path: Path) -> None:

@@ -6,29 +6,17 @@ import copy
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from diffusers import (
-    DDIMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    SchedulerMixin,
-    UniPCMultistepScheduler,
-)
+import diffusers
 
 from tasks.base_models.registry import Scheduler
+from tasks.requests.schedulers import CLASS_NAMES
 
-CLASSES: Mapping[Scheduler, type[SchedulerMixin]] = MappingProxyType(
-    {
-        Scheduler.DDIM: DDIMScheduler,
-        Scheduler.DPM_SOLVER: DPMSolverMultistepScheduler,
-        Scheduler.EULER: EulerDiscreteScheduler,
-        Scheduler.EULER_ANCESTRAL: EulerAncestralDiscreteScheduler,
-        Scheduler.UNIPC: UniPCMultistepScheduler,
-    }
+CLASSES: Mapping[Scheduler, type[diffusers.SchedulerMixin]] = MappingProxyType(
+    {scheduler: getattr(diffusers, name) for name, scheduler in CLASS_NAMES.items()}
 )
 
 
-def fresh_scheduler(own: SchedulerMixin, wanted: Scheduler | None) -> SchedulerMixin:
+def fresh_scheduler(own: diffusers.SchedulerMixin, wanted: Scheduler | None) -> diffusers.SchedulerMixin:
     """A new scheduler with the model's own configuration: one that has run carries state into the next job.
 
     Args:

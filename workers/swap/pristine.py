@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -60,9 +60,6 @@ class PristineWeights:
     def __getitem__(self, name: str) -> torch.Tensor:
         """The pristine copy of a weight that is kept."""
         return self._copies[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._copies)
 
     def keep(self, names: Iterable[str]) -> None:
         """Copy those of these weights of which there is no copy yet. They must be pristine now."""

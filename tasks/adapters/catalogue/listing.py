@@ -28,8 +28,8 @@ class CatalogueRecord(BaseModel):
     trigger_words: tuple[str, ...] = Field(description="words that a prompt needs for the full effect")
     tags: tuple[str, ...] = ()
     default_scale: float = Field(1.0, description="of requests that name none")
-    sample_image: str | None = None
-    licence: str | None = None
+    sample_image: str | None = Field(None, description="URL of an image that was made with it")
+    licence: str | None = Field(None, description="under which its owner offers it")
     rank: int | None = Field(description="of its largest low-rank product; null where it has none")
     size_bytes: int | None
     sha256: str | None

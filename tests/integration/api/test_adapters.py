@@ -129,6 +129,15 @@ class TestSendingAFile:
         assert record["passport"]["verdict"] in ("accepted", "unknown")
         assert [service.storage.get(key) for key in stored(service)] == [FILE]
 
+    def test_its_sample_image_and_licence_are_shown(self, client: FlaskClient, send: Send) -> None:
+        shown = {"sample_image": "https://example.com/sample.png", "licence": "Apache-2.0"}
+        assert send(**shown).status_code == 201
+
+        listed = client.get("/v1/adapters?q=mine").get_json()["adapters"]
+
+        assert [{name: record[name] for name in shown} for record in listed] == [shown]
+        assert client.get("/v1/adapters/mine").get_json() | shown == client.get("/v1/adapters/mine").get_json()
+
     def test_a_job_uses_it_at_its_own_scale(self, client: FlaskClient, send: Send, service: Service) -> None:
         send(default_scale=0.5)
 
