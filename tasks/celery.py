@@ -14,7 +14,7 @@ from celery.signals import after_setup_logger, celeryd_init
 
 from tasks import celery_transport
 from tasks.jobs import queues
-from tasks.logs import keep_secrets_out
+from tasks.logs import make_safe_records
 from tasks.service import Service, build_service
 from tasks.settings import Settings, settings
 
@@ -73,7 +73,7 @@ app = Application(settings())
 @after_setup_logger.connect
 def configure_logs(**_: object) -> None:
     """A worker's logs are set up by Celery."""
-    keep_secrets_out(prompts=app.configuration.log_prompts)
+    make_safe_records(prompts=app.configuration.log_prompts)
 
 
 @celeryd_init.connect

@@ -1,11 +1,14 @@
-"""What the log holds: lines without secrets, without prompts, and of bounded length."""
+"""What the log holds: lines of bounded length without secrets and prompts, which say which job they are about."""
 
 from __future__ import annotations
 
 import logging
 import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 HIDDEN = "<hidden>"
@@ -163,14 +166,14 @@ def configure_logging(level: str, *, prompts: bool) -> None:
         prompts: whether they may hold prompts.
     """
     logging.basicConfig(level=level, format=FORMAT)
-    keep_secrets_out(prompts=prompts)
+    make_safe_records(prompts=prompts)
 
 
-def keep_secrets_out(*, prompts: bool) -> None:
-    """Redact every record where it is made: Celery, gunicorn and diffusers have handlers and formats of their own."""
+def make_safe_records(*, prompts: bool) -> None:
+    """Redact every record, and name its job, where it is made: Celery, gunicorn and diffusers have their own format."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
-    logging.setLogRecordFactory(redacting(logging.LogRecord, prompts=prompts))
+    logging.setLogRecordFactory(in_context(redacting(logging.LogRecord, prompts=prompts)))
 
 
 def redacting(make: Callable[..., logging.LogRecord], *, prompts: bool) -> Callable[..., logging.LogRecord]:
@@ -185,6 +188,35 @@ def redacting(make: Callable[..., logging.LogRecord], *, prompts: bool) -> Calla
         return record
 
     return make_redacted
+
+
+_fields: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=MappingProxyType({}))
+
+
+@contextmanager
+def log_context(fields: Mapping[str, object]) -> Iterator[None]:
+    """Begin every line that is logged in the body with these fields.
+
+    A thread starts without them: what another thread calls for the body runs in ``contextvars.copy_context()``.
+    """
+    token = _fields.set(fields)
+    try:
+        yield
+    finally:
+        _fields.reset(token)
+
+
+def in_context(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.LogRecord]:
+    """A maker of records whose message begins with the fields of the context, which ``log_context`` holds too."""
+
+    def make_in_context(*arguments: Any, **options: Any) -> logging.LogRecord:
+        record = make(*arguments, **options)
+        record.log_context = fields = _fields.get()
+        if fields:
+            record.msg = f"[{' '.join(f'{name}={value}' for name, value in fields.items())}] {record.msg}"
+        return record
+
+    return make_in_context
 
 
 def redacted_traceback(parts: Sequence[str], *, prompts: bool) -> str:

@@ -16,7 +16,7 @@ from tasks.jobs.job import Job, Status
 from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.service import Service
 
-SUCCEEDED = re.compile(r"job (\w+) succeeded: ")
+SUCCEEDED = re.compile(r"\[job=(\w{1,64}) attempt=\d{1,9} base_model=[\w.-]{1,64}\] succeeded: ")
 CHANGED = "weights of the base have changed"
 
 

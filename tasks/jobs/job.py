@@ -224,3 +224,12 @@ class Job(StoredRecord):
     @property
     def lease(self) -> Lease:
         return Lease(job_id=self.id, attempt=self.attempt, claim=self.claim)
+
+
+def log_fields(*jobs: Job) -> dict[str, object]:
+    """The fields for ``log_context`` while attempts at these jobs of one base model are worked on together."""
+    return {
+        "job": ",".join(job.id for job in jobs),
+        "attempt": ",".join(str(job.attempt) for job in jobs),
+        "base_model": jobs[0].spec.base_model,
+    }

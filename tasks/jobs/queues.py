@@ -12,8 +12,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from tasks.errors import ValkeyUnavailable
-from tasks.jobs.job import Job, Lane
+from tasks.jobs.job import Job, Lane, log_fields
 from tasks.jobs.store import JobStore
+from tasks.logs import log_context
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +67,10 @@ class JobQueues:
         """
         if job.lane is Lane.BACKFILL:
             return
-        try:
-            self.celery.send_task(GENERATE, args=(job.id,), queue=queue_of(job.spec.base_model), ignore_result=True)
-        except OperationalError as error:
-            logger.warning("job %s is recorded and not sent yet: %s", job.id, error)
-            return
-        self.store.mark_sent(job)
+        with log_context(log_fields(job)):
+            try:
+                self.celery.send_task(GENERATE, args=(job.id,), queue=queue_of(job.spec.base_model), ignore_result=True)
+            except OperationalError as error:
+                logger.warning("recorded and not sent yet: %s", error)
+                return
+            self.store.mark_sent(job)

@@ -159,7 +159,7 @@ def test_a_hundred_duplicate_messages_give_one_result(
 
     assert ended(job).attempt == 1
     wait_until(lambda: worker.log.count("no job waits") == 100)
-    assert worker.log.count(f"job {job.id} succeeded") == 1
+    assert worker.log.count(f"[job={job.id} attempt=1 base_model=demo] succeeded") == 1
     assert_drawn_once(service, job)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from itertools import count
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
 from tests.support.waiting import wait_until
 from workers.adapters.fetch import fetch
-from workers.adapters.hub_download import DownloadBounds, DownloadWatch
+from workers.adapters.hub_download import DownloadBounds, DownloadWatch, watched
 
 LORA = lora_bytes()
 SHORT = DownloadBounds(bytes_per_s=10**6, grace_s=0.3)
@@ -113,3 +114,10 @@ def test_tries_that_each_bring_a_little_are_bounded_by_the_size_that_the_hub_nam
     now = 81
     with pytest.raises(AdapterUnavailable):
         watch.check()
+
+
+def test_a_download_has_the_context_of_its_job() -> None:
+    job = ContextVar("job", default="none")
+    job.set("0123")
+
+    assert watched(DownloadWatch(DownloadBounds()), job.get) == "0123"

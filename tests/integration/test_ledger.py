@@ -12,6 +12,8 @@ from tasks.service import Service
 from tests.support.batches import advance_batches, plan_batches, record_batch
 from tests.support.jobs import SPEC
 
+SUCCEEDED = "[job={} attempt=1 base_model=demo] succeeded:"
+
 
 def claimed(service: Service) -> Job:
     job = service.store.claim(service.store.create(SPEC).id, "worker")
@@ -40,7 +42,7 @@ def test_a_soak_in_which_every_job_ended_once_is_clean(service: Service, tmp_pat
     service.store.fail(failed, Failure(code="adapter_load_failed", message="No."))
 
     ledger = stock(
-        service, tmp_path, done.id, failed.id, log=f"INFO workers.run.runner: job {done.id} succeeded: queued=1"
+        service, tmp_path, done.id, failed.id, log=f"INFO workers.run.runner: {SUCCEEDED.format(done.id)} queued=1"
     )
 
     assert ledger.is_clean
@@ -90,7 +92,7 @@ def test_a_second_end_and_an_image_without_a_job_are_seen(service: Service, tmp_
     job = succeeded(service)
     service.storage.put(f"images/{job.id}/2/0.png", b"image", content_type="image/png")
 
-    ledger = stock(service, tmp_path, job.id, log=f"job {job.id} succeeded: 1\njob {job.id} succeeded: 2")
+    ledger = stock(service, tmp_path, job.id, log=f"{SUCCEEDED.format(job.id)} 1\n{SUCCEEDED.format(job.id)} 2")
 
     assert (ledger.twice, ledger.orphans, ledger.is_clean) == (1, 1, False)
 

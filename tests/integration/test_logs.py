@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,11 @@ class Collector(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
+        self.records: list[logging.LogRecord] = []
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
         self.lines.append(logging.Formatter("%(name)s: %(message)s").format(record))
 
 
@@ -73,8 +76,28 @@ def test_no_line_holds_a_prompt_a_token_or_a_presigned_url(service: Service, col
     client.post("/v1/jobs", json={"prompt": MARK, "steps": MARK}, headers=headers)
 
     written = "\n".join(collector.lines)
-    assert f"job {drawn} succeeded" in written
-    assert f"job {failed} failed" in written
+    assert f"[job={drawn} attempt=1 base_model=demo] succeeded" in written
+    assert f"[job={failed} attempt=1 base_model=demo] failed" in written
     assert "truncated because" in written, "diffusers was heard"
     assert "X-Amz-Signature" in record["images"][0]["url"]
     assert re.findall(f"{MARK}|token-of-a-client|X-Amz-Signature|test-secret-key|AWS4-HMAC", written) == []
+
+
+def test_every_line_about_a_job_names_it_on_whichever_thread_and_no_line_names_another(
+    service: Service, collector: Collector
+) -> None:
+    client = create_app(service).test_client()
+    request = {"prompt": LONG_PROMPT, "steps": 1}
+    jobs = [client.post("/v1/jobs", json=request).get_json()["id"] for _ in range(2)]
+    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
+
+    for job in jobs:
+        collector.records.clear()
+        runner(job)
+
+        prefix = f"[job={job} attempt=1 base_model=demo] "
+        assert [record for record in collector.records if not record.getMessage().startswith(prefix)] == []
+        assert {record.threadName for record in collector.records} > {threading.current_thread().name}
+
+    logging.getLogger("after").warning("between two jobs")
+    assert collector.records[-1].getMessage() == "between two jobs"

@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 
 import pytest
 import torch
@@ -162,3 +163,11 @@ def test_other_threads_use_one_core_of_torch_and_get_theirs_back() -> None:
 
     assert within == 1
     assert before == after == torch.get_num_threads()
+
+
+def test_a_call_has_the_context_of_the_thread_that_asks() -> None:
+    device, job = DeviceThread(), ContextVar("job", default="none")
+
+    for name in ("first", "second"):
+        job.set(name)
+        assert device.run(job.get) == name

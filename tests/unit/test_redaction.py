@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tasks.logs import CUT, HIDDEN, MAX_MESSAGE_CHARACTERS, redact, redacting, shortened
+from tasks.logs import CUT, HIDDEN, MAX_MESSAGE_CHARACTERS, in_context, log_context, redact, redacting, shortened
 from tests.support.jobs import SPEC
 
 SECRET = "s3cr3t0123456789"
@@ -130,3 +130,14 @@ def test_a_record_that_cannot_be_formatted_raises_nothing() -> None:
     record = redacting(logging.LogRecord, prompts=False)("name", logging.INFO, __file__, 1, "%d jobs", ("no",), None)
 
     assert record.getMessage() == "%d jobs (its values do not fit)"
+
+
+def test_a_line_begins_with_the_fields_of_its_context() -> None:
+    make = in_context(redacting(logging.LogRecord, prompts=False))
+
+    with log_context({"job": "0123", "attempt": 1}):
+        inside = make("name", logging.INFO, __file__, 1, "%d%% of Bearer %s", (50, SECRET), None)
+    outside = make("name", logging.INFO, __file__, 1, "succeeded", (), None)
+
+    assert inside.getMessage() == f"[job=0123 attempt=1] 50% of Bearer {HIDDEN}"
+    assert outside.getMessage() == "succeeded"

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -162,7 +162,7 @@ def watched(watch: DownloadWatch, step: Callable[[], Result]) -> Result:
         except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
             outcome.set_exception(error)
 
-    threading.Thread(target=run, name="hub-download", daemon=True).start()
+    threading.Thread(target=copy_context().run, args=(run,), name="hub-download", daemon=True).start()
     while not wait([outcome], NOTICE_S).done:
         watch.check()
     return outcome.result()

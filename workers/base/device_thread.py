@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,10 +28,11 @@ Outcome = TypeVar("Outcome")
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """A call that waits for the thread."""
+    """A call that waits for the thread, where it has the context variables of the thread that asks."""
 
     call: Callable[[], object]
     first: bool
+    context: Context = field(default_factory=copy_context)
     future: Future[Any] = field(default_factory=Future)
 
     @property
@@ -43,7 +45,7 @@ class Turn:
         if not self.future.set_running_or_notify_cancel():
             return
         try:
-            outcome = self.call()
+            outcome = self.context.run(self.call)
         except BaseException as error:  # noqa: BLE001 (raised where it is waited for)
             self.future.set_exception(error)
             del self  # the error's traceback leads here: in a circle, what the call held would outlive the error

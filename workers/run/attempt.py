@@ -78,7 +78,7 @@ class Attempt:
         try:
             self._service.store.renew(self.job.lease, waits=waits)
         except ValkeyUnavailable as error:
-            logger.warning("that job %s waits is not noted: %s", self.job.id, error)
+            logger.warning("that it waits is not noted: %s", error)
         self._waits = waits
 
     def check_needed(self) -> None:
@@ -115,7 +115,7 @@ class Attempt:
         try:
             self._service.store.renew(self.job.lease, progress)
         except ValkeyUnavailable as error:
-            logger.warning("progress of job %s is not reported: %s", self.job.id, error)
+            logger.warning("progress is not reported: %s", error)
 
     def pause(self, seconds: float) -> None:
         """Wait for storage, and notice that there is no reason to wait any longer.
@@ -130,7 +130,7 @@ class Attempt:
         try:
             self._service.store.renew(self.job.lease)
         except ValkeyUnavailable as error:
-            logger.warning("job %s waits for storage, and the job store is away: %s", self.job.id, error)
+            logger.warning("it waits for storage, and the job store is unavailable: %s", error)
 
     def retry_until_shutdown(self, step: Callable[[], Outcome]) -> Outcome:
         """Take a step in the job store, waiting for a store that is away: the images are drawn.
@@ -172,16 +172,16 @@ class Attempt:
         try:
             self._service.images.settle(self.job.lease)
         except ValkeyUnavailable as error:
-            logger.warning("images of job %s are left to housekeeping: %s", self.job.id, error)
+            logger.warning("its images are left to housekeeping: %s", error)
 
     def _requeue(self, step: Callable[[], None]) -> None:
         try:
             step()
         except (ValkeyUnavailable, LeaseLost) as error:
-            logger.warning("job %s is not given back: %s", self.job.id, error)
+            logger.warning("not requeued: %s", error)
             return
         self._service.queues.send(self.job)
-        logger.info("job %s goes back to the queue", self.job.id)
+        logger.info("requeued")
 
     def note_preparing(self) -> None:
         """Note that its adapters are fetched and read."""

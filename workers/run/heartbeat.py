@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tasks.errors import LeaseLost, ValkeyUnavailable
-from tasks.jobs.job import Lease
+from tasks.jobs.job import log_fields
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerNote, WorkerRegistry
+from tasks.logs import log_context
+from workers.run.attempt import Attempt
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class Heartbeat:
         self._note = note
         self._period_s = period_s
         self._remind = remind
-        self._leases: dict[Lease, Callable[[], bool]] = {}
+        self._attempts: list[Attempt] = []
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -59,36 +61,33 @@ class Heartbeat:
             self._registry.note(note)
 
     @contextmanager
-    def keeping(self, lease: Lease, makes_progress: Callable[[], bool]) -> Iterator[None]:
-        """Renew this lease while the body runs and its attempt moves.
-
-        Args:
-            makes_progress: whether the attempt makes progress; to be alive is not enough.
-        """
+    def keeping(self, attempt: Attempt) -> Iterator[None]:
+        """Renew the lease of this attempt while the body runs and it makes progress: to be alive is not enough."""
         with self._lock:
-            self._leases[lease] = makes_progress
+            self._attempts.append(attempt)
         try:
             yield
         finally:
-            self.release(lease)
+            self.release(attempt)
 
-    def release(self, lease: Lease) -> None:
+    def release(self, attempt: Attempt) -> None:
         """Renew this lease no more."""
         with self._lock:
-            self._leases.pop(lease, None)
+            self._attempts = [one for one in self._attempts if one is not attempt]
 
     def beat(self) -> None:
         """One sign of life. A lost lease is let go: its job notices at its own next step."""
         self._registry.note(self._note())
         self._remind()
         with self._lock:
-            leases = tuple(lease for lease, makes_progress in self._leases.items() if makes_progress())
-        for lease in leases:
+            attempts = [attempt for attempt in self._attempts if attempt.makes_progress()]
+        for attempt in attempts:
             try:
-                self._store.renew(lease)
+                self._store.renew(attempt.job.lease)
             except LeaseLost as error:
-                logger.warning("%s", error)
-                self.release(lease)
+                with log_context(log_fields(attempt.job)):
+                    logger.warning("%s", error)
+                self.release(attempt)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._period_s):

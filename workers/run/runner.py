@@ -22,9 +22,10 @@ from tasks.errors import (
     UnknownFault,
     ValkeyUnavailable,
 )
-from tasks.jobs.job import Job, Lane
+from tasks.jobs.job import Job, Lane, log_fields
 from tasks.jobs.manifest import Manifest
 from tasks.jobs.result import Environment, Result
+from tasks.logs import log_context
 from tasks.service import Service
 from workers.adapters.cache import AdapterCache
 from workers.run.attempt import Attempt, Attempts
@@ -103,17 +104,21 @@ class JobRunner:
         attempts = [self.begin(job, images=min(size, len(jobs))) for job in jobs]
         with ExitStack() as all_of_them:
             for attempt in attempts:
-                all_of_them.enter_context(self.heartbeat.keeping(attempt.job.lease, attempt.makes_progress))
+                all_of_them.enter_context(self.heartbeat.keeping(attempt))
                 all_of_them.enter_context(self.watchdog.watching(attempt))
             for begin in range(0, len(attempts), size):
                 self.run_pass(attempts[begin : begin + size])
 
     def run_pass(self, attempts: Sequence[Attempt]) -> None:
         """Draw some jobs in one pass, or alone, and settle them."""
-        drawings = self.draw_together(attempts) if len(attempts) > 1 else None
+        drawings: list[Drawing] | None = None
+        if len(attempts) > 1:
+            with log_context(log_fields(*(attempt.job for attempt in attempts))):
+                drawings = self.draw_together(attempts)
         for place, attempt in enumerate(attempts):
-            self.settle(attempt, drawings[place] if drawings else None)
-            self.heartbeat.release(attempt.job.lease)
+            with log_context(log_fields(attempt.job)):
+                self.settle(attempt, drawings[place] if drawings else None)
+            self.heartbeat.release(attempt)
             self.watchdog.release(attempt)
 
     def draw_together(self, attempts: Sequence[Attempt]) -> list[Drawing] | None:
@@ -122,15 +127,15 @@ class JobRunner:
         try:
             drawings = self.draw(attempts, Attempts(attempts), stopwatch)
         except MachineFault as error:
-            logger.warning("%d jobs are drawn one by one: %s", len(attempts), error)
+            logger.warning("drawn one by one: %s", error)
             Attempts(attempts).note_testing()
             self.health.is_sound()
             return None
         except StokeholdError as error:
-            logger.warning("%d jobs are drawn one by one: %s", len(attempts), error)
+            logger.warning("drawn one by one: %s", error)
             return None
         except Exception:
-            logger.exception("%d jobs are drawn one by one", len(attempts))
+            logger.exception("drawn one by one")
             return None
         finally:
             Attempts(attempts).wait()
@@ -147,15 +152,15 @@ class JobRunner:
                 result = self.publish(attempt, drawing)
             timings = attempt.stopwatch.timings
             attempt.retry_until_shutdown(partial(self.service.store.succeed, job, result, timings))
-            logger.info("job %s succeeded: %s", job.id, timings)
+            logger.info("succeeded: %s", timings)
             return
         except DrawingInterrupted as error:
-            logger.info("job %s: %s", job.id, error)
+            logger.info("%s", error)
             attempt.requeue_unstarted()
         except LeaseLost as error:
             logger.warning("%s", error)
         except ValkeyUnavailable as error:
-            logger.warning("job %s is left to its lease: %s", job.id, error)
+            logger.warning("left to its lease: %s", error)
         except Exception as error:  # noqa: BLE001 (the outermost loop of a job: logged below)
             self.settle_failure(attempt, error)
         attempt.clean_up()
@@ -163,10 +168,10 @@ class JobRunner:
     def settle_failure(self, attempt: Attempt, error: Exception) -> None:
         """Fail a job for a reason of its own; hand it on for one of this machine, after a look at that."""
         if isinstance(error, JobFailed) and not isinstance(error, OutOfMemory):
-            logger.warning("job %s failed: %s", attempt.job.id, error)
+            logger.warning("failed: %s", error)
             attempt.fail(error.code, str(error))
             return
-        logger.error("job %s met a fault", attempt.job.id, exc_info=error)
+        logger.error("met a fault", exc_info=error)
         attempt.note_testing()
         is_sound = self.health.is_sound()
         if isinstance(error, OutOfMemory) and is_sound:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from tasks.errors import AttemptStalled, StokeholdError
+from tasks.jobs.job import log_fields
+from tasks.logs import log_context
 from workers.run.attempt import Attempt
 from workers.run.shutdown import Shutdown
 from workers.run.worker_exit import ExitCode, WorkerExit
@@ -130,10 +132,11 @@ class Watchdog:
             self._end_process(attempts)
 
     def _end_attempt(self, attempt: Attempt, reason: str) -> None:
-        logger.error("job %s, attempt %d: %s; this worker ends", attempt.job.id, attempt.job.attempt, reason)
         self._worker_exit.exit_gracefully(ExitCode.STALLED)
         self._end_within(0 if attempt.activity.phase.has_device else self._stall_s)
-        attempt.end(AttemptStalled(f"The worker was stuck: {reason}. Submit the job again."), self._worker)
+        with log_context(log_fields(attempt.job)):
+            logger.error("%s; this worker ends", reason)
+            attempt.end(AttemptStalled(f"The worker was stuck: {reason}. Submit the job again."), self._worker)
 
     def _end_within(self, seconds: float) -> None:
         end_at = self.clock() + seconds
@@ -143,7 +146,7 @@ class Watchdog:
         for attempt in attempts:
             if not attempt.is_ended:
                 attempt.is_ended = True
-                with suppress(StokeholdError):
+                with suppress(StokeholdError), log_context(log_fields(attempt.job)):
                     attempt.requeue_unstarted()
         self._worker_exit.exit_immediately(ExitCode.STALLED)
 

@@ -95,7 +95,7 @@ def comparison(get: Callable[[str], bytes], first: Job, images: tuple[StoredImag
     try:
         found = tuple(difference(get, then, now) for then, now in zip(first.result.images, images, strict=True))
     except StorageError as error:  # its address and keys are for the operator
-        logger.warning("job %s cannot be compared: %s", first.id, error)
+        logger.warning("job %s cannot be compared with: %s", first.id, error)
         return ReplayReport(of=first.id, identical=None, reason=GONE if isinstance(error, ObjectNotFound) else AWAY)
     except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:
         logger.warning("an image like those of job %s is no image any more: %s", first.id, error)
