@@ -19,9 +19,8 @@ def test_a_worker_told_once_ends_soon_and_told_twice_at_once() -> None:
 
 def test_a_signal_may_come_while_another_one_is_handled() -> None:
     shutdown = Shutdown()
-    with vars(shutdown.graceful)[
-        "_cond"
-    ]:  # as a signal finds it that interrupts Event.set: to set it now would wait for ever
+    # As a signal finds it that interrupts Event.set: to set it now would wait for ever.
+    with vars(shutdown.graceful)["_cond"]:
         shutdown.request_shutdown()
         shutdown.request_shutdown()
 
