@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from tasks.batches.rounds import BatchRounds
 from tasks.celery import app
 from tasks.durability import Durability
 from tasks.errors import StokeholdError, ValkeyUnavailable
@@ -26,7 +25,6 @@ from tasks.loops.rounds import LOOPS, LoopAge, Rounds
 from tasks.outbound import safe_http
 from tasks.scratch import own_scratch
 from tasks.service import Service
-from tasks.webhooks.notice import Notices
 from tasks.webhooks.sender import Sender
 
 logger = logging.getLogger(__name__)
@@ -40,14 +38,13 @@ WITHOUT_DELAY = frozenset({"planning", "webhooks"})
 
 def rounds_of(service: Service) -> Mapping[str, Round]:
     """One round of each loop."""
-    batch_rounds = BatchRounds(service)
     return {
         "leases": service.housekeeping.requeue_lapsed,
         "deadlines": service.housekeeping.end_late,
         "unsent": service.housekeeping.send_unsent,
         "lost-messages": service.housekeeping.resend_lost,
-        "planning": batch_rounds.plan,
-        "batches": batch_rounds.advance,
+        "planning": service.batch_rounds.plan,
+        "batches": service.batch_rounds.advance,
         "images": service.images.settle_all,
         "untaken-objects": service.retention.remove_objects,
         "expired-batches": service.retention.remove_batches,
@@ -103,7 +100,7 @@ def run(service: Service, process: str) -> None:
 def sender_of(service: Service) -> Sender:
     """The sender of webhooks."""
     post = partial(safe_http.post, allow_loopback=service.settings.webhook_allow_loopback)
-    return Sender(service.deliveries, service.webhook_secrets, Notices(service), service.quarantine, post)
+    return Sender(service.deliveries, service.webhook_secrets, service.webhook_notices, service.quarantine, post)
 
 
 def release_all(quarantine: Quarantine) -> None:

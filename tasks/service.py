@@ -18,11 +18,19 @@ from tasks.adapters.passport.facts import FactsCache
 from tasks.adapters.passport.passport import Judge
 from tasks.base_models.registry import BaseModels, read_base_models
 from tasks.base_models.shapes import ShapeStore
+from tasks.batches.advance import BatchAdvance
 from tasks.batches.control import BatchControl
+from tasks.batches.expansion import BatchExpansion
+from tasks.batches.forecast import Forecasts
 from tasks.batches.job_list import BatchJobList
+from tasks.batches.plan_files import PlanFiles
+from tasks.batches.planning import BatchPlanning
 from tasks.batches.progress import BatchProgress
 from tasks.batches.record import BatchRecords
+from tasks.batches.results import BatchResults
+from tasks.batches.rounds import BatchRounds
 from tasks.batches.store import BatchStore
+from tasks.batches.submission import BatchSubmissions
 from tasks.durability import Durability
 from tasks.jobs.backfill_lane import BackfillLane
 from tasks.jobs.images import Images
@@ -47,6 +55,7 @@ from tasks.upkeep.housekeeping import Housekeeping
 from tasks.upkeep.retention import Retention
 from tasks.valkey import Valkey, connect
 from tasks.webhooks.deliveries import Deliveries
+from tasks.webhooks.notice import Notices
 from tasks.webhooks.secrets import WebhookSecrets
 
 
@@ -149,6 +158,70 @@ class Service:
     @cached_property
     def batch_records(self) -> BatchRecords:
         return BatchRecords(self.batches, self.batch_progress, self.storage)
+
+    @cached_property
+    def batch_submissions(self) -> BatchSubmissions:
+        return BatchSubmissions(
+            batches=self.batches,
+            quotas=self.quotas,
+            storage=self.storage,
+            notes=self.object_notes,
+            client_uploads=self.client_uploads,
+            settings=self.settings,
+        )
+
+    @cached_property
+    def batch_results(self) -> BatchResults:
+        return BatchResults(self.batch_progress, self.store, self.records, self.storage, self.object_notes)
+
+    @cached_property
+    def batch_plans(self) -> PlanFiles:
+        return PlanFiles(self.storage, self.object_notes)
+
+    @cached_property
+    def batch_planning(self) -> BatchPlanning:
+        return BatchPlanning(
+            batches=self.batches,
+            plans=self.batch_plans,
+            results=self.batch_results,
+            forecasts=Forecasts(self.store, self.workers),
+            storage=self.storage,
+            resolver=self.resolver,
+            keys=self.keys,
+            quotas=self.quotas,
+            base_models=self.base_models,
+            image_format=self.settings.image_format,
+        )
+
+    @cached_property
+    def batch_expansion(self) -> BatchExpansion:
+        return BatchExpansion(
+            progress=self.batch_progress,
+            plans=self.batch_plans,
+            jobs=self.store,
+            workers=self.workers,
+            base_models=self.base_models,
+            image_format=self.settings.image_format,
+        )
+
+    @cached_property
+    def batch_advance(self) -> BatchAdvance:
+        return BatchAdvance(
+            batches=self.batches,
+            progress=self.batch_progress,
+            plans=self.batch_plans,
+            expansion=self.batch_expansion,
+            results=self.batch_results,
+            jobs=self.store,
+        )
+
+    @cached_property
+    def batch_rounds(self) -> BatchRounds:
+        return BatchRounds(self.batches, self.quarantine, self.batch_planning.plan, self.batch_advance.advance)
+
+    @cached_property
+    def webhook_notices(self) -> Notices:
+        return Notices(self.store, self.batches, self.records, self.batch_records)
 
 
 def build_service(settings: Settings, celery: Celery) -> Service:

@@ -19,8 +19,6 @@ from api.http.problems import RETRY_AFTER_HEADER, documented
 from api.v1.jobs import LOCATION, SubmissionHeader
 from tasks.batches.batch import LINES_TYPE, MAX_BYTES, Batch, BatchOptions, OnError
 from tasks.batches.record import BatchPage, BatchRecord
-from tasks.batches.results import results_so_far
-from tasks.batches.submission import begin_upload, submit_batch, submit_uploaded
 from tasks.objects.client_uploads import ClientUpload
 
 POLL_AGAIN_S = 5
@@ -94,7 +92,7 @@ def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> 
     if query.upload is None:
         batch = received(options, header.idempotency_key)
     else:
-        batch = submit_uploaded(service, options, query.upload)
+        batch = service.batch_submissions.submit_uploaded(options, query.upload)
     service.durability.confirm()
     response = batch_answer(batch, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_batch", batch_id=batch.id)
@@ -109,7 +107,7 @@ def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> 
 )
 def post_upload() -> Response:
     """Begin the upload of a file."""
-    return answer(begin_upload(current_service(), current_owner()), HTTPStatus.CREATED)
+    return answer(current_service().batch_submissions.begin_upload(current_owner()), HTTPStatus.CREATED)
 
 
 @blueprint.get(
@@ -180,7 +178,7 @@ def retry_batch(path: BatchPath) -> Response:
 def get_results(path: BatchPath) -> Response:
     """Read the results so far."""
     context = current_context()
-    lines = results_so_far(context.service, own_batch(path.batch_id))
+    lines = context.service.batch_results.so_far(own_batch(path.batch_id))
     download = ExitStack()
     download.enter_context(context.downloads.one(current_owner()))
     response = Response(stream_with_context(lines), content_type=LINES_TYPE)
@@ -202,7 +200,8 @@ def received(options: BatchOptions, idempotency_key: str | None) -> Batch:
     context = current_context()
     try:
         with context.uploads.one(options.owner):
-            return submit_batch(context.service, options, request.stream, idempotency_key=idempotency_key)
+            submissions = context.service.batch_submissions
+            return submissions.submit(options, request.stream, idempotency_key=idempotency_key)
     except RequestEntityTooLarge:
         raise RequestEntityTooLarge(f"The file may have at most {MAX_BYTES} bytes. Send it in parts.") from None
 

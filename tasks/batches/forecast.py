@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tasks.batches.batch import Forecast, Group, Plan
 from tasks.jobs.job import Measured
-from tasks.service import Service
+from tasks.jobs.store import JobStore
+from tasks.jobs.worker_registry import WorkerRegistry
 
 
-def forecast(service: Service, plan: Plan) -> Forecast:
-    """The forecast of a plan."""
-    slugs = sorted({group.base_model for group in plan.groups})
-    groups = {slug: [group for group in plan.groups if group.base_model == slug] for slug in slugs}
-    device_s = {slug: seconds(service.store.measured(slug), groups[slug]) for slug in slugs}
-    workers = {slug: len(service.workers.alive(slug)) for slug in slugs}
-    known = [device_s[slug] is not None and workers[slug] > 0 for slug in slugs]
-    return Forecast(
-        lines=sum(group.lines for group in plan.groups),
-        images=sum(group.images for group in plan.groups),
-        swaps=sum(bool(group.adapters) for group in plan.groups),
-        adapters=len(plan.adapters),
-        adapter_bytes=sum(adapter.size_bytes or 0 for adapter in plan.adapters),
-        device_s=total(device_s.values()),
-        finish_s=max((device_s[slug] or 0) / workers[slug] for slug in slugs) if all(known) else None,
-    )
+@dataclass(frozen=True)
+class Forecasts:
+    """Makes forecasts from what the workers have measured."""
+
+    jobs: JobStore
+    workers: WorkerRegistry
+
+    def of(self, plan: Plan) -> Forecast:
+        """The forecast of a plan."""
+        slugs = sorted({group.base_model for group in plan.groups})
+        groups = {slug: [group for group in plan.groups if group.base_model == slug] for slug in slugs}
+        device_s = {slug: seconds(self.jobs.measured(slug), groups[slug]) for slug in slugs}
+        workers = {slug: len(self.workers.alive(slug)) for slug in slugs}
+        known = [device_s[slug] is not None and workers[slug] > 0 for slug in slugs]
+        return Forecast(
+            lines=sum(group.lines for group in plan.groups),
+            images=sum(group.images for group in plan.groups),
+            swaps=sum(bool(group.adapters) for group in plan.groups),
+            adapters=len(plan.adapters),
+            adapter_bytes=sum(adapter.size_bytes or 0 for adapter in plan.adapters),
+            device_s=total(device_s.values()),
+            finish_s=max((device_s[slug] or 0) / workers[slug] for slug in slugs) if all(known) else None,
+        )
 
 
 def seconds(measured: Measured, groups: Iterable[Group]) -> float | None:

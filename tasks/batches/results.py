@@ -6,19 +6,23 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
-from tasks.batches.batch import LINES_TYPE, Batch
+from storage import S3Storage
+from tasks.batches.batch import LINES_TYPE, Batch, result_objects
 from tasks.batches.line_index import LineIndex, line_index
+from tasks.batches.progress import BatchProgress
 from tasks.errors import JobNotFound
 from tasks.fields import Frozen, StoredRecord, read
 from tasks.jobs.job import Job, Status
-from tasks.jobs.record import ImageRecord
+from tasks.jobs.record import ImageRecord, JobRecords
 from tasks.jobs.result import Failure, StoredImage, SwapWay
-from tasks.service import Service
+from tasks.jobs.store import JobStore
+from tasks.objects.notes import ObjectNotes
 
 logger = logging.getLogger(__name__)
 
@@ -47,42 +51,93 @@ class LineRecord(Frozen):
     error: Failure | None
 
 
-def settle_finished(service: Service, batch: Batch) -> bool:
-    """Put the results of jobs that have ended into storage and forget these jobs; whether there were any.
+@dataclass(frozen=True)
+class BatchResults:
+    """Reads and writes the results of batches."""
 
-    A crash at any point leaves the jobs where the next round finds them; the part that was written is then removed.
+    progress: BatchProgress
+    jobs: JobStore
+    records: JobRecords
+    storage: S3Storage
+    notes: ObjectNotes
 
-    Raises:
-        StorageError: the part cannot be written.
-    """
-    ids = service.batch_progress.ended(batch, MAX_PER_PART)
-    if not ids:
-        return False
-    jobs = service.store.existing(ids)
-    lost = require_lost(service, ids, jobs)
-    part = f"{batch.folder}parts/{uuid.uuid4().hex}.jsonl"
-    body = b"".join(result_of(job).model_dump_json().encode() + b"\n" for job in jobs)
-    service.object_notes.note(part)
-    service.storage.put(part, body, content_type=LINES_TYPE)
-    if service.batch_progress.settle(batch, part, ids, counts_of(jobs, lost)):
-        for job in jobs:
-            service.store.forget(job, after_s=FORGET_AFTER_S)
-    return True
+    def settle_finished(self, batch: Batch) -> bool:
+        """Put the results of jobs that have ended into storage and forget these jobs; whether there were any.
 
+        A crash at any point leaves the jobs where the next round finds them; the part that was written is then removed.
 
-def require_lost(service: Service, ids: Sequence[str], jobs: Sequence[Job]) -> int:
-    """How many of these jobs have no record any more: what came of them is not known, and a retry draws them again.
+        Raises:
+            StorageError: the part cannot be written.
+        """
+        ids = self.progress.ended(batch, MAX_PER_PART)
+        if not ids:
+            return False
+        jobs = self.jobs.existing(ids)
+        lost = self._count_lost(ids, jobs)
+        part = f"{batch.folder}parts/{uuid.uuid4().hex}.jsonl"
+        body = b"".join(result_of(job).model_dump_json().encode() + b"\n" for job in jobs)
+        self.notes.note(part)
+        self.storage.put(part, body, content_type=LINES_TYPE)
+        if self.progress.settle(batch, part, ids, counts_of(jobs, lost)):
+            for job in jobs:
+                self.jobs.forget(job, after_s=FORGET_AFTER_S)
+        return True
 
-    Raises:
-        RecordNotUnderstood: the others of them have a record that only a newer version reads, or that is damaged.
-    """
-    missing = sorted(set(ids) - {job.id for job in jobs})
-    for job_id in missing:
-        try:
-            service.store.get(job_id)
-        except JobNotFound:
-            logger.error("job %s of a batch is gone, and what came of it", job_id)
-    return len(missing)
+    def load(self, batch: Batch, index: LineIndex) -> None:
+        """Read all results that are in storage into an index; of a line that was tried again, the latest.
+
+        Raises:
+            StorageError: a part cannot be read.
+        """
+        for part in self.progress.parts(batch):
+            for body in self.storage.get(part).splitlines():
+                result = read_result(body)
+                index.replace(result.line, result.custom_id, int(result.status is Status.SUCCEEDED), body)
+
+    def put(self, batch: Batch) -> str:
+        """Put the results into storage in the order of the lines; with what their keys begin. Their objects are noted.
+
+        Raises:
+            StorageError: storage is unavailable.
+        """
+        results = f"{batch.folder}{uuid.uuid4().hex}/"
+        with TemporaryDirectory() as name, line_index(Path(name)) as index:
+            self.load(batch, index)
+            for key, path in zip(result_objects(results), write_results(index, Path(name)), strict=True):
+                self.notes.note(key)
+                self.storage.upload(key, path, content_type=LINES_TYPE)
+        return results
+
+    def so_far(self, batch: Batch) -> Iterator[bytes]:
+        """The results that are in storage, in the order of the lines, each image with a fresh URL.
+
+        Raises:
+            StorageError: a part cannot be read.
+        """
+        with TemporaryDirectory() as name, line_index(Path(name)) as index:
+            self.load(batch, index)
+            for body in index.bodies():
+                yield self._with_urls(read_result(body)).model_dump_json().encode() + b"\n"
+
+    def _with_urls(self, result: LineResult) -> LineRecord:
+        """A result as a client sees it."""
+        images = tuple(self.records.of_image(image) for image in result.images)
+        fields = result.model_dump(include={"line", "custom_id", "status", "error"})
+        return LineRecord(**fields, images=images)
+
+    def _count_lost(self, ids: Sequence[str], jobs: Sequence[Job]) -> int:
+        """How many of these jobs have no record any more: what came of them is not known, and a retry draws them again.
+
+        Raises:
+            RecordNotUnderstood: the others of them have a record that only a newer version reads, or that is damaged.
+        """
+        missing = sorted(set(ids) - {job.id for job in jobs})
+        for job_id in missing:
+            try:
+                self.jobs.get(job_id)
+            except JobNotFound:
+                logger.error("job %s of a batch is gone, and what came of it", job_id)
+        return len(missing)
 
 
 def counts_of(jobs: Sequence[Job], lost: int) -> dict[str, float]:
@@ -116,37 +171,6 @@ def read_result(body: bytes) -> LineResult:
         RecordNotUnderstood: a newer version wrote it.
     """
     return read(LineResult, body, "A line of the results")
-
-
-def load_results(service: Service, batch: Batch, index: LineIndex) -> None:
-    """Read all results that are in storage into an index; of a line that was tried again, the latest.
-
-    Raises:
-        StorageError: a part cannot be read.
-    """
-    for part in service.batch_progress.parts(batch):
-        for body in service.storage.get(part).splitlines():
-            result = read_result(body)
-            index.replace(result.line, result.custom_id, int(result.status is Status.SUCCEEDED), body)
-
-
-def results_so_far(service: Service, batch: Batch) -> Iterator[bytes]:
-    """The results that are in storage, in the order of the lines, each image with a fresh URL.
-
-    Raises:
-        StorageError: a part cannot be read.
-    """
-    with TemporaryDirectory() as name, line_index(Path(name)) as index:
-        load_results(service, batch, index)
-        for body in index.bodies():
-            yield with_urls(service, read_result(body)).model_dump_json().encode() + b"\n"
-
-
-def with_urls(service: Service, result: LineResult) -> LineRecord:
-    """A result as a client sees it."""
-    images = tuple(service.records.of_image(image) for image in result.images)
-    fields = result.model_dump(include={"line", "custom_id", "status", "error"})
-    return LineRecord(**fields, images=images)
 
 
 def write_results(index: LineIndex, folder: Path) -> tuple[Path, Path]:

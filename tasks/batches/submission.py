@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 
-from storage import Readable
+from storage import Readable, S3Storage
 from tasks.batches.batch import LINES_TYPE, MAX_BYTES, Batch, BatchOptions
-from tasks.batches.store import another_request, request_key
+from tasks.batches.store import BatchStore, another_request, request_key
 from tasks.errors import BatchNotFound
-from tasks.objects.client_uploads import ClientUpload, Promise, new_id
+from tasks.jobs.quotas import Quotas
+from tasks.objects.client_uploads import ClientUpload, ClientUploads, Promise, new_id
+from tasks.objects.notes import ObjectNotes
 from tasks.outbound.webhook_target import check_webhook
-from tasks.service import Service
+from tasks.settings import Settings
 
 READ_BYTES = 1 << 20
 UPLOADED_WITHIN_S = 86_400
@@ -38,56 +41,71 @@ class Digested:
         return self._digest.hexdigest()
 
 
-def submit_batch(
-    service: Service, options: BatchOptions, lines: Readable, *, idempotency_key: str | None = None
-) -> Batch:
-    """Put a file into storage as it comes in, and make a batch of it; a known key gives its first batch.
+@dataclass(frozen=True)
+class BatchSubmissions:
+    """Takes files of lines in."""
 
-    Each request writes an object of its own, and the step that records the batch decides which of them it is.
+    batches: BatchStore
+    quotas: Quotas
+    storage: S3Storage
+    notes: ObjectNotes
+    client_uploads: ClientUploads
+    settings: Settings
 
-    Raises:
-        InvalidRequest: its webhook cannot be served.
-        IdempotencyConflict: the key was used with another file or other terms.
-        StorageError: storage does not take the file.
-    """
-    check_options(service, options)
-    key = None if idempotency_key is None else request_key(options.owner, idempotency_key)
-    body = Digested(lines)
-    if key is not None and (first := service.batches.first_of(key)):
-        return sent_before(*first, request_digest(options, body.sha256()))
-    batch_id = new_id()
-    with service.object_notes.writing(input_key(batch_id), UPLOADED_WITHIN_S) as file:
-        service.storage.upload_stream(file, body, content_type=LINES_TYPE)
-        request, most = request_digest(options, body.sha256()), service.quotas.max_batches(options.owner)
-        return service.batches.create(batch_id, file, options, request, key, most=most)[0]
+    def submit(self, options: BatchOptions, lines: Readable, *, idempotency_key: str | None = None) -> Batch:
+        """Put a file into storage as it comes in, and make a batch of it; a known key gives its first batch.
 
+        Each request writes an object of its own, and the step that records the batch decides which of them it is.
 
-def begin_upload(service: Service, owner: str | None) -> ClientUpload:
-    """Promise a place in storage for a file of lines."""
-    upload_id = new_id()
-    return service.client_uploads.promise(
-        upload_id, Promise(key=f"batches/{upload_id}/upload.jsonl", owner=owner), LINES_TYPE
-    )
+        Raises:
+            InvalidRequest: its webhook cannot be served.
+            IdempotencyConflict: the key was used with another file or other options.
+            StorageError: storage does not take the file.
+        """
+        self._check(options)
+        key = None if idempotency_key is None else request_key(options.owner, idempotency_key)
+        body = Digested(lines)
+        if key is not None and (first := self.batches.first_of(key)):
+            return sent_before(*first, request_digest(options, body.sha256()))
+        batch_id = new_id()
+        with self.notes.writing(input_key(batch_id), UPLOADED_WITHIN_S) as file:
+            self.storage.upload_stream(file, body, content_type=LINES_TYPE)
+            request, most = request_digest(options, body.sha256()), self.quotas.max_batches(options.owner)
+            return self.batches.create(batch_id, file, options, request, key, most=most)[0]
 
+    def begin_upload(self, owner: str | None) -> ClientUpload:
+        """Promise a place in storage for a file of lines."""
+        upload_id = new_id()
+        promised = Promise(key=f"batches/{upload_id}/upload.jsonl", owner=owner)
+        return self.client_uploads.promise(upload_id, promised, LINES_TYPE)
 
-def submit_uploaded(service: Service, options: BatchOptions, upload_id: str) -> Batch:
-    """Make a batch of a file that is in storage; of the same file and terms, always the same.
+    def submit_uploaded(self, options: BatchOptions, upload_id: str) -> Batch:
+        """Make a batch of a file that is in storage; of the same file and options, always the same.
 
-    Raises:
-        InvalidRequest: no such file was promised to this owner, it is not there, or it is too large.
-        IdempotencyConflict: the file was submitted with other terms.
-    """
-    check_options(service, options)
-    request = request_digest(options, upload_id)
-    promised = service.client_uploads.promised(upload_id, options.owner, max_bytes=MAX_BYTES)
-    try:
-        known = service.batches.get(upload_id)
-    except BatchNotFound:
-        with service.object_notes.writing(input_key(upload_id), UPLOADED_WITHIN_S) as file:
-            service.client_uploads.own_copy(promised, file)
-            most = service.quotas.max_batches(options.owner)
-            return service.batches.create(upload_id, file, options, request, most=most)[0]
-    return sent_before(known, known.request, request)
+        Raises:
+            InvalidRequest: no such file was promised to this owner, it is not there, or it is too large.
+            IdempotencyConflict: the file was submitted with other options.
+        """
+        self._check(options)
+        request = request_digest(options, upload_id)
+        promised = self.client_uploads.promised(upload_id, options.owner, max_bytes=MAX_BYTES)
+        try:
+            known = self.batches.get(upload_id)
+        except BatchNotFound:
+            with self.notes.writing(input_key(upload_id), UPLOADED_WITHIN_S) as file:
+                self.client_uploads.own_copy(promised, file)
+                most = self.quotas.max_batches(options.owner)
+                return self.batches.create(upload_id, file, options, request, most=most)[0]
+        return sent_before(known, known.request, request)
+
+    def _check(self, options: BatchOptions) -> None:
+        """Check what is asked for beside the lines.
+
+        Raises:
+            InvalidRequest: it cannot be served.
+        """
+        if options.webhook_url is not None:
+            check_webhook(self.settings, options.webhook_url, options.owner)
 
 
 def sent_before(first: Batch, digest: str, request: str) -> Batch:
@@ -99,16 +117,6 @@ def sent_before(first: Batch, digest: str, request: str) -> Batch:
     if digest != request:
         raise another_request()
     return first
-
-
-def check_options(service: Service, options: BatchOptions) -> None:
-    """Check what is asked for beside the lines.
-
-    Raises:
-        InvalidRequest: it cannot be served.
-    """
-    if options.webhook_url is not None:
-        check_webhook(service.settings, options.webhook_url, options.owner)
 
 
 def request_digest(options: BatchOptions, file: str) -> str:

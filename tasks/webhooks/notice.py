@@ -12,10 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from tasks.batches.batch import Batch
+from tasks.batches.record import BatchRecords
+from tasks.batches.store import BatchStore
 from tasks.errors import EventSuperseded
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import BATCH
-from tasks.service import Service
+from tasks.jobs.record import JobRecords
+from tasks.jobs.store import JobStore
 from tasks.webhooks.deliveries import End
 
 
@@ -46,7 +49,10 @@ class Notices:
     Names are those of ``End``: the id of a job, or of a batch behind ``batch:``.
     """
 
-    service: Service
+    jobs: JobStore
+    batches: BatchStore
+    job_records: JobRecords
+    batch_records: BatchRecords
 
     def end(self, name: str) -> End:
         """Of what is told, and to whom.
@@ -56,8 +62,8 @@ class Notices:
             EventSuperseded: it is a batch that is being tried again.
         """
         if name.startswith(BATCH):
-            return end_of_batch(self.service.batches.get(name.removeprefix(BATCH)))
-        return end_of_job(self.service.store.get(name))
+            return end_of_batch(self.batches.get(name.removeprefix(BATCH)))
+        return end_of_job(self.jobs.get(name))
 
     def notice(self, name: str) -> Notice:
         """What is told.
@@ -66,8 +72,20 @@ class Notices:
             BatchNotFound, JobNotFound, EventSuperseded: as ``end`` does.
         """
         if name.startswith(BATCH):
-            return batch_notice(self.service, self.service.batches.get(name.removeprefix(BATCH)))
-        return job_notice(self.service, self.service.store.get(name))
+            return self._batch_notice(self.batches.get(name.removeprefix(BATCH)))
+        return self._job_notice(self.jobs.get(name))
+
+    def _job_notice(self, job: Job) -> Notice:
+        # Without their keys no URL is signed: the sender may have no credentials for the storage.
+        images = tuple(image.model_copy(update={"key": None}) for image in job.result.images)
+        unsigned = job.model_copy(update={"result": job.result.model_copy(update={"images": images})})
+        data = self.job_records.of(unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
+        return Notice(end_of_job(job), job.finished_at or job.created_at, data)
+
+    def _batch_notice(self, batch: Batch) -> Notice:
+        end = end_of_batch(batch)
+        data = self.batch_records.of(batch).model_dump(mode="json", exclude={"results_url", "errors_url"})
+        return Notice(end, batch.finished_at or batch.created_at, data)
 
 
 def end_of_job(job: Job) -> End:
@@ -87,23 +105,3 @@ def end_of_batch(batch: Batch) -> End:
     return End(
         BATCH + batch.id, delivery_id, f"batch.{batch.status}", batch.options.owner, batch.options.webhook_url or ""
     )
-
-
-def job_notice(service: Service, job: Job) -> Notice:
-    """What is told of a job."""
-    # Without their keys no URL is signed: the sender may have no credentials for the storage.
-    images = tuple(image.model_copy(update={"key": None}) for image in job.result.images)
-    unsigned = job.model_copy(update={"result": job.result.model_copy(update={"images": images})})
-    data = service.records.of(unsigned).model_dump(mode="json", exclude={"images": {"__all__": {"url"}}})
-    return Notice(end_of_job(job), job.finished_at or job.created_at, data)
-
-
-def batch_notice(service: Service, batch: Batch) -> Notice:
-    """What is told of a batch.
-
-    Raises:
-        EventSuperseded: it has not ended.
-    """
-    end = end_of_batch(batch)
-    data = service.batch_records.of(batch).model_dump(mode="json", exclude={"results_url", "errors_url"})
-    return Notice(end, batch.finished_at or batch.created_at, data)

@@ -11,12 +11,8 @@ from typing import Any
 
 import pytest
 
-from tasks.batches.advance import advance, cancel_jobs
 from tasks.batches.batch import Batch, BatchOptions, BatchStatus
-from tasks.batches.expansion import expand
-from tasks.batches.planning import plan_batch, read_plan
 from tasks.batches.store import FINISHED, REMOVING
-from tasks.batches.submission import begin_upload, submit_batch, submit_uploaded
 from tasks.errors import BatchNotFound, IdempotencyConflict, StatusConflict, ValkeyUnavailable
 from tasks.jobs.line_place import batch_key
 from tasks.jobs.result import Result, StoredImage, Timings
@@ -50,7 +46,7 @@ class Slow:
 
 
 def send(service: Service, content: bytes = body(), options: BatchOptions = OPTIONS, key: str | None = KEY) -> Batch:
-    return submit_batch(service, options, BytesIO(content), idempotency_key=key)
+    return service.batch_submissions.submit(options, BytesIO(content), idempotency_key=key)
 
 
 def draw(service: Service) -> list[str]:
@@ -83,7 +79,8 @@ def remove_untaken_at_once(service: Service) -> None:
 
 def test_a_first_request_that_arrives_late_does_not_touch_the_running_batch(service: Service) -> None:
     slow, answered = Slow(body()), list[Batch]()
-    late = threading.Thread(target=lambda: answered.append(submit_batch(service, OPTIONS, slow, idempotency_key=KEY)))
+    submit = service.batch_submissions.submit
+    late = threading.Thread(target=lambda: answered.append(submit(OPTIONS, slow, idempotency_key=KEY)))
     late.start()
     slow.began.wait(patience(60))
     batch = send(service)
@@ -109,7 +106,7 @@ def test_the_same_key_with_another_request_is_refused_at_any_moment(
 
     def late() -> None:
         try:
-            submit_batch(service, options, slow, idempotency_key=KEY)
+            service.batch_submissions.submit(options, slow, idempotency_key=KEY)
         except IdempotencyConflict as error:
             refused.append(error)
 
@@ -151,15 +148,15 @@ def test_without_a_key_each_request_is_a_batch(service: Service) -> None:
 
 
 def test_an_upload_is_one_batch_whatever_is_sent_to_its_url_later(service: Service) -> None:
-    upload = begin_upload(service, None)
+    upload = service.batch_submissions.begin_upload(None)
     service.storage.put(f"batches/{upload.id}/upload.jsonl", body(), content_type="application/jsonl")
 
-    first = submit_uploaded(service, OPTIONS, upload.id)
+    first = service.batch_submissions.submit_uploaded(OPTIONS, upload.id)
     service.storage.put(f"batches/{upload.id}/upload.jsonl", body(9), content_type="application/jsonl")
 
-    assert submit_uploaded(service, OPTIONS, upload.id).id == first.id
+    assert service.batch_submissions.submit_uploaded(OPTIONS, upload.id).id == first.id
     with pytest.raises(IdempotencyConflict):
-        submit_uploaded(service, BatchOptions(dry_run=True), upload.id)
+        service.batch_submissions.submit_uploaded(BatchOptions(dry_run=True), upload.id)
     assert len(finish(service)) == 3
 
 
@@ -185,7 +182,7 @@ def test_a_plan_that_comes_too_late_changes_nothing_and_leaves_nothing(service: 
     done = service.batches.get(stale.id)
 
     with pytest.raises(StatusConflict):
-        plan_batch(service, stale)
+        service.batch_planning.plan(stale)
 
     assert service.batches.get(stale.id) == done
     remove_untaken_at_once(service)
@@ -208,9 +205,9 @@ def canceled_and_tried_again(service: Service) -> tuple[Batch, Batch]:
 def test_a_light_worker_with_an_old_plan_makes_no_job(service: Service) -> None:
     old, new = canceled_and_tried_again(service)
 
-    assert expand(service, old, read_plan(service, old)) == 0
-    assert expand(service, new, read_plan(service, new)) == 3
-    cancel_jobs(service, old)
+    assert service.batch_expansion.expand(old, service.batch_plans.read(old)) == 0
+    assert service.batch_expansion.expand(new, service.batch_plans.read(new)) == 3
+    service.batch_advance.cancel_jobs(old)
     assert len(finish(service)) == 3
 
 
@@ -317,9 +314,9 @@ def test_a_process_may_die_at_any_call(service: Service, done: bool) -> None:
         service.valkey.flushall()
         steps: list[Callable[[], object]] = [
             lambda: send(service),
-            lambda: for_each(service, BatchStatus.VALIDATING, plan_batch),
-            lambda: for_each(service, BatchStatus.RUNNING, advance),
-            lambda: for_each(service, BatchStatus.RUNNING, advance),
+            lambda: for_each(service, BatchStatus.VALIDATING, service.batch_planning.plan),
+            lambda: for_each(service, BatchStatus.RUNNING, service.batch_advance.advance),
+            lambda: for_each(service, BatchStatus.RUNNING, service.batch_advance.advance),
             service.retention.remove_batches,
         ]
         ended = []
@@ -344,9 +341,9 @@ def test_a_process_may_die_at_any_call(service: Service, done: bool) -> None:
     assert at > 10
 
 
-def for_each(service: Service, status: BatchStatus, step: Callable[[Service, Batch], None]) -> None:
+def for_each(service: Service, status: BatchStatus, step: Callable[[Batch], None]) -> None:
     for batch in active(service, status):
-        step(service, batch)
+        step(batch)
 
 
 def active(service: Service, status: BatchStatus) -> list[Batch]:

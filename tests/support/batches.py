@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 
 from tasks.batches.batch import Batch, BatchOptions
-from tasks.batches.rounds import BatchRounds
 from tasks.service import Service
 
 MAX_WAIT_S = 120
@@ -23,13 +22,11 @@ def record_batch(service: Service, body: bytes, options: BatchOptions = BatchOpt
 
 def plan_batches(service: Service) -> None:
     """One round of planning, to its end."""
-    rounds = BatchRounds(service)
-    rounds.plan()
-    rounds.join(MAX_WAIT_S)
+    service.batch_rounds.plan()
+    service.batch_rounds.join(MAX_WAIT_S)
 
 
 def advance_batches(service: Service) -> None:
     """One round of those that are planned, to its end."""
-    rounds = BatchRounds(service)
-    rounds.advance()
-    rounds.join(MAX_WAIT_S)
+    service.batch_rounds.advance()
+    service.batch_rounds.join(MAX_WAIT_S)

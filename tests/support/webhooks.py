@@ -10,13 +10,12 @@ from tasks.processes import sender_of
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.valkey import Valkey
-from tasks.webhooks.notice import Notices
 from tasks.webhooks.sender import Post, Sender
 
 
 def sender_through(service: Service, post: Post) -> Sender:
     """A sender of this service that sends in another way."""
-    return Sender(service.deliveries, service.webhook_secrets, Notices(service), service.quarantine, post)
+    return Sender(service.deliveries, service.webhook_secrets, service.webhook_notices, service.quarantine, post)
 
 
 def send_due(service: Service) -> None:
