@@ -24,7 +24,7 @@ from stack.valkey import valkey_part, valkey_url
 from tasks.durability import Durability
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec
-from tasks.jobs.store import JobStore
+from tasks.jobs.recorder import JobRecorder
 from tasks.settings import AcceptedWhen
 from tasks.valkey import Valkey, connect
 
@@ -68,13 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measured(valkey: Valkey, when: AcceptedWhen, seconds: float) -> tuple[int, float]:
     """How many jobs are accepted in so many seconds, and how long the slowest took."""
-    store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: uuid.uuid4().hex)
+    recorder = JobRecorder(valkey, new_id=lambda: uuid.uuid4().hex)
     durability, end = Durability(valkey, when), time.monotonic() + seconds
 
     def accept(_: int) -> list[float]:
         took = []
         while (begin := time.monotonic()) < end:
-            store.create(SPEC)
+            recorder.create(SPEC)
             durability.confirm()
             took.append(time.monotonic() - begin)
         return took

@@ -34,12 +34,14 @@ from tasks.batches.submission import BatchSubmissions
 from tasks.durability import Durability
 from tasks.jobs.backfill_lane import BackfillLane
 from tasks.jobs.images import Images
+from tasks.jobs.index import JobIndex
 from tasks.jobs.interactive_lane import InteractiveLane
 from tasks.jobs.listing import JobList
 from tasks.jobs.pace import Pace
 from tasks.jobs.queues import JobQueues
 from tasks.jobs.quotas import Quotas
 from tasks.jobs.record import JobRecords
+from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.retry import Retries
 from tasks.jobs.store import JobStore
 from tasks.jobs.submission import Submissions
@@ -51,6 +53,7 @@ from tasks.objects.client_uploads import ClientUploads, Promises
 from tasks.objects.keys import IMAGES
 from tasks.objects.notes import ObjectNotes
 from tasks.settings import Settings
+from tasks.upkeep.each_job import EachJob
 from tasks.upkeep.housekeeping import Housekeeping
 from tasks.upkeep.retention import Retention
 from tasks.valkey import Valkey, connect
@@ -76,6 +79,8 @@ class Service:
     judge: Judge
     catalogue: Catalogue
     store: JobStore
+    index: JobIndex
+    recorder: JobRecorder
     interactive: InteractiveLane
     backfill: BackfillLane
     batches: BatchStore
@@ -107,11 +112,11 @@ class Service:
 
     @cached_property
     def records(self) -> JobRecords:
-        return JobRecords(self.store, self.pace, self.storage)
+        return JobRecords(self.index, self.pace, self.storage)
 
     @cached_property
     def images(self) -> Images:
-        return Images(self.store, self.storage, self.quarantine)
+        return Images(self.store, self.index, self.storage, self.quarantine)
 
     @cached_property
     def submissions(self) -> Submissions:
@@ -122,14 +127,14 @@ class Service:
             base_models=self.base_models,
             resolver=self.resolver,
             catalogue=self.catalogue,
-            store=self.store,
+            recorder=self.recorder,
             queues=self.queues,
             durability=self.durability,
         )
 
     @cached_property
     def job_list(self) -> JobList:
-        return JobList(self.store, self.records)
+        return JobList(self.store, self.index, self.records)
 
     @cached_property
     def batch_job_list(self) -> BatchJobList:
@@ -137,15 +142,35 @@ class Service:
 
     @cached_property
     def retries(self) -> Retries:
-        return Retries(self.submissions, self.store, self.keys, self.settings.retention_s)
+        return Retries(self.submissions, self.recorder, self.store, self.index, self.keys, self.settings.retention_s)
+
+    @cached_property
+    def each_job(self) -> EachJob:
+        return EachJob(self.quarantine, self.store, self.index)
 
     @cached_property
     def housekeeping(self) -> Housekeeping:
-        return Housekeeping(self.store, self.queues, self.quarantine, self.base_models, self.settings.max_attempts)
+        return Housekeeping(
+            each_job=self.each_job,
+            store=self.store,
+            index=self.index,
+            queues=self.queues,
+            base_models=self.base_models,
+            max_attempts=self.settings.max_attempts,
+            now=self.valkey.now,
+        )
 
     @cached_property
     def retention(self) -> Retention:
-        return Retention(self.batches, self.store, self.storage, self.object_notes, self.quarantine)
+        return Retention(
+            batches=self.batches,
+            each_job=self.each_job,
+            store=self.store,
+            index=self.index,
+            storage=self.storage,
+            object_notes=self.object_notes,
+            quarantine=self.quarantine,
+        )
 
     @cached_property
     def batch_progress(self) -> BatchProgress:
@@ -184,7 +209,7 @@ class Service:
             batches=self.batches,
             plans=self.batch_plans,
             results=self.batch_results,
-            forecasts=Forecasts(self.store, self.workers),
+            forecasts=Forecasts(self.index, self.workers),
             storage=self.storage,
             resolver=self.resolver,
             keys=self.keys,
@@ -198,7 +223,7 @@ class Service:
         return BatchExpansion(
             progress=self.batch_progress,
             plans=self.batch_plans,
-            jobs=self.store,
+            recorder=self.recorder,
             workers=self.workers,
             base_models=self.base_models,
             image_format=self.settings.image_format,
@@ -236,9 +261,8 @@ def build_service(settings: Settings, celery: Celery) -> Service:
     adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
     shapes = ShapeStore(valkey)
     judge = Judge(base_models, shapes, FactsCache(valkey), max_bytes=settings.adapter_max_bytes)
-    store = JobStore(
-        valkey, lease_s=settings.lease_s, retention_s=settings.retention_s, new_id=lambda: uuid.uuid4().hex
-    )
+    store = JobStore(valkey, lease_s=settings.lease_s)
+    index = JobIndex(valkey, retention_s=settings.retention_s)
     workers = WorkerRegistry(valkey, forget_after_s=settings.lease_s)
     storage = S3Storage(storage_config(settings))
     catalogue = Catalogue(valkey, pinned_bytes=settings.adapter_memory_bytes // 2)
@@ -255,11 +279,13 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         judge=judge,
         catalogue=catalogue,
         store=store,
+        index=index,
+        recorder=JobRecorder(valkey, new_id=lambda: uuid.uuid4().hex),
         interactive=InteractiveLane(valkey, store, workers),
         backfill=BackfillLane(valkey, store, workers),
         batches=BatchStore(valkey, retention_s=settings.retention_s),
         workers=workers,
-        pace=Pace(store, workers),
+        pace=Pace(index, workers),
         keys=keys,
         durability=Durability(valkey, settings.accepted_when),
         quotas=Quotas(valkey, keys),

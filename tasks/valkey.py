@@ -64,6 +64,11 @@ class Valkey(Redis):
         """
         return self.register_script("\n".join((TASKS / f"{name}.lua").read_text("utf-8") for name in names))
 
+    def now(self) -> float:
+        """Return the server's time, in seconds since 1970."""
+        seconds, microseconds = self.time()
+        return seconds + microseconds / 1e6
+
     def pipeline(self, transaction: Any = True, shard_hint: Any = None) -> ValkeyPipeline:
         return ValkeyPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 

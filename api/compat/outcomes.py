@@ -107,5 +107,5 @@ def of_unfinished(service: Service, job: Job) -> Response:
             "address in Location. The same request without an Idempotency-Key would be another job.",
         )
     )
-    response.headers["Retry-After"] = str(poll_again_s(service.store.position(job) or 0))
+    response.headers["Retry-After"] = str(poll_again_s(service.index.position(job) or 0))
     return response

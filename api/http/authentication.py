@@ -12,8 +12,8 @@ from tasks.adapters.lookup.resolver import Requester
 from tasks.batches.batch import Batch
 from tasks.batches.store import no_batch
 from tasks.errors import ApiKeyRequired
-from tasks.jobs.index import no_job
 from tasks.jobs.job import Job
+from tasks.jobs.reader import no_job
 from tasks.keys import ApiKey, ApiKeys
 
 SCHEME = "api_key"

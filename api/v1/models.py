@@ -66,6 +66,6 @@ def record_of(service: Service, model: ServedModel) -> ModelRecord:
         defaults=model.defaults,
         limits=model.limits,
         schedulers=model.schedulers,
-        queue_length=service.store.waiting(model.slug),
+        queue_length=service.index.waiting(model.slug),
         workers=tuple(service.workers.alive(model.slug)),
     )

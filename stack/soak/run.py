@@ -116,7 +116,7 @@ def at_rest(service: Service, accepted: Sequence[str]) -> bool:
     try:
         jobs = [find(service, job_id) for job_id in accepted]
         ended = all(job is None or job.status.is_terminal for job in jobs)
-        waiting = sum(service.store.waiting(model.slug) for model in service.base_models)
+        waiting = sum(service.index.waiting(model.slug) for model in service.base_models)
         held = service.valkey.zcard(LEASES) or service.valkey.scard(UNSETTLED_IMAGES) or service.valkey.zcard(WEBHOOKS)
         return ended and not (waiting or held or service.batches.active())
     except ValkeyUnavailable:

@@ -68,7 +68,7 @@ class Users:
     def has_room(self) -> bool:
         """Whether the workers can bear another job."""
         try:
-            waiting = sum(self.service.store.waiting(model.slug) for model in self.service.base_models)
+            waiting = sum(self.service.index.waiting(model.slug) for model in self.service.base_models)
         except ValkeyUnavailable:
             return False
         return waiting < MAX_WAITING

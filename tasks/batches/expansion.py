@@ -15,7 +15,7 @@ from tasks.errors import BaseModelNotServed
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobOptions, Line
 from tasks.jobs.line_place import LinePlace
-from tasks.jobs.store import JobStore
+from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.worker_registry import WorkerRegistry
 
 WINDOW = 1000
@@ -41,7 +41,7 @@ class BatchExpansion:
 
     progress: BatchProgress
     plans: PlanFiles
-    jobs: JobStore
+    recorder: JobRecorder
     workers: WorkerRegistry
     base_models: BaseModels
     image_format: ImageFormat
@@ -99,7 +99,7 @@ class BatchExpansion:
             spec = spec_of(line, adapters, self.base_models, self.image_format, secrets.randbelow)
             place = LinePlace(batch.id, batch.plan or "", open_group.number, row.begin, row.end)
             options = options_of(batch, row.number, line)
-            if self.jobs.create_line(batch.job_id(row.number), spec, options, place) is None:
+            if self.recorder.create_line(batch.job_id(row.number), spec, options, place) is None:
                 break
             made += 1
         return made

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tasks.batches.batch import Forecast, Group, Plan
+from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Measured
-from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerRegistry
 
 
@@ -15,14 +15,14 @@ from tasks.jobs.worker_registry import WorkerRegistry
 class Forecasts:
     """Makes forecasts from what the workers have measured."""
 
-    jobs: JobStore
+    index: JobIndex
     workers: WorkerRegistry
 
     def of(self, plan: Plan) -> Forecast:
         """The forecast of a plan."""
         slugs = sorted({group.base_model for group in plan.groups})
         groups = {slug: [group for group in plan.groups if group.base_model == slug] for slug in slugs}
-        device_s = {slug: seconds(self.jobs.measured(slug), groups[slug]) for slug in slugs}
+        device_s = {slug: seconds(self.index.measured(slug), groups[slug]) for slug in slugs}
         workers = {slug: len(self.workers.alive(slug)) for slug in slugs}
         known = [device_s[slug] is not None and workers[slug] > 0 for slug in slugs]
         return Forecast(

@@ -15,6 +15,7 @@ from functools import partial
 
 from storage import S3Storage, StorageError
 from tasks.errors import JobNotFound
+from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Lease, Status
 from tasks.jobs.keyspace import UNSETTLED_IMAGES
 from tasks.jobs.store import JobStore
@@ -40,6 +41,7 @@ class Images:
     """The images of attempts."""
 
     store: JobStore
+    index: JobIndex
     storage: S3Storage
     quarantine: Quarantine
 
@@ -49,7 +51,7 @@ class Images:
         Raises:
             ValkeyUnavailable: it is not noted.
         """
-        self.store.note_images(lease)
+        self.index.note_images(lease)
 
     def settle(self, lease: Lease) -> bool:
         """Remove the images of an attempt that is over, unless they are what its job succeeded with.
@@ -76,12 +78,12 @@ class Images:
                 )
                 self.note(lease)  # housekeeping may have settled it already, while its worker was frozen
                 return False
-        self.store.forget_images(lease)
+        self.index.forget_images(lease)
         return True
 
     def settle_all(self) -> None:
         """Settle whatever has begun to upload and is over, as far as storage is there: a loop of the light worker."""
-        for member in within(BUDGET_S, self.store.unsettled_images()):
+        for member in within(BUDGET_S, self.index.unsettled_images()):
             self.quarantine.attempt(UNSETTLED_IMAGES, member, partial(self._settle_noted, member))
 
     def _settle_noted(self, member: str) -> None:

@@ -1,15 +1,9 @@
-"""What can be read of jobs, one by one and by the indexes that the job store keeps."""
+"""The indexes of jobs: which of them are due, in which order they stand, and how many there are."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
 from typing import cast
 
-from tasks.errors import JobNotFound
-from tasks.identifiers import MAX_CHARACTERS, is_identifier
-from tasks.jobs.hash import job_of, known_jobs
 from tasks.jobs.job import Job, Lane, Lease, Measured, Status
 from tasks.jobs.keyspace import (
     DEADLINES,
@@ -19,14 +13,12 @@ from tasks.jobs.keyspace import (
     LEASES,
     UNSENT,
     UNSETTLED_IMAGES,
-    channel_of,
-    job_key,
     lane_keys,
     list_key,
     pace_key,
     waiting_key,
 )
-from tasks.valkey import Valkey, valkey_errors
+from tasks.valkey import Valkey
 
 MAX_REWOUND = 1000
 """How many times one look brings back that a clock has set into the future."""
@@ -34,11 +26,10 @@ OWNERS_COUNTED = 200
 """Bounds what it costs to ask for a position, which every poll of a queued job does."""
 
 
-class JobReader:
-    """Reads jobs; ``JobStore`` lists what is kept where.
+class JobIndex:
+    """Reads the indexes that the job store keeps; ``tasks/jobs/store.py`` lists them.
 
     Args:
-        valkey: where everything is kept.
         retention_s: seconds that a finished job is kept.
     """
 
@@ -48,30 +39,9 @@ class JobReader:
         self._position = valkey.script("jobs/position")
         self._rewind = valkey.script("jobs/rewind")
 
-    def get(self, job_id: str) -> Job:
-        """The job as it stands now.
-
-        Raises:
-            JobNotFound: there is none, or it has expired.
-            RecordNotUnderstood: a newer version wrote it.
-        """
-        fields = cast(dict[str, str], self._valkey.hgetall(job_key(job_id))) if is_identifier(job_id) else {}
-        if not fields:
-            raise no_job(job_id)
-        return job_of(job_id, fields)
-
-    def existing(self, ids: Iterable[str]) -> list[Job]:
-        """The jobs of these ids, in their order, without those that are gone or of a newer version."""
-        wanted = list(ids)
-        with self._valkey.pipeline(transaction=False) as pipeline:
-            for job_id in wanted:
-                pipeline.hgetall(job_key(job_id))
-            hashes = pipeline.execute()
-        return known_jobs(dict(zip(wanted, hashes, strict=True)))
-
     def expired(self, count: int) -> list[str]:
         """Ids of jobs that have been finished for longer than they are kept, the ``count`` oldest."""
-        return self._until(FINISHED, self.now() - self._retention_s, count)
+        return self._until(FINISHED, self._valkey.now() - self._retention_s, count)
 
     def lapsed(self, count: int) -> list[str]:
         """Ids of running jobs whose worker gave no sign of life for the length of a lease, the ``count`` oldest.
@@ -79,16 +49,16 @@ class JobReader:
         A server's clock that was set back makes no lease longer than it was given.
         """
         self._rewind(keys=[LEASES], args=[JOB, "lease_s", MAX_REWOUND])
-        return self._until(LEASES, self.now(), count)
+        return self._until(LEASES, self._valkey.now(), count)
 
     def late(self, count: int) -> list[str]:
         """Ids of jobs that have not begun and whose deadline is over, the ``count`` oldest."""
-        return self._until(DEADLINES, self.now(), count)
+        return self._until(DEADLINES, self._valkey.now(), count)
 
     def unsent(self, older_than_s: float, count: int) -> list[str]:
         """Ids of queued jobs of at least this age whose message is not known to be sent, the ``count`` oldest."""
         self._rewind(keys=[UNSENT], args=[JOB, "", MAX_REWOUND])
-        return self._until(UNSENT, self.now() - older_than_s, count)
+        return self._until(UNSENT, self._valkey.now() - older_than_s, count)
 
     def first(self, slug: str, count: int) -> list[str]:
         """Ids of the first queued jobs of a base model. Interactive jobs come before those of the backfill lane."""
@@ -163,33 +133,6 @@ class JobReader:
         names = tuple(Measured.model_fields)
         seconds = cast(list[str | None], self._valkey.hmget(pace_key(slug), names))
         return Measured.model_validate(dict(zip(names, seconds, strict=True)))
-
-    def wait(self, job_id: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
-        """The job, as soon as its status is another than now or the time is over.
-
-        Raises:
-            JobNotFound: there is none.
-        """
-        deadline = clock() + timeout_s
-        subscription = self._valkey.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
-        with valkey_errors(), closing(subscription) as changes:
-            changes.subscribe(channel_of(job_id))
-            changes.get_message(ignore_subscribe_messages=False, timeout=timeout_s)  # subscribed: no change goes unseen
-            job = self.get(job_id)
-            while not job.status.is_terminal and (left := deadline - clock()) > 0:
-                if changes.get_message(timeout=left) is not None:
-                    return self.get(job_id)
-        return job
-
-    def now(self) -> float:
-        """The server's time, in seconds since 1970."""
-        seconds, microseconds = self._valkey.time()
-        return seconds + microseconds / 1e6
-
-
-def no_job(job_id: str) -> JobNotFound:
-    """The error that says so, of whatever came instead of an id."""
-    return JobNotFound(f"There is no job {job_id[:MAX_CHARACTERS]!r}. It may have expired; submit it again.")
 
 
 def name_of(job: Job) -> str:

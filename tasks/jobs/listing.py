@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.jobs.index import id_in, name_of
+from tasks.jobs.index import JobIndex, id_in, name_of
 from tasks.jobs.job import Status
 from tasks.jobs.record import JobRecord, JobRecords
 from tasks.jobs.store import JobStore
@@ -30,6 +30,7 @@ class JobList:
     """Lists jobs."""
 
     store: JobStore
+    index: JobIndex
     records: JobRecords
 
     def of_owner(
@@ -45,7 +46,7 @@ class JobList:
         Raises:
             InvalidRequest: no page has ever had this cursor.
         """
-        names = self.store.newest(owner, status, None if cursor is None else place_in(cursor), limit + 1)
+        names = self.index.newest(owner, status, None if cursor is None else place_in(cursor), limit + 1)
         jobs = self.store.existing(map(id_in, names[:limit]))
         return JobPage(
             # A job may have moved on since its name was read from the list of those that stand there.
@@ -63,7 +64,7 @@ class JobList:
             InvalidRequest: no page has ever had this cursor.
         """
         behind = None if cursor is None else place_in(cursor)
-        names = self.store.newest(owner, Status.FAILED, behind, LOOKED_AT + 1)
+        names = self.index.newest(owner, Status.FAILED, behind, LOOKED_AT + 1)
         jobs = self.store.existing(map(id_in, names[:LOOKED_AT]))
         found = [job for job in jobs if job.error is not None and job.error.code == code]
         last = [name_of(found[limit - 1])] if len(found) > limit else names[LOOKED_AT - 1 : -1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tasks.jobs.store import JobStore
+from tasks.jobs.index import JobIndex
 from tasks.jobs.worker_registry import WorkerRegistry
 
 REMEMBERED_S = 1.0
@@ -15,8 +15,8 @@ REMEMBERED_S = 1.0
 class Pace:
     """Estimates from the seconds that the latest jobs held the device, and from the workers alive."""
 
-    def __init__(self, store: JobStore, workers: WorkerRegistry, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
+    def __init__(self, index: JobIndex, workers: WorkerRegistry, clock: Callable[[], float] = time.monotonic) -> None:
+        self._index = index
         self._workers = workers
         self._clock = clock
         self._remembered: dict[str, tuple[float, float | None]] = {}
@@ -38,5 +38,5 @@ class Pace:
         return seconds
 
     def _measure(self, slug: str) -> float | None:
-        job_s, workers = self._store.measured(slug).job, len(self._workers.healthy(slug))
+        job_s, workers = self._index.measured(slug).job, len(self._workers.healthy(slug))
         return job_s / workers if job_s is not None and workers else None

@@ -11,11 +11,11 @@ from storage import S3Storage
 from tasks.adapters.file.identity import AdapterSource
 from tasks.base_models.registry import Scheduler
 from tasks.fields import ImageFormat
+from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Job, JobSpec, Lane, Progress, ScaledAdapter, Status
 from tasks.jobs.manifest import Manifest, manifest_of
 from tasks.jobs.pace import Pace
 from tasks.jobs.result import AdapterReceipt, BaseReceipt, Failure, ReplayReport, StoredImage, Timings
-from tasks.jobs.store import JobStore
 
 
 class AdapterRecord(BaseModel):
@@ -96,14 +96,14 @@ SPEC_FIELDS = JobSpec.model_fields.keys() - {"adapters", "image_count"}
 class JobRecords:
     """Makes the records of jobs."""
 
-    store: JobStore
+    index: JobIndex
     pace: Pace
     storage: S3Storage
 
     def of(self, job: Job) -> JobRecord:
         """Return the record of a job, with fresh URLs, its position in the queue and how long that will take."""
         spec = job.spec
-        position = self.store.position(job) if job.status is Status.QUEUED else None
+        position = self.index.position(job) if job.status is Status.QUEUED else None
         return JobRecord(
             **job.model_dump(
                 include={"id", "status", "lane", "created_at", "started_at", "finished_at", "attempt", "worker"}

@@ -10,7 +10,6 @@ from tasks.fields import VERSION
 from tasks.jobs.grouping import group_of, settings_digest
 from tasks.jobs.hash import datetime_of, flat
 from tasks.jobs.idempotency import Idempotency
-from tasks.jobs.index import JobReader
 from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, Status
 from tasks.jobs.keyspace import (
     DEADLINES,
@@ -24,20 +23,19 @@ from tasks.jobs.keyspace import (
     waiting_key,
 )
 from tasks.jobs.line_place import LinePlace
+from tasks.jobs.reader import JobReader
 from tasks.valkey import Valkey
 
 
 class JobRecorder(JobReader):
-    """Records new jobs; ``JobStore`` lists what is kept where.
+    """Records new jobs.
 
     Args:
-        valkey: where everything is kept.
-        retention_s: seconds that a finished job is kept.
         new_id: makes the ids of jobs; must be unguessable.
     """
 
-    def __init__(self, valkey: Valkey, *, retention_s: int, new_id: Callable[[], str]) -> None:
-        super().__init__(valkey, retention_s=retention_s)
+    def __init__(self, valkey: Valkey, *, new_id: Callable[[], str]) -> None:
+        super().__init__(valkey)
         self.new_id = new_id
         self._create = valkey.script("jobs/turns", "jobs/create")
 

@@ -15,7 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.errors import LimitExceeded, RequestError, StatusConflict
 from tasks.jobs.idempotency import idempotency_of_retry
+from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Job, JobOptions, Status
+from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.store import JobStore
 from tasks.jobs.submission import Submissions
 from tasks.keys import ApiKeys
@@ -84,7 +86,9 @@ class Retries:
     """
 
     submissions: Submissions
+    recorder: JobRecorder
     store: JobStore
+    index: JobIndex
     keys: ApiKeys
     retention_s: int
 
@@ -102,7 +106,7 @@ class Retries:
         if (line := job.options.line) is not None:
             raise StatusConflict(f"Job {job.id!r} is a line of batch {line.batch!r}. Retry the batch.")
         idempotency = idempotency_of_retry(job.id, self.retention_s)
-        if first := self.store.created_before(idempotency):
+        if first := self.recorder.created_before(idempotency):
             return first
         self.submissions.require_drawable(job.spec)
         options: JobOptions = job.options.model_copy(
@@ -114,7 +118,10 @@ class Retries:
         """Retry at most ``limit`` of these jobs, without those that were retried before and lines of batches."""
         retried, skipped, stopped = list[Retried](), list[NotRetried](), None
         for job in jobs:
-            if job.options.line is not None or self.store.created_before(idempotency_of_retry(job.id, 0)) is not None:
+            if (
+                job.options.line is not None
+                or self.recorder.created_before(idempotency_of_retry(job.id, 0)) is not None
+            ):
                 continue
             if len(retried) == limit:
                 stopped = f"{limit} jobs were queued again. Ask once more for the rest."
@@ -131,7 +138,7 @@ class Retries:
     def failed_of(self, owner: str | None, selection: FailedJobs) -> Iterator[Job]:
         """An owner's failed jobs, the oldest first."""
         for begin in range(0, MAX_READ, PAGE):
-            ids = self.store.failed(owner, begin, PAGE)
+            ids = self.index.failed(owner, begin, PAGE)
             yield from filter(selection.include, self.store.existing(ids))
             if len(ids) < PAGE:
                 return
@@ -140,7 +147,7 @@ class Retries:
         """The failed jobs of all owners, in the order in which they failed."""
         since = None if selection.since is None else selection.since.timestamp()
         for begin in range(0, MAX_READ, PAGE):
-            ids = self.store.finished(since, begin, PAGE)
+            ids = self.index.finished(since, begin, PAGE)
             yield from filter(selection.include, self.store.existing(ids))
             if len(ids) < PAGE:
                 return

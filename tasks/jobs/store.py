@@ -1,9 +1,9 @@
 """The job store: who may work on which job is decided here, once, in Valkey or Redis.
 
-Celery delivers a message at least once. Every step of a job's life is therefore one atomic script (``tasks/lua``), and
-a step by a worker holds only under its fencing token: the number of the attempt, and a random part of each claim, so
-that a server that has lost its last second hands out no token twice. All times are the server's, so that machines need
-not agree on theirs.
+Celery delivers a message at least once. Every step of a job's life is therefore one atomic script
+(``tasks/jobs/*.lua``), and a step by a worker holds only under its fencing token: the number of the attempt, and a
+random part of each claim, so that a server that has lost its last second hands out no token twice. All times are the
+server's, so that machines need not agree on theirs.
 
     stokehold:job:<id>           hash    the job
     stokehold:waiting:<slug>     sorted  ids of queued jobs of a base model, in the order in which they are due
@@ -51,7 +51,7 @@ from tasks.jobs.keyspace import (
     pace_key,
     waiting_key,
 )
-from tasks.jobs.recorder import JobRecorder
+from tasks.jobs.reader import JobReader
 from tasks.jobs.result import Failure, Result, Timings
 from tasks.valkey import Valkey
 
@@ -61,18 +61,15 @@ CLAIM_BYTES = 8
 """Random ones, of a claim: two claims of one attempt of one job are alike once in 10^19."""
 
 
-class JobStore(JobRecorder):
-    """Jobs, from accepted to expired.
+class JobStore(JobReader):
+    """The steps of jobs, from claimed to expired; ``JobRecorder`` has the first one, ``JobIndex`` what is due.
 
     Args:
-        valkey: where everything is kept.
         lease_s: seconds without a sign of life after which a job may be taken from its worker.
-        retention_s: seconds that a finished job is kept.
-        new_id: makes the ids of jobs; must be unguessable.
     """
 
-    def __init__(self, valkey: Valkey, *, lease_s: float, retention_s: int, new_id: Callable[[], str]) -> None:
-        super().__init__(valkey, retention_s=retention_s, new_id=new_id)
+    def __init__(self, valkey: Valkey, *, lease_s: float) -> None:
+        super().__init__(valkey)
         self._lease_s = lease_s
         self._transition = valkey.script("jobs/turns", "jobs/transition")
         self._mark_sent = valkey.script("jobs/mark_sent")

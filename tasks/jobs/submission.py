@@ -16,7 +16,7 @@ from tasks.jobs.idempotency import Idempotency, idempotency_of, idempotency_of_r
 from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, ScaledAdapter, Status
 from tasks.jobs.queues import JobQueues
 from tasks.jobs.quotas import Quotas
-from tasks.jobs.store import JobStore
+from tasks.jobs.recorder import JobRecorder
 from tasks.keys import ApiKeys
 from tasks.outbound.webhook_target import check_webhook
 from tasks.requests.job import MAX_SEED, AdapterRequest, JobRequest
@@ -33,7 +33,7 @@ class Submissions:
     base_models: BaseModels
     resolver: AdapterResolver
     catalogue: Catalogue
-    store: JobStore
+    recorder: JobRecorder
     queues: JobQueues
     durability: Durability
 
@@ -98,9 +98,9 @@ class Submissions:
         Raises:
             IdempotencyConflict, LimitExceeded, ServiceUnavailable: as ``submit`` does.
         """
-        job_id = self.store.new_id()
+        job_id = self.recorder.new_id()
         with self.quotas.reserved(options.owner, job_id, spec):
-            job, is_new = self.store.create_once(job_id, spec, lane, options, idempotency)
+            job, is_new = self.recorder.create_once(job_id, spec, lane, options, idempotency)
         if is_new:
             self.catalogue.note_use(tuple(scaled.adapter for scaled in spec.adapters), job.created_at.timestamp())
             self.queues.send(job)
@@ -115,7 +115,7 @@ class Submissions:
         Raises:
             IdempotencyConflict: the key belongs to another request.
         """
-        first = None if idempotency is None else self.store.created_before(idempotency)
+        first = None if idempotency is None else self.recorder.created_before(idempotency)
         if first is not None:
             self.durability.confirm()
         return first

@@ -74,7 +74,7 @@ class Rounds:
 
     def finished(self, loop: str) -> None:
         """Note that this process has finished a round of a loop."""
-        note = Round(at=self._now(), process=this_process())
+        note = Round(at=self._valkey.now(), process=this_process())
         self._valkey.hset(ROUNDS, loop, note.model_dump_json())
 
     def probe(self) -> None:
@@ -92,7 +92,7 @@ class Rounds:
 
     def ages(self, process: str | None = None) -> tuple[LoopAge, ...]:
         """How long ago the loops of a process, or of all, last finished a round."""
-        latest, now = self.latest(), self._now()
+        latest, now = self.latest(), self._valkey.now()
         wanted = LOOPS.values() if process is None else [LOOPS[process]]
         return tuple(self._age(loop, max_s, latest.get(loop), now) for loops in wanted for loop, max_s in loops.items())
 
@@ -102,10 +102,6 @@ class Rounds:
         silent_s = time.monotonic() - self._begin if age_s is None else age_s
         overdue = silent_s > max_s + PERIODS * self._period_s
         return LoopAge(loop=loop, age_s=None if age_s is None else round(age_s, 1), overdue=overdue)
-
-    def _now(self) -> float:
-        seconds, microseconds = self._valkey.time()
-        return seconds + microseconds / 1e6
 
 
 def parsed(text: str) -> Round | None:

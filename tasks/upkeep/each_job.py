@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 
 from tasks.errors import JobNotFound
+from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Job
 from tasks.jobs.store import JobStore
 from tasks.loops.loop import BUDGET_S, within
@@ -15,23 +17,31 @@ from tasks.loops.quarantine import Quarantine
 logger = logging.getLogger(__name__)
 
 
-def each_job(
-    quarantine: Quarantine, store: JobStore, index: str, ids: Iterable[str], step: Callable[[Job], object]
-) -> None:
-    """Take a step of each job of an index, as many as a round has time for. An entry without a job is removed.
+@dataclass(frozen=True)
+class EachJob:
+    """Takes a step of each job of an index."""
 
-    Raises:
-        ServiceUnavailable, StorageNotReachable, OSError and so on: it is no job that is at fault.
-    """
+    quarantine: Quarantine
+    store: JobStore
+    index: JobIndex
 
-    def step_of(job_id: str) -> None:
+    def __call__(self, name: str, ids: Iterable[str], step: Callable[[Job], object]) -> None:
+        """Take a step of these jobs, as many as a round has time for. An entry without a job is removed.
+
+        Args:
+            name: of the index.
+
+        Raises:
+            ServiceUnavailable, StorageNotReachable, OSError and so on: the job is not at fault.
+        """
+        for job_id in within(BUDGET_S, ids):
+            self.quarantine.attempt(name, job_id, partial(self._step, name, job_id, step))
+
+    def _step(self, name: str, job_id: str, step: Callable[[Job], object]) -> None:
         try:
-            job = store.get(job_id)
+            job = self.store.get(job_id)
         except JobNotFound:
-            logger.warning("%s had an entry of job %s, which does not exist", index, job_id)
-            store.remove_entry(index, job_id)
+            logger.warning("%s had an entry of job %s, which does not exist", name, job_id)
+            self.index.remove_entry(name, job_id)
         else:
             step(job)
-
-    for job_id in within(BUDGET_S, ids):
-        quarantine.attempt(index, job_id, partial(step_of, job_id))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tasks.base_models.registry import BaseModels
 from tasks.errors import LeaseLost, WorkerLost
+from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import DEADLINES, LEASES, UNSENT, waiting_key
 from tasks.jobs.queues import JobQueues
 from tasks.jobs.result import Failure
 from tasks.jobs.store import JobStore
-from tasks.loops.quarantine import Quarantine
-from tasks.upkeep.each_job import each_job
+from tasks.upkeep.each_job import EachJob
 
 logger = logging.getLogger(__name__)
 
@@ -35,26 +36,29 @@ class Housekeeping:
 
     Attributes:
         max_attempts: attempts in which a job may kill its worker.
+        now: the clock of Valkey, in seconds since 1970.
     """
 
+    each_job: EachJob
     store: JobStore
+    index: JobIndex
     queues: JobQueues
-    quarantine: Quarantine
     base_models: BaseModels
     max_attempts: int
+    now: Callable[[], float]
 
     def requeue_lapsed(self) -> None:
         """Queue the jobs again whose workers are gone."""
-        each_job(self.quarantine, self.store, LEASES, self.store.lapsed(MAX_PER_ROUND), self.requeue_lapsed_job)
+        self.each_job(LEASES, self.index.lapsed(MAX_PER_ROUND), self.requeue_lapsed_job)
 
     def end_late(self) -> None:
         """Fail the jobs that have not begun by their deadlines."""
-        each_job(self.quarantine, self.store, DEADLINES, self.store.late(MAX_PER_ROUND), self.store.end_late)
+        self.each_job(DEADLINES, self.index.late(MAX_PER_ROUND), self.store.end_late)
 
     def send_unsent(self) -> None:
         """Send the messages of jobs whose submission was cut off before it did."""
-        unsent = self.store.unsent(UNSENT_AFTER_S, MAX_PER_ROUND)
-        each_job(self.quarantine, self.store, UNSENT, unsent, self.queues.send)
+        unsent = self.index.unsent(UNSENT_AFTER_S, MAX_PER_ROUND)
+        self.each_job(UNSENT, unsent, self.queues.send)
 
     def resend_lost(self) -> None:
         """Send interactive jobs again whose message a worker took, and died before it claimed the job."""
@@ -67,10 +71,10 @@ class Housekeeping:
         There are then fewer messages than queued jobs. Any message stands for any job, so as many of the first jobs are
         sent again as there are messages too few, if these had time to arrive.
         """
-        lost = self.store.waiting_for_message(slug) - self.queues.messages(slug)
-        first = self.store.first(slug, min(lost, MAX_PER_ROUND))
-        now = datetime.fromtimestamp(self.store.now(), UTC)
-        each_job(self.quarantine, self.store, waiting_key(slug), first, lambda job: self.resend_if_lost(job, now))
+        lost = self.index.waiting_for_message(slug) - self.queues.messages(slug)
+        first = self.index.first(slug, min(lost, MAX_PER_ROUND))
+        now = datetime.fromtimestamp(self.now(), UTC)
+        self.each_job(waiting_key(slug), first, lambda job: self.resend_if_lost(job, now))
 
     def resend_if_lost(self, job: Job, now: datetime) -> None:
         """Send a job again unless its message is on the way: it was sent just now, or is still to be sent.

@@ -10,6 +10,7 @@ from storage import S3Storage
 from tasks.batches.store import FINISHED as FINISHED_BATCHES
 from tasks.batches.store import REMOVING, BatchStore
 from tasks.errors import BatchNotFound
+from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import FINISHED
 from tasks.jobs.store import JobStore
@@ -17,7 +18,7 @@ from tasks.loops.loop import BUDGET_S, within
 from tasks.loops.quarantine import Quarantine
 from tasks.objects.keys import IMAGES, MANIFESTS
 from tasks.objects.notes import ObjectNotes, remove_untaken
-from tasks.upkeep.each_job import each_job
+from tasks.upkeep.each_job import EachJob
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +31,9 @@ class Retention:
     """Removes what has been kept long enough."""
 
     batches: BatchStore
+    each_job: EachJob
     store: JobStore
+    index: JobIndex
     storage: S3Storage
     object_notes: ObjectNotes
     quarantine: Quarantine
@@ -76,7 +79,7 @@ class Retention:
         Raises:
             StorageError: storage is unavailable; the next round goes on.
         """
-        each_job(self.quarantine, self.store, FINISHED, self.store.expired(MAX_PER_ROUND), self.remove_job)
+        self.each_job(FINISHED, self.index.expired(MAX_PER_ROUND), self.remove_job)
 
     def remove_job(self, job: Job) -> None:
         """Remove what a job has in storage, then its record."""

@@ -15,6 +15,7 @@ from tasks.errors import ValkeyUnavailable
 from tasks.jobs.backfill_lane import QUANTUM, BackfillLane
 from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, ScaledAdapter
 from tasks.jobs.keyspace import groups_key, job_key
+from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
@@ -27,12 +28,13 @@ class Backfill:
 
     def __init__(self, valkey: Valkey) -> None:
         numbers = count()
-        self.store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: f"job{next(numbers)}")
+        self.recorder = JobRecorder(valkey, new_id=lambda: f"job{next(numbers)}")
+        self.store = JobStore(valkey, lease_s=60)
         self.registry = WorkerRegistry(valkey, forget_after_s=60)
         self.lane = BackfillLane(valkey, self.store, self.registry)
 
     def add(self, adapter: str, owner: str | None = None) -> Job:
-        return self.store.create(with_adapter(adapter), Lane.BACKFILL, JobOptions(owner=owner))
+        return self.recorder.create(with_adapter(adapter), Lane.BACKFILL, JobOptions(owner=owner))
 
     def worker(self, name: str) -> str:
         memory = WorkerMemory(weights=0, pristine=0, adapters=0)
@@ -84,7 +86,7 @@ def backfill(valkey: Valkey) -> Backfill:
 
 
 def test_an_empty_lane_has_nothing(backfill: Backfill) -> None:
-    backfill.store.create(SPEC, Lane.INTERACTIVE)
+    backfill.recorder.create(SPEC, Lane.INTERACTIVE)
 
     assert backfill.claim(backfill.worker("w")) == ()
 
@@ -143,7 +145,7 @@ def test_the_adapter_of_a_worker_that_is_gone_is_free(backfill: Backfill) -> Non
 def test_the_same_adapter_at_another_scale_needs_a_swap_of_its_own(backfill: Backfill) -> None:
     once, twice = (with_adapter("a").adapters[0].model_copy(update={"scale": scale}) for scale in (1.0, 2.0))
     for scaled in (once, twice, once):
-        backfill.store.create(SPEC.model_copy(update={"adapters": (scaled,)}), Lane.BACKFILL)
+        backfill.recorder.create(SPEC.model_copy(update={"adapters": (scaled,)}), Lane.BACKFILL)
 
     drawn = backfill.draw_all(backfill.worker("w"))
 
@@ -183,7 +185,7 @@ def test_a_job_whose_record_is_gone_holds_up_no_other(backfill: Backfill, valkey
 
 def test_jobs_that_differ_in_prompt_and_seed_alone_are_taken_together(backfill: Backfill) -> None:
     def add(**fields: object) -> str:
-        return backfill.store.create(with_adapter("a").model_copy(update=fields), Lane.BACKFILL).id
+        return backfill.recorder.create(with_adapter("a").model_copy(update=fields), Lane.BACKFILL).id
 
     alike = [add(prompt="a", seed=1), add(prompt="b", seed=2)]
     for other in ({"steps": 3}, {"width": 96}, {"guidance_scale": 1.0}, {"image_count": 2}, {"negative_prompt": "c"}):

@@ -107,7 +107,7 @@ def test_no_more_jobs_than_the_window_are_there_at_once(service: Service, monkey
     advance_batches(service)
     advance_batches(service)
 
-    assert service.store.waiting("demo") == 5
+    assert service.index.waiting("demo") == 5
     draw_all(service)
     assert service.batches.get(batch.id).succeeded == 20
 
@@ -131,7 +131,7 @@ def test_a_line_that_cannot_be_served_rejects_the_batch(service: Service) -> Non
     assert [error.line for error in batch.errors] == [2, 3, 4]
     assert "width" in batch.errors[0].message
     assert "custom_id" in batch.errors[2].message
-    assert service.store.waiting("demo") == 0
+    assert service.index.waiting("demo") == 0
 
 
 def test_a_line_of_an_openai_batch_file_is_taken_as_it_is(service: Service) -> None:
@@ -201,7 +201,7 @@ def test_a_dry_run_draws_nothing_and_says_what_it_would_take(service: Service) -
     assert batch.status is BatchStatus.PLANNED
     assert batch.forecast is not None
     assert (batch.forecast.lines, batch.forecast.swaps, batch.forecast.adapters) == (6, 2, 2)
-    assert service.store.waiting("demo") == 0
+    assert service.index.waiting("demo") == 0
 
 
 def test_a_canceled_batch_keeps_the_results_that_it_has(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_a_canceled_batch_keeps_the_results_that_it_has(service: Service, monkey
 
     batch = service.batches.get(batch.id)
     assert (batch.status, batch.succeeded, batch.canceled) == (BatchStatus.CANCELED, 2, 3)
-    assert service.store.waiting("demo") == 0
+    assert service.index.waiting("demo") == 0
     assert len(results(service, batch)) == 5
 
 
@@ -293,10 +293,10 @@ def test_a_line_that_was_a_job_already_never_becomes_another(service: Service) -
     service.valkey.delete(f"stokehold:job:{batch.job_id(1)}")
 
     place = LinePlace(batch.id, batch.plan or "", group=0, begin=0, end=10)
-    again = service.store.create_line(batch.job_id(1), SPEC, JobOptions(), place)
+    again = service.recorder.create_line(batch.job_id(1), SPEC, JobOptions(), place)
 
     assert again is None
-    assert service.store.waiting("demo") == 0
+    assert service.index.waiting("demo") == 0
 
 
 def test_the_end_of_a_batch_is_final(service: Service) -> None:

@@ -70,7 +70,7 @@ def test_a_queued_job_is_canceled_at_once(service: Service) -> None:
     assert canceled.status is Status.CANCELED
     assert canceled.finished_at is not None
     assert service.store.claim(job.id, "w1") is None
-    assert service.store.waiting("demo") == 0
+    assert service.index.waiting("demo") == 0
 
 
 def test_a_finished_or_unknown_job_cannot_be_canceled(service: Service) -> None:

@@ -28,7 +28,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 
 def claimed(service: Service) -> Job:
-    job = service.store.claim(service.store.create(SPEC).id, "worker")
+    job = service.store.claim(service.recorder.create(SPEC).id, "worker")
     assert job is not None
     return job
 
@@ -80,7 +80,7 @@ def test_a_job_that_was_never_sent_is_sent_although_the_clock_was_set_back(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.upkeep.housekeeping.UNSENT_AFTER_S", 0.1)
-    job = service.store.create(SPEC)
+    job = service.recorder.create(SPEC)
     set_back(service, UNSENT)
 
     housekeeping(service)
@@ -91,15 +91,15 @@ def test_a_job_that_was_never_sent_is_sent_although_the_clock_was_set_back(
 
 
 def test_a_lost_message_is_sent_again_although_the_clock_was_set_back(service: Service) -> None:
-    job = service.store.create(SPEC)
+    job = service.recorder.create(SPEC)
     service.store.mark_sent(job)
-    service.valkey.hset(job_key(job.id), "sent_at", service.store.now() + STEP_S)
+    service.valkey.hset(job_key(job.id), "sent_at", service.valkey.now() + STEP_S)
 
     housekeeping(service)
 
     sent_at = service.store.get(job.id).sent_at
     assert sent_at is not None
-    assert sent_at.timestamp() <= service.store.now()
+    assert sent_at.timestamp() <= service.valkey.now()
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_housekeeping_fails_a_job_that_nobody_claims(service: Service) -> None:
 
     assert service.store.get(late.id).status is Status.FAILED
     assert service.store.get(patient.id).status is Status.QUEUED
-    assert service.store.waiting("demo") == 1
+    assert service.index.waiting("demo") == 1
 
 
 def test_a_job_that_has_begun_in_time_is_not_bound_any_more(service: Service) -> None:
@@ -56,5 +56,5 @@ def test_a_job_that_has_begun_in_time_is_not_bound_any_more(service: Service) ->
     assert claimed is not None
     service.store.requeue(claimed)
 
-    assert service.store.late(10) == []
+    assert service.index.late(10) == []
     assert not service.valkey.exists("stokehold:deadlines")

@@ -12,8 +12,10 @@ import pytest
 from tasks.durability import MARK, Durability
 from tasks.errors import ConfigurationError, ValkeyUnavailable
 from tasks.jobs.backfill_lane import BackfillLane
+from tasks.jobs.index import JobIndex
 from tasks.jobs.interactive_lane import InteractiveLane
 from tasks.jobs.job import Lane, Status
+from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerRegistry
@@ -107,16 +109,17 @@ def test_a_user_may_be_bound_to_the_keys_of_this_service(changed: Valkey, valkey
     )
 
     with connect(valkey_url.replace("//", "//stoke:pw@")) as valkey:
-        store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: uuid.uuid4().hex)
+        store, index = JobStore(valkey, lease_s=60), JobIndex(valkey, retention_s=60)
+        recorder = JobRecorder(valkey, new_id=lambda: uuid.uuid4().hex)
         workers = WorkerRegistry(valkey, forget_after_s=60)
         interactive, backfill = InteractiveLane(valkey, store, workers), BackfillLane(valkey, store, workers)
-        store.create(SPEC)
+        recorder.create(SPEC)
         first = interactive.claim("demo", "worker")
-        store.create(SPEC, Lane.BACKFILL)
+        recorder.create(SPEC, Lane.BACKFILL)
         (second,) = backfill.claim("demo", "worker")
         for job in (first, second):
             assert job is not None
             store.renew(job.lease)
             store.succeed(job, Result(images=()), Timings())
             assert store.get(job.id).status is Status.SUCCEEDED
-        assert store.lapsed(10) == store.unsent(0, 10) == []
+        assert index.lapsed(10) == index.unsent(0, 10) == []

@@ -51,7 +51,7 @@ def test_the_job_of_a_dead_worker_is_queued_and_sent_again(service: Service) -> 
 
     assert service.store.get(job.id).status is Status.QUEUED
     assert on_queue(service) == 2
-    assert service.store.unsent(0, 10) == []
+    assert service.index.unsent(0, 10) == []
 
 
 def test_a_job_that_kills_every_worker_fails(service: Service) -> None:
@@ -72,19 +72,19 @@ def spec_of(service: Service) -> JobSpec:
 
 
 def test_a_job_whose_message_was_never_sent_is_sent(service: Service) -> None:
-    job = service.store.create(spec_of(service))
+    job = service.recorder.create(spec_of(service))
     time.sleep(UNSENT_AFTER_S)
 
     housekeeping(service)
     housekeeping(service)
 
     assert on_queue(service) == 1
-    assert service.store.unsent(0, 10) == []
+    assert service.index.unsent(0, 10) == []
     assert service.store.get(job.id).status is Status.QUEUED
 
 
 def test_a_job_that_is_just_being_sent_is_left_alone(service: Service) -> None:
-    service.store.create(spec_of(service))
+    service.recorder.create(spec_of(service))
 
     housekeeping(service)
 
@@ -99,7 +99,7 @@ def test_a_valkey_that_refuses_the_message_does_not_fail_the_submission(service:
 
     job = half.submissions.submit(JobRequest(prompt="a red circle"))
 
-    assert service.store.unsent(0, 10) == [job.id]
+    assert service.index.unsent(0, 10) == [job.id]
 
 
 def test_a_job_whose_message_a_worker_took_and_lost_is_sent_again(

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.jobs.index import OWNERS_COUNTED
+from tasks.jobs.index import OWNERS_COUNTED, JobIndex
 from tasks.jobs.interactive_lane import InteractiveLane
 from tasks.jobs.job import Job, JobOptions, Lane, Status
 from tasks.jobs.keyspace import lane_keys
+from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerRegistry
@@ -30,11 +31,13 @@ class Interactive:
 
     def __init__(self, valkey: Valkey) -> None:
         numbers = count()
-        self.store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: f"job{next(numbers)}")
+        self.recorder = JobRecorder(valkey, new_id=lambda: f"job{next(numbers)}")
+        self.store = JobStore(valkey, lease_s=60)
+        self.index = JobIndex(valkey, retention_s=60)
         self.lane = InteractiveLane(valkey, self.store, WorkerRegistry(valkey, forget_after_s=60))
 
     def add(self, owner: str | None = None, weight: int = 1) -> Job:
-        return self.store.create(SPEC, options=JobOptions(owner=owner, weight=weight))
+        return self.recorder.create(SPEC, options=JobOptions(owner=owner, weight=weight))
 
     def draw(self) -> Job | None:
         """The worker takes the next job and finishes it."""
@@ -48,7 +51,7 @@ class Interactive:
             yield job
 
     def position(self, job: Job) -> int | None:
-        return self.store.position(job)
+        return self.index.position(job)
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def interactive(valkey: Valkey) -> Interactive:
 
 
 def test_an_empty_lane_has_nothing(interactive: Interactive) -> None:
-    interactive.store.create(SPEC, Lane.BACKFILL)
+    interactive.recorder.create(SPEC, Lane.BACKFILL)
 
     assert interactive.draw() is None
 
@@ -154,7 +157,7 @@ def test_a_job_given_back_has_its_old_place_among_its_owners(interactive: Intera
 
 
 def test_a_job_whose_deadline_is_over_is_passed(interactive: Interactive) -> None:
-    late = interactive.store.create(SPEC, options=JobOptions(deadline_s=0.001))
+    late = interactive.recorder.create(SPEC, options=JobOptions(deadline_s=0.001))
     job = interactive.add()
     time.sleep(0.01)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
 import pytest
 
 from tasks.errors import JobNotFound, LeaseLost, ValkeyUnavailable
+from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Job, Lane, Progress, Status
 from tasks.jobs.keyspace import job_key
+from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.jobs.store import JobStore
 from tasks.valkey import Valkey
@@ -20,6 +23,7 @@ from tests.support.jobs import SPEC
 from tests.support.waiting import patience
 
 LEASE_S = 0.2
+Claimed = Callable[..., Job]
 IMAGE = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab", seed=1)
 DONE = Result(images=(IMAGE,))
 NOTHING = Result(images=())
@@ -27,30 +31,44 @@ NOTHING = Result(images=())
 
 @pytest.fixture
 def store(valkey: Valkey) -> JobStore:
+    return JobStore(valkey, lease_s=LEASE_S)
+
+
+@pytest.fixture
+def recorder(valkey: Valkey) -> JobRecorder:
     numbers = count()
-    return JobStore(valkey, lease_s=LEASE_S, retention_s=60, new_id=lambda: f"job{next(numbers)}")
+    return JobRecorder(valkey, new_id=lambda: f"job{next(numbers)}")
 
 
-def claimed(store: JobStore, worker: str = "w1") -> Job:
-    job = store.claim(store.create(SPEC).id, worker)
-    assert job is not None
-    return job
+@pytest.fixture
+def index(valkey: Valkey) -> JobIndex:
+    return JobIndex(valkey, retention_s=60)
 
 
-def test_a_new_job_is_queued_and_unsent(store: JobStore) -> None:
-    job = store.create(SPEC)
+@pytest.fixture
+def claimed(store: JobStore, recorder: JobRecorder) -> Claimed:
+    def claimed(worker: str = "w1") -> Job:
+        job = store.claim(recorder.create(SPEC).id, worker)
+        assert job is not None
+        return job
+
+    return claimed
+
+
+def test_a_new_job_is_queued_and_unsent(store: JobStore, recorder: JobRecorder, index: JobIndex) -> None:
+    job = recorder.create(SPEC)
 
     assert store.get(job.id) == job
     assert job.status is Status.QUEUED
-    assert store.unsent(0, 10) == [job.id]
+    assert index.unsent(0, 10) == [job.id]
 
 
-def test_a_sent_job_is_not_sent_again(store: JobStore) -> None:
-    job = store.create(SPEC)
+def test_a_sent_job_is_not_sent_again(store: JobStore, recorder: JobRecorder, index: JobIndex) -> None:
+    job = recorder.create(SPEC)
 
     store.mark_sent(job)
 
-    assert store.unsent(0, 10) == []
+    assert index.unsent(0, 10) == []
 
 
 def test_an_unknown_job_says_what_to_do(store: JobStore) -> None:
@@ -58,17 +76,17 @@ def test_an_unknown_job_says_what_to_do(store: JobStore) -> None:
         store.get("nobody")
 
 
-def test_a_claim_starts_an_attempt_under_a_lease(store: JobStore) -> None:
-    job = claimed(store, "w1")
+def test_a_claim_starts_an_attempt_under_a_lease(index: JobIndex, claimed: Claimed) -> None:
+    job = claimed("w1")
 
     assert (job.status, job.attempt, job.worker) == (Status.RUNNING, 1, "w1")
     assert job.started_at is not None
     assert job.started_at >= job.created_at
-    assert store.unsent(0, 10) == []
+    assert index.unsent(0, 10) == []
 
 
-def test_a_hundred_duplicate_messages_make_one_claim(store: JobStore) -> None:
-    job = store.create(SPEC)
+def test_a_hundred_duplicate_messages_make_one_claim(store: JobStore, recorder: JobRecorder) -> None:
+    job = recorder.create(SPEC)
 
     with ThreadPoolExecutor(20) as pool:
         claims = list(pool.map(lambda number: store.claim(job.id, f"w{number}"), range(100)))
@@ -80,9 +98,11 @@ def test_an_unknown_job_cannot_be_claimed(store: JobStore) -> None:
     assert store.claim("nobody", "w1") is None
 
 
-def test_a_step_whose_answer_was_lost_can_be_asked_again(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_whose_answer_was_lost_can_be_asked_again(
+    store: JobStore, recorder: JobRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tasks.jobs.store.uuid.uuid4", lambda: uuid.UUID(int=1))
-    job = store.create(SPEC)
+    job = recorder.create(SPEC)
 
     first, again = store.claim(job.id, "w1"), store.claim(job.id, "w1")
 
@@ -90,16 +110,16 @@ def test_a_step_whose_answer_was_lost_can_be_asked_again(store: JobStore, monkey
     assert again == first
 
 
-def test_progress_is_seen_while_it_runs(store: JobStore) -> None:
-    job = claimed(store)
+def test_progress_is_seen_while_it_runs(store: JobStore, claimed: Claimed) -> None:
+    job = claimed()
 
     store.renew(job.lease, Progress(step=3, of=20))
 
     assert store.get(job.id).progress == Progress(step=3, of=20)
 
 
-def test_a_finished_job_has_its_images_and_no_lease(store: JobStore) -> None:
-    job = claimed(store)
+def test_a_finished_job_has_its_images_and_no_lease(store: JobStore, claimed: Claimed) -> None:
+    job = claimed()
 
     store.succeed(job, DONE, Timings(draw=0.5))
 
@@ -109,8 +129,8 @@ def test_a_finished_job_has_its_images_and_no_lease(store: JobStore) -> None:
         store.renew(job.lease)
 
 
-def test_a_job_that_is_gone_belongs_to_no_attempt(store: JobStore, valkey: Valkey) -> None:
-    job = claimed(store)
+def test_a_job_that_is_gone_belongs_to_no_attempt(store: JobStore, claimed: Claimed, valkey: Valkey) -> None:
+    job = claimed()
     valkey.delete(job_key(job.id))
 
     with pytest.raises(LeaseLost, match="gone"):
@@ -122,14 +142,15 @@ def test_a_job_that_is_gone_belongs_to_no_attempt(store: JobStore, valkey: Valke
     [("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"), ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE")],
 )
 def test_a_server_that_cannot_write_is_one_that_is_away(
-    store: JobStore, valkey: Valkey, trouble: str, end: str
+    store: JobStore, recorder: JobRecorder, valkey: Valkey, trouble: str, end: str
 ) -> None:
-    job = claimed(store)
+    job = store.claim(recorder.create(SPEC).id, "w1")
+    assert job
 
     valkey.execute_command(*trouble.split())
     try:
         with pytest.raises(ValkeyUnavailable):
-            store.create(SPEC)
+            recorder.create(SPEC)
         with pytest.raises(ValkeyUnavailable):
             store.succeed(job, DONE, Timings())
     finally:
@@ -138,16 +159,16 @@ def test_a_server_that_cannot_write_is_one_that_is_away(
     assert store.get(job.id) == job
 
 
-def test_a_failed_job_says_why(store: JobStore) -> None:
-    job = claimed(store)
+def test_a_failed_job_says_why(store: JobStore, claimed: Claimed) -> None:
+    job = claimed()
 
     store.fail(job, Failure(code="out_of_memory", message="Ask for less."))
 
     assert store.get(job.id).error == Failure(code="out_of_memory", message="Ask for less.")
 
 
-def test_an_end_is_final(store: JobStore) -> None:
-    job = claimed(store)
+def test_an_end_is_final(store: JobStore, claimed: Claimed) -> None:
+    job = claimed()
     store.succeed(job, DONE, Timings())
 
     with pytest.raises(LeaseLost):
@@ -158,17 +179,17 @@ def test_an_end_is_final(store: JobStore) -> None:
     assert store.get(job.id).result == DONE
 
 
-def test_a_lapsed_lease_is_found_and_a_renewed_one_is_not(store: JobStore) -> None:
-    silent, alive = claimed(store), claimed(store)
+def test_a_lapsed_lease_is_found_and_a_renewed_one_is_not(store: JobStore, index: JobIndex, claimed: Claimed) -> None:
+    silent, alive = claimed(), claimed()
 
     time.sleep(LEASE_S)
     store.renew(alive.lease)
 
-    assert store.lapsed(10) == [silent.id]
+    assert index.lapsed(10) == [silent.id]
 
 
-def test_the_late_result_of_an_abandoned_attempt_is_refused(store: JobStore) -> None:
-    first = claimed(store, "frozen")
+def test_the_late_result_of_an_abandoned_attempt_is_refused(store: JobStore, claimed: Claimed) -> None:
+    first = claimed("frozen")
     store.requeue(first)
     second = store.claim(first.id, "healthy")
     assert second is not None
@@ -180,40 +201,44 @@ def test_the_late_result_of_an_abandoned_attempt_is_refused(store: JobStore) -> 
     assert store.get(first.id).result == NOTHING
 
 
-def test_a_job_given_back_is_queued_unsent_and_has_its_old_place(store: JobStore) -> None:
-    first, second = store.create(SPEC), store.create(SPEC)
+def test_a_job_given_back_is_queued_unsent_and_has_its_old_place(
+    store: JobStore, recorder: JobRecorder, index: JobIndex
+) -> None:
+    first, second = recorder.create(SPEC), recorder.create(SPEC)
     job = store.claim(first.id, "w1")
     assert job is not None
 
     store.requeue(job)
 
-    assert store.position(first) == 0
-    assert store.position(second) == 1
-    assert first.id in store.unsent(0, 10)
+    assert index.position(first) == 0
+    assert index.position(second) == 1
+    assert first.id in index.unsent(0, 10)
     assert store.get(first.id).worker is None
 
 
-def test_a_note_of_sending_that_comes_late_does_not_hide_an_unsent_message(store: JobStore) -> None:
-    created = store.create(SPEC)
+def test_a_note_of_sending_that_comes_late_does_not_hide_an_unsent_message(
+    store: JobStore, recorder: JobRecorder, index: JobIndex
+) -> None:
+    created = recorder.create(SPEC)
     claimed_job = store.claim(created.id, "w1")
     assert claimed_job is not None
     store.requeue(claimed_job)
 
     store.mark_sent(created)
 
-    assert store.unsent(0, 10) == [created.id]
+    assert index.unsent(0, 10) == [created.id]
 
 
-def test_backfill_waits_behind_every_interactive_job(store: JobStore) -> None:
-    line = store.create(SPEC, Lane.BACKFILL)
-    someone = store.create(SPEC, Lane.INTERACTIVE)
+def test_backfill_waits_behind_every_interactive_job(recorder: JobRecorder, index: JobIndex) -> None:
+    line = recorder.create(SPEC, Lane.BACKFILL)
+    someone = recorder.create(SPEC, Lane.INTERACTIVE)
 
-    assert (store.position(someone), store.position(line)) == (0, 1)
-    assert store.waiting("demo") == 2
+    assert (index.position(someone), index.position(line)) == (0, 1)
+    assert index.waiting("demo") == 2
 
 
-def test_waiting_ends_when_the_status_changes(store: JobStore) -> None:
-    job = store.create(SPEC)
+def test_waiting_ends_when_the_status_changes(store: JobStore, recorder: JobRecorder) -> None:
+    job = recorder.create(SPEC)
     claim = threading.Timer(0.1, store.claim, (job.id, "w1"))
     claim.start()
 
@@ -223,14 +248,14 @@ def test_waiting_ends_when_the_status_changes(store: JobStore) -> None:
     claim.join()
 
 
-def test_waiting_ends_when_the_time_is_over(store: JobStore) -> None:
-    job = store.create(SPEC)
+def test_waiting_ends_when_the_time_is_over(store: JobStore, recorder: JobRecorder) -> None:
+    job = recorder.create(SPEC)
 
     assert store.wait(job.id, timeout_s=0.05).status is Status.QUEUED
 
 
-def test_waiting_for_a_finished_job_returns_it(store: JobStore) -> None:
-    job = claimed(store)
+def test_waiting_for_a_finished_job_returns_it(store: JobStore, claimed: Claimed) -> None:
+    job = claimed()
     store.succeed(job, NOTHING, Timings())
 
     assert store.wait(job.id, timeout_s=patience(30)).status is Status.SUCCEEDED

@@ -16,7 +16,7 @@ SUCCEEDED = "[job={} attempt=1 base_model=demo] succeeded:"
 
 
 def claimed(service: Service) -> Job:
-    job = service.store.claim(service.store.create(SPEC).id, "worker")
+    job = service.store.claim(service.recorder.create(SPEC).id, "worker")
     assert job is not None
     return job
 

@@ -22,7 +22,7 @@ def service(valkey: Valkey, valkey_url: str, tmp_path: Path) -> Service:
 
 
 def drawn_in(service: Service, draw_s: float, swap_s: float = 0) -> None:
-    job = service.store.claim(service.store.create(SPEC).id, "w1")
+    job = service.store.claim(service.recorder.create(SPEC).id, "w1")
     assert job is not None
     service.store.succeed(job, Result(images=()), Timings(swap=swap_s, draw=draw_s))
 
@@ -38,18 +38,18 @@ def eta_s(service: Service, job: Job) -> float | None:
 
 
 def test_nothing_is_known_before_the_first_job_or_without_workers(service: Service) -> None:
-    job = service.store.create(SPEC)
+    job = service.recorder.create(SPEC)
     assert eta_s(service, job) is None
 
     drawn_in(service, 2)
 
-    assert Pace(service.store, service.workers).seconds_a_job("demo") is None
+    assert Pace(service.index, service.workers).seconds_a_job("demo") is None
 
 
 def test_the_wait_grows_with_the_queue_and_shrinks_with_the_workers(service: Service) -> None:
     drawn_in(service, draw_s=3, swap_s=1)
     start_workers(service, "w1", "w2")
-    first, second = service.store.create(SPEC), service.store.create(SPEC)
+    first, second = service.recorder.create(SPEC), service.recorder.create(SPEC)
 
     assert (eta_s(service, first), eta_s(service, second)) == (2, 4)
 
@@ -57,18 +57,18 @@ def test_the_wait_grows_with_the_queue_and_shrinks_with_the_workers(service: Ser
 def test_the_measure_follows_a_change_and_forgives_one_slow_job(service: Service) -> None:
     drawn_in(service, 1)
     drawn_in(service, 11)
-    assert service.store.measured("demo").job == pytest.approx(3)
+    assert service.index.measured("demo").job == pytest.approx(3)
 
     for _ in range(30):
         drawn_in(service, 5)
 
-    assert service.store.measured("demo").job == pytest.approx(5, rel=0.01)
+    assert service.index.measured("demo").job == pytest.approx(5, rel=0.01)
 
 
 def test_what_is_no_longer_queued_has_no_eta(service: Service) -> None:
     drawn_in(service, 1)
     start_workers(service, "w1")
-    job = service.store.claim(service.store.create(SPEC).id, "w1")
+    job = service.store.claim(service.recorder.create(SPEC).id, "w1")
     assert job is not None
 
     assert eta_s(service, job) is None
@@ -76,7 +76,7 @@ def test_what_is_no_longer_queued_has_no_eta(service: Service) -> None:
 
 def test_a_pace_is_measured_again_after_a_while(service: Service) -> None:
     now = 0.0
-    pace = Pace(service.store, service.workers, clock=lambda: now)
+    pace = Pace(service.index, service.workers, clock=lambda: now)
     start_workers(service, "w1")
     drawn_in(service, 1)
     assert pace.eta_s("demo", 0) == 1

@@ -99,7 +99,7 @@ def test_what_every_record_would_meet_counts_against_none(valkey: Valkey, error:
 
 def lapsed(service: Service) -> str:
     """A job whose worker is gone."""
-    job = service.store.create(SPEC)
+    job = service.recorder.create(SPEC)
     assert service.store.claim(job.id, "dead")
     return job.id
 

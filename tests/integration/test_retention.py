@@ -32,7 +32,7 @@ def make(servers: dict[str, Any], tmp_path: Path) -> Callable[..., Service]:
 
 def finished(service: Service, options: JobOptions = JobOptions()) -> Job:  # noqa: B008  (frozen)
     """A job that succeeded; none of its images are stored."""
-    job = service.store.claim(service.store.create(SPEC, options=options).id, "w1")
+    job = service.store.claim(service.recorder.create(SPEC, options=options).id, "w1")
     assert job is not None
     service.store.succeed(job, Result(images=()), Timings(draw=1))
     return job
@@ -67,7 +67,7 @@ def test_a_record_outlives_its_images(make: Callable[..., Service]) -> None:
     with pytest.raises(StorageNotReachable):
         remove_expired(service)
 
-    assert service.store.expired(10) == [job.id]
+    assert service.index.expired(10) == [job.id]
 
 
 def test_ten_thousand_jobs_leave_nothing_behind(make: Callable[..., Service]) -> None:
@@ -90,7 +90,7 @@ def test_ten_thousand_jobs_leave_nothing_behind(make: Callable[..., Service]) ->
 
 def forget_everything(service: Service) -> None:
     """As retention does, without asking storage ten thousand times."""
-    while expired := service.store.expired(1000):
+    while expired := service.index.expired(1000):
         for job_id in expired:
             service.store.forget(service.store.get(job_id))
 

@@ -82,7 +82,7 @@ def test_each_image_carries_the_job_that_draws_it_again(service: Service, runner
     _, second = images(service, job)
 
     spec = read_manifest(service.storage.get(service.store.get(job.id).result.images[1].key or "")).spec
-    replayed = service.store.create(spec)
+    replayed = service.recorder.create(spec)
     runner(replayed.id)
 
     assert images(service, replayed)[0].tobytes() == second.tobytes()

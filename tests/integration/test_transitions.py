@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tasks.errors import LeaseLost, StatusConflict
 from tasks.jobs.job import TRANSITIONS, Job, Status
 from tasks.jobs.keyspace import list_key
+from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Failure, Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.valkey import Valkey
@@ -39,8 +40,8 @@ def asked_for(store: JobStore, job_id: str, target: Status) -> None:
 @given(targets=st.lists(st.sampled_from(Status), max_size=8))
 def test_a_job_moves_along_the_table_alone(valkey: Valkey, targets: list[Status]) -> None:
     valkey.flushall()
-    store = JobStore(valkey, lease_s=60, retention_s=60, new_id=lambda: "job")
-    expected = store.create(SPEC).status
+    store = JobStore(valkey, lease_s=60)
+    expected = JobRecorder(valkey, new_id=lambda: "job").create(SPEC).status
 
     for target in targets:
         asked_for(store, "job", target)

@@ -20,7 +20,7 @@ from tests.support.services import UNREACHABLE, make_service
 
 def uploading(service: Service) -> Job:
     """A job one of whose images is in storage."""
-    job = service.store.claim(service.store.create(SPEC).id, "worker")
+    job = service.store.claim(service.recorder.create(SPEC).id, "worker")
     assert job is not None
     service.images.note(job.lease)
     service.storage.put(f"{attempt_prefix(job.lease)}0.png", b"image", content_type="image/png")

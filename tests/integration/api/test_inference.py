@@ -200,7 +200,7 @@ class TestRefusing:
             assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
             assert [error["field"] for error in problem(response)["errors"]] == [field]
             assert problem(response)["error"] == problem(response)["detail"]
-        assert service.store.waiting("demo") == 0
+        assert service.index.waiting("demo") == 0
 
     def test_an_unknown_scheduler_hears_of_those_known(self, client: FlaskClient) -> None:
         response = client.post("/models/demo", json={**ELEPHANT, "parameters": {"scheduler": "LMS"}})
@@ -301,7 +301,7 @@ class TestWithoutImage:
         assert problem(response)["type"] == "urn:stokehold:problem:too_many_waiting"
         assert int(response.headers["Retry-After"]) > 0
         assert "x-job-id" not in response.headers
-        assert service.store.waiting("demo") == 0
+        assert service.index.waiting("demo") == 0
 
     def test_a_place_is_free_again_after_each_answer(self, service: Service) -> None:
         client = with_timeout(service)

@@ -53,7 +53,7 @@ def test_the_list_shows_one_status_alone_where_asked(
 
 
 def test_jobs_of_another_owner_are_not_seen(client: FlaskClient, service: Service, submit: Submit) -> None:
-    service.store.create(SPEC, options=JobOptions(owner="somebody"))
+    service.recorder.create(SPEC, options=JobOptions(owner="somebody"))
     mine = submit()
 
     assert ids(client.get("/v1/jobs").get_json()) == [mine]

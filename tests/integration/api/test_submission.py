@@ -98,7 +98,7 @@ def test_the_base_model_follows_from_the_adapter_and_the_message_goes_to_its_que
     (message,) = service.valkey.lrange(f"base.{base_model}", 0, -1)
     assert response.get_json()["base_model"] == base_model
     assert response.get_json()["id"] in json.loads(message)["headers"]["argsrepr"]
-    assert service.store.unsent(0, 10) == []
+    assert service.index.unsent(0, 10) == []
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_cannot_be_served_is_422_and_names_field_and_reason(
     assert [error["field"] for error in problem["errors"]] == [field]
     assert reason in problem["errors"][0]["reason"]
     assert reason in problem["detail"]
-    assert service.store.waiting("demo") == 0
+    assert service.index.waiting("demo") == 0
 
 
 def test_every_wrong_field_is_named_at_once(client: FlaskClient) -> None:
