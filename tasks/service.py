@@ -9,13 +9,15 @@ from functools import cached_property
 from celery import Celery
 
 from storage import PublicBucket, S3Config, S3Storage
+from tasks.adapters.catalogue.listing import CatalogueList
+from tasks.adapters.catalogue.registration import Registrations
 from tasks.adapters.catalogue.store import Catalogue
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.lookup.resolver import AdapterResolver
 from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
-from tasks.adapters.passport.passport import Judge
+from tasks.adapters.passport.passport import Passports
 from tasks.base_models.registry import BaseModels, read_base_models
 from tasks.base_models.shapes import ShapeStore
 from tasks.batches.advance import BatchAdvance
@@ -76,7 +78,6 @@ class Service:
     adapter_folders: AdapterFolders
     resolver: AdapterResolver
     shapes: ShapeStore
-    judge: Judge
     catalogue: Catalogue
     store: JobStore
     index: JobIndex
@@ -248,6 +249,23 @@ class Service:
     def webhook_notices(self) -> Notices:
         return Notices(self.store, self.batches, self.records, self.batch_records)
 
+    @cached_property
+    def registrations(self) -> Registrations:
+        return Registrations(
+            catalogue=self.catalogue,
+            folders=self.adapter_folders,
+            resolver=self.resolver,
+            client_uploads=self.client_uploads,
+            object_notes=self.object_notes,
+            storage=self.storage,
+            max_stored=self.quotas.max_stored,
+            max_bytes=self.settings.adapter_max_bytes,
+        )
+
+    @cached_property
+    def catalogue_list(self) -> CatalogueList:
+        return CatalogueList(self.catalogue, self.adapter_folders)
+
 
 def build_service(settings: Settings, celery: Celery) -> Service:
     """Put the parts together. Nothing is connected to yet.
@@ -260,7 +278,7 @@ def build_service(settings: Settings, celery: Celery) -> Service:
     base_models = read_base_models(settings.models_file)
     adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
     shapes = ShapeStore(valkey)
-    judge = Judge(base_models, shapes, FactsCache(valkey), max_bytes=settings.adapter_max_bytes)
+    passports = Passports(base_models, shapes, FactsCache(valkey), max_bytes=settings.adapter_max_bytes)
     store = JobStore(valkey, lease_s=settings.lease_s)
     index = JobIndex(valkey, retention_s=settings.retention_s)
     workers = WorkerRegistry(valkey, forget_after_s=settings.lease_s)
@@ -273,10 +291,14 @@ def build_service(settings: Settings, celery: Celery) -> Service:
         base_models=base_models,
         adapter_folders=adapter_folders,
         resolver=AdapterResolver(
-            adapter_folders, AdapterHub(), catalogue, UploadedAdapters(storage), judge, ttl_s=settings.resolution_ttl_s
+            adapter_folders,
+            AdapterHub(),
+            catalogue.find_file,
+            UploadedAdapters(storage),
+            passports,
+            ttl_s=settings.resolution_ttl_s,
         ),
         shapes=shapes,
-        judge=judge,
         catalogue=catalogue,
         store=store,
         index=index,

@@ -14,7 +14,6 @@ from api.http.authentication import current_owner
 from api.http.context import current_service
 from api.http.messages import answer, require_json_object
 from api.http.problems import documented
-from tasks.adapters.catalogue.registration import begin_upload
 from tasks.fields import JSON_NUMBER
 from tasks.objects.client_uploads import ClientUpload
 
@@ -50,5 +49,6 @@ class UploadRequest(BaseModel):
 )
 def post_upload(body: UploadRequest) -> Response:
     """Begin the upload of a file."""
-    upload = begin_upload(current_service(), current_owner(), sha256=body.sha256, size_bytes=body.size_bytes)
+    registrations = current_service().registrations
+    upload = registrations.begin_upload(current_owner(), sha256=body.sha256, size_bytes=body.size_bytes)
     return answer(upload, HTTPStatus.CREATED)

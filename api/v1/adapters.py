@@ -16,8 +16,7 @@ from api.http.messages import Parameters, answer, require_json_object
 from api.http.multipart import read_form
 from api.http.problems import documented, of_validation
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
-from tasks.adapters.catalogue.listing import CatalogueDetail, CataloguePage, Search, detail, list_catalogue
-from tasks.adapters.catalogue.registration import register, register_file
+from tasks.adapters.catalogue.listing import CatalogueDetail, CataloguePage, Search
 from tasks.errors import StatusConflict
 
 FORM = "multipart/form-data"
@@ -70,7 +69,7 @@ class SearchQuery(Parameters):
 def list_adapters(query: SearchQuery) -> Response:
     """Search the catalogue."""
     search = Search(text=query.q, base=query.base, tag=query.tag)
-    return answer(list_catalogue(current_service(), current_owner(), search, limit=query.limit, after=query.after))
+    return answer(current_service().catalogue_list.page(current_owner(), search, limit=query.limit, after=query.after))
 
 
 @blueprint.post(
@@ -96,7 +95,7 @@ def register_adapter(raw: EntryBody) -> Response:  # noqa: ARG001  (documented)
         entry = registered_file() if request.mimetype == FORM else registered()
     except ValidationError as error:
         return of_validation(error)
-    response = answer(detail(current_service(), entry.name, current_owner()), HTTPStatus.CREATED)
+    response = answer(current_service().catalogue_list.detail(entry.name, current_owner()), HTTPStatus.CREATED)
     response.location = url_for(".get_adapter", name=entry.name)
     return response
 
@@ -104,7 +103,7 @@ def register_adapter(raw: EntryBody) -> Response:  # noqa: ARG001  (documented)
 def registered() -> CatalogueAdapter:
     """An entry of what a JSON body names."""
     require_json_object()
-    return register(current_service(), Registration.model_validate_json(request.get_data()), requester())
+    return current_service().registrations.register(Registration.model_validate_json(request.get_data()), requester())
 
 
 def registered_file() -> CatalogueAdapter:
@@ -113,7 +112,7 @@ def registered_file() -> CatalogueAdapter:
     request.max_content_length = context.service.settings.adapter_max_bytes + FORM_OVERHEAD_BYTES
     with context.uploads.one(owner):
         entry, file = read_form(ENTRY, FILE)
-        return register_file(context.service, Entry.model_validate_json(entry), file, owner)
+        return context.service.registrations.register_file(Entry.model_validate_json(entry), file, owner)
 
 
 ONE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -123,7 +122,7 @@ CHANGE = {**ONE, **documented(HTTPStatus.CONFLICT)}
 @blueprint.get("/<name>", operation_id="get_adapter", responses={HTTPStatus.OK: CatalogueDetail, **ONE})
 def get_adapter(path: AdapterPath) -> Response:
     """Read an entry of the catalogue."""
-    return answer(detail(current_service(), path.name, current_owner()))
+    return answer(current_service().catalogue_list.detail(path.name, current_owner()))
 
 
 @blueprint.delete(
@@ -147,14 +146,14 @@ def remove_adapter(path: AdapterPath) -> Response:
 def pin_adapter(path: AdapterPath) -> Response:
     """Pin one's own entry."""
     current_service().catalogue.pin(own_entry(path.name))
-    return answer(detail(current_service(), path.name, current_owner()))
+    return answer(current_service().catalogue_list.detail(path.name, current_owner()))
 
 
 @blueprint.delete("/<name>/pin", operation_id="unpin_adapter", responses={HTTPStatus.OK: CatalogueDetail, **CHANGE})
 def unpin_adapter(path: AdapterPath) -> Response:
     """Unpin one's own entry."""
     current_service().catalogue.unpin(own_entry(path.name))
-    return answer(detail(current_service(), path.name, current_owner()))
+    return answer(current_service().catalogue_list.detail(path.name, current_owner()))
 
 
 def own_entry(name: str) -> CatalogueAdapter:
@@ -165,7 +164,7 @@ def own_entry(name: str) -> CatalogueAdapter:
         StatusConflict: it is another's, or a file of a folder.
     """
     service, owner = current_service(), current_owner()
-    record = detail(service, name, owner)
+    record = service.catalogue_list.detail(name, owner)
     if not record.mine:
         raise StatusConflict(f"The adapter {name!r} is not yours: only its owner, or the operator, changes it.")
     return service.catalogue.get(name, owner)

@@ -15,8 +15,7 @@ def group_of(spec: JobSpec, options: JobOptions) -> str:
 
 def adapters_digest(spec: JobSpec) -> str:
     """The same for the same adapters in the same order at the same scales, and for nothing else."""
-    pins = [scaled.adapter for scaled in spec.adapters]
-    files = [(pin.source.value, pin.repository, pin.commit, pin.weight_name) for pin in pins]
+    files = [tuple(map(str, scaled.adapter.version)) for scaled in spec.adapters]
     scales = [scaled.scale for scaled in spec.adapters]
     newer = [(scaled.model_extra, scaled.adapter.model_extra) for scaled in spec.adapters]
     return hashlib.blake2b(repr((files, scales, newer)).encode(), digest_size=12).hexdigest()

@@ -93,9 +93,10 @@ def service(values: Mapping[str, Any], hub: HubServer) -> Service:
     given = {**values, "adapter_folders": str(values["adapter_folders"])}
     service = Application(Settings.model_validate(given)).service
     adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=False))
-    judge = Unjudged(service.base_models, service.shapes, FactsCache(service.valkey), max_bytes=ADAPTER_MAX_BYTES)
+    passports = Unjudged(service.base_models, service.shapes, FactsCache(service.valkey), max_bytes=ADAPTER_MAX_BYTES)
     uploads = UploadedAdapters(service.storage)
-    resolver = AdapterResolver(service.adapter_folders, adapter_hub, service.catalogue, uploads, judge, ttl_s=0)
+    find_entry = service.catalogue.find_file
+    resolver = AdapterResolver(service.adapter_folders, adapter_hub, find_entry, uploads, passports, ttl_s=0)
     return replace(service, resolver=resolver)
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from storage import StorageError
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
-from tasks.adapters.catalogue.registration import begin_upload, register, register_file
 from tasks.adapters.file.identity import AdapterSource
 from tasks.adapters.lookup.resolver import Requester
 from tasks.adapters.lookup.uploaded import FOLDER, INCOMING, incoming_key
@@ -31,18 +30,18 @@ MAX_CALLS = 24
 def send(service: Service, name: str, body: bytes) -> None:
     """Send a file in a form; as a client does, once more where no answer came."""
     with suppress(StorageError):
-        register_file(service, Entry(name=name), io.BytesIO(body), OWNER)
+        service.registrations.register_file(Entry(name=name), io.BytesIO(body), OWNER)
         return
-    register_file(service, Entry(name=name), io.BytesIO(body), OWNER)
+    service.registrations.register_file(Entry(name=name), io.BytesIO(body), OWNER)
 
 
 def send_directly(service: Service, name: str, body: bytes) -> None:
     """Put a file into storage and register it twice, the second time under another name too."""
-    upload = begin_upload(service, OWNER, sha256=hashlib.sha256(body).hexdigest(), size_bytes=len(body))
+    upload = service.registrations.begin_upload(OWNER, sha256=hashlib.sha256(body).hexdigest(), size_bytes=len(body))
     service.storage.put(incoming_key(upload.id), body, content_type="application/octet-stream")
     for wanted in (name, name, f"{name}-again"):
         with suppress(StokeholdError, StorageError):
-            register(service, Registration(name=wanted, upload=upload.id), Requester(OWNER))
+            service.registrations.register(Registration(name=wanted, upload=upload.id), Requester(OWNER))
 
 
 def pin(service: Service, name: str, _: bytes) -> None:

@@ -10,12 +10,13 @@ import pytest
 from huggingface_hub import HfApi
 
 from tasks.adapters.catalogue.store import Catalogue
+from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.lookup.resolver import REFUSAL_TTL_S, AdapterResolver
 from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
-from tasks.adapters.passport.passport import Judge
+from tasks.adapters.passport.passport import Passports
 from tasks.base_models.shapes import ShapeStore
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, InvalidRequest
 from tasks.valkey import Valkey
@@ -56,24 +57,28 @@ def clock() -> Clock:
 def resolver(hub: HubServer, valkey: Valkey, clock: Clock, tmp_path: Path) -> AdapterResolver:
     hub_reader = AdapterHub(api=HfApi(endpoint=hub.url, token=False))
     folders = AdapterFolders([tmp_path], DEMO_AND_SDXL)
-    judge = Judge(DEMO_AND_SDXL, ShapeStore(valkey), FactsCache(valkey), max_bytes=10**6)
-    catalogue = Catalogue(valkey, pinned_bytes=0)
+    passports = Passports(DEMO_AND_SDXL, ShapeStore(valkey), FactsCache(valkey), max_bytes=10**6)
+    find_entry = Catalogue(valkey, pinned_bytes=0).find_file
     uploads = UploadedAdapters(NO_STORAGE)
-    return AdapterResolver(folders, hub_reader, catalogue, uploads, judge, ttl_s=TTL_S, clock=clock)
+    return AdapterResolver(folders, hub_reader, find_entry, uploads, passports, ttl_s=TTL_S, clock=clock)
+
+
+def resolve(resolver: AdapterResolver, ref: str, *, field: str | None = None) -> ResolvedAdapter:
+    return resolver.admit(ref, field=field).adapter
 
 
 def test_the_hub_is_asked_once_within_the_time_to_live_and_again_after_it(
     resolver: AdapterResolver, hub: HubServer, clock: Clock
 ) -> None:
-    first = resolver.resolve("ada/pixel")
+    first = resolve(resolver, "ada/pixel")
     moved = hub.push("ada/pixel", OTHER_LORA)
 
     clock.now = TTL_S - 1
-    assert resolver.resolve("ada/pixel") == first
+    assert resolve(resolver, "ada/pixel") == first
     assert hub.count("GET", "/api/models/") == 1
 
     clock.now = TTL_S
-    assert resolver.resolve("ada/pixel").commit == moved
+    assert resolve(resolver, "ada/pixel").commit == moved
     assert hub.count("GET", "/api/models/") == 2
 
 
@@ -81,25 +86,25 @@ def test_a_refusal_is_remembered_for_a_much_shorter_time(
     resolver: AdapterResolver, hub: HubServer, clock: Clock
 ) -> None:
     with pytest.raises(AdapterNotFound) as first:
-        resolver.resolve("ada/new")
+        resolve(resolver, "ada/new")
     hub.add_repository("ada/new", LORA, base_model="stokehold/demo")
 
     clock.now = REFUSAL_TTL_S - 1
     with pytest.raises(AdapterNotFound) as second:
-        resolver.resolve("ada/new")
+        resolve(resolver, "ada/new")
     assert str(second.value) == str(first.value)
     assert len(hub.requests) == 1
 
     clock.now = REFUSAL_TTL_S
-    assert resolver.resolve("ada/new").base_model == "demo"
+    assert resolve(resolver, "ada/new").base_model == "demo"
 
 
 def test_a_hub_that_does_not_answer_is_asked_again(resolver: AdapterResolver, hub: HubServer) -> None:
     hub.fail(503)
     with pytest.raises(HubUnavailable):
-        resolver.resolve("ada/pixel")
+        resolve(resolver, "ada/pixel")
 
-    assert resolver.resolve("ada/pixel").base_model == "demo"
+    assert resolve(resolver, "ada/pixel").base_model == "demo"
 
 
 def test_two_files_and_two_revisions_of_a_repository_are_different_adapters(
@@ -107,19 +112,19 @@ def test_two_files_and_two_revisions_of_a_repository_are_different_adapters(
 ) -> None:
     draft = hub.push("ada/pixel", OTHER_LORA, branch="draft")
 
-    assert resolver.resolve("ada/pixel").commit != draft
-    assert resolver.resolve("ada/pixel@draft").commit == draft
+    assert resolve(resolver, "ada/pixel").commit != draft
+    assert resolve(resolver, "ada/pixel@draft").commit == draft
 
 
 def test_a_local_adapter_is_never_remembered_from_before_its_file_changed(
     resolver: AdapterResolver, hub: HubServer, tmp_path: Path
 ) -> None:
     write_lora(tmp_path, "pixel", sidecar=FOR_DEMO, rank=4)
-    before = resolver.resolve("pixel")
+    before = resolve(resolver, "pixel")
 
     write_lora(tmp_path, "pixel", sidecar=FOR_DEMO, rank=8)
 
-    assert resolver.resolve("pixel").commit != before.commit
+    assert resolve(resolver, "pixel").commit != before.commit
     assert hub.requests == []
 
 
@@ -139,20 +144,20 @@ def test_an_error_names_the_field_of_the_request_that_it_is_about(
 
     for field in ("adapters.0.ref", "adapters.1.ref"):
         with pytest.raises(InvalidRequest) as refused:
-            resolver.resolve(ref, field=field)
+            resolve(resolver, ref, field=field)
 
         assert type(refused.value) is kind
         assert refused.value.field == field
 
 
 def test_a_slow_answer_holds_up_no_other_request(resolver: AdapterResolver, hub: HubServer, tmp_path: Path) -> None:
-    remembered = resolver.resolve("ada/pixel")
+    remembered = resolve(resolver, "ada/pixel")
     hub.add_repository("ada/slow", LORA, base_model="stokehold/demo")
 
     with ThreadPoolExecutor() as threads, hub.silent() as asked:
-        slow = threads.submit(resolver.resolve, "ada/slow")
+        slow = threads.submit(resolve, resolver, "ada/slow")
         assert asked.wait(timeout=patience(30))
-        assert resolver.resolve("ada/pixel") == remembered
+        assert resolve(resolver, "ada/pixel") == remembered
         assert not slow.done()
 
     assert slow.result().base_model == "demo"

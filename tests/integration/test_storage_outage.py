@@ -13,7 +13,6 @@ import torch
 from storage import ObjectNotFound, S3Storage, StorageNotReachable
 from storage.client import PROMPT, connect
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry
-from tasks.adapters.catalogue.registration import register_file
 from tasks.jobs.job import Job, Lane, Status
 from tasks.requests.job import JobRequest
 from tasks.service import Service, storage_config
@@ -40,7 +39,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 @pytest.fixture
 def entry(service: Service, tmp_path: Path) -> CatalogueAdapter:
     body = (tmp_path / "loras" / "noise1.safetensors").read_bytes()
-    return register_file(service, Entry(name="sent", base_model="demo"), io.BytesIO(body), None)
+    return service.registrations.register_file(Entry(name="sent", base_model="demo"), io.BytesIO(body), None)
 
 
 @pytest.fixture

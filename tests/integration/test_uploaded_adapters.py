@@ -13,8 +13,6 @@ from huggingface_hub import scan_cache_dir
 from PIL import Image
 
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry
-from tasks.adapters.catalogue.listing import detail
-from tasks.adapters.catalogue.registration import register_file
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
 from tasks.jobs.images import manifest_key
@@ -46,7 +44,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 def entry(service: Service, tmp_path: Path) -> CatalogueAdapter:
     """The same file as that of the folder."""
     body = (tmp_path / "loras" / "noise1.safetensors").read_bytes()
-    return register_file(service, Entry(name="sent", base_model="demo"), io.BytesIO(body), None)
+    return service.registrations.register_file(Entry(name="sent", base_model="demo"), io.BytesIO(body), None)
 
 
 @pytest.fixture
@@ -94,7 +92,7 @@ def test_nothing_that_is_shown_says_where_its_file_lies_and_its_owner_draws_it_a
         service.records.of(done).model_dump_json(),
         service.storage.get(manifest_key(first.lease)).decode(),
         read_manifest(image).model_dump_json(),
-        detail(service, entry.name, None).model_dump_json(),
+        service.catalogue_list.detail(entry.name, None).model_dump_json(),
         json.dumps(request_of(read_manifest(image).spec)),
     ]
 

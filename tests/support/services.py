@@ -11,7 +11,7 @@ from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.lookup.resolver import AdapterResolver
 from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
-from tasks.adapters.passport.passport import Judge
+from tasks.adapters.passport.passport import Passports
 from tasks.base_models.shapes import ShapeStore
 from tasks.celery import Application
 from tasks.service import Service
@@ -56,8 +56,10 @@ def make_service(folder: Path, *, valkey_url: str = f"redis://{UNREACHABLE}/0", 
 
 def with_hub(service: Service, hub: HubServer, *, ttl_s: float = 300) -> Service:
     """The service as another process of it would be, which remembers nothing; its token opens private repositories."""
-    judge = Judge(service.base_models, ShapeStore(service.valkey), FactsCache(service.valkey), max_bytes=MAX_BYTES)
+    shapes, facts = ShapeStore(service.valkey), FactsCache(service.valkey)
+    passports = Passports(service.base_models, shapes, facts, max_bytes=MAX_BYTES)
     adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=hub.TOKEN))
     uploads = UploadedAdapters(service.storage)
-    resolver = AdapterResolver(service.adapter_folders, adapter_hub, service.catalogue, uploads, judge, ttl_s=ttl_s)
+    find_entry = service.catalogue.find_file
+    resolver = AdapterResolver(service.adapter_folders, adapter_hub, find_entry, uploads, passports, ttl_s=ttl_s)
     return replace(service, resolver=resolver)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tests.support.up import ROOT
 
-STORED = re.compile(r'(class (\w+)\(Stored(?:Record)?\):\n    """(?:.|\n)*?"""\n)')
+STORED = re.compile(r'(class (\w+)\((?:Stored(?:Record)?|PinnedFile)\):\n    """(?:.|\n)*?"""\n)')
 """The beginning of a kind of value that is read back."""
-FIXES_IMAGES = ("JobSpec", "ScaledAdapter", "ResolvedAdapter")
+FIXES_IMAGES = ("JobSpec", "ScaledAdapter", "PinnedFile", "ResolvedAdapter")
 """Kinds whose further fields are null unless a request asks for them."""
 NUMBERS = ("Measured",)
 """Kinds all of whose fields are averages."""

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from tasks.adapters.file.identity import FoundAdapter
 from tasks.adapters.file.safetensors import SafetensorsHeader
 from tasks.adapters.passport.fit import Fit, Verdict
-from tasks.adapters.passport.passport import NOTHING, Judge, Passport, passport_of
+from tasks.adapters.passport.passport import NOTHING, Passport, Passports, passport_of
 from tasks.adapters.passport.route import Route
 
 
-class Unjudged(Judge):
+class Unjudged(Passports):
     """Gives every adapter to the demo base, unread."""
 
-    def passport(
+    def of(
         self,
         found: FoundAdapter,
         read_header: Callable[[FoundAdapter], SafetensorsHeader],  # noqa: ARG002

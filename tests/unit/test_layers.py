@@ -58,13 +58,6 @@ TOP = {
 MAY_IMPORT = {"storage": set[str](), "tasks": {"storage"}, "workers": {"tasks", "storage"}, "api": {"tasks", "storage"}}
 """Packages that each package imports from."""
 
-EXCEPTIONS = {
-    "tasks.adapters.catalogue.listing -> tasks.service",
-    "tasks.adapters.catalogue.registration -> tasks.service",
-    "tasks.adapters.lookup.resolver -> tasks.adapters.catalogue.store",
-}
-"""Arrows that run the wrong way today. It only ever gets shorter."""
-
 
 @pytest.fixture(scope="module")
 def house() -> House:
@@ -92,7 +85,7 @@ def test_modules_import_from_their_own_room_and_those_before_it(house: House) ->
         if source.split(".")[0] == target.split(".")[0] and rank[room_of(house, source)] < rank[room_of(house, target)]
     }
 
-    assert strays == EXCEPTIONS
+    assert strays == set()
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)

@@ -10,14 +10,12 @@ from pathlib import Path
 
 from cachetools import LRUCache
 
-from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.identity import FileVersion, ResolvedAdapter
 from workers.activity import NoteProgress
 from workers.swap.low_rank import ParsedAdapter
 
 NOTICE_S = 0.5
 """How soon a job that waits for another one's adapter passes its progress on."""
-
-Key = tuple[AdapterSource, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -58,8 +56,8 @@ class AdapterCache:
         self._load = load
         self._max_bytes = max_bytes
         self._loaded = empty(max_bytes)
-        self._kept: dict[Key, LoadedAdapter] = {}
-        self._loading: dict[Key, Loading] = {}
+        self._kept: dict[FileVersion, LoadedAdapter] = {}
+        self._loading: dict[FileVersion, Loading] = {}
         self._lock = threading.Lock()
 
     def get(self, adapter: ResolvedAdapter, note_progress: NoteProgress = lambda: None) -> LoadedAdapter:
@@ -71,15 +69,15 @@ class AdapterCache:
         Raises:
             JobFailed, MachineFault, WorkerStopping: as ``load`` does; every job that waits for it gets the same error.
         """
-        key = key_of(adapter)
+        version = adapter.version
         with self._lock:
-            if (loaded := self._kept.get(key) or self._loaded.get(key)) is not None:
+            if (loaded := self._kept.get(version) or self._loaded.get(version)) is not None:
                 return loaded
-            if (under_way := self._loading.get(key)) is None:
-                mine = self._loading[key] = Loading()
+            if (under_way := self._loading.get(version)) is None:
+                mine = self._loading[version] = Loading()
         if under_way is not None:
             return under_way.wait(note_progress)
-        return self._load_for_all(key, adapter, mine, note_progress)
+        return self._load_for_all(adapter, mine, note_progress)
 
     def keep(self, adapters: Iterable[ResolvedAdapter]) -> None:
         """Keep these adapters in memory, loaded now if they are not, and let go those that were kept before.
@@ -87,14 +85,14 @@ class AdapterCache:
         Raises:
             JobFailed, MachineFault: as ``get`` does; the others stay as they are.
         """
-        wanted = {key_of(adapter): self.get(adapter) for adapter in adapters}
+        wanted = {adapter.version: self.get(adapter) for adapter in adapters}
         with self._lock:
             others = {**self._kept, **self._loaded}
             self._kept = wanted
             self._loaded = empty(max(0, self._max_bytes - sum(one.parsed.bytes for one in wanted.values())))
-            for key, loaded in others.items():
-                if key not in wanted and loaded.parsed.bytes <= self._loaded.maxsize:
-                    self._loaded[key] = loaded
+            for version, loaded in others.items():
+                if version not in wanted and loaded.parsed.bytes <= self._loaded.maxsize:
+                    self._loaded[version] = loaded
 
     @property
     def bytes(self) -> int:
@@ -102,9 +100,7 @@ class AdapterCache:
         with self._lock:
             return int(self._loaded.currsize) + sum(loaded.parsed.bytes for loaded in self._kept.values())
 
-    def _load_for_all(
-        self, key: Key, adapter: ResolvedAdapter, loading: Loading, note_progress: NoteProgress
-    ) -> LoadedAdapter:
+    def _load_for_all(self, adapter: ResolvedAdapter, loading: Loading, note_progress: NoteProgress) -> LoadedAdapter:
         def note_for_all() -> None:
             loading.progress_count += 1
             note_progress()
@@ -113,22 +109,17 @@ class AdapterCache:
             loaded = self._load(adapter, note_for_all)
         except BaseException as error:
             with self._lock:
-                del self._loading[key]
+                del self._loading[adapter.version]
             loading.outcome.set_exception(error)
             raise
         with self._lock:
-            del self._loading[key]
+            del self._loading[adapter.version]
             if loaded.parsed.bytes <= self._loaded.maxsize:
-                self._loaded[key] = loaded
+                self._loaded[adapter.version] = loaded
         loading.outcome.set_result(loaded)
         return loaded
 
 
-def key_of(adapter: ResolvedAdapter) -> Key:
-    """What makes two adapters the same: the file, in one version."""
-    return adapter.source, adapter.repository, adapter.commit, adapter.weight_name
-
-
-def empty(max_bytes: int) -> LRUCache[Key, LoadedAdapter]:
+def empty(max_bytes: int) -> LRUCache[FileVersion, LoadedAdapter]:
     """A cache of so many bytes."""
     return LRUCache(max_bytes, getsizeof=lambda loaded: loaded.parsed.bytes)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.adapters.catalogue.entry import CatalogueAdapter, is_visible
-from tasks.adapters.catalogue.store import missing
+from tasks.adapters.catalogue.store import Catalogue, missing
 from tasks.adapters.file.identity import AdapterSource, FolderAdapter
+from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.passport.passport import Passport
-from tasks.service import Service
 
 
 class CatalogueRecord(BaseModel):
@@ -73,38 +74,43 @@ class Search(BaseModel):
         )
 
 
-def list_catalogue(service: Service, owner: str | None, search: Search, *, limit: int, after: str) -> CataloguePage:
-    """A page of the adapters that someone may see.
+@dataclass(frozen=True)
+class CatalogueList:
+    """The entries of clients and the files of the adapter folders, as an owner sees them."""
 
-    Args:
-        after: the name behind which it begins; empty for the first page.
-    """
-    found = list(islice(filter(search.finds, records(service, owner, after)), limit + 1))
-    return CataloguePage(
-        adapters=tuple(found[:limit]), next_after=found[limit - 1].name if len(found) > limit else None
-    )
+    catalogue: Catalogue
+    folders: AdapterFolders
 
+    def page(self, owner: str | None, search: Search, *, limit: int, after: str) -> CataloguePage:
+        """A page of the adapters that an owner may see.
 
-def records(service: Service, owner: str | None, after: str) -> Iterator[CatalogueRecord]:
-    """All adapters that someone may see, in the order of their names."""
-    files = (record_of_file(adapter) for adapter in service.adapter_folders.adapters() if adapter.name > after)
-    entries = (record_of(entry, owner) for entry in service.catalogue.behind(after) if is_visible(entry, owner))
-    return heapq.merge(files, entries, key=lambda record: record.name)
+        Args:
+            after: the name behind which it begins; empty for the first page.
+        """
+        found = list(islice(filter(search.finds, self.records(owner, after)), limit + 1))
+        return CataloguePage(
+            adapters=tuple(found[:limit]), next_after=found[limit - 1].name if len(found) > limit else None
+        )
 
+    def records(self, owner: str | None, after: str) -> Iterator[CatalogueRecord]:
+        """All adapters that an owner may see, in the order of their names."""
+        files = (record_of_file(adapter) for adapter in self.folders.adapters() if adapter.name > after)
+        entries = (record_of(entry, owner) for entry in self.catalogue.behind(after) if is_visible(entry, owner))
+        return heapq.merge(files, entries, key=lambda record: record.name)
 
-def detail(service: Service, name: str, owner: str | None) -> CatalogueDetail:
-    """One adapter of the catalogue.
+    def detail(self, name: str, owner: str | None) -> CatalogueDetail:
+        """One adapter of the catalogue.
 
-    Raises:
-        AdapterNotInCatalogue: there is none that this owner may see.
-    """
-    entry = service.catalogue.find(name, owner)
-    if entry is not None:
-        return CatalogueDetail(**record_of(entry, owner).model_dump(), passport=entry.passport)
-    for adapter in service.adapter_folders.adapters():
-        if adapter.name == name:
-            return CatalogueDetail(**record_of_file(adapter).model_dump(), passport=None)
-    raise missing(name)
+        Raises:
+            AdapterNotInCatalogue: there is none that this owner may see.
+        """
+        entry = self.catalogue.find(name, owner)
+        if entry is not None:
+            return CatalogueDetail(**record_of(entry, owner).model_dump(), passport=entry.passport)
+        for adapter in self.folders.adapters():
+            if adapter.name == name:
+                return CatalogueDetail(**record_of_file(adapter).model_dump(), passport=None)
+        raise missing(name)
 
 
 def record_of(entry: CatalogueAdapter, owner: str | None) -> CatalogueRecord:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import cast
 
 from tasks.adapters.catalogue.entry import CatalogueAdapter, is_visible
-from tasks.adapters.file.identity import ResolvedAdapter
+from tasks.adapters.file.identity import FoundAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import ADAPTER_NAME
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
 from tasks.fields import read, read_all
@@ -87,6 +87,11 @@ class Catalogue:
         text = cast(str | None, self._valkey.get(_entry(name))) if ADAPTER_NAME.fullmatch(name) else None
         entry = None if text is None else read(CatalogueAdapter, text, f"Adapter {name}")
         return entry if entry is not None and is_visible(entry, owner) else None
+
+    def find_file(self, name: str, owner: str | None) -> FoundAdapter | None:
+        """The file of an entry, if someone may see it."""
+        entry = self.find(name, owner)
+        return None if entry is None else entry.found
 
     def has(self, name: str) -> bool:
         """Whether a name is taken, by whomever."""

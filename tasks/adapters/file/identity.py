@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,26 +21,39 @@ class AdapterSource(StrEnum):
     """A file that a client has put into our storage."""
 
 
+FileVersion = tuple[AdapterSource, str, str, str]
+
+
 def is_none(value: object) -> bool:
     """Whether a field is left out."""
     return value is None
 
 
-class ResolvedAdapter(Stored):
+class PinnedFile(Stored):
+    """One file in one version. Every form of an adapter that has a file is one of these."""
+
+    source: AdapterSource
+    repository: str = Field(description="`owner/name` on the Hub, or the name in the catalogue")
+    commit: str = Field(
+        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="commit on the Hub; of any other file, its SHA-256"
+    )
+    weight_name: str = Field(description="the file: its path in the repository or folder; of an upload a name for it")
+    sha256: str | None = Field(None, description="of the file; null where the Hub does not name it")
+    size_bytes: int | None = Field(None, description="of the file; null where the Hub does not name it")
+
+    @property
+    def version(self) -> FileVersion:
+        """What tells it from every other file, and from itself before it changed."""
+        return self.source, self.repository, self.commit, self.weight_name
+
+
+class ResolvedAdapter(PinnedFile):
     """An adapter pinned to one file in one version, and to the base model that it was made for.
 
     It travels in the job's record: a job that is run again fetches exactly this file.
     """
 
     ref: str = Field(description="as the client wrote it")
-    source: AdapterSource
-    repository: str = Field(description="`owner/name` on the Hub, or the name in the catalogue")
-    commit: str = Field(
-        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="commit on the Hub; of any other file, its SHA-256"
-    )
-    sha256: str | None = Field(None, description="of the file; null where the Hub does not name it")
-    size_bytes: int | None = Field(None, description="of the file; null where the Hub does not name it")
-    weight_name: str = Field(description="the file: its path in the repository or folder; of an upload a name for it")
     base_model: str = Field(description="slug of the base model that serves it")
     object_key: SkipJsonSchema[str | None] = Field(
         None, exclude_if=is_none, description="where an upload lies in storage; left out of all that is shown"
@@ -51,6 +63,30 @@ class ResolvedAdapter(Stored):
     def shown(self) -> ResolvedAdapter:
         """The adapter as others may see it."""
         return self.model_copy(update={"object_key": None})
+
+
+class FoundAdapter(PinnedFile):
+    """One file in one version, and what its author says of it.
+
+    Attributes:
+        ref: as the client wrote it.
+        base_names: names of the base model that it was made for, by its card or its sidecar.
+        is_tagged: its author calls it a LoRA.
+        trigger_words: by its card or its sidecar; empty where only the file itself may name some.
+        default_scale: of a request that names none.
+        object_key: where an uploaded file lies in storage. For us alone.
+    """
+
+    ref: str
+    base_names: tuple[str, ...]
+    is_tagged: bool = True
+    trigger_words: tuple[str, ...] = ()
+    default_scale: float = 1.0
+    object_key: str | None = None
+
+    def resolved(self, base_model: str) -> ResolvedAdapter:
+        """The adapter for a job of this base model."""
+        return ResolvedAdapter(**self.model_dump(include=set(ResolvedAdapter.model_fields)), base_model=base_model)
 
 
 class FolderAdapter(BaseModel):
@@ -65,44 +101,3 @@ class FolderAdapter(BaseModel):
     description: str
     size_bytes: int
     sha256: str
-
-
-@dataclass(frozen=True)
-class FoundAdapter:
-    """One file in one version, and what its author says of it.
-
-    Attributes:
-        ref: as the client wrote it.
-        base_names: names of the base model that it was made for, by its card or its sidecar.
-        is_tagged: its author calls it a LoRA.
-        trigger_words: by its card or its sidecar; empty where only the file itself may name some.
-        default_scale: of a request that names none.
-        object_key: where an uploaded file lies in storage. For us alone.
-    """
-
-    ref: str
-    source: AdapterSource
-    repository: str
-    commit: str
-    weight_name: str
-    sha256: str | None
-    size_bytes: int | None
-    base_names: tuple[str, ...]
-    is_tagged: bool = True
-    trigger_words: tuple[str, ...] = ()
-    default_scale: float = 1.0
-    object_key: str | None = None
-
-    def resolved(self, base_model: str) -> ResolvedAdapter:
-        """The adapter for a job of this base model."""
-        return ResolvedAdapter(
-            ref=self.ref,
-            source=self.source,
-            repository=self.repository,
-            commit=self.commit,
-            sha256=self.sha256,
-            size_bytes=self.size_bytes,
-            weight_name=self.weight_name,
-            base_model=base_model,
-            object_key=self.object_key,
-        )

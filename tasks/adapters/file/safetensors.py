@@ -74,12 +74,12 @@ class SafetensorsHeader:
 
     Attributes:
         shapes: of each tensor, by name.
-        size_bytes: of the whole file; None where nobody has said it.
+        size_bytes: of the whole file.
     """
 
     shapes: Mapping[str, Shape]
     metadata: Mapping[str, str]
-    size_bytes: int | None
+    size_bytes: int
 
 
 def read_header(path: Path) -> SafetensorsHeader:
@@ -119,27 +119,16 @@ def parse_header(start: bytes, *, name: str, size_bytes: int | None) -> Safetens
 
     Args:
         name: of the file, for the errors.
-        size_bytes: of the whole file, where it is known.
+        size_bytes: of the whole file; None where only the header can say it.
 
     Raises:
         AdapterNotUsable: it is no whole safetensors file.
     """
     tensors, metadata = parse_tensors(start, name=name)
-    values = value_bytes_of(tensors) if size_bytes is None else size_bytes - header_end(start, name=name)
-    require_whole(tensors, name, values)
-    return SafetensorsHeader({key: tensor.shape for key, tensor in tensors.items()}, metadata, size_bytes)
-
-
-def declared_size(start: bytes, *, name: str) -> int:
-    """Bytes of the whole file, as the header at its beginning has them.
-
-    Raises:
-        AdapterNotUsable: it is no header, or contradicts itself.
-    """
-    tensors, _ = parse_tensors(start, name=name)
-    values = value_bytes_of(tensors)
-    require_whole(tensors, name, values)
-    return header_end(start, name=name) + values
+    end = header_end(start, name=name)
+    size = end + value_bytes_of(tensors) if size_bytes is None else size_bytes
+    require_whole(tensors, name, size - end)
+    return SafetensorsHeader({key: tensor.shape for key, tensor in tensors.items()}, metadata, size)
 
 
 def parse_tensors(start: bytes, *, name: str) -> tuple[Mapping[str, TensorEntry], Mapping[str, str]]:

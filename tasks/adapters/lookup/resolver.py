@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
 from cachetools import TLRUCache
 
-from tasks.adapters.catalogue.store import Catalogue
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.passport.fit import Verdict
-from tasks.adapters.passport.passport import Judge, Passport
+from tasks.adapters.passport.passport import Passport, Passports
 from tasks.base_models.registry import BaseModels, ServedModel
 from tasks.errors import AdapterNotFound, AdapterNotUsable, InvalidRequest
 
@@ -72,6 +71,10 @@ class Requester:
 ANONYMOUS = Requester()
 
 
+FindEntry = Callable[[str, str | None], FoundAdapter | None]
+"""The file of the catalogue's entry of a name, if there is one that an owner may see."""
+
+
 class HeaderSource(Protocol):
     """Where files of adapters are."""
 
@@ -91,9 +94,9 @@ class AdapterResolver:
         self,
         folders: AdapterFolders,
         hub: AdapterHub,
-        catalogue: Catalogue,
+        find_entry: FindEntry,
         uploads: HeaderSource,
-        judge: Judge,
+        passports: Passports,
         *,
         ttl_s: float,
         clock: Callable[[], float] = time.monotonic,
@@ -101,8 +104,8 @@ class AdapterResolver:
         """Remember the Hub's answers for ``ttl_s`` seconds of ``clock``, refusals for at most ``REFUSAL_TTL_S``."""
         self._folders = folders
         self._hub = hub
-        self._catalogue = catalogue
-        self._judge = judge
+        self._find_entry = find_entry
+        self._passports = passports
         self._header_sources: Mapping[AdapterSource, HeaderSource] = {
             AdapterSource.FOLDER: folders,
             AdapterSource.HUB: hub,
@@ -114,14 +117,6 @@ class AdapterResolver:
             clock,
         )
         self._lock = Lock()
-
-    def resolve(self, ref: str, *, field: str | None = None, requester: Requester = ANONYMOUS) -> ResolvedAdapter:
-        """Pin the adapter that ``ref`` names.
-
-        Raises:
-            InvalidRequest, HubUnavailable, ValkeyUnavailable: as ``admit`` does.
-        """
-        return self.admit(ref, field=field, requester=requester).adapter
 
     def admit(
         self, ref: str, *, field: str | None = None, requester: Requester = ANONYMOUS, preferred: str | None = None
@@ -161,9 +156,16 @@ class AdapterResolver:
         except InvalidRequest as error:
             raise type(error)(str(error), field=field) from error
 
-    def judge(self, found: FoundAdapter, preferred: str | None = None) -> Passport:
-        """The passport of a file that was found."""
-        return self._judge.passport(found, self._header_sources[found.source].read_header, preferred)
+    def judge(
+        self, found: FoundAdapter, preferred: str | None = None, *, header: SafetensorsHeader | None = None
+    ) -> Passport:
+        """The passport of a file that was found.
+
+        Args:
+            header: of the file, where it has been read.
+        """
+        read_header = self._header_sources[found.source].read_header if header is None else lambda _: header
+        return self._passports.of(found, read_header, preferred)
 
     def look_up(self, ref: str, requester: Requester) -> FoundAdapter:
         """The file that ``ref`` names, unjudged.
@@ -174,8 +176,8 @@ class AdapterResolver:
         reference = AdapterReference.parse(ref)
         if not reference.is_name:
             return self._from_hub(reference, requester.allow_private)
-        entry = self._catalogue.find(reference.repository, requester.owner)
-        return self._folders.look_up(reference) if entry is None else replace(entry.found, ref=ref)
+        found = self._find_entry(reference.repository, requester.owner)
+        return self._folders.look_up(reference) if found is None else found.model_copy(update={"ref": ref})
 
     def _from_hub(self, reference: AdapterReference, allow_private: bool) -> FoundAdapter:
         question = _Question(reference, allow_private)

@@ -15,10 +15,10 @@ from tasks.adapters.file.safetensors import (
     LENGTH_BYTES,
     SafetensorsHeader,
     broken,
-    declared_size,
     header_end,
     parse_header,
 )
+from tasks.adapters.file.sidecar import named_base_models
 from tasks.errors import AdapterNotFound, AdapterNotUsable
 
 CONTENT_TYPE = "application/octet-stream"
@@ -37,19 +37,27 @@ class UploadedAdapters:
         """The header of a file.
 
         Raises:
-            AdapterNotFound: the file is gone.
-            AdapterNotUsable: it is no whole safetensors file.
-            StorageError: storage is away.
+            AdapterNotFound, AdapterNotUsable, StorageError: as ``read_header`` does.
         """
-        size, name, key = found.size_bytes or 0, found.ref, found.object_key or ""
-        try:
-            start = self._storage.get_range(key, 0, min(size, FIRST_BYTES)) if size else b""
-            end = header_end(start, name=name)
-            if len(start) < end <= size:
-                start += self._storage.get_range(key, len(start), end)
-        except ObjectNotFound as error:
-            raise AdapterNotFound(f"The file of {name} is gone. Send it again.") from error
-        return parse_header(start, name=name, size_bytes=size)
+        return read_header(self._storage, found.object_key or "", name=found.ref, size_bytes=found.size_bytes or 0)
+
+
+def read_header(storage: S3Storage, key: str, *, name: str, size_bytes: int) -> SafetensorsHeader:
+    """The header of a file in storage.
+
+    Raises:
+        AdapterNotFound: the file is gone.
+        AdapterNotUsable: it is no whole safetensors file.
+        StorageError: storage is away.
+    """
+    try:
+        start = storage.get_range(key, 0, min(size_bytes, FIRST_BYTES)) if size_bytes else b""
+        end = header_end(start, name=name)
+        if len(start) < end <= size_bytes:
+            start += storage.get_range(key, len(start), end)
+    except ObjectNotFound as error:
+        raise AdapterNotFound(f"The file of {name} is gone. Send it again.") from error
+    return parse_header(start, name=name, size_bytes=size_bytes)
 
 
 class IncomingAdapter:
@@ -60,7 +68,7 @@ class IncomingAdapter:
         max_bytes: the largest file that is taken.
 
     Attributes:
-        size_bytes: of the whole file, as its header has it.
+        header: what the file says of itself.
 
     Raises:
         AdapterNotUsable: it is no safetensors file, or a larger one.
@@ -71,10 +79,10 @@ class IncomingAdapter:
         self._name = name
         self._start = self._stream.read(LENGTH_BYTES)
         self._start += self._stream.read(header_end(self._start, name=name) - LENGTH_BYTES)
-        self.size_bytes = declared_size(self._start, name=name)
-        if self.size_bytes > max_bytes:
-            raise AdapterNotUsable(f"The file has {self.size_bytes} bytes, and this service takes at most {max_bytes}.")
-        self._left = self.size_bytes
+        self.header = parse_header(self._start, name=name, size_bytes=None)
+        self._left = self.header.size_bytes
+        if self._left > max_bytes:
+            raise AdapterNotUsable(f"The file has {self._left} bytes, and this service takes at most {max_bytes}.")
         self._digest = hashlib.sha256()
 
     def read(self, count: int = -1) -> bytes:
@@ -114,19 +122,7 @@ def sha256_of(stream: Readable, name: str, *, max_bytes: int) -> str:
     return incoming.sha256
 
 
-def receive(storage: S3Storage, stream: Readable, name: str, key: str, *, max_bytes: int) -> FoundAdapter:
-    """Put a file into storage under ``key``, which must be noted, as it comes in.
-
-    Raises:
-        AdapterNotUsable: it is no whole safetensors file, or too large.
-        StorageError: storage does not take it.
-    """
-    incoming = IncomingAdapter(stream, name, max_bytes=max_bytes)
-    storage.upload_stream(key, incoming, content_type=CONTENT_TYPE)
-    return uploaded(name, key, incoming.sha256, incoming.size_bytes)
-
-
-def uploaded(name: str, key: str, sha256: str, size_bytes: int) -> FoundAdapter:
+def uploaded(name: str, key: str, sha256: str, header: SafetensorsHeader) -> FoundAdapter:
     """An adapter whose file lies in storage."""
     return FoundAdapter(
         ref=name,
@@ -136,8 +132,8 @@ def uploaded(name: str, key: str, sha256: str, size_bytes: int) -> FoundAdapter:
         weight_name=f"{name}.safetensors",
         object_key=key,
         sha256=sha256,
-        size_bytes=size_bytes,
-        base_names=(),
+        size_bytes=header.size_bytes,
+        base_names=named_base_models(header.metadata),
     )
 
 

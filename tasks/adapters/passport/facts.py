@@ -18,7 +18,7 @@ from typing import cast
 
 from cachetools import LRUCache
 
-from tasks.adapters.file.identity import AdapterSource, FoundAdapter
+from tasks.adapters.file.identity import AdapterSource, FoundAdapter, PinnedFile
 from tasks.adapters.file.safetensors import SafetensorsHeader, Shape
 from tasks.adapters.file.sidecar import BASE_MODEL_KEYS, TRIGGER_WORDS_KEY, trigger_words
 from tasks.adapters.passport.layers import AdapterLayers, bounded, layers_of
@@ -145,6 +145,5 @@ def as_number(value: object) -> float | None:
     return number if abs(number) < 1e9 else None
 
 
-def _key(found: FoundAdapter) -> str:
-    version = json.dumps([found.source, found.repository, found.commit, found.weight_name])
-    return f"stokehold:header:{hashlib.sha256(version.encode()).hexdigest()}"
+def _key(file: PinnedFile) -> str:
+    return f"stokehold:header:{hashlib.sha256(json.dumps(file.version).encode()).hexdigest()}"

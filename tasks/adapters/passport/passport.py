@@ -8,7 +8,7 @@ from threading import Lock
 from cachetools import LRUCache
 from pydantic import Field
 
-from tasks.adapters.file.identity import AdapterSource, FoundAdapter
+from tasks.adapters.file.identity import FoundAdapter, PinnedFile
 from tasks.adapters.file.safetensors import SafetensorsHeader
 from tasks.adapters.passport.facts import AdapterFacts, FactsCache
 from tasks.adapters.passport.fit import Fit, Verdict, family_of_adapter
@@ -18,15 +18,13 @@ from tasks.base_models.families import Family
 from tasks.base_models.registry import BaseModels
 from tasks.base_models.shapes import ShapeStore
 from tasks.errors import AdapterNotUsable
-from tasks.fields import Stored
 
 MAX_UNMATCHED = 20
-
-
 MAX_NAMES = 10
+MAX_REMEMBERED = 1024
 
 
-class Passport(Stored):
+class Passport(PinnedFile):
     """What is to be expected of an adapter, before any worker has seen it."""
 
     ref: str = Field(description="as the request had it")
@@ -47,12 +45,6 @@ class Passport(Stored):
     unmatched: int = Field(description="keys for which it has none")
     unmatched_keys: tuple[str, ...] = Field(description=f"the first {MAX_UNMATCHED} of these")
     trigger_words: tuple[str, ...] = Field(description="words that a prompt needs for the full effect")
-    size_bytes: int | None = Field(description="of the file; null where the Hub does not name it")
-    sha256: str | None = Field(description="of the file; null where the Hub does not name it")
-    source: AdapterSource
-    repository: str
-    commit: str = Field(description="of the repository on the Hub; of a local file its SHA-256")
-    weight_name: str
     warnings: tuple[str, ...] = Field(description="what is doubtful, and does not stop it")
 
 
@@ -62,7 +54,7 @@ def passport_of(found: FoundAdapter, facts: AdapterFacts, route: Route) -> Passp
     doubts = (f"It may not work: {fit.reason}.",) if fit.verdict is Verdict.UNKNOWN else ()
     untagged = () if found.is_tagged else (f"{found.repository} lacks the tag 'lora', and its file is one.",)
     return Passport(
-        ref=found.ref,
+        **found.model_dump(include={"ref", *PinnedFile.model_fields}),
         verdict=fit.verdict,
         reason=as_sentence(fit.reason),
         base_model=route.base_model,
@@ -77,12 +69,6 @@ def passport_of(found: FoundAdapter, facts: AdapterFacts, route: Route) -> Passp
         unmatched=len(fit.unmatched),
         unmatched_keys=bounded(fit.unmatched, MAX_UNMATCHED),
         trigger_words=found.trigger_words or facts.trigger_words,
-        size_bytes=found.size_bytes,
-        sha256=found.sha256,
-        source=found.source,
-        repository=found.repository,
-        commit=found.commit,
-        weight_name=found.weight_name,
         warnings=(*doubts, *route.warnings, *(as_sentence(warning) for warning in fit.warnings), *untagged),
     )
 
@@ -92,14 +78,11 @@ def as_sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."
 
 
-MAX_REMEMBERED = 1024
-
-
 NOTHING = AdapterFacts(layers_of({}), {})
 
 
-class Judge:
-    """Judges adapters for the base models served. Thread-safe."""
+class Passports:
+    """The passports of adapters for the base models served. Thread-safe."""
 
     def __init__(self, base_models: BaseModels, shapes: ShapeStore, facts: FactsCache, *, max_bytes: int) -> None:
         """Reject files of more than ``max_bytes``."""
@@ -107,10 +90,10 @@ class Judge:
         self._shapes = shapes
         self._facts = facts
         self._max_bytes = max_bytes
-        self._passports: LRUCache[object, Passport] = LRUCache(MAX_REMEMBERED)
+        self._remembered: LRUCache[object, Passport] = LRUCache(MAX_REMEMBERED)
         self._lock = Lock()
 
-    def passport(
+    def of(
         self,
         found: FoundAdapter,
         read_header: Callable[[FoundAdapter], SafetensorsHeader],
@@ -134,7 +117,7 @@ class Judge:
         slug = None if wanted is None else wanted.slug
         question = found, slug, tuple(None if shape is None else shape.digest for shape in shapes.values())
         with self._lock:
-            known = self._passports.get(question)
+            known = self._remembered.get(question)
         if known is not None:
             return known
         try:
@@ -143,7 +126,7 @@ class Judge:
             return rejected(found, str(error))
         passport = passport_of(found, facts, choose_route(found, facts.layers, self._base_models, shapes, slug))
         with self._lock:
-            self._passports[question] = passport
+            self._remembered[question] = passport
         return passport
 
 
