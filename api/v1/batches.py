@@ -35,7 +35,7 @@ blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags
 
 
 class BatchPath(BaseModel):
-    """Which batch."""
+    """The batch that is meant."""
 
     batch_id: str = Field(description="as the submission answered it")
 
@@ -47,20 +47,20 @@ class Lines(RawModel):
 
 
 class SubmissionQuery(Parameters):
-    """What becomes of the file."""
+    """Options of a submission."""
 
     model_config = ConfigDict(extra="forbid")
 
     on_error: OnError = Field(OnError.REJECT, description="what lines that cannot be served do to the others")
-    dry_run: bool = Field(False, description="only say what it would take")
-    webhook_url: str | None = Field(None, max_length=2000, description="told when the batch has ended")
+    dry_run: bool = Field(False, description="only estimate its cost")
+    webhook_url: str | None = Field(None, max_length=2000, description="receives a message when the batch has ended")
     upload: str | None = Field(
         None, min_length=1, max_length=64, description="a file that is in storage already; the body is then not read"
     )
 
 
 class BatchListQuery(Parameters):
-    """Which batches."""
+    """The page of a list."""
 
     model_config = ConfigDict(extra="forbid")
 

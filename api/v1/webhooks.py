@@ -1,4 +1,4 @@
-"""``/v1/webhooks``: the secret that signs one's own webhooks, and what became of each delivery."""
+"""``/v1/webhooks``: the secret that signs the client's webhooks, and the log of their deliveries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ blueprint = APIBlueprint("webhooks", __name__, url_prefix="/v1/webhooks", abp_ta
 
 
 class SecretQuery(Parameters):
-    """How long the secret before it is good."""
+    """Options of a rotation."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class SecretQuery(Parameters):
 
 
 class RotationHeader(Parameters):
-    """How to ask for a secret safely more than once."""
+    """Headers of a rotation, which may be repeated safely."""
 
     idempotency_key: str | None = Field(
         None,
@@ -58,13 +58,13 @@ class WebhookSecret(BaseModel):
 
 
 class DeliveryPath(BaseModel):
-    """Which delivery."""
+    """The delivery that is meant."""
 
     delivery_id: str = Field(description="the `webhook-id` of its tries")
 
 
 class ListQuery(Parameters):
-    """How many deliveries."""
+    """The page of a list."""
 
     model_config = ConfigDict(extra="forbid")
 

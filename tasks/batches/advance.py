@@ -22,7 +22,7 @@ MAX_SETTLED_PARTS = 20
 
 @dataclass(frozen=True)
 class BatchAdvance:
-    """Takes batches on that are planned."""
+    """Takes planned batches to their ends."""
 
     batches: BatchStore
     progress: BatchProgress
@@ -32,7 +32,7 @@ class BatchAdvance:
     jobs: JobStore
 
     def advance(self, batch: Batch) -> None:
-        """One round of one batch.
+        """Take a batch one round further.
 
         Raises:
             StorageError, ServiceUnavailable: a server is unavailable.

@@ -1,4 +1,4 @@
-"""A batch: a file of requests that become jobs of the backfill lane, and where it stands."""
+"""A batch: a file of requests that become jobs of the backfill lane."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MAX_LINE_BYTES = 64 * 1024
 MAX_ADAPTERS = 1000
 MAX_GROUPS = 10_000
 MAX_ERRORS = 1000
-"""Errors that are told with their lines; further ones are only counted."""
+"""Errors that are reported with their lines; further ones are only counted."""
 
 
 class BatchStatus(StrEnum):
-    """Where a batch stands."""
+    """The state of a batch."""
 
     VALIDATING = "validating"
     """Its lines are read, checked and put into the order of drawing; in a retry, those that have no images yet."""
@@ -40,7 +40,7 @@ class BatchStatus(StrEnum):
     COMPLETED = "completed"
     """Every line has ended, well or not, and the results are in storage."""
     FAILED = "failed"
-    """It cannot be run, or not go on; ``error`` and ``errors`` say why."""
+    """It cannot run, or cannot go on; ``error`` and ``errors`` say why."""
     CANCELED = "canceled"
     """Its submitter canceled it; the results of what was drawn before are in storage."""
 
@@ -73,7 +73,7 @@ def sources(target: BatchStatus) -> frozenset[BatchStatus]:
 
 
 class OnError(StrEnum):
-    """What becomes of a batch with lines that cannot be served."""
+    """The treatment of a batch with lines that cannot be served."""
 
     REJECT = "reject"
     """Nothing of it is drawn."""
@@ -82,17 +82,17 @@ class OnError(StrEnum):
 
 
 class BatchOptions(Stored):
-    """What a submitter is and asks for."""
+    """The submitter of a batch, and the options that it has chosen."""
 
     owner: str | None = Field(None, description="id of the API key that submitted it; null where none is configured")
     on_error: OnError = OnError.REJECT
-    webhook_url: str | None = Field(None, description="told when the batch has ended")
-    weight: int = Field(1, description="share of its owner in drawing, against that of others")
-    dry_run: bool = Field(False, description="plan it, and draw nothing")
+    webhook_url: str | None = Field(None, description="receives a message when the batch has ended")
+    weight: int = Field(1, description="share of its owner in drawing, relative to other owners")
+    dry_run: bool = Field(False, description="plan it without drawing anything")
 
 
 class LineError(Stored):
-    """What is wrong with a line."""
+    """An error in a line."""
 
     line: int = Field(description="its number; the first is 1")
     message: str
@@ -120,7 +120,7 @@ class Group(Stored):
 
 
 class Plan(StoredRecord):
-    """In which order the lines of a batch are drawn. Lies in storage beside the lines in this order."""
+    """The order in which the lines of a batch are drawn. It is in storage, beside the lines in this order."""
 
     adapters: tuple[ResolvedAdapter, ...]
     groups: tuple[Group, ...]
@@ -131,7 +131,7 @@ class Plan(StoredRecord):
 
 
 class Forecast(Stored):
-    """What a plan will take, from what this service has measured; null where it has not measured it yet."""
+    """The estimated cost of a plan, from what this service has measured; null where it has measured nothing yet."""
 
     lines: int
     images: int
@@ -176,7 +176,7 @@ class Batch(StoredRecord):
 
     @property
     def folder(self) -> str:
-        """Where its objects lie in storage, except the images."""
+        """The prefix of the keys of its objects in storage, except the images."""
         return f"batches/{self.id}/"
 
     @property
@@ -190,7 +190,7 @@ class Batch(StoredRecord):
         return result_objects(self.results)
 
     def has_begun(self, job_id: str) -> bool:
-        """Whether a job of this batch is of its present generation."""
+        """Return whether a job of this batch is of its present generation."""
         _, _, generation = job_id.removeprefix(f"{self.id}-").partition("-")
         return generation == (str(self.generation) if self.generation else "")
 

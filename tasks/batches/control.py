@@ -1,4 +1,4 @@
-"""Submitters cancel their batches, and try them again."""
+"""Canceling and retrying a batch at its submitter's request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_TRIES = 5
 
 @dataclass(frozen=True)
 class BatchControl:
-    """Takes the steps of submitters."""
+    """Cancels and retries batches."""
 
     batches: BatchStore
 
@@ -36,7 +36,7 @@ class BatchControl:
         return self._persistently(batch, self._retry_once)
 
     def _retry_once(self, batch: Batch) -> Batch:
-        """Begin again with a batch as it was read."""
+        """Begin again with a batch, unless it has changed since it was read."""
         if batch.status is BatchStatus.FAILED and not batch.results:
             raise StatusConflict(
                 f"Batch {batch.id!r} has failed before any result. Correct its file, and send it again."
@@ -49,7 +49,7 @@ class BatchControl:
         """Take a submitter's step, also while the batch takes others.
 
         Raises:
-            StatusConflict: the step does not lead from where the batch stands.
+            StatusConflict: the step is not possible in the batch's status.
         """
         for _ in range(MAX_TRIES):
             try:
@@ -63,5 +63,5 @@ class BatchControl:
 
 
 def cancellation_of(batch: Batch) -> BatchStatus:
-    """Where a batch goes that is canceled."""
+    """Return the status of a batch that is being canceled."""
     return BatchStatus.CANCELED if batch.status is BatchStatus.VALIDATING else BatchStatus.CANCELING

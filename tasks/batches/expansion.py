@@ -47,9 +47,9 @@ class BatchExpansion:
     image_format: ImageFormat
 
     def expand(self, batch: Batch, plan: Plan) -> int:
-        """Make jobs of the next lines, as many as the window has room for; how many.
+        """Make jobs of the next lines, as many as the window has room for; return their number.
 
-        Lines are taken from several groups at once, so that each worker that is alive finds a group of its own.
+        Lines are taken from several groups at once, so that each worker that is alive finds a separate group.
 
         Raises:
             StorageError: the plan cannot be read.
@@ -61,7 +61,7 @@ class BatchExpansion:
         return made
 
     def _open_groups(self, batch: Batch, plan: Plan) -> list[OpenGroup]:
-        """The groups to take lines from: the first that are not done, one for each worker of their base model.
+        """Return the groups to take lines from: the first that are not done, one for each worker of their base model.
 
         Raises:
             BaseModelNotServed: that of a group was removed from ``models.toml`` meanwhile.
@@ -87,7 +87,7 @@ class BatchExpansion:
         return found
 
     def _expand_group(self, batch: Batch, plan: Plan, open_group: OpenGroup, count: int) -> int:
-        """Make jobs of at most ``count`` lines of a group; how many. Another process that does the same ends it."""
+        """Make jobs of at most ``count`` lines, until another process makes jobs of them too; return their number."""
         made = 0
         if count <= 0:
             return 0
@@ -106,7 +106,7 @@ class BatchExpansion:
 
 
 def options_of(batch: Batch, number: int, line: BatchLine) -> JobOptions:
-    """The terms of a line's job."""
+    """Return the options of a line's job."""
     return JobOptions(
         owner=batch.options.owner,
         weight=batch.options.weight,

@@ -1,4 +1,4 @@
-"""What a plan will take, from what this service has measured."""
+"""The estimated cost of a plan, from what this service has measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Forecasts:
     workers: WorkerRegistry
 
     def of(self, plan: Plan) -> Forecast:
-        """The forecast of a plan."""
+        """Return the forecast of a plan."""
         slugs = sorted({group.base_model for group in plan.groups})
         groups = {slug: [group for group in plan.groups if group.base_model == slug] for slug in slugs}
         device_s = {slug: seconds(self.index.measured(slug), groups[slug]) for slug in slugs}

@@ -1,4 +1,4 @@
-"""One line of a batch's file: a request with an id of its submitter's own, in our shape or in OpenAI's."""
+"""One line of a batch's file: a request, as of ``POST /v1/jobs`` or of OpenAI, and an id from its submitter."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CustomId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class BatchLine(JobRequest):
-    """A line: the body of ``POST /v1/jobs``, and what its result is called."""
+    """A line: the body of ``POST /v1/jobs``, and the name of its result."""
 
-    custom_id: CustomId = Field(description="one's own name for the line; no two are the same")
-    webhook_url: None = Field(None, description="a batch has one of its own")
+    custom_id: CustomId = Field(description="the client's name for the line; no two are the same")
+    webhook_url: None = Field(None, description="of a batch, not of a line")
 
 
 class OpenAiLine(BaseModel):
@@ -35,13 +35,13 @@ class OpenAiLine(BaseModel):
     body: ImagesRequest
 
     def as_batch_line(self, base_models: BaseModels) -> BatchLine:
-        """The same in our shape."""
+        """Return the same request in the shape of ``POST /v1/jobs``."""
         request = job_request(self.body.named_model(base_models), self.body)
         return BatchLine(custom_id=self.custom_id, **request.model_dump(exclude={"webhook_url"}))
 
 
 def shape_of(line: object) -> str:
-    """Which of the two shapes a line has."""
+    """Return the name of the shape that a line has."""
     return "openai" if isinstance(line, Mapping) and "body" in line else "ours"
 
 
@@ -67,13 +67,13 @@ def parse_line(text: bytes, base_models: BaseModels) -> BatchLine:
 
 
 def described(problem: Mapping[str, Any]) -> str:
-    """What is wrong with a field; the shape, which pydantic puts in front, is not the submitter's word."""
+    """Describe an error in a field, without the name of the shape that pydantic puts in front of its path."""
     path = ".".join(map(str, problem["loc"][1:]))
     return f"{path}: {problem['msg']}" if path else str(problem["msg"])
 
 
 def lines_of(file: IO[bytes]) -> Iterator[bytes]:
-    """The lines of a file, without what ends them; of one that is too long, no more than shows that it is."""
+    """Yield the lines of a file without their line ends; a line that is too long is cut just above the limit."""
     for text in iter(partial(file.readline, MAX_LINE_BYTES + 2), b""):
         yield text.rstrip(b"\r\n")
         is_whole = text.endswith(b"\n") or len(text) <= MAX_LINE_BYTES + 1

@@ -29,7 +29,7 @@ class LineIndex:
         self._database.execute("INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?)", (number, custom_id, part, body))
 
     def has(self, number: int, part: int) -> bool:
-        """Whether there is a line of this number, and it belongs to this part."""
+        """Return whether there is a line of this number that belongs to this part."""
         statement = "SELECT 1 FROM lines WHERE number = ? AND part = ?"
         return self._database.execute(statement, (number, part)).fetchone() is not None
 
@@ -45,7 +45,7 @@ class LineIndex:
 
 @contextmanager
 def line_index(folder: Path) -> Iterator[LineIndex]:
-    """An empty index in a folder of its own; it is gone when the block is left, with the folder."""
+    """An empty index in a separate folder; it is gone when the block is left, with the folder."""
     with closing(sqlite3.connect(folder / "lines.sqlite", isolation_level=None)) as database:
         # Nothing of it outlives the process: a crash begins anew.
         database.execute("PRAGMA journal_mode = OFF")

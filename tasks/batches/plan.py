@@ -90,7 +90,7 @@ class Planner:
 
     @property
     def pixel_steps(self) -> int:
-        """What the lines cost together: pixels times steps."""
+        """The total cost of the lines: pixels times steps."""
         return sum(group.pixel_steps for group in self._groups.values())
 
     @property
@@ -153,7 +153,7 @@ def spec_of(
     image_format: ImageFormat,
     random_seed: Callable[[int], int],
 ) -> JobSpec:
-    """What a line asks for, complete.
+    """Return the complete specification of a line.
 
     Raises:
         InvalidRequest: its base model cannot draw it.

@@ -1,4 +1,4 @@
-"""What has come of the lines of a batch: which are jobs, which have ended, and where their results are in storage.
+"""The progress of the lines of a batch: those that are jobs, those that have ended, and their results in storage.
 
     stokehold:batch:<id>:parts   list   keys of the parts of its results in storage, in the order of writing
 
@@ -20,7 +20,7 @@ from tasks.valkey import Valkey
 
 
 class BatchProgress:
-    """The progress of batches. Every step is atomic and may be asked for twice."""
+    """The progress of batches. Every step is atomic and may be repeated."""
 
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
@@ -29,41 +29,45 @@ class BatchProgress:
         self._lose = valkey.script("batches/lose")
 
     def settle(self, batch: Batch, part: str, ids: Sequence[str], counts: Mapping[str, float]) -> bool:
-        """Count jobs whose results are in a noted part in storage, and take it; whether nothing else has done so."""
+        """Count jobs whose results are in a noted part in storage, and take the part.
+
+        Returns:
+            False if another process has counted them already.
+        """
         keys = [batch_key(batch.id), ended_key(batch.id), jobs_key(batch.id), parts_key(batch.id), UNTAKEN]
         numbers = {name: str(number) for name, number in counts.items()}
         return bool(self._settle(keys=keys, args=[part, len(ids), len(numbers), *flat(numbers), *ids]))
 
     def ended(self, batch: Batch, count: int) -> list[str]:
-        """Ids of jobs that have ended and are not settled, the ``count`` first."""
+        """Return the ids of the first ``count`` jobs that have ended and are not settled."""
         return cast(list[str], self._valkey.lrange(ended_key(batch.id), 0, count - 1))
 
     def jobs(self, batch: Batch) -> set[str]:
-        """Ids of its jobs that are not settled."""
+        """Return the ids of its jobs that are not settled."""
         return cast(set[str], self._valkey.smembers(jobs_key(batch.id)))
 
     def statuses(self, batch: Batch) -> list[Status]:
-        """Where its jobs stand that are not settled."""
+        """Return the statuses of its jobs that are not settled."""
         with self._valkey.pipeline(transaction=False) as pipeline:
             for job_id in self.jobs(batch):
                 pipeline.hget(job_key(job_id), "status")
             return [Status(status) for status in pipeline.execute() if status in tuple(Status)]
 
     def parts(self, batch: Batch) -> list[str]:
-        """Keys of the parts of its results, in the order of writing."""
+        """Return the keys of the parts of its results, in the order of writing."""
         return cast(list[str], self._valkey.lrange(parts_key(batch.id), 0, -1))
 
     def lose(self, batch: Batch) -> None:
-        """Let the batch wait no longer for jobs that have no record any more."""
+        """Stop waiting for jobs that no longer have a record."""
         if ids := sorted(self.jobs(batch)):
             self._lose(keys=[ended_key(batch.id), jobs_key(batch.id)], args=[JOB, *ids])
 
     def cursors(self, batch: Batch) -> dict[str, str]:
-        """How far the groups of its plan have become jobs."""
+        """Return how far each group of its plan has become jobs."""
         return cast(dict[str, str], self._valkey.hgetall(cursors_key(batch.id, batch.plan)))
 
     def pass_groups(self, batch: Batch, first: int, done: Sequence[int]) -> None:
-        """Note that all groups before ``first`` are done; what is known of each of these is no longer needed."""
+        """Note that all groups before ``first`` are done, and forget what was kept of each."""
         self._pass(keys=[batch_key(batch.id), cursors_key(batch.id, batch.plan)], args=[batch.plan or "", first, *done])
 
 

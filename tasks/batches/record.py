@@ -1,4 +1,4 @@
-"""What a client sees of a batch, alone and in a list."""
+"""The record of a batch that clients see, alone and in a list."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tasks.jobs.result import Failure
 
 
 class BatchCounts(BaseModel):
-    """How many lines stand where."""
+    """The number of lines in each state."""
 
     model_config = ConfigDict(frozen=True)
 
     lines: int = Field(description="that can be served")
     skipped: int = Field(description="that cannot")
-    waiting: int = Field(description="that are no job yet")
+    waiting: int = Field(description="that are not jobs yet")
     queued: int
     running: int
     succeeded: int
@@ -32,7 +32,7 @@ class BatchCounts(BaseModel):
 
 
 class BatchOutcome(BaseModel):
-    """What a batch took so far, to be held against its forecast."""
+    """The cost of a batch so far, to compare with its forecast."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,7 +53,7 @@ class BatchRecord(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     counts: BatchCounts
-    lines_per_s: float | None = Field(description="that ended, since it began")
+    lines_per_s: float | None = Field(description="that have ended, since it began")
     eta_s: float | None = Field(description="seconds until it is done at this rate")
     forecast: Forecast | None = Field(description="of its plan, once it is planned")
     outcome: BatchOutcome
@@ -64,7 +64,7 @@ class BatchRecord(BaseModel):
 
 
 class BatchPage(BaseModel):
-    """Some of one's own batches, newest first."""
+    """A page of the client's batches, newest first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,14 +74,14 @@ class BatchPage(BaseModel):
 
 @dataclass(frozen=True)
 class BatchRecords:
-    """Reads the records of batches."""
+    """Makes the records of batches."""
 
     batches: BatchStore
     progress: BatchProgress
     storage: S3Storage
 
     def of(self, batch: Batch, now: datetime | None = None) -> BatchRecord:
-        """The record of a batch, with fresh URLs."""
+        """Return the record of a batch, with fresh URLs."""
         statuses = Counter(self.progress.statuses(batch))
         ended = batch.ended + sum(count for status, count in statuses.items() if status.is_terminal)
         elapsed_s = elapsed(batch, now or datetime.now(UTC))
@@ -104,7 +104,7 @@ class BatchRecords:
         )
 
     def page(self, owner: str | None, *, limit: int, before: str | None = None) -> BatchPage:
-        """A page of an owner's batches.
+        """Return a page of an owner's batches.
 
         Args:
             limit: how many at most.
@@ -121,14 +121,14 @@ class BatchRecords:
 
 
 def elapsed(batch: Batch, now: datetime) -> float | None:
-    """Seconds since the lines of a batch began to become jobs, until its end."""
+    """Return the seconds since the lines of a batch began to become jobs, until its end."""
     if batch.started_at is None:
         return None
     return round(max(0.0, ((batch.finished_at or now) - batch.started_at).total_seconds()), 3)
 
 
 def counts_of(batch: Batch, statuses: Counter[Status]) -> BatchCounts:
-    """How many lines stand where.
+    """Return the number of lines in each state.
 
     Args:
         statuses: of the jobs whose results are not in storage yet.

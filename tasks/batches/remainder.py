@@ -16,7 +16,7 @@ from tasks.fields import ImageFormat
 
 @dataclass(frozen=True)
 class Remainder:
-    """What has not succeeded of a plan.
+    """The lines of a plan that have not succeeded.
 
     Attributes:
         index: the results so far, as ``BatchResults.load`` reads them.

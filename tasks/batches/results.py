@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 MAX_PER_PART = 1000
 FORGET_AFTER_S = 120
-"""For which the worker that drew a job may look whether its images are the job's."""
+"""Seconds for which the worker that drew a job may still check that its images are the job's."""
 
 
 class LineResult(StoredRecord):
-    """What came of a line."""
+    """The result of a line."""
 
     line: int = Field(description="its number in the file; the first is 1")
     custom_id: str
@@ -42,7 +42,7 @@ class LineResult(StoredRecord):
 
 
 class LineRecord(Frozen):
-    """What came of a line, as a client sees it."""
+    """The result of a line, as a client sees it."""
 
     line: int
     custom_id: str
@@ -62,7 +62,7 @@ class BatchResults:
     notes: ObjectNotes
 
     def settle_finished(self, batch: Batch) -> bool:
-        """Put the results of jobs that have ended into storage and forget these jobs; whether there were any.
+        """Put the results of jobs that have ended into storage and forget these jobs; return whether there were any.
 
         A crash at any point leaves the jobs where the next round finds them; the part that was written is then removed.
 
@@ -95,7 +95,7 @@ class BatchResults:
                 index.replace(result.line, result.custom_id, int(result.status is Status.SUCCEEDED), body)
 
     def put(self, batch: Batch) -> str:
-        """Put the results into storage in the order of the lines; with what their keys begin. Their objects are noted.
+        """Put the results into storage in the order of the lines, and return the prefix of their keys, which are noted.
 
         Raises:
             StorageError: storage is unavailable.
@@ -109,7 +109,7 @@ class BatchResults:
         return results
 
     def so_far(self, batch: Batch) -> Iterator[bytes]:
-        """The results that are in storage, in the order of the lines, each image with a fresh URL.
+        """Yield the results that are in storage, in the order of the lines, each image with a fresh URL.
 
         Raises:
             StorageError: a part cannot be read.
@@ -120,13 +120,13 @@ class BatchResults:
                 yield self._with_urls(read_result(body)).model_dump_json().encode() + b"\n"
 
     def _with_urls(self, result: LineResult) -> LineRecord:
-        """A result as a client sees it."""
+        """Return a result as a client sees it."""
         images = tuple(self.records.of_image(image) for image in result.images)
         fields = result.model_dump(include={"line", "custom_id", "status", "error"})
         return LineRecord(**fields, images=images)
 
     def _count_lost(self, ids: Sequence[str], jobs: Sequence[Job]) -> int:
-        """How many of these jobs have no record any more: what came of them is not known, and a retry draws them again.
+        """Return how many of these jobs have lost their records, and with them their results; a retry draws them again.
 
         Raises:
             RecordNotUnderstood: the others of them have a record that only a newer version reads, or that is damaged.
@@ -136,12 +136,12 @@ class BatchResults:
             try:
                 self.jobs.get(job_id)
             except JobNotFound:
-                logger.error("job %s of a batch is gone, and what came of it", job_id)
+                logger.error("job %s of a batch has no record any more, and its result is lost", job_id)
         return len(missing)
 
 
 def counts_of(jobs: Sequence[Job], lost: int) -> dict[str, float]:
-    """What these jobs, and some that are lost, add to the numbers of their batch."""
+    """Return what these jobs, and some that are lost, add to the counters of their batch."""
     by_status = Counter(job.status for job in jobs)
     swapped = (SwapWay.MERGED, SwapWay.DIFFUSERS)
     return {
@@ -155,7 +155,7 @@ def counts_of(jobs: Sequence[Job], lost: int) -> dict[str, float]:
 
 
 def result_of(job: Job) -> LineResult:
-    """What came of a job, as a line of the results."""
+    """Return the result of a job, as a line of the results."""
     line = job.options.line
     if line is None:
         raise ValueError(f"job {job.id} belongs to no batch")
@@ -165,7 +165,7 @@ def result_of(job: Job) -> LineResult:
 
 
 def read_result(body: bytes) -> LineResult:
-    """A line of the results that are in storage.
+    """Return a line of the results that are in storage.
 
     Raises:
         RecordNotUnderstood: a newer version wrote it.

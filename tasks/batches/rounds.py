@@ -1,4 +1,4 @@
-"""The rounds of batches, each of which holds up no other."""
+"""The rounds of batches, none of which delays another."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ADVANCED = frozenset({BatchStatus.RUNNING, BatchStatus.CANCELING})
 
 
 class BatchRounds:
-    """Plans and advances batches: of each owner on a thread of its own, of an owner one after another.
+    """Plans and advances batches: those of each owner on a separate thread, one after another.
 
     Args:
         plan: the first step of a batch.
@@ -42,11 +42,11 @@ class BatchRounds:
         self._advancing = Turns("advancing batches")
 
     def plan(self) -> None:
-        """Begin to plan what is new."""
+        """Begin to plan new batches."""
         self._planning.begin(self._works(PLANNED))
 
     def advance(self) -> None:
-        """Begin a round of those that are planned."""
+        """Begin a round of the batches that are planned."""
         self._advancing.begin(self._works(ADVANCED))
 
     def join(self, seconds: float) -> None:
@@ -55,7 +55,7 @@ class BatchRounds:
         self._advancing.join(seconds)
 
     def _works(self, statuses: frozenset[BatchStatus]) -> dict[str, Work]:
-        """What is to be done, by owner."""
+        """Return the work to be done, by owner."""
         by_owner: dict[str, list[Batch]] = {}
         for batch in self._active():
             if batch.status in statuses:
@@ -63,14 +63,14 @@ class BatchRounds:
         return {owner: partial(self._take_steps, batches) for owner, batches in by_owner.items()}
 
     def _active(self) -> list[Batch]:
-        """The batches that are not at an end, the oldest first. One that is never understood is quarantined."""
+        """Return the batches that have not ended, the oldest first. One that is never understood is quarantined."""
         found: list[Batch] = []
         for batch_id in self._batches.active_ids():
             self._quarantine.attempt(ACTIVE, batch_id, partial(self._collect, batch_id, found))
         return sorted(found, key=lambda batch: batch.created_at)
 
     def _collect(self, batch_id: str, found: list[Batch]) -> None:
-        """Read a batch that is not at an end.
+        """Read a batch that has not ended.
 
         Raises:
             RecordNotUnderstood: it is damaged, or of a newer version.
@@ -98,9 +98,9 @@ class BatchRounds:
             logger.info("batch %s has moved on: %s", batch.id, error)
 
     def _give_up(self, batch: Batch, error: Exception) -> None:
-        """End a batch that has raised too often: with the results that it has, or where that fails too, without.
+        """End a batch that has raised too often: with the results that it has, or without them if that fails too.
 
-        What only another version of this service understands is quarantined instead.
+        A batch that only another version of this service understands is quarantined instead.
         """
         if isinstance(error, RecordNotUnderstood):
             self._quarantine.add(ACTIVE, batch.id, error)
@@ -114,10 +114,10 @@ class BatchRounds:
 
 
 def failure_of(error: Exception) -> Failure:
-    """Why a batch cannot go on, for its submitter."""
+    """Return the reason why a batch cannot go on, in words for its submitter."""
     if isinstance(error, InvalidRequest):
-        return Failure(code=error.code, message=f"The rest of the lines cannot be served any more. {error}")
+        return Failure(code=error.code, message=f"The remaining lines can no longer be served. {error}")
     if isinstance(error, ObjectNotFound):
         return Failure(code="batch_lost", message="A file of this batch is gone from storage. Send the batch again.")
-    message = "This service failed on this batch again and again, and its operator is told. Send the batch again."
+    message = "This service failed on this batch several times, and its log says why. Send the batch again."
     return Failure(code="batch_failed", message=message)

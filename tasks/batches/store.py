@@ -1,8 +1,8 @@
-"""The batches: where each stands.
+"""The records of batches, from submission to expiry.
 
     stokehold:batch:<id>              hash    the batch
-    stokehold:batches                 set     ids of batches that are not at an end
-    stokehold:batches:finished        sorted  ids of those that are, by the time at which they came there
+    stokehold:batches                 set     ids of batches that have not ended
+    stokehold:batches:finished        sorted  ids of those that have, by the time of their end
     stokehold:batches:removing        set     ids of batches that are forgotten, whose objects are to be removed
     stokehold:batches:<owner>         sorted  ids of an owner's batches, by the time of creation
     stokehold:batch_keys:<digest>     hash    the first batch of an idempotency key, and the digest of its request
@@ -41,13 +41,13 @@ from tasks.valkey import Valkey
 
 ACTIVE = "stokehold:batches"
 BATCH_ENDED_S = 30
-"""After which one of many batches may have ended."""
+"""Seconds after which one of many batches may have ended."""
 FINISHED = "stokehold:batches:finished"
 REMOVING = "stokehold:batches:removing"
 
 
 class BatchStore:
-    """Batches, from accepted to expired. Every step is atomic and may be asked for twice."""
+    """The store of batches. Every step is atomic and may be repeated."""
 
     def __init__(self, valkey: Valkey, *, retention_s: int) -> None:
         self._valkey = valkey
@@ -66,13 +66,13 @@ class BatchStore:
         *,
         most: int = NO_LIMIT,
     ) -> tuple[Batch, bool]:
-        """Record a new batch and take its file, unless it was sent before; the batch, and whether it is new.
+        """Record a new batch and take its file, unless it was sent before; return the batch, and whether it is new.
 
         Args:
             input_key: of its file, which must be noted.
-            request: digest of the file and of the terms.
+            request: digest of the file and of the options.
             key: where the batch of its idempotency key is kept, if it has one.
-            most: batches that its owner may have under way.
+            most: number of unfinished batches that its owner may have.
 
         Raises:
             LimitExceeded: its owner has as many.
@@ -96,7 +96,7 @@ class BatchStore:
         return self.get(known), answer == "created"
 
     def first_of(self, key: str) -> tuple[Batch, str] | None:
-        """The batch of an idempotency key and the digest of its request, if there is one."""
+        """Return the batch of an idempotency key and the digest of its request, if there is one."""
         first, digest = cast(list[str | None], self._valkey.hmget(key, "id", "digest"))
         try:
             return (self.get(first), digest or "") if first else None
@@ -104,7 +104,7 @@ class BatchStore:
             return None
 
     def get(self, batch_id: str) -> Batch:
-        """The batch as it stands now.
+        """Return the present state of a batch.
 
         Raises:
             BatchNotFound: there is none, or it has expired.
@@ -115,7 +115,7 @@ class BatchStore:
         return batch_of(batch_id, fields)
 
     def existing(self, ids: Sequence[str]) -> list[Batch]:
-        """The batches of these ids, in their order, without those that are gone or of a newer version."""
+        """Return the batches of these ids, in their order, without those that are gone or of a newer version."""
         with self._valkey.pipeline(transaction=False) as pipeline:
             for batch_id in ids:
                 pipeline.hgetall(batch_key(batch_id))
@@ -123,7 +123,7 @@ class BatchStore:
         return known_batches(dict(zip(ids, hashes, strict=True)))
 
     def ids_of(self, owner: str | None, count: int, before: str | None = None) -> list[str]:
-        """Ids of an owner's batches, newest first, ``count`` at most.
+        """Return the ids of an owner's batches, newest first, ``count`` at most.
 
         Args:
             before: id of a batch of the owner, behind which to begin; None begins with the newest.
@@ -137,15 +137,15 @@ class BatchStore:
         return cast(list[str], self._valkey.zrevrange(owner_key(owner), place + 1, place + count))
 
     def active_ids(self) -> list[str]:
-        """Ids of the batches that are not at an end."""
+        """Return the ids of the batches that have not ended."""
         return sorted(cast(set[str], self._valkey.smembers(ACTIVE)))
 
     def active(self) -> list[Batch]:
-        """The batches that are not at an end, the oldest first."""
+        """Return the batches that have not ended, the oldest first."""
         return sorted(self.existing(self.active_ids()), key=lambda batch: batch.created_at)
 
     def remove_entry(self, batch_id: str) -> None:
-        """Remove a batch that does not exist from those that are not at an end."""
+        """Remove a batch that does not exist from those that have not ended."""
         self._valkey.srem(ACTIVE, batch_id)
 
     def transition(
@@ -157,7 +157,7 @@ class BatchStore:
         takes: Sequence[str] = (),
         leaves: Sequence[str] = (),
     ) -> Batch:
-        """Take a batch to another status; the batch there.
+        """Take a batch to another status, and return it.
 
         Args:
             batch: as it was read; if it has taken another step since, nothing happens.
@@ -167,7 +167,7 @@ class BatchStore:
 
         Raises:
             BatchNotFound: there is none.
-            StatusConflict: it is not where this step leads from.
+            StatusConflict: this status cannot follow its present one.
             StorageUnavailable: an object was removed before it was taken.
         """
         changes = {name: stored(value) for name, value in (fields or {}).items()}
@@ -184,23 +184,29 @@ class BatchStore:
         match answer:
             case "refused":
                 raise StatusConflict(
-                    f"Batch {batch.id!r} cannot become {target} from where it stands. Ask where that is."
+                    f"Batch {batch.id!r} cannot become {target} in its present status. Get the batch to see it."
                 )
             case "changed":
-                raise StatusConflict(f"Batch {batch.id!r} has moved on meanwhile. Ask where it stands.")
+                raise StatusConflict(
+                    f"Batch {batch.id!r} has changed in the meantime. Get the batch to see its status."
+                )
             case "gone":
                 raise StorageUnavailable(f"Objects of batch {batch.id!r} were removed before they were recorded.")
         return self.get(batch.id)
 
     def expired(self, count: int) -> list[str]:
-        """Ids of the batches that have been finished for longer than they are kept, the ``count`` oldest."""
+        """Return the ids of the ``count`` oldest batches that have been finished for longer than they are kept."""
         seconds, _ = self._valkey.time()
         return cast(
             list[str], self._valkey.zrangebyscore(FINISHED, "-inf", seconds - self._retention_s, start=0, num=count)
         )
 
     def forget(self, batch: Batch) -> bool:
-        """Remove a finished batch's record, and note that its objects are to be removed; whether it was still so."""
+        """Remove a finished batch's record, and note that its objects are to be removed.
+
+        Returns:
+            False if the batch has changed since it was read.
+        """
         rest = [jobs_key(batch.id), ended_key(batch.id), parts_key(batch.id), cursors_key(batch.id, batch.plan)]
         keys = [batch_key(batch.id), FINISHED, owner_key(batch.options.owner), REMOVING, *rest]
         return bool(self._forget(keys=keys, args=[batch.id, batch.step]))
@@ -213,7 +219,7 @@ class BatchStore:
             pipeline.execute()
 
     def forgotten(self) -> list[str]:
-        """Ids of batches whose objects are to be removed."""
+        """Return the ids of forgotten batches whose objects are to be removed."""
         return sorted(cast(set[str], self._valkey.smembers(REMOVING)))
 
     def removed(self, batch_id: str) -> None:
@@ -222,12 +228,12 @@ class BatchStore:
 
 
 def no_batch(batch_id: str) -> BatchNotFound:
-    """The error that says so, of whatever came instead of an id."""
+    """Return the error for an id without a batch, or for anything else that came instead of an id."""
     return BatchNotFound(f"There is no batch {batch_id[:MAX_CHARACTERS]!r}. It may have expired; send its file again.")
 
 
 def another_request() -> IdempotencyConflict:
-    """The refusal of an idempotency key, or of an upload, that belongs to another request."""
+    """Return the error for an idempotency key, or an upload, that belongs to another request."""
     return IdempotencyConflict(
         "This Idempotency-Key or upload was used with another file or other options. Send a new one with a "
         "new request; to get the first batch again, send its request unchanged."

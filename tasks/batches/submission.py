@@ -1,4 +1,4 @@
-"""From a file of lines to a batch that waits to be planned."""
+"""From a file of lines to a batch that waits for its plan."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Digested:
         self._digest = hashlib.sha256()
 
     def read(self, count: int = -1, /) -> bytes:
-        """The next bytes, none when it is over."""
+        """Return the next bytes, none at the end of the stream."""
         content = self._stream.read(count)
         self._digest.update(content)
         return content
 
     def sha256(self) -> str:
-        """Of what was read, to the end of the stream."""
+        """Read the stream to its end, and return the digest of all of it."""
         while self.read(READ_BYTES):
             pass
         return self._digest.hexdigest()
@@ -43,7 +43,7 @@ class Digested:
 
 @dataclass(frozen=True)
 class BatchSubmissions:
-    """Takes files of lines in."""
+    """Makes batches of files of lines."""
 
     batches: BatchStore
     quotas: Quotas
@@ -55,7 +55,7 @@ class BatchSubmissions:
     def submit(self, options: BatchOptions, lines: Readable, *, idempotency_key: str | None = None) -> Batch:
         """Put a file into storage as it comes in, and make a batch of it; a known key gives its first batch.
 
-        Each request writes an object of its own, and the step that records the batch decides which of them it is.
+        Each request writes a separate object, and the step that records the batch decides which of them is used.
 
         Raises:
             InvalidRequest: its webhook cannot be served.
@@ -99,7 +99,7 @@ class BatchSubmissions:
         return sent_before(known, known.request, request)
 
     def _check(self, options: BatchOptions) -> None:
-        """Check what is asked for beside the lines.
+        """Check the options of a batch.
 
         Raises:
             InvalidRequest: it cannot be served.
@@ -109,7 +109,7 @@ class BatchSubmissions:
 
 
 def sent_before(first: Batch, digest: str, request: str) -> Batch:
-    """The first batch of a request that was sent before.
+    """Return the first batch of a request that was sent before.
 
     Raises:
         IdempotencyConflict: it was another request.
@@ -120,7 +120,7 @@ def sent_before(first: Batch, digest: str, request: str) -> Batch:
 
 
 def request_digest(options: BatchOptions, file: str) -> str:
-    """What two requests have in common that are the same.
+    """Return a digest that is the same for two equal requests.
 
     Args:
         file: digest, or name, of the file.
@@ -129,5 +129,5 @@ def request_digest(options: BatchOptions, file: str) -> str:
 
 
 def input_key(batch_id: str) -> str:
-    """Where the file of a batch lies in storage: a key that is used once."""
+    """Return a key for the file of a batch in storage, which is used once."""
     return f"batches/{batch_id}/input-{new_id()}.jsonl"

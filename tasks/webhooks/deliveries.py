@@ -1,12 +1,12 @@
-"""The deliveries: which is sent next, and what became of the others.
+"""The queue of deliveries, and the log of those that have ended.
 
 Every receiver of every owner has a lane. An owner is served in turn with the others, and each of its receivers in turn,
 so that nothing that is slow, dead or numerous delays another's. A receiver that has failed several times in a row is
-asked by one delivery at a time, ever less often: a circuit breaker. It counts for each owner by itself, or one who
+asked by one delivery at a time, ever less often: a circuit breaker. It counts for each owner separately, or one who
 sends to wrong paths of a server would silence it for all. A sender holds a delivery under a lease, for a little longer
 than a try may take; when it lapses, the delivery is due again.
 
-    stokehold:webhooks                              sorted  ends that are no deliveries yet, by time
+    stokehold:webhooks                              sorted  ends that are not deliveries yet, by time
     stokehold:webhooks:delivery:<id>                hash    a delivery
     stokehold:webhooks:log:<owner>                  sorted  `<created>:<id>` of an owner's deliveries
     stokehold:webhooks:pending:<owner>              sorted  ids of those that are to be sent, by age
@@ -57,7 +57,7 @@ LOOKS = 100
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much there may be of each.
+    """The limits of the queue.
 
     Attributes:
         pending: deliveries of an owner that wait; then the oldest is dropped.
@@ -80,11 +80,11 @@ class Bounds:
 
 @dataclass(frozen=True)
 class End:
-    """The end of a job or a batch that its submitter wants to be told of.
+    """The end of a job or a batch whose submitter wants a message of it.
 
     Attributes:
-        name: among the ends that are no deliveries yet: id of the job, or of the batch behind ``batch:``.
-        delivery_id: the same whenever the same end is told.
+        name: among the ends that are not deliveries yet: id of the job, or of the batch behind ``batch:``.
+        delivery_id: the same for each message of the same end.
     """
 
     name: str
@@ -96,7 +96,7 @@ class End:
 
 @dataclass(frozen=True)
 class Settlement:
-    """What follows from a try.
+    """The outcome of a try.
 
     Attributes:
         retry_after_s: while it is pending: seconds until the next try.
@@ -110,7 +110,7 @@ class Settlement:
 
 
 class Deliveries:
-    """The deliveries, in Valkey or Redis. Every step is atomic and may be asked for twice.
+    """The deliveries, in Valkey or Redis. Every step is atomic and may be repeated.
 
     Args:
         keep_s: seconds for which a delivery is kept.
@@ -126,7 +126,7 @@ class Deliveries:
         self._redeliver = script(valkey, "webhooks/redeliver")
 
     def ends(self, count: int) -> list[str]:
-        """Names of ends that are no deliveries yet: the ``count`` oldest and newest, so that neither has to wait."""
+        """Return ``count`` names of ends that are not deliveries yet: the oldest and newest, so that neither wait."""
         now, _ = self._valkey.time()
         with self._valkey.pipeline(transaction=False) as pipeline:
             pipeline.zrange(WEBHOOKS, "-inf", now + 1, byscore=True, offset=0, num=count // 2)
@@ -152,7 +152,7 @@ class Deliveries:
         )
 
     def take(self) -> Taken | None:
-        """Take the delivery whose turn it is; None if nothing is due, or all that is has to wait for others.
+        """Take the delivery whose turn it is; return None if nothing is due, or all that is due has to wait for others.
 
         One that a newer version has recorded is left to a process that understands it.
         """
@@ -170,7 +170,11 @@ class Deliveries:
                 logger.error("%s", error)
 
     def settle(self, taken: Taken, settlement: Settlement) -> bool:
-        """Note how a try has ended; False if the lease had lapsed and another sends it."""
+        """Note the outcome of a try.
+
+        Returns:
+            False if the lease had lapsed and another process sends the delivery.
+        """
         bounds, attempts = self._bounds, (*taken.delivery.attempts, settlement.attempt)[-MAX_ATTEMPTS_KEPT:]
         note: list[str | float] = [
             settlement.status,
@@ -182,7 +186,7 @@ class Deliveries:
         return bool(self._settle(keys=[WEBHOOKS], args=[taken.delivery.id, taken.claim, *note, *circuit, bounds.done]))
 
     def page(self, owner: str | None, *, limit: int, cursor: str | None = None) -> DeliveryPage:
-        """A page of an owner's deliveries, newest first.
+        """Return a page of an owner's deliveries, newest first.
 
         Args:
             limit: how many at most.
@@ -200,10 +204,10 @@ class Deliveries:
         )
 
     def get(self, owner: str | None, delivery_id: str) -> Delivery:
-        """A delivery of this owner.
+        """Return a delivery of this owner.
 
         Raises:
-            DeliveryNotFound: there is none, or it is another's, which is not told.
+            DeliveryNotFound: there is none, or it belongs to another owner, which the message does not say.
         """
         can_be = re.fullmatch(ID_PATTERN, delivery_id) is not None
         fields = cast(dict[str, str], self._valkey.hgetall(delivery_key(delivery_id))) if can_be else {}
@@ -217,7 +221,7 @@ class Deliveries:
         """Send a delivery of this owner again, with all its tries.
 
         Raises:
-            DeliveryNotFound: there is none, or it is another's, which is not told.
+            DeliveryNotFound: there is none, or it belongs to another owner, which the message does not say.
         """
         found = self.get(owner, delivery_id)
         self._redeliver(keys=[WEBHOOKS], args=[found.id, owner or "", self._bounds.pending, self._bounds.done])

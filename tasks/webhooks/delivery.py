@@ -1,4 +1,4 @@
-"""One delivery of a webhook: what its owner sees of it, and when it is tried again."""
+"""One delivery of a webhook, as its owner sees it, and the times at which it is tried."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_ATTEMPTS_KEPT = 20
 
 
 class DeliveryStatus(StrEnum):
-    """What has become of a delivery."""
+    """The state of a delivery."""
 
     PENDING = "pending"
     """It will be tried, or tried again."""
@@ -59,7 +59,7 @@ class Delivery(BaseModel):
 
 
 class DeliveryPage(BaseModel):
-    """Some of one's own deliveries, newest first."""
+    """A page of the client's deliveries, newest first."""
 
     model_config = ConfigDict(frozen=True)
 

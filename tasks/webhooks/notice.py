@@ -1,4 +1,4 @@
-"""What is told of the end of a job or a batch: its record, without URLs.
+"""The message of the end of a job or a batch: its record, without URLs.
 
 A URL lets anyone in who has it, and may be stale when a late delivery comes; the receiver polls for fresh ones.
 """
@@ -24,10 +24,10 @@ from tasks.webhooks.deliveries import End
 
 @dataclass(frozen=True)
 class Notice:
-    """What is told.
+    """A message.
 
     Attributes:
-        end: of what, and to whom.
+        end: the end that it reports, and its receiver.
         data: the record.
     """
 
@@ -37,14 +37,14 @@ class Notice:
 
     @property
     def body(self) -> str:
-        """What is sent."""
+        """The text that is sent."""
         message = {"type": self.end.event, "timestamp": self.ended_at.isoformat(), "data": self.data}
         return json.dumps(message, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
 class Notices:
-    """Reads what is told.
+    """Makes the messages of ends.
 
     Names are those of ``End``: the id of a job, or of a batch behind ``batch:``.
     """
@@ -55,7 +55,7 @@ class Notices:
     batch_records: BatchRecords
 
     def end(self, name: str) -> End:
-        """Of what is told, and to whom.
+        """Return the end of this name.
 
         Raises:
             BatchNotFound, JobNotFound: its record has expired.
@@ -66,7 +66,7 @@ class Notices:
         return end_of_job(self.jobs.get(name))
 
     def notice(self, name: str) -> Notice:
-        """What is told.
+        """Return the message of the end of this name.
 
         Raises:
             BatchNotFound, JobNotFound, EventSuperseded: as ``end`` does.
@@ -89,18 +89,18 @@ class Notices:
 
 
 def end_of_job(job: Job) -> End:
-    """Of what is told, and to whom."""
+    """Return the end of a job."""
     return End(job.id, f"msg_{job.id}", f"job.{job.status}", job.options.owner, job.options.webhook_url or "")
 
 
 def end_of_batch(batch: Batch) -> End:
-    """The same of a batch. One that is tried again ends once more, with a message of its own.
+    """Return the end of a batch. A batch that is tried again ends once more, with another message.
 
     Raises:
         EventSuperseded: it has not ended.
     """
     if not batch.status.is_terminal:
-        raise EventSuperseded("the batch is being tried again; its next end is told by itself")
+        raise EventSuperseded("the batch is being tried again, and its next end has another message")
     delivery_id = f"msg_{batch.id}-{batch.generation}"
     return End(
         BATCH + batch.id, delivery_id, f"batch.{batch.status}", batch.options.owner, batch.options.webhook_url or ""

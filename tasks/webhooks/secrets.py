@@ -60,7 +60,7 @@ class WebhookSecrets:
         return secret, datetime.fromtimestamp(float(until), UTC)
 
     def signers(self, owner: str | None, now: datetime) -> tuple[Webhook, ...]:
-        """What signs the webhooks of an owner, the latest first. A key without a secret gets one that no one has seen.
+        """Return the signers of an owner's webhooks, the latest first. A key without a secret gets a hidden one.
 
         Args:
             now: by the store's clock.

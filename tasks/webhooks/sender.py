@@ -47,7 +47,7 @@ class Sender:
     """Sends what is due.
 
     Args:
-        quarantine: takes an end that raises again and again out of those that are no deliveries yet.
+        quarantine: takes an end that raises again and again out of those that are not deliveries yet.
         post: sends a delivery, within a bounded time.
     """
 
@@ -103,7 +103,7 @@ class Sender:
         try:
             self.send(taken)
         except ServiceUnavailable as error:
-            logger.warning("delivery %s is sent again when its lease is over: %s", taken.delivery.id, error)
+            logger.warning("delivery %s is sent again when its lease has lapsed: %s", taken.delivery.id, error)
         except Exception:
             logger.exception("delivery %s is sent again", taken.delivery.id)
         with self._taking:
@@ -136,7 +136,7 @@ class Sender:
             logger.warning("the end of %s waits for a newer version of this process: %s", name, error)
             self._deliveries.postpone_end(name, POSTPONED_S)
         except (BatchNotFound, JobNotFound, EventSuperseded) as error:
-            logger.warning("the end of %s is not told: %s", name, error)
+            logger.warning("no message of the end of %s is sent: %s", name, error)
             self._deliveries.forget_end(name)
         except ServiceUnavailable:
             raise
@@ -157,7 +157,7 @@ class Sender:
         logger.info("delivery %s is %s: %s", delivery.id, settlement.status, attempt.reason)
 
     def _try(self, taken: Taken) -> Settlement:
-        """Send a delivery; what follows from how that ended.
+        """Send a delivery, and return the outcome.
 
         Raises:
             ServiceUnavailable: its record cannot be read for the moment, or by this version.
@@ -166,7 +166,7 @@ class Sender:
         try:
             notice = self._notices.notice(taken.end)
             if notice.end.delivery_id != taken.delivery.id:
-                raise EventSuperseded("the batch was tried again since; its later end is told by itself")
+                raise EventSuperseded("the batch was tried again since, and its later end has another message")
             status = self._post(taken.delivery.url, *self._message(notice, taken.at))
         except (BatchNotFound, JobNotFound):
             return given_up(taken.at, "the record has expired")
@@ -174,7 +174,7 @@ class Sender:
             return given_up(taken.at, str(error))
         except AddressRefused as error:
             logger.warning("delivery %s is not sent: %s", taken.delivery.id, error)
-            # The same words as for a name that does not exist: nothing is said of which names our network has.
+            # The same words as for a name that does not exist, so that nothing is revealed of the names in our network.
             return again(NO_ADDRESS)
         except DeliveryFailed as error:
             logger.info("delivery %s met %r", taken.delivery.id, error.__cause__)
@@ -187,7 +187,7 @@ class Sender:
         return answered(taken, status)
 
     def _message(self, notice: Notice, now: datetime) -> tuple[bytes, dict[str, str]]:
-        """What is sent, and the headers that sign it."""
+        """Return the body of a message, and the headers that sign it."""
         body, message_id = notice.body, notice.end.delivery_id
         signers = self._secrets.signers(notice.end.owner, now)
         headers = {
@@ -201,7 +201,7 @@ class Sender:
 
 
 def answered(taken: Taken, status: int) -> Settlement:
-    """What follows from an answer."""
+    """Return the outcome of a try with an answer."""
     attempt = Attempt(at=taken.at, status_code=status, reason=f"the receiver answered {status}")
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return Settlement(attempt, DeliveryStatus.DELIVERED, answered=True)
@@ -211,17 +211,17 @@ def answered(taken: Taken, status: int) -> Settlement:
 
 
 def failed(taken: Taken, reason: str) -> Settlement:
-    """What follows from a try without an answer."""
+    """Return the outcome of a try without an answer."""
     return retried(taken, Attempt(at=taken.at, status_code=None, reason=reason))
 
 
 def given_up(now: datetime, reason: str) -> Settlement:
-    """A delivery that has nothing to tell any more."""
+    """Return the outcome of a try of a delivery that has nothing to report any more."""
     return Settlement(Attempt(at=now, status_code=None, reason=reason), DeliveryStatus.FAILED, answered=True)
 
 
 def retried(taken: Taken, attempt: Attempt) -> Settlement:
-    """The next try, or the end of a delivery that had its last one."""
+    """Return the outcome of a failed try: another one, or none if it was the last."""
     age_s = (attempt.at - taken.delivery.created_at).total_seconds()
     if taken.tries >= len(RETRY_AFTER_S) or (age_s > GIVE_UP_AFTER_S and taken.tries):
         return Settlement(attempt, DeliveryStatus.FAILED)
