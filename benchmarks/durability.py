@@ -23,7 +23,7 @@ from stack.supervisor import supervised
 from stack.valkey import valkey_part, valkey_url
 from tasks.durability import Durability
 from tasks.fields import ImageFormat
-from tasks.jobs.job import JobSpec
+from tasks.jobs.job import JobOptions, JobSpec, Lane
 from tasks.jobs.recorder import JobRecorder
 from tasks.settings import AcceptedWhen
 from tasks.valkey import Valkey, connect
@@ -74,7 +74,7 @@ def measured(valkey: Valkey, when: AcceptedWhen, seconds: float) -> tuple[int, f
     def accept(_: int) -> list[float]:
         took = []
         while (begin := time.monotonic()) < end:
-            recorder.create(SPEC)
+            recorder.create_once(recorder.new_id(), SPEC, Lane.INTERACTIVE, JobOptions(), None)
             durability.confirm()
             took.append(time.monotonic() - begin)
         return took

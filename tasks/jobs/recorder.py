@@ -39,11 +39,6 @@ class JobRecorder(JobReader):
         self.new_id = new_id
         self._create = valkey.script("jobs/turns", "jobs/create")
 
-    def create(self, spec: JobSpec, lane: Lane = Lane.INTERACTIVE, options: JobOptions = JobOptions()) -> Job:  # noqa: B008  (frozen)
-        """Record a new job as queued. Its message is not sent yet."""
-        job, _ = self.create_once(self.new_id(), spec, lane, options, None)
-        return job
-
     def create_once(
         self, job_id: str, spec: JobSpec, lane: Lane, options: JobOptions, idempotency: Idempotency | None
     ) -> tuple[Job, bool]:

@@ -112,16 +112,13 @@ class Retries:
         options: JobOptions = job.options.model_copy(
             update={"retry_of": job.id, "weight": self.keys.weight(job.options.owner)}
         )
-        return self.submissions.enqueue(job.spec, options, idempotency=idempotency)
+        return self.submissions.enqueue(job.spec, options, idempotency)
 
     def retry_all(self, jobs: Iterable[Job], limit: int) -> RetryReport:
         """Retry at most ``limit`` of these jobs, without those that were retried before and lines of batches."""
         retried, skipped, stopped = list[Retried](), list[NotRetried](), None
         for job in jobs:
-            if (
-                job.options.line is not None
-                or self.recorder.created_before(idempotency_of_retry(job.id, 0)) is not None
-            ):
+            if job.options.line is not None or self.recorder.created_before(idempotency_of_retry(job.id, 0)):
                 continue
             if len(retried) == limit:
                 stopped = f"{limit} jobs were queued again. Ask once more for the rest."

@@ -37,23 +37,13 @@ class Submissions:
     queues: JobQueues
     durability: Durability
 
-    def submit(
-        self,
-        request: JobRequest,
-        lane: Lane = Lane.INTERACTIVE,
-        random_seed: Callable[[int], int] = secrets.randbelow,
-        *,
-        owner: str | None = None,
-        idempotency_key: str | None = None,
-    ) -> Job:
+    def submit(self, request: JobRequest, *, owner: str | None = None, idempotency_key: str | None = None) -> Job:
         """Record a job and send its message to the queue of its base model.
 
-        A known idempotency key gives its first job.
-
-        It is where the settings want an accepted job to be when this returns.
+        A known idempotency key gives its first job. When this returns, the job is where the settings want an accepted
+        one to be.
 
         Args:
-            random_seed: draws a seed below its argument, for a request that names none.
             owner: id of the submitter's API key; None where no key is configured.
             idempotency_key: chosen by the submitter.
 
@@ -65,34 +55,36 @@ class Submissions:
         """
         if request.webhook_url is not None:
             check_webhook(self.settings, request.webhook_url, owner)
+        idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, owner)
+        # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
+        if first := self.accepted_before(idempotency):
+            return first
+        spec, warnings = self.specify(request, owner)
         options = JobOptions(
             owner=owner,
             weight=self.keys.weight(owner),
             deadline_s=request.deadline_s,
             webhook_url=request.webhook_url,
+            warnings=warnings,
         )
-        idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, options.owner)
-        # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
-        if first := self.accepted_before(idempotency):
-            return first
+        return self.enqueue(spec, options, idempotency)
+
+    def specify(self, request: JobRequest, owner: str | None) -> tuple[JobSpec, tuple[str, ...]]:
+        """Return the specification of a request, complete, and what is doubtful about its adapters.
+
+        Raises:
+            InvalidRequest, ServiceUnavailable: as ``submit`` does.
+        """
         admitted = self.admit_adapters(request, owner)
-        warnings = tuple(warning for adapter in admitted for warning in adapter.warnings)
-        options = options.model_copy(update={"warnings": (*options.warnings, *warnings)})
         adapters = tuple(
             ScaledAdapter(adapter=adapter.adapter, scale=scale_of(requested, adapter.default_scale))
             for adapter, requested in zip(admitted, request.adapters, strict=True)
         )
         model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], self.base_models)
-        spec = complete(request, model, adapters, random_seed, self.settings.image_format)
-        return self.enqueue(spec, options, lane, idempotency)
+        spec = complete(request, model, adapters, secrets.randbelow, self.settings.image_format)
+        return spec, tuple(warning for adapter in admitted for warning in adapter.warnings)
 
-    def enqueue(
-        self,
-        spec: JobSpec,
-        options: JobOptions,
-        lane: Lane = Lane.INTERACTIVE,
-        idempotency: Idempotency | None = None,
-    ) -> Job:
+    def enqueue(self, spec: JobSpec, options: JobOptions, idempotency: Idempotency | None = None) -> Job:
         """Record a job of a complete specification and send its message; a known idempotency key gives its first job.
 
         Raises:
@@ -100,7 +92,7 @@ class Submissions:
         """
         job_id = self.recorder.new_id()
         with self.quotas.reserved(options.owner, job_id, spec):
-            job, is_new = self.recorder.create_once(job_id, spec, lane, options, idempotency)
+            job, is_new = self.recorder.create_once(job_id, spec, Lane.INTERACTIVE, options, idempotency)
         if is_new:
             self.catalogue.note_use(tuple(scaled.adapter for scaled in spec.adapters), job.created_at.timestamp())
             self.queues.send(job)
@@ -124,7 +116,7 @@ class Submissions:
         """Queue a job with exactly the specification of one that succeeded; its adapters are not resolved again.
 
         Raises:
-            BaseModelNotServed: nobody draws with its base model any more.
+            BaseModelNotServed: no worker draws with its base model any more.
             IdempotencyConflict: the key was used for another request.
             InvalidRequest: the limits of its base model were lowered since.
             LimitExceeded: its owner has used as much as it may.
@@ -141,7 +133,7 @@ class Submissions:
                 f"Job {job.id!r} is {job.status}; only one that has succeeded can be held against itself."
             )
         self.require_drawable(job.spec)
-        return self.enqueue(job.spec, options, idempotency=idempotency)
+        return self.enqueue(job.spec, options, idempotency)
 
     def require_drawable(self, spec: JobSpec) -> None:
         """See that a specification of an earlier job can still be drawn.

@@ -31,6 +31,7 @@ from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings
 from tests.support.hub import HubServer
+from tests.support.jobs import submitted_to
 from tests.support.unjudged import Unjudged
 from tests.support.up import ROOT
 from tests.support.waiting import wait_until
@@ -145,7 +146,7 @@ def submit(parts: Parts, service: Service) -> Callable[..., Job]:
 
     def submit(lane: Lane = Lane.INTERACTIVE, **fields: Any) -> Job:
         small = {"prompt": "a red circle", "width": 32, "height": 32, "steps": 2, "seed": 7}
-        return service.submissions.submit(JobRequest.model_validate({**small, **fields}), lane)
+        return submitted_to(service, lane, JobRequest.model_validate({**small, **fields}))
 
     return submit
 

@@ -18,7 +18,7 @@ from tasks.errors import ValkeyUnavailable
 from tasks.jobs.job import Job, Lane, Status
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, submitted_to
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
@@ -50,7 +50,7 @@ def runner(service: Service) -> JobRunner:
 
 def submitted(service: Service, lane: Lane = Lane.BACKFILL, **request: Any) -> Job:
     values = {"prompt": PROMPTS[0], "steps": 4, "seed": 7, **request}
-    return service.submissions.submit(JobRequest.model_validate(values), lane)
+    return submitted_to(service, lane, JobRequest.model_validate(values))
 
 
 def claimed(service: Service, count: int) -> tuple[Job, ...]:

@@ -20,7 +20,7 @@ from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from tasks.valkey import Valkey
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 
 
 class Backfill:
@@ -34,7 +34,7 @@ class Backfill:
         self.lane = BackfillLane(valkey, self.store, self.registry)
 
     def add(self, adapter: str, owner: str | None = None) -> Job:
-        return self.recorder.create(with_adapter(adapter), Lane.BACKFILL, JobOptions(owner=owner))
+        return recorded(self.recorder, with_adapter(adapter), Lane.BACKFILL, JobOptions(owner=owner))
 
     def worker(self, name: str) -> str:
         memory = WorkerMemory(weights=0, pristine=0, adapters=0)
@@ -86,7 +86,7 @@ def backfill(valkey: Valkey) -> Backfill:
 
 
 def test_an_empty_lane_has_nothing(backfill: Backfill) -> None:
-    backfill.recorder.create(SPEC, Lane.INTERACTIVE)
+    recorded(backfill.recorder, SPEC, Lane.INTERACTIVE)
 
     assert backfill.claim(backfill.worker("w")) == ()
 
@@ -145,7 +145,7 @@ def test_the_adapter_of_a_worker_that_is_gone_is_free(backfill: Backfill) -> Non
 def test_the_same_adapter_at_another_scale_needs_a_swap_of_its_own(backfill: Backfill) -> None:
     once, twice = (with_adapter("a").adapters[0].model_copy(update={"scale": scale}) for scale in (1.0, 2.0))
     for scaled in (once, twice, once):
-        backfill.recorder.create(SPEC.model_copy(update={"adapters": (scaled,)}), Lane.BACKFILL)
+        recorded(backfill.recorder, SPEC.model_copy(update={"adapters": (scaled,)}), Lane.BACKFILL)
 
     drawn = backfill.draw_all(backfill.worker("w"))
 
@@ -185,7 +185,7 @@ def test_a_job_whose_record_is_gone_holds_up_no_other(backfill: Backfill, valkey
 
 def test_jobs_that_differ_in_prompt_and_seed_alone_are_taken_together(backfill: Backfill) -> None:
     def add(**fields: object) -> str:
-        return backfill.recorder.create(with_adapter("a").model_copy(update=fields), Lane.BACKFILL).id
+        return recorded(backfill.recorder, with_adapter("a").model_copy(update=fields), Lane.BACKFILL).id
 
     alike = [add(prompt="a", seed=1), add(prompt="b", seed=2)]
     for other in ({"steps": 3}, {"width": 96}, {"guidance_scale": 1.0}, {"image_count": 2}, {"negative_prompt": "c"}):

@@ -14,7 +14,7 @@ from tasks.jobs.keyspace import LEASES, UNSENT, job_key
 from tasks.keys import ApiKey, KeyLimits
 from tasks.service import Service
 from tests.support.housekeeping import housekeeping
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 from tests.support.services import make_service
 
 LEASE_S = 0.5
@@ -28,7 +28,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 
 def claimed(service: Service) -> Job:
-    job = service.store.claim(service.recorder.create(SPEC).id, "worker")
+    job = service.store.claim(recorded(service.recorder, SPEC).id, "worker")
     assert job is not None
     return job
 
@@ -80,7 +80,7 @@ def test_a_job_that_was_never_sent_is_sent_although_the_clock_was_set_back(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.upkeep.housekeeping.UNSENT_AFTER_S", 0.1)
-    job = service.recorder.create(SPEC)
+    job = recorded(service.recorder, SPEC)
     set_back(service, UNSENT)
 
     housekeeping(service)
@@ -91,7 +91,7 @@ def test_a_job_that_was_never_sent_is_sent_although_the_clock_was_set_back(
 
 
 def test_a_lost_message_is_sent_again_although_the_clock_was_set_back(service: Service) -> None:
-    job = service.recorder.create(SPEC)
+    job = recorded(service.recorder, SPEC)
     service.store.mark_sent(job)
     service.valkey.hset(job_key(job.id), "sent_at", service.valkey.now() + STEP_S)
 

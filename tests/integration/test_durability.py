@@ -21,7 +21,7 @@ from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.settings import AcceptedWhen
 from tasks.valkey import Valkey, connect
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 
 
 @pytest.fixture
@@ -113,9 +113,9 @@ def test_a_user_may_be_bound_to_the_keys_of_this_service(changed: Valkey, valkey
         recorder = JobRecorder(valkey, new_id=lambda: uuid.uuid4().hex)
         workers = WorkerRegistry(valkey, forget_after_s=60)
         interactive, backfill = InteractiveLane(valkey, store, workers), BackfillLane(valkey, store, workers)
-        recorder.create(SPEC)
+        recorded(recorder, SPEC)
         first = interactive.claim("demo", "worker")
-        recorder.create(SPEC, Lane.BACKFILL)
+        recorded(recorder, SPEC, Lane.BACKFILL)
         (second,) = backfill.claim("demo", "worker")
         for job in (first, second):
             assert job is not None

@@ -18,6 +18,7 @@ from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.upkeep.housekeeping import UNSENT_AFTER_S
 from tests.support.housekeeping import housekeeping
+from tests.support.jobs import recorded, submitted_to
 from tests.support.services import UNREACHABLE, make_service
 
 LEASE_S = 0.1
@@ -72,7 +73,7 @@ def spec_of(service: Service) -> JobSpec:
 
 
 def test_a_job_whose_message_was_never_sent_is_sent(service: Service) -> None:
-    job = service.recorder.create(spec_of(service))
+    job = recorded(service.recorder, spec_of(service))
     time.sleep(UNSENT_AFTER_S)
 
     housekeeping(service)
@@ -84,7 +85,7 @@ def test_a_job_whose_message_was_never_sent_is_sent(service: Service) -> None:
 
 
 def test_a_job_that_is_just_being_sent_is_left_alone(service: Service) -> None:
-    service.recorder.create(spec_of(service))
+    recorded(service.recorder, spec_of(service))
 
     housekeeping(service)
 
@@ -132,7 +133,7 @@ def test_a_backfill_job_has_no_message_and_hides_none_that_is_lost(
 ) -> None:
     monkeypatch.setattr("tasks.upkeep.housekeeping.LOST_AFTER_S", 0.1)
     service.submissions.submit(JobRequest(prompt="a red circle"))
-    service.submissions.submit(JobRequest(prompt="a red circle"), Lane.BACKFILL)
+    submitted_to(service, Lane.BACKFILL, JobRequest(prompt="a red circle"))
     assert on_queue(service) == 1
 
     time.sleep(0.1)

@@ -20,7 +20,7 @@ from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.valkey import Valkey
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 
 SLUG = SPEC.base_model
 WEIGHTS = {"a": 1, "b": 1, "c": 3, "d": 5}
@@ -37,7 +37,7 @@ class Interactive:
         self.lane = InteractiveLane(valkey, self.store, WorkerRegistry(valkey, forget_after_s=60))
 
     def add(self, owner: str | None = None, weight: int = 1) -> Job:
-        return self.recorder.create(SPEC, options=JobOptions(owner=owner, weight=weight))
+        return recorded(self.recorder, SPEC, options=JobOptions(owner=owner, weight=weight))
 
     def draw(self) -> Job | None:
         """The worker takes the next job and finishes it."""
@@ -60,7 +60,7 @@ def interactive(valkey: Valkey) -> Interactive:
 
 
 def test_an_empty_lane_has_nothing(interactive: Interactive) -> None:
-    interactive.recorder.create(SPEC, Lane.BACKFILL)
+    recorded(interactive.recorder, SPEC, Lane.BACKFILL)
 
     assert interactive.draw() is None
 
@@ -157,7 +157,7 @@ def test_a_job_given_back_has_its_old_place_among_its_owners(interactive: Intera
 
 
 def test_a_job_whose_deadline_is_over_is_passed(interactive: Interactive) -> None:
-    late = interactive.recorder.create(SPEC, options=JobOptions(deadline_s=0.001))
+    late = recorded(interactive.recorder, SPEC, options=JobOptions(deadline_s=0.001))
     job = interactive.add()
     time.sleep(0.01)
 

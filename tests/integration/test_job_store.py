@@ -19,7 +19,7 @@ from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.jobs.store import JobStore
 from tasks.valkey import Valkey
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 from tests.support.waiting import patience
 
 LEASE_S = 0.2
@@ -48,7 +48,7 @@ def index(valkey: Valkey) -> JobIndex:
 @pytest.fixture
 def claimed(store: JobStore, recorder: JobRecorder) -> Claimed:
     def claimed(worker: str = "w1") -> Job:
-        job = store.claim(recorder.create(SPEC).id, worker)
+        job = store.claim(recorded(recorder, SPEC).id, worker)
         assert job is not None
         return job
 
@@ -56,7 +56,7 @@ def claimed(store: JobStore, recorder: JobRecorder) -> Claimed:
 
 
 def test_a_new_job_is_queued_and_unsent(store: JobStore, recorder: JobRecorder, index: JobIndex) -> None:
-    job = recorder.create(SPEC)
+    job = recorded(recorder, SPEC)
 
     assert store.get(job.id) == job
     assert job.status is Status.QUEUED
@@ -64,7 +64,7 @@ def test_a_new_job_is_queued_and_unsent(store: JobStore, recorder: JobRecorder, 
 
 
 def test_a_sent_job_is_not_sent_again(store: JobStore, recorder: JobRecorder, index: JobIndex) -> None:
-    job = recorder.create(SPEC)
+    job = recorded(recorder, SPEC)
 
     store.mark_sent(job)
 
@@ -86,7 +86,7 @@ def test_a_claim_starts_an_attempt_under_a_lease(index: JobIndex, claimed: Claim
 
 
 def test_a_hundred_duplicate_messages_make_one_claim(store: JobStore, recorder: JobRecorder) -> None:
-    job = recorder.create(SPEC)
+    job = recorded(recorder, SPEC)
 
     with ThreadPoolExecutor(20) as pool:
         claims = list(pool.map(lambda number: store.claim(job.id, f"w{number}"), range(100)))
@@ -102,7 +102,7 @@ def test_a_step_whose_answer_was_lost_can_be_asked_again(
     store: JobStore, recorder: JobRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.jobs.store.uuid.uuid4", lambda: uuid.UUID(int=1))
-    job = recorder.create(SPEC)
+    job = recorded(recorder, SPEC)
 
     first, again = store.claim(job.id, "w1"), store.claim(job.id, "w1")
 
@@ -144,13 +144,13 @@ def test_a_job_that_is_gone_belongs_to_no_attempt(store: JobStore, claimed: Clai
 def test_a_server_that_cannot_write_is_one_that_is_away(
     store: JobStore, recorder: JobRecorder, valkey: Valkey, trouble: str, end: str
 ) -> None:
-    job = store.claim(recorder.create(SPEC).id, "w1")
+    job = store.claim(recorded(recorder, SPEC).id, "w1")
     assert job
 
     valkey.execute_command(*trouble.split())
     try:
         with pytest.raises(ValkeyUnavailable):
-            recorder.create(SPEC)
+            recorded(recorder, SPEC)
         with pytest.raises(ValkeyUnavailable):
             store.succeed(job, DONE, Timings())
     finally:
@@ -204,7 +204,7 @@ def test_the_late_result_of_an_abandoned_attempt_is_refused(store: JobStore, cla
 def test_a_job_given_back_is_queued_unsent_and_has_its_old_place(
     store: JobStore, recorder: JobRecorder, index: JobIndex
 ) -> None:
-    first, second = recorder.create(SPEC), recorder.create(SPEC)
+    first, second = recorded(recorder, SPEC), recorded(recorder, SPEC)
     job = store.claim(first.id, "w1")
     assert job is not None
 
@@ -219,7 +219,7 @@ def test_a_job_given_back_is_queued_unsent_and_has_its_old_place(
 def test_a_note_of_sending_that_comes_late_does_not_hide_an_unsent_message(
     store: JobStore, recorder: JobRecorder, index: JobIndex
 ) -> None:
-    created = recorder.create(SPEC)
+    created = recorded(recorder, SPEC)
     claimed_job = store.claim(created.id, "w1")
     assert claimed_job is not None
     store.requeue(claimed_job)
@@ -230,15 +230,15 @@ def test_a_note_of_sending_that_comes_late_does_not_hide_an_unsent_message(
 
 
 def test_backfill_waits_behind_every_interactive_job(recorder: JobRecorder, index: JobIndex) -> None:
-    line = recorder.create(SPEC, Lane.BACKFILL)
-    someone = recorder.create(SPEC, Lane.INTERACTIVE)
+    line = recorded(recorder, SPEC, Lane.BACKFILL)
+    someone = recorded(recorder, SPEC, Lane.INTERACTIVE)
 
     assert (index.position(someone), index.position(line)) == (0, 1)
     assert index.waiting("demo") == 2
 
 
 def test_waiting_ends_when_the_status_changes(store: JobStore, recorder: JobRecorder) -> None:
-    job = recorder.create(SPEC)
+    job = recorded(recorder, SPEC)
     claim = threading.Timer(0.1, store.claim, (job.id, "w1"))
     claim.start()
 
@@ -249,7 +249,7 @@ def test_waiting_ends_when_the_status_changes(store: JobStore, recorder: JobReco
 
 
 def test_waiting_ends_when_the_time_is_over(store: JobStore, recorder: JobRecorder) -> None:
-    job = recorder.create(SPEC)
+    job = recorded(recorder, SPEC)
 
     assert store.wait(job.id, timeout_s=0.05).status is Status.QUEUED
 

@@ -10,13 +10,13 @@ from tasks.jobs.keyspace import job_key
 from tasks.jobs.result import BaseReceipt, Failure, Result, StoredImage, Timings
 from tasks.service import Service
 from tests.support.batches import advance_batches, plan_batches, record_batch
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 
 SUCCEEDED = "[job={} attempt=1 base_model=demo] succeeded:"
 
 
 def claimed(service: Service) -> Job:
-    job = service.store.claim(service.recorder.create(SPEC).id, "worker")
+    job = service.store.claim(recorded(service.recorder, SPEC).id, "worker")
     assert job is not None
     return job
 

@@ -16,7 +16,7 @@ from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
 from tests.support.forgetful_valkey import ForgetfulValkey
 from tests.support.housekeeping import housekeeping
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 from tests.support.services import make_service
 
 
@@ -47,7 +47,7 @@ def uploaded(service: Service, job: Job, image: bytes) -> StoredImage:
 @pytest.fixture
 def claimed_twice(service: Service, forgetful: ForgetfulValkey) -> tuple[Job, Job]:
     """The same job in the hands of two workers: the server has forgotten the first claim."""
-    job = service.recorder.create(SPEC)
+    job = recorded(service.recorder, SPEC)
     forgetful.remember()
     first = claimed(service, job, "first")
     forgetful.forget()
@@ -101,7 +101,7 @@ def test_the_images_of_a_job_that_succeeded_are_not_touched_by_the_forgotten_cla
 def test_a_success_that_is_forgotten_is_drawn_again_beside_the_first_images(
     service: Service, forgetful: ForgetfulValkey
 ) -> None:
-    job = claimed(service, service.recorder.create(SPEC), "first")
+    job = claimed(service, recorded(service.recorder, SPEC), "first")
     image = uploaded(service, job, b"seen by a client")
     forgetful.remember()
     service.store.succeed(job, Result(images=(image,)), Timings())
@@ -119,7 +119,7 @@ def test_a_success_that_is_forgotten_is_drawn_again_beside_the_first_images(
 def test_a_note_of_sending_from_before_says_nothing_of_a_job_that_was_queued_again(
     service: Service, forgetful: ForgetfulValkey
 ) -> None:
-    created = service.recorder.create(SPEC)
+    created = recorded(service.recorder, SPEC)
     forgetful.remember()
     service.store.requeue(claimed(service, created, "first"))
     sent_before = service.store.get(created.id)

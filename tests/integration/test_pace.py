@@ -12,7 +12,7 @@ from tasks.jobs.result import Result, Timings
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote
 from tasks.service import Service
 from tasks.valkey import Valkey
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 from tests.support.services import make_service
 
 
@@ -22,7 +22,7 @@ def service(valkey: Valkey, valkey_url: str, tmp_path: Path) -> Service:
 
 
 def drawn_in(service: Service, draw_s: float, swap_s: float = 0) -> None:
-    job = service.store.claim(service.recorder.create(SPEC).id, "w1")
+    job = service.store.claim(recorded(service.recorder, SPEC).id, "w1")
     assert job is not None
     service.store.succeed(job, Result(images=()), Timings(swap=swap_s, draw=draw_s))
 
@@ -38,7 +38,7 @@ def eta_s(service: Service, job: Job) -> float | None:
 
 
 def test_nothing_is_known_before_the_first_job_or_without_workers(service: Service) -> None:
-    job = service.recorder.create(SPEC)
+    job = recorded(service.recorder, SPEC)
     assert eta_s(service, job) is None
 
     drawn_in(service, 2)
@@ -49,7 +49,7 @@ def test_nothing_is_known_before_the_first_job_or_without_workers(service: Servi
 def test_the_wait_grows_with_the_queue_and_shrinks_with_the_workers(service: Service) -> None:
     drawn_in(service, draw_s=3, swap_s=1)
     start_workers(service, "w1", "w2")
-    first, second = service.recorder.create(SPEC), service.recorder.create(SPEC)
+    first, second = recorded(service.recorder, SPEC), recorded(service.recorder, SPEC)
 
     assert (eta_s(service, first), eta_s(service, second)) == (2, 4)
 
@@ -68,7 +68,7 @@ def test_the_measure_follows_a_change_and_forgives_one_slow_job(service: Service
 def test_what_is_no_longer_queued_has_no_eta(service: Service) -> None:
     drawn_in(service, 1)
     start_workers(service, "w1")
-    job = service.store.claim(service.recorder.create(SPEC).id, "w1")
+    job = service.store.claim(recorded(service.recorder, SPEC).id, "w1")
     assert job is not None
 
     assert eta_s(service, job) is None

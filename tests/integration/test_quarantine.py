@@ -15,7 +15,7 @@ from tasks.loops.quarantine import MAX_FAILURES, Quarantine
 from tasks.service import Service
 from tasks.valkey import Valkey
 from tests.support.housekeeping import housekeeping
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 from tests.support.services import make_service
 
 LEASE_S = 0.1
@@ -99,7 +99,7 @@ def test_what_every_record_would_meet_counts_against_none(valkey: Valkey, error:
 
 def lapsed(service: Service) -> str:
     """A job whose worker is gone."""
-    job = service.recorder.create(SPEC)
+    job = recorded(service.recorder, SPEC)
     assert service.store.claim(job.id, "dead")
     return job.id
 

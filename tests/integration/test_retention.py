@@ -14,7 +14,7 @@ from tasks.errors import JobNotFound
 from tasks.jobs.job import Job, JobOptions
 from tasks.jobs.result import Result, Timings
 from tasks.service import Service
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 from tests.support.retention import remove_expired
 from tests.support.services import UNREACHABLE, make_service
 
@@ -32,7 +32,7 @@ def make(servers: dict[str, Any], tmp_path: Path) -> Callable[..., Service]:
 
 def finished(service: Service, options: JobOptions = JobOptions()) -> Job:  # noqa: B008  (frozen)
     """A job that succeeded; none of its images are stored."""
-    job = service.store.claim(service.recorder.create(SPEC, options=options).id, "w1")
+    job = service.store.claim(recorded(service.recorder, SPEC, options=options).id, "w1")
     assert job is not None
     service.store.succeed(job, Result(images=()), Timings(draw=1))
     return job

@@ -21,6 +21,7 @@ from tasks.jobs.worker_registry import WorkerMemory, WorkerNote
 from tasks.replay import read_manifest
 from tasks.requests.job import JobRequest
 from tasks.service import Service
+from tests.support.jobs import recorded
 from tests.support.loras import random_lora, write, write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
@@ -82,7 +83,7 @@ def test_each_image_carries_the_job_that_draws_it_again(service: Service, runner
     _, second = images(service, job)
 
     spec = read_manifest(service.storage.get(service.store.get(job.id).result.images[1].key or "")).spec
-    replayed = service.recorder.create(spec)
+    replayed = recorded(service.recorder, spec)
     runner(replayed.id)
 
     assert images(service, replayed)[0].tobytes() == second.tobytes()

@@ -17,6 +17,7 @@ from tasks.jobs.job import Job, Lane, Status
 from tasks.requests.job import JobRequest
 from tasks.service import Service, storage_config
 from tests.support.broken_storage import refusing_storage
+from tests.support.jobs import submitted_to
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
@@ -51,7 +52,7 @@ def runner(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def submitted(service: Service, lane: Lane = Lane.INTERACTIVE, *adapters: str) -> Job:
     request = {"prompt": "a red circle", "steps": 2, "seed": 7, "adapters": [{"ref": ref} for ref in adapters]}
-    return service.submissions.submit(JobRequest.model_validate(request), lane)
+    return submitted_to(service, lane, JobRequest.model_validate(request))
 
 
 def unavailable(monkeypatch: pytest.MonkeyPatch, operation: str, times: int) -> Callable[[], int]:

@@ -15,7 +15,7 @@ from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Failure, Result, Timings
 from tasks.jobs.store import JobStore
 from tasks.valkey import Valkey
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 
 STEPS: Mapping[Status, Callable[[JobStore, Job], object]] = MappingProxyType(
     {
@@ -41,7 +41,7 @@ def asked_for(store: JobStore, job_id: str, target: Status) -> None:
 def test_a_job_moves_along_the_table_alone(valkey: Valkey, targets: list[Status]) -> None:
     valkey.flushall()
     store = JobStore(valkey, lease_s=60)
-    expected = JobRecorder(valkey, new_id=lambda: "job").create(SPEC).status
+    expected = recorded(JobRecorder(valkey, new_id=lambda: "job"), SPEC).status
 
     for target in targets:
         asked_for(store, "job", target)

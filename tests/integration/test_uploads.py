@@ -14,13 +14,13 @@ from tasks.jobs.keyspace import UNSETTLED_IMAGES
 from tasks.jobs.result import Failure, Result, StoredImage, Timings
 from tasks.service import Service
 from tests.support.housekeeping import housekeeping
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 from tests.support.services import UNREACHABLE, make_service
 
 
 def uploading(service: Service) -> Job:
     """A job one of whose images is in storage."""
-    job = service.store.claim(service.recorder.create(SPEC).id, "worker")
+    job = service.store.claim(recorded(service.recorder, SPEC).id, "worker")
     assert job is not None
     service.images.note(job.lease)
     service.storage.put(f"{attempt_prefix(job.lease)}0.png", b"image", content_type="image/png")

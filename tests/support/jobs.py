@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from tasks.fields import ImageFormat
-from tasks.jobs.job import JobSpec
+from tasks.jobs.job import Job, JobOptions, JobSpec, Lane
 from tasks.jobs.manifest import Manifest
+from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Environment
+from tasks.requests.job import JobRequest
+from tasks.service import Service
 
 SPEC = JobSpec(
     base_model="demo",
@@ -29,3 +32,22 @@ ENVIRONMENT = Environment(device="cpu x86_64 AVX2", dtype="float32", versions=VE
 def manifest(spec: JobSpec = SPEC, base: str = "0123456789abcdef") -> Manifest:
     """What made an image of this specification."""
     return Manifest(job="job", spec=spec, adapter_files=(), base=base, environment=ENVIRONMENT)
+
+
+def recorded(
+    recorder: JobRecorder,
+    spec: JobSpec,
+    lane: Lane = Lane.INTERACTIVE,
+    options: JobOptions = JobOptions(),  # noqa: B008 (frozen)
+) -> Job:
+    """A new job in the store, whose message is not sent."""
+    job, _ = recorder.create_once(recorder.new_id(), spec, lane, options, None)
+    return job
+
+
+def submitted_to(service: Service, lane: Lane, request: JobRequest) -> Job:
+    """A job of a request in either lane; one of the backfill lane is not a line of a batch here."""
+    if lane is Lane.INTERACTIVE:
+        return service.submissions.submit(request)
+    spec, _ = service.submissions.specify(request, None)
+    return recorded(service.recorder, spec, lane)

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 
 from tasks.jobs.job import Job, JobOptions
 from tasks.service import Service
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 
 Submit = Callable[..., str]
 
@@ -53,7 +53,7 @@ def test_the_list_shows_one_status_alone_where_asked(
 
 
 def test_jobs_of_another_owner_are_not_seen(client: FlaskClient, service: Service, submit: Submit) -> None:
-    service.recorder.create(SPEC, options=JobOptions(owner="somebody"))
+    recorded(service.recorder, SPEC, options=JobOptions(owner="somebody"))
     mine = submit()
 
     assert ids(client.get("/v1/jobs").get_json()) == [mine]

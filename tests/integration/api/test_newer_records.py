@@ -19,7 +19,7 @@ from tasks.jobs.line_place import batch_key
 from tasks.keys import KEYS, ApiKeys, default_limits
 from tasks.service import Service
 from tests.support.housekeeping import housekeeping
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 from tests.support.retention import remove_expired
 from tests.support.services import make_service
 
@@ -83,7 +83,7 @@ def test_a_scheduler_of_a_newer_version_is_not_mistaken_for_none(service: Servic
 
 def of_a_newer_version(lane: Lane, service: Service) -> Job:
     """A job that wants what this version does not know."""
-    return service.recorder.create(JobSpec.model_validate({**SPEC.model_dump(), "clip_skip": 2}), lane)
+    return recorded(service.recorder, JobSpec.model_validate({**SPEC.model_dump(), "clip_skip": 2}), lane)
 
 
 def test_a_worker_leaves_an_interactive_job_that_it_would_draw_wrongly(service: Service) -> None:
@@ -92,7 +92,7 @@ def test_a_worker_leaves_an_interactive_job_that_it_would_draw_wrongly(service: 
     with pytest.raises(LeftToAnother, match="is left to another worker"):
         service.interactive.claim("demo", "worker")
 
-    plain = service.recorder.create(SPEC)
+    plain = recorded(service.recorder, SPEC)
     claimed = service.interactive.claim("demo", "worker")
     assert claimed is not None
     assert claimed.id == plain.id
@@ -100,7 +100,7 @@ def test_a_worker_leaves_an_interactive_job_that_it_would_draw_wrongly(service: 
 
 
 def test_a_worker_leaves_a_line_that_it_would_draw_wrongly(service: Service) -> None:
-    strange, plain = of_a_newer_version(Lane.BACKFILL, service), service.recorder.create(SPEC, Lane.BACKFILL)
+    strange, plain = of_a_newer_version(Lane.BACKFILL, service), recorded(service.recorder, SPEC, Lane.BACKFILL)
 
     assert [job.id for job in service.backfill.claim("demo", "worker")] == [plain.id]
     assert service.backfill.claim("demo", "worker") == ()
@@ -110,7 +110,7 @@ def test_a_worker_leaves_a_line_that_it_would_draw_wrongly(service: Service) -> 
 def test_a_worker_finds_what_it_can_draw_behind_any_number_of_others(service: Service) -> None:
     for _ in range(200):
         of_a_newer_version(Lane.INTERACTIVE, service)
-    plain = service.recorder.create(SPEC, options=JobOptions(owner="another"))
+    plain = recorded(service.recorder, SPEC, options=JobOptions(owner="another"))
 
     claimed = service.interactive.claim("demo", "worker")
 

@@ -13,7 +13,7 @@ from tasks.jobs.job import Job, JobOptions, Lane, Line, Status
 from tasks.jobs.result import Failure
 from tasks.keys import KeyLimits
 from tasks.service import Service
-from tests.support.jobs import SPEC
+from tests.support.jobs import SPEC, recorded
 
 Fail = Callable[..., Job]
 LIMITS = KeyLimits(requests_per_minute=60, queued_jobs=10, pixel_steps_per_day=10**9)
@@ -71,7 +71,7 @@ def test_what_has_not_failed_or_is_a_line_of_a_batch_is_not_retried(
     client: FlaskClient, service: Service, submit: Callable[..., str]
 ) -> None:
     line = Line(batch="b", number=1, custom_id="c")
-    of_batch = service.recorder.create(SPEC, Lane.INTERACTIVE, JobOptions(line=line))
+    of_batch = recorded(service.recorder, SPEC, Lane.INTERACTIVE, JobOptions(line=line))
     claimed = service.store.claim(of_batch.id, "w")
     assert claimed is not None
     service.store.fail(claimed, Failure(code="drawing_failed", message="It failed."))
