@@ -39,7 +39,8 @@ class S3Storage:
         self._config = config
         self._client = connect(config, config.endpoint, PATIENT)
         self._prompt_client = connect(config, config.endpoint, PROMPT)
-        self._signing_client = connect(config, config.public_endpoint or config.endpoint, PATIENT)
+        public = config.public_endpoint
+        self._signing_client = self._client if public is None else connect(config, public, PATIENT)
 
     def ensure_buckets(self) -> None:
         """See at start that every bucket can be used, and make those that are missing where that is allowed.

@@ -20,9 +20,18 @@ from stack.valkey import valkey_url as url_of_valkey
 from storage import S3Config, S3Storage
 from tasks.service import Service
 from tasks.valkey import Valkey, connect
+from tests.support.clients_of_storage import share_clients
 from tests.support.services import make_service
 
 bucket_numbers = count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_clients() -> Iterator[None]:
+    """Storage objects of all tests share the clients of boto3."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        share_clients(monkeypatch)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +43,11 @@ def ports() -> Ports:
 @pytest.fixture(scope="session")
 def valkey_url(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Valkey, shared: a test that needs it empty takes ``valkey``."""
-    folder = StackFolder(tmp_path_factory.mktemp("valkey"))
-    with supervised(folder, StopRequest()) as supervisor:
+    folder, stop = StackFolder(tmp_path_factory.mktemp("valkey")), StopRequest()
+    with supervised(folder, stop) as supervisor:
         supervisor.start([valkey_part(folder.data("valkey"), ports.valkey)])
         yield url_of_valkey(ports.valkey)
+        stop.urgent = True  # its data is not wanted any more
 
 
 @pytest.fixture
@@ -51,7 +61,7 @@ def valkey(valkey_url: str) -> Iterator[Valkey]:
 @pytest.fixture(scope="session")
 def s3(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Config]:
     """A real SeaweedFS, shared; the bucket that this names is not made: a test takes ``bucket`` or ``storage``."""
-    folder = StackFolder(tmp_path_factory.mktemp("s3"))
+    folder, stop = StackFolder(tmp_path_factory.mktemp("s3")), StopRequest()
     config = S3Config(
         endpoint=s3_url(ports),
         region="us-east-1",
@@ -61,9 +71,10 @@ def s3(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Con
         create_bucket=True,
         url_ttl_s=60,
     )
-    with supervised(folder, StopRequest()) as supervisor:
+    with supervised(folder, stop) as supervisor:
         supervisor.start([seaweedfs_part(folder.data("s3"), ports, "test-access-key", "test-secret-key")])
         yield config
+        stop.urgent = True
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+import storage.s3
 from storage import ObjectNotFound, S3Config, S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
+from storage.client import PROMPT
 from storage.refusals import REFUSALS
 from tests.support.broken_storage import refusing_storage
 
@@ -49,6 +51,12 @@ OF_THE_MACHINE = [
     (403, None),
 ]
 OF_THE_REQUEST = [(400, "EntityTooLarge"), (400, "InvalidArgument"), (400, "KeyTooLongError"), (400, None)]
+
+
+@pytest.fixture(autouse=True)
+def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal is of the same kind at boto3's first try as at its third."""
+    monkeypatch.setattr(storage.s3, "PATIENT", PROMPT)
 
 
 def config(endpoint: str) -> S3Config:
