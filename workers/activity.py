@@ -47,6 +47,7 @@ class Bounds:
         stall_s: seconds without progress, at least.
         attempt_s: seconds for all of it but waiting, at least.
         storage_s: seconds for which storage may be silent.
+        max_adapter_bytes: the size of an adapter for which none is known.
         pixel_step_s: seconds for a step by pixel, as this device drew its known image.
         load_s: seconds that loading the base took: a swap may find that it must be loaded again.
     """
@@ -56,6 +57,7 @@ class Bounds:
     storage_s: float
     pixel_step_s: float = 0.0
     load_s: float = 0.0
+    max_adapter_bytes: int = 0
 
     def step_s(self, spec: JobSpec, images: int) -> float:
         """Seconds after which a step that draws so many images counts as no progress."""
@@ -64,6 +66,10 @@ class Bounds:
     def read_s(self, size: int) -> float:
         """Seconds after which reading or sending so many bytes counts as no progress."""
         return self.stall_s + self.storage_s + size / READ_BYTES_PER_S
+
+    def prepare_s(self, spec: JobSpec) -> float:
+        """Seconds after which fetching and reading its adapters counts as no progress."""
+        return self.read_s(sum(scaled.adapter.size_bytes or self.max_adapter_bytes for scaled in spec.adapters))
 
     @property
     def swap_s(self) -> float:

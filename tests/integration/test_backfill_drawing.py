@@ -66,13 +66,13 @@ def pixels(service: Service, job: Job) -> np.ndarray[Any, Any]:
 def passes(runner: JobRunner) -> list[int]:
     """How many images each pass of the pipeline draws from now on."""
     sizes: list[int] = []
-    encode = type(runner.warm.base.pipeline).encode_prompt
+    encode = type(runner.stages.warm.base.pipeline).encode_prompt
 
     def count(*arguments: Any, **options: Any) -> Any:
         sizes.append(len(arguments[0] if arguments else options["prompt"]))
-        return encode(runner.warm.base.pipeline, *arguments, **options)
+        return encode(runner.stages.warm.base.pipeline, *arguments, **options)
 
-    runner.warm.base.pipeline.encode_prompt = count
+    runner.stages.warm.base.pipeline.encode_prompt = count
     return sizes
 
 
@@ -118,14 +118,14 @@ class TestOnePass:
 
     def test_a_line_that_cannot_be_drawn_fails_alone(self, service: Service, runner: JobRunner) -> None:
         good, bad = submitted(service), submitted(service, prompt="poison")
-        encode = type(runner.warm.base.pipeline).encode_prompt
+        encode = type(runner.stages.warm.base.pipeline).encode_prompt
 
         def refuse(prompt: list[str], *arguments: Any, **options: Any) -> Any:
             if "poison" in prompt:
                 raise IndexError("no such token")
-            return encode(runner.warm.base.pipeline, prompt, *arguments, **options)
+            return encode(runner.stages.warm.base.pipeline, prompt, *arguments, **options)
 
-        runner.warm.base.pipeline.encode_prompt = refuse
+        runner.stages.warm.base.pipeline.encode_prompt = refuse
         runner.run_jobs(claimed(service, 2))
 
         assert service.store.get(good.id).status is Status.SUCCEEDED
@@ -162,7 +162,7 @@ class TestInteractiveJobs:
             seen.append(service.store.get(interactive.id).status)
             if len(seen) == 2:
                 thread.start()
-                wait_until(lambda: runner.warm.device_thread.is_wanted)
+                wait_until(lambda: runner.stages.warm.device_thread.is_wanted)
 
         jobs = claimed(service, count)
         on_step(runner, step)
@@ -205,10 +205,10 @@ class TestInteractiveJobs:
         self, service: Service, runner: JobRunner
     ) -> None:
         line, interactive = submitted(service), submitted(service, Lane.INTERACTIVE)
-        swap = runner.warm.swap
+        swap = runner.stages.warm.swap
 
         def replace_the_base(adapters: Any) -> Any:
-            runner.warm._base = None
+            runner.stages.warm._base = None
             return swap(adapters)
 
         claimed_line = claimed(service, 1)
@@ -222,10 +222,10 @@ class TestInteractiveJobs:
 
 def begin_once(runner: JobRunner, job: Job, swap: Callable[[Any], Any]) -> None:
     """Let a job come that finds the base changed."""
-    if runner.warm.swap is not swap:
-        object.__setattr__(runner.warm, "swap", swap)
+    if runner.stages.warm.swap is not swap:
+        object.__setattr__(runner.stages.warm, "swap", swap)
         threading.Thread(target=runner, args=(job.id,)).start()
-        wait_until(lambda: runner.warm.device_thread.is_wanted)
+        wait_until(lambda: runner.stages.warm.device_thread.is_wanted)
 
 
 class TestThreads:

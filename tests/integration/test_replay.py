@@ -136,7 +136,7 @@ def test_images_that_were_held_back_are_not_called_identical(service: Service) -
     def flag_everything(image: Any, *_: Any) -> tuple[Any, list[bool]]:
         return image, [True]
 
-    runner.warm.base.pipeline.run_safety_checker = flag_everything
+    runner.stages.warm.base.pipeline.run_safety_checker = flag_everything
     hidden = drawn(service, runner)
 
     one_side, both = report(service, runner, shown), report(service, runner, hidden)

@@ -128,7 +128,7 @@ def test_the_record_says_which_base_was_drawn_with(service: Service, runner: Job
     before, after = (service.store.get(job.id).result.base for job in (plain, changed))
     assert before is not None
     assert after is not None
-    assert before.fingerprint == after.fingerprint == runner.warm.base.fingerprint
+    assert before.fingerprint == after.fingerprint == runner.stages.warm.base.fingerprint
     assert (before.swaps_since_check, after.swaps_since_check) == (0, 1)
 
 
@@ -336,12 +336,12 @@ def test_an_image_of_one_colour_is_stored_with_a_warning(
 
 
 def test_a_worker_that_cannot_draw_its_known_image_loads_the_base_again(runner: JobRunner) -> None:
-    first = runner.warm.base
+    first = runner.stages.warm.base
     on_step(runner, raising(RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), 1))
 
     assert runner.health.is_sound()
-    assert runner.warm.base is not first
-    assert runner.warm.reloads == 1
+    assert runner.stages.warm.base is not first
+    assert runner.stages.warm.reloads == 1
 
 
 def test_a_worker_that_still_cannot_draw_it_leaves_its_queue_and_says_why(
@@ -355,7 +355,7 @@ def test_a_worker_that_still_cannot_draw_it_leaves_its_queue_and_says_why(
 
 
 def test_a_flagged_image_is_reported_and_not_stored(service: Service, runner: JobRunner) -> None:
-    pipeline = runner.warm.base.pipeline
+    pipeline = runner.stages.warm.base.pipeline
 
     def flag_everything(image: Any, *_: Any) -> tuple[Any, list[bool]]:
         return image, [True]

@@ -134,7 +134,7 @@ def test_no_record_names_the_storage(
     with_adapter: bool,
 ) -> None:
     monkeypatch.setattr(
-        "workers.run.runner.StorageRetry.call", lambda _, step: step()
+        "workers.run.stages.StorageRetry.call", lambda _, step: step()
     )  # the waiting is tried above, and takes long
     job = submitted(service, Lane.INTERACTIVE, *([entry.name] if with_adapter else []))
     config = storage_config(service.settings)

@@ -141,8 +141,8 @@ def test_pinned_adapters_and_those_used_last_are_in_memory_before_a_job_asks(
     service.catalogue.pin(entry)
 
     worker.preloader.keep_pinned()
-    with_pinned = worker.runner.adapters.bytes
+    with_pinned = worker.runner.stages.adapters.bytes
     worker.preloader.load_used()
 
-    assert 0 < with_pinned < worker.runner.adapters.bytes
-    assert {key[0] for key in worker.runner.adapters._kept} == {AdapterSource.UPLOAD}
+    assert 0 < with_pinned < worker.runner.stages.adapters.bytes
+    assert {key[0] for key in worker.runner.stages.adapters._kept} == {AdapterSource.UPLOAD}

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-import workers.run.runner
+import workers.run.stages
 import workers.swap.engine
 from storage.put_process import S3StorageWithPutProcess
 from tasks.jobs.job import JobSpec, Progress
@@ -84,7 +84,7 @@ def install(folder: Path) -> None:
         return draw(self, specs, number)
 
     Session.draw_one_of_each = draw_or_fail  # type: ignore[method-assign]
-    workers.run.runner.prepare = before("prepare", prepare)  # type: ignore[attr-defined]
+    workers.run.stages.prepare = before("prepare", prepare)  # type: ignore[attr-defined]
     workers.swap.engine.rewrite = after("swap", rewrite)  # type: ignore[attr-defined]
     Attempt.report = gated_report  # type: ignore[method-assign]
     put = before("upload", after("uploaded", S3StorageWithPutProcess.put))

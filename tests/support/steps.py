@@ -10,7 +10,7 @@ from workers.run.runner import JobRunner
 
 def on_step(runner: JobRunner, action: Callable[[], None]) -> None:
     """Do something at every step of the drawing."""
-    pipeline = runner.warm.base.pipeline
+    pipeline = runner.stages.warm.base.pipeline
     scheduler_step = type(pipeline.scheduler).step
 
     class Watched(type(pipeline.scheduler)):  # type: ignore[misc]
@@ -18,4 +18,4 @@ def on_step(runner: JobRunner, action: Callable[[], None]) -> None:
             action()
             return scheduler_step(self, *arguments, **options)
 
-    object.__setattr__(runner.warm.base, "scheduler", Watched.from_config(pipeline.scheduler.config))
+    object.__setattr__(runner.stages.warm.base, "scheduler", Watched.from_config(pipeline.scheduler.config))

@@ -1,4 +1,4 @@
-"""One attempt at a job: what it tells the job store, when it must end, and how it is settled."""
+"""One attempt at a job: what it reports to the job store, and when it must end."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
-from tasks.errors import LeaseLost, MachineFault, ValkeyUnavailable, WorkerStopping
+from tasks.errors import LeaseLost, ValkeyUnavailable, WorkerStopping
 from tasks.jobs.job import Job, Progress
-from tasks.jobs.result import Failure
-from tasks.service import Service
+from tasks.jobs.store import JobStore
 from workers.activity import Activity, Bounds, Phase
 from workers.run.shutdown import Cancellations, Shutdown
 from workers.stages.stopwatch import Stopwatch
@@ -40,7 +38,7 @@ class Attempt:
 
     def __init__(
         self,
-        service: Service,
+        store: JobStore,
         cancellations: Cancellations,
         shutdown: Shutdown,
         job: Job,
@@ -50,7 +48,7 @@ class Attempt:
         awake: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._service = service
+        self._store = store
         self._cancellations = cancellations
         self._shutdown = shutdown
         self._clock = clock
@@ -76,7 +74,7 @@ class Attempt:
         if waits is self._waits:
             return
         try:
-            self._service.store.renew(self.job.lease, waits=waits)
+            self._store.renew(self.job.lease, waits=waits)
         except ValkeyUnavailable as error:
             logger.warning("that it waits is not noted: %s", error)
         self._waits = waits
@@ -113,7 +111,7 @@ class Attempt:
             return
         self._reported = self._clock()
         try:
-            self._service.store.renew(self.job.lease, progress)
+            self._store.renew(self.job.lease, progress)
         except ValkeyUnavailable as error:
             logger.warning("progress is not reported: %s", error)
 
@@ -128,7 +126,7 @@ class Attempt:
         if self._shutdown.graceful.wait(seconds):
             raise WorkerStopping("The worker is told to end while it waits for storage.")
         try:
-            self._service.store.renew(self.job.lease)
+            self._store.renew(self.job.lease)
         except ValkeyUnavailable as error:
             logger.warning("it waits for storage, and the job store is unavailable: %s", error)
 
@@ -148,46 +146,9 @@ class Attempt:
                 if self._shutdown.graceful.wait(STORE_AGAIN_S):
                     raise
 
-    def requeue_unstarted(self) -> None:
-        """Let another worker have a job that this one has not drawn."""
-        self._requeue(partial(self._service.store.requeue, self.job, uncounted=True))
-
-    def retry_elsewhere(self, fault: MachineFault, worker: str) -> None:
-        """Let another worker try a job that met a fault of this one's machine; fail it after the last try."""
-        if self.job.tries >= self._service.settings.max_attempts:
-            self.fail(fault.code, str(fault))
-        else:
-            self._requeue(partial(self._service.store.requeue, self.job, failed_on=worker))
-
-    def fail(self, code: str, message: str) -> None:
-        """End the job as failed, unless it belongs to another attempt by now."""
-        failure = Failure(code=code, message=message)
-        try:
-            self.retry_until_shutdown(partial(self._service.store.fail, self.job, failure, self.stopwatch.timings))
-        except (ValkeyUnavailable, LeaseLost) as error:
-            logger.warning("%s", error)
-
-    def clean_up(self) -> None:
-        """Leave no image behind that is not the job's."""
-        try:
-            self._service.images.settle(self.job.lease)
-        except ValkeyUnavailable as error:
-            logger.warning("its images are left to housekeeping: %s", error)
-
-    def _requeue(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except (ValkeyUnavailable, LeaseLost) as error:
-            logger.warning("not requeued: %s", error)
-            return
-        self._service.queues.send(self.job)
-        logger.info("requeued")
-
     def note_preparing(self) -> None:
         """Note that its adapters are fetched and read."""
-        largest = self._service.settings.adapter_max_bytes
-        size = sum(scaled.adapter.size_bytes or largest for scaled in self.job.spec.adapters)
-        self.activity.begin(Phase.PREPARING, self._bounds.read_s(size))
+        self.activity.begin(Phase.PREPARING, self._bounds.prepare_s(self.job.spec))
 
     def note_drawing(self) -> None:
         """Note that its adapters are merged and the pipeline runs."""
@@ -206,11 +167,6 @@ class Attempt:
         if self.job.id in self._cancellations:
             self.activity.request_end()
         return self.activity.overdue()
-
-    def end(self, fault: MachineFault, worker: str) -> None:
-        """Settle the job in place of a thread that stands still, and which publishes nothing any more."""
-        self.is_ended = True
-        self.retry_elsewhere(fault, worker)
 
     def makes_progress(self) -> bool:
         """Whether it is still to be waited for."""

@@ -17,6 +17,7 @@ from tasks.errors import AttemptStalled, StokeholdError
 from tasks.jobs.job import log_fields
 from tasks.logs import log_context
 from workers.run.attempt import Attempt
+from workers.run.settlement import Settlement
 from workers.run.shutdown import Shutdown
 from workers.run.worker_exit import ExitCode, WorkerExit
 
@@ -60,7 +61,6 @@ class Watchdog:
     ``faulthandler``, which does not.
 
     Args:
-        worker: its name.
         worker_exit: how this process ends.
         stall_s: seconds that the attempts which move are given to end, once another one stands still.
         period_s: seconds between two looks.
@@ -71,14 +71,14 @@ class Watchdog:
 
     def __init__(
         self,
-        worker: str,
+        settlement: Settlement,
         shutdown: Shutdown,
         worker_exit: WorkerExit,
         *,
         stall_s: float,
         period_s: float,
     ) -> None:
-        self._worker = worker
+        self._settlement = settlement
         self._shutdown = shutdown
         self._worker_exit = worker_exit
         self._stall_s = stall_s
@@ -136,7 +136,9 @@ class Watchdog:
         self._end_within(0 if attempt.activity.phase.has_device else self._stall_s)
         with log_context(log_fields(attempt.job)):
             logger.error("%s; this worker ends", reason)
-            attempt.end(AttemptStalled(f"The worker was stuck: {reason}. Submit the job again."), self._worker)
+            attempt.is_ended = True
+            fault = AttemptStalled(f"The worker was stuck: {reason}. Submit the job again.")
+            self._settlement.retry_elsewhere(attempt, fault)
 
     def _end_within(self, seconds: float) -> None:
         end_at = self.clock() + seconds
@@ -147,7 +149,7 @@ class Watchdog:
             if not attempt.is_ended:
                 attempt.is_ended = True
                 with suppress(StokeholdError), log_context(log_fields(attempt.job)):
-                    attempt.requeue_unstarted()
+                    self._settlement.requeue_unstarted(attempt.job)
         self._worker_exit.exit_immediately(ExitCode.STALLED)
 
     def _run(self) -> None:

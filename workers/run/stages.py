@@ -1,0 +1,97 @@
+"""The stages of a job with the parts of its worker: prepare and draw, for one job or several at once, then publish."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from storage import S3Storage
+from tasks.jobs.images import Images
+from tasks.jobs.job import Lane
+from tasks.jobs.manifest import Manifest
+from tasks.jobs.result import Environment, Result
+from workers.adapters.cache import AdapterCache
+from workers.run.attempt import Attempt, Attempts
+from workers.run.image_warnings import image_warnings
+from workers.stages.compare import ReplayComparison
+from workers.stages.draw import Drawing, draw
+from workers.stages.prepare import prepare
+from workers.stages.publish import StorageRetry, publish
+from workers.stages.stopwatch import Stage, Stopwatch
+from workers.swap.warm_pipeline import WarmPipeline
+
+PIXEL_BYTES = 4
+"""More than any encoding of an image takes."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """Takes jobs through their stages.
+
+    Attributes:
+        environment: what the images are drawn with.
+        storage_wait_s: how long a stage waits for storage that is unavailable.
+    """
+
+    warm: WarmPipeline
+    adapters: AdapterCache
+    images: Images
+    storage: S3Storage
+    comparison: ReplayComparison
+    environment: Environment
+    storage_wait_s: float
+
+    def draw(self, attempts: Sequence[Attempt], watcher: Attempt | Attempts, stopwatch: Stopwatch) -> list[Drawing]:
+        """Prepare and draw jobs that one pass of the pipeline can draw. Storage is waited for, as in ``publish``.
+
+        Raises:
+            JobFailed: it cannot be done; the error's code and sentence are for the client.
+            MachineFault: this worker or its machine is at fault.
+            LeaseLost: another attempt owns the job.
+            DrawingInterrupted: the job goes back to the queue.
+            StorageError: storage refuses, or was unavailable for too long.
+        """
+        job = attempts[0].job
+        storage_retry = StorageRetry(self.storage_wait_s, watcher.pause)
+        watcher.note_preparing()
+        with stopwatch.measure(Stage.ADAPTER):
+            adapters = storage_retry.call(partial(prepare, self.adapters, job.spec, watcher.note_progress))
+        watcher.note_waiting(self.warm.device_thread.is_taken)
+        specs = [attempt.job.spec for attempt in attempts]
+        return draw(self.warm, specs, adapters, watcher, stopwatch, first=job.lane is Lane.INTERACTIVE)
+
+    def publish(self, attempt: Attempt, drawing: Drawing) -> Result:
+        """Encode the images and store them.
+
+        Raises:
+            JobFailed, MachineFault, LeaseLost, DrawingInterrupted: as in ``draw``.
+            ValkeyUnavailable: the job store is unavailable, and the worker shuts down.
+        """
+        job, first = attempt.job, attempt.job.options.replay_of
+        attempt.note_publishing(PIXEL_BYTES * job.spec.width * job.spec.height)
+        attempt.retry_until_shutdown(partial(self.images.note, job.lease))
+        manifest = Manifest(
+            job=job.id,
+            spec=job.spec,
+            adapter_files=drawing.adapter_files,
+            base=drawing.base.fingerprint,
+            environment=self.environment,
+            batch_size=drawing.batch_size,
+        )
+        storage_retry = StorageRetry(self.storage_wait_s, attempt.pause)
+        images = publish(
+            self.storage, job, drawing.images, manifest, storage_retry, note_progress=attempt.note_progress
+        )
+        return Result(
+            images=images,
+            receipts=drawing.receipts,
+            base=drawing.base,
+            adapter_files=drawing.adapter_files,
+            environment=self.environment,
+            batch_size=drawing.batch_size,
+            warnings=tuple(image_warnings(drawing.images, job.spec)),
+            replay=None
+            if first is None
+            else attempt.retry_until_shutdown(partial(self.comparison.report, first, images, manifest, storage_retry)),
+        )
