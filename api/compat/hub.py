@@ -19,6 +19,7 @@ from api.compat.waiting import JOB_ID, JOB_ID_HEADER, documented_wait, name_job,
 from api.http.context import current_service
 from api.http.messages import require_json_object
 from api.v1.jobs import SubmissionHeader
+from storage import S3Storage
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.fields import JSON_NUMBER, ImageFormat
 from tasks.jobs.job import Job
@@ -26,7 +27,6 @@ from tasks.jobs.result import Environment
 from tasks.requests.job import AdapterRequest, GuidanceScale, JobRequest, Prompt, Seed, Side, Steps
 from tasks.requests.named_model import NamedModel, named
 from tasks.requests.schedulers import SchedulerName
-from tasks.service import Service
 
 
 def accepted_format(preferred: ImageFormat) -> ImageFormat:
@@ -118,10 +118,10 @@ RESPONSES: dict[Any, Any] = {
 }
 
 
-def image_answer(service: Service, job: Job) -> Response:
+def image_answer(storage: S3Storage, job: Job) -> Response:
     """The image of a job that has succeeded, and in headers what one may want to know of it."""
     image, key = next(unflagged(job))
-    response = Response(service.storage.get(key), content_type=job.spec.image_format.content_type)
+    response = Response(storage.get(key), content_type=job.spec.image_format.content_type)
     response.cache_control.no_store = True
     told = {
         "x-compute-time": job.timings.draw,
@@ -225,7 +225,8 @@ def image_response(name: str, header: InferenceHeader, body: InferenceRequest) -
     request = job_request(model, header.lora, body, accepted_format(service.settings.image_format))
     with refused_as(service.base_models, model, fields_of(model)):
         job = waited_for(request, header.idempotency_key)
-    return refusal(service, job) or image_answer(service, job)
+    refused = refusal(job, service.index, waited_s=service.settings.answer_wait_s)
+    return refused or image_answer(service.storage, job)
 
 
 def job_request(model: NamedModel, lora: str | None, body: InferenceRequest, image_format: ImageFormat) -> JobRequest:

@@ -18,12 +18,12 @@ from api.http.context import current_service
 from api.http.messages import answer, require_json_object
 from api.http.problems import Problem
 from api.v1.jobs import SubmissionHeader
+from storage import S3Storage
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job
 from tasks.requests.job import MAX_ADAPTERS
 from tasks.requests.named_model import MODEL_ADAPTER, NamedModel
 from tasks.requests.openai import ImagesRequest, job_request
-from tasks.service import Service
 
 SHOULD_RETRY = "x-should-retry"
 """What the ``openai`` package looks at before it sends a request again by itself."""
@@ -77,7 +77,9 @@ def generate_images(header: SubmissionHeader, body: ImagesRequest) -> Response:
     model = body.named_model(service.base_models)
     with refused_as(service.base_models, model, fields_of(model)):
         job = waited_for(job_request(model, body), header.idempotency_key)
-    return refusal(service, job) or answer(images_answer(service, job, in_base64=body.response_format == "b64_json"))
+    refused = refusal(job, service.index, waited_s=service.settings.answer_wait_s)
+    in_base64 = body.response_format == "b64_json"
+    return refused or answer(images_answer(service.storage, job, in_base64=in_base64))
 
 
 def fields_of(model: NamedModel) -> dict[str, str]:
@@ -88,23 +90,23 @@ def fields_of(model: NamedModel) -> dict[str, str]:
     return FIELDS | {MODEL_ADAPTER: "model"} | moved
 
 
-def images_answer(service: Service, job: Job, *, in_base64: bool) -> ImagesAnswer:
+def images_answer(storage: S3Storage, job: Job, *, in_base64: bool) -> ImagesAnswer:
     """The images of a job that has succeeded."""
     return ImagesAnswer(
         created=int(job.created_at.timestamp()),
-        data=tuple(images(service, job, in_base64=in_base64)),
+        data=tuple(images(storage, job, in_base64=in_base64)),
         output_format=job.spec.image_format,
         size=f"{job.spec.width}x{job.spec.height}",
     )
 
 
-def images(service: Service, job: Job, *, in_base64: bool) -> Iterator[ImageUrl | ImageBase64]:
+def images(storage: S3Storage, job: Job, *, in_base64: bool) -> Iterator[ImageUrl | ImageBase64]:
     """Each image, as the client wants it."""
     for image, key in unflagged(job):
         if in_base64:
-            yield ImageBase64(b64_json=base64.b64encode(service.storage.get(key)).decode(), seed=image.seed)
+            yield ImageBase64(b64_json=base64.b64encode(storage.get(key)).decode(), seed=image.seed)
         else:
-            yield ImageUrl(url=service.storage.url(key), seed=image.seed)
+            yield ImageUrl(url=storage.url(key), seed=image.seed)
 
 
 @blueprint.after_request

@@ -22,9 +22,9 @@ from tasks.errors import (
     StorageFault,
     WorkerLost,
 )
+from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Job, Status
 from tasks.jobs.result import Failure, StoredImage
-from tasks.service import Service
 
 
 def unflagged(job: Job) -> Iterator[tuple[StoredImage, str]]:
@@ -51,7 +51,7 @@ STATUS_OF_FAILURE: Mapping[str, HTTPStatus] = MappingProxyType(
 """The status by the code of a job's failure: 422 where another request would help, 5xx where it would not."""
 
 
-def refusal(service: Service, job: Job) -> Response | None:
+def refusal(job: Job, index: JobIndex, *, waited_s: float) -> Response | None:
     """The problem of a job that has no image to answer with; None if it has one."""
     match job.status:
         case Status.SUCCEEDED:
@@ -61,7 +61,7 @@ def refusal(service: Service, job: Job) -> Response | None:
         case Status.CANCELED:
             return of_canceled(job)
         case _:
-            return of_unfinished(service, job)
+            return of_unfinished(job, index.position(job), waited_s)
 
 
 def of_failure(failure: Failure) -> Response:
@@ -96,16 +96,16 @@ def of_canceled(job: Job) -> Response:
     )
 
 
-def of_unfinished(service: Service, job: Job) -> Response:
+def of_unfinished(job: Job, position: int | None, waited_s: float) -> Response:
     """Answer for a job that goes on."""
     response = respond(
         Problem(
             type=type_of("not_finished"),
             title="The job is not finished yet",
             status=HTTPStatus.SERVICE_UNAVAILABLE,
-            detail=f"Job {job.id} is {job.status} after {service.settings.answer_wait_s:g} s. It goes on: poll the "
+            detail=f"Job {job.id} is {job.status} after {waited_s:g} s. It goes on: poll the "
             "address in Location. The same request without an Idempotency-Key would be another job.",
         )
     )
-    response.headers["Retry-After"] = str(poll_again_s(service.index.position(job) or 0))
+    response.headers["Retry-After"] = str(poll_again_s(position or 0))
     return response

@@ -19,8 +19,8 @@ from api.http.problems import documented
 from api.v1.jobs import LOCATION
 from tasks.errors import TooManyWaiting
 from tasks.jobs.job import Job
+from tasks.jobs.store import JobStore
 from tasks.requests.job import JobRequest
-from tasks.service import Service
 
 JOB_ID = "x-job-id"
 JOB_ID_HEADER = {"description": "the job's id", "schema": {"type": "string"}}
@@ -40,7 +40,7 @@ def waited_for(request: JobRequest, idempotency_key: str | None) -> Job:
     with holding(context):
         job = context.service.submissions.submit(request, owner=current_owner(), idempotency_key=idempotency_key)
         g.waited_for = job.id
-        return ended(context.service, job)
+        return ended(job, context.service.store, context.service.settings.answer_wait_s)
 
 
 @contextmanager
@@ -61,11 +61,11 @@ def holding(context: Context) -> Iterator[None]:
         context.held_answers.release()
 
 
-def ended(service: Service, job: Job, clock: Callable[[], float] = time.monotonic) -> Job:
-    """The job when it has ended, or as it is after ``answer_wait_s``."""
-    deadline = clock() + service.settings.answer_wait_s
+def ended(job: Job, store: JobStore, wait_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
+    """The job when it has ended, or as it is after so many seconds."""
+    deadline = clock() + wait_s
     while not job.status.is_terminal and (left := deadline - clock()) > 0:
-        job = service.store.wait(job.id, min(left, SLICE_S))
+        job = store.wait(job.id, min(left, SLICE_S))
     return job
 
 

@@ -1,14 +1,14 @@
-"""Bodies of requests in, answers out."""
+"""Bodies and parameters of requests in, answers out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from flask import Response, request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from pydantic_core import from_json
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
@@ -68,6 +68,10 @@ class Parameters(BaseModel):
     def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
         """As pydantic makes it. Shared: not to be changed."""
         return made_once(super().model_json_schema, *arguments, **options)
+
+
+IdempotencyKey = Annotated[str | None, Field(alias="Idempotency-Key", min_length=1, max_length=255, pattern="^[!-~]+$")]
+"""Of a header: chosen by the client, printable ASCII without spaces. The field's description says how long it holds."""
 
 
 @cache

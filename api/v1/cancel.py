@@ -34,4 +34,4 @@ blueprint = APIBlueprint("cancel", __name__, url_prefix="/v1/jobs", abp_tags=[Ta
 def cancel_job(path: JobPath) -> Response:
     """Cancel a job."""
     service, job = current_service(), own_job(path.job_id)
-    return job_answer(service, service.store.cancel(job.id))
+    return job_answer(service.records, service.store.cancel(job.id))

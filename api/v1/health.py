@@ -15,10 +15,9 @@ from pydantic import BaseModel
 from api.http.context import current_service
 from api.http.messages import answer
 from api.http.problems import documented, of_error, of_unavailable, respond
-from storage import StorageError
+from storage import S3Storage, StorageError
 from tasks.errors import LoopOverdue, ServiceUnavailable, StorageUnavailable, ValkeyUnavailable
-from tasks.loops.rounds import LoopAge
-from tasks.service import Service
+from tasks.loops.rounds import LoopAge, Rounds
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def readyz() -> Response:
     Valkey must take a write, and every loop beside the requests must have finished a round lately.
     """
     service = current_service()
-    if away := unreachable(service):
+    if away := unreachable(service.rounds, service.storage):
         return of_unavailable(*away)
     late = [age for age in service.rounds.ages() if age.overdue]
     return of_overdue(late) if late else answer(Health())
@@ -66,15 +65,15 @@ def described(age: LoopAge) -> str:
     return f"{age.loop} ({'no round yet' if age.age_s is None else f'last round {age.age_s:g} s ago'})"
 
 
-def unreachable(service: Service) -> list[ServiceUnavailable]:
+def unreachable(rounds: Rounds, storage: S3Storage) -> list[ServiceUnavailable]:
     """The servers that a job needs and that do not serve us."""
     away: list[ServiceUnavailable] = []
     try:
-        service.rounds.probe()
+        rounds.probe()
     except ValkeyUnavailable as error:
         away.append(error)
     try:
-        service.storage.check()
+        storage.check()
     except StorageError as error:
         away.append(StorageUnavailable(str(error)))
     return away

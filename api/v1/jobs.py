@@ -11,14 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.authentication import current_key, current_owner, own_batch, own_job
 from api.http.context import Context, current_context, current_service
-from api.http.messages import Parameters, answer, require_json_object
+from api.http.messages import IdempotencyKey, Parameters, answer, require_json_object
 from api.http.problems import RETRY_AFTER_HEADER, documented
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.jobs.job import Job, Status
 from tasks.jobs.listing import JobPage
-from tasks.jobs.record import JobRecord
+from tasks.jobs.record import JobRecord, JobRecords
 from tasks.requests.job import JobRequest
-from tasks.service import Service
 
 MAX_WAIT_S = 30
 POLL_AGAIN_S = 1
@@ -46,12 +45,8 @@ class JobPath(BaseModel):
 class SubmissionHeader(Parameters):
     """How to submit safely more than once."""
 
-    idempotency_key: str | None = Field(
+    idempotency_key: IdempotencyKey = Field(
         None,
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
         description="chosen by the client, printable ASCII without spaces; the same key with the same body gives the "
         "same job for 24 hours",
     )
@@ -104,7 +99,7 @@ def submit_job(header: SubmissionHeader, body: JobRequest) -> Response:
     """Submit a job."""
     service = current_service()
     job = service.submissions.submit(body, owner=current_owner(), idempotency_key=header.idempotency_key)
-    response = job_answer(service, job, HTTPStatus.ACCEPTED)
+    response = job_answer(service.records, job, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_job", job_id=job.id)
     return response
 
@@ -143,7 +138,7 @@ def get_jobs(query: ListQuery) -> Response:
 def get_job(path: JobPath, query: PollQuery) -> Response:
     """Poll a job."""
     context = current_context()
-    return job_answer(context.service, poll(context, path.job_id, query.wait))
+    return job_answer(context.service.records, poll(context, path.job_id, query.wait))
 
 
 def poll(context: Context, job_id: str, wait_s: float) -> Job:
@@ -164,9 +159,9 @@ def poll(context: Context, job_id: str, wait_s: float) -> Job:
         context.held_answers.release()
 
 
-def job_answer(service: Service, job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
+def job_answer(records: JobRecords, job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """A job's record, and when to ask again."""
-    record = service.records.of(job)
+    record = records.of(job)
     response = answer(record, status)
     if not job.status.is_terminal:
         response.headers["Retry-After"] = str(poll_again_s(record.position or 0))

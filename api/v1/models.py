@@ -13,9 +13,9 @@ from api.http.context import current_service
 from api.http.messages import answer
 from api.http.problems import documented
 from tasks.base_models.registry import Defaults, Limits, Scheduler, ServedModel
-from tasks.jobs.worker_registry import WorkerNote
+from tasks.jobs.index import JobIndex
+from tasks.jobs.worker_registry import WorkerNote, WorkerRegistry
 from tasks.loops.rounds import LoopAge
-from tasks.service import Service
 
 blueprint = APIBlueprint("models", __name__, url_prefix="/v1/models", abp_tags=[Tag(name="models")])
 
@@ -53,11 +53,11 @@ class ModelList(BaseModel):
 def list_models() -> Response:
     """List the base models."""
     service = current_service()
-    models = tuple(record_of(service, model) for model in service.base_models)
+    models = tuple(record_of(model, service.index, service.workers) for model in service.base_models)
     return answer(ModelList(models=models, loops=service.rounds.ages()))
 
 
-def record_of(service: Service, model: ServedModel) -> ModelRecord:
+def record_of(model: ServedModel, index: JobIndex, workers: WorkerRegistry) -> ModelRecord:
     """The record of a base model, with its queue and its workers as they are now."""
     return ModelRecord(
         slug=model.slug,
@@ -66,6 +66,6 @@ def record_of(service: Service, model: ServedModel) -> ModelRecord:
         defaults=model.defaults,
         limits=model.limits,
         schedulers=model.schedulers,
-        queue_length=service.index.waiting(model.slug),
-        workers=tuple(service.workers.alive(model.slug)),
+        queue_length=index.waiting(model.slug),
+        workers=tuple(workers.alive(model.slug)),
     )

@@ -35,6 +35,6 @@ def replay_job(path: JobPath, header: SubmissionHeader) -> Response:
     """Draw a job again."""
     service = current_service()
     job = service.submissions.replay(own_job(path.job_id), idempotency_key=header.idempotency_key)
-    response = job_answer(service, job, HTTPStatus.ACCEPTED)
+    response = job_answer(service.records, job, HTTPStatus.ACCEPTED)
     response.location = url_for("jobs.get_job", job_id=job.id)
     return response

@@ -68,7 +68,7 @@ def retry_job(path: JobPath) -> Response:
     """Draw a failed job again."""
     service = current_service()
     job = service.retries.retry(own_job(path.job_id))
-    response = job_answer(service, job, HTTPStatus.ACCEPTED)
+    response = job_answer(service.records, job, HTTPStatus.ACCEPTED)
     response.location = url_for("jobs.get_job", job_id=job.id)
     return response
 

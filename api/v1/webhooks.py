@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.authentication import current_owner
 from api.http.context import current_service
-from api.http.messages import Parameters, answer
+from api.http.messages import IdempotencyKey, Parameters, answer
 from api.http.problems import documented
 from tasks.errors import WebhookSecretFixed
 from tasks.webhooks.delivery import Delivery, DeliveryPage
@@ -37,12 +37,8 @@ class SecretQuery(Parameters):
 class RotationHeader(Parameters):
     """Headers of a rotation, which may be repeated safely."""
 
-    idempotency_key: str | None = Field(
+    idempotency_key: IdempotencyKey = Field(
         None,
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
         description="chosen by the client, printable ASCII without spaces; the same key gives the secret that it made, "
         "as long as that is the latest",
     )
