@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TypeVar
 
 from tasks.errors import LeaseLost, ValkeyUnavailable, WorkerStopping
@@ -91,10 +90,6 @@ class Attempt:
         if self._shutdown.graceful.is_set():
             raise WorkerStopping("The worker is told to end while this job waits for the pipeline.")
 
-    def note_progress(self) -> None:
-        """As ``Activity.note_progress``."""
-        self.activity.note_progress()
-
     def report(self, progress: Progress) -> None:
         """Look whether the job was canceled, and tell the store of the progress, at most four times a second and at the
         last step.
@@ -179,55 +174,58 @@ class Attempt:
             raise LeaseLost(f"Job {self.job.id} is canceled; nothing of attempt {self.job.attempt} is published.")
 
 
-@dataclass(frozen=True)
-class Attempts:
-    """Attempts at jobs that are drawn in one pass. What ends one of them ends the pass."""
+class Attempts(tuple[Attempt, ...]):
+    """Attempts at jobs, one or more, that are drawn in one pass. What ends one of them ends the pass."""
 
-    attempts: Sequence[Attempt]
+    __slots__ = ()
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [attempt.job for attempt in self]
 
     def check_needed(self) -> None:
         """As ``Attempt.check_needed``."""
-        for attempt in self.attempts:
+        for attempt in self:
             attempt.check_needed()
 
     def pause(self, seconds: float) -> None:
         """As ``Attempt.pause``, all of them together."""
-        for attempt in self.attempts:
-            attempt.pause(seconds / len(self.attempts))
+        for attempt in self:
+            attempt.pause(seconds / len(self))
 
     def note_preparing(self) -> None:
         """As ``Attempt.note_preparing``."""
-        for attempt in self.attempts:
+        for attempt in self:
             attempt.note_preparing()
 
     def note_drawing(self) -> None:
         """As ``Attempt.note_drawing``."""
-        for attempt in self.attempts:
+        for attempt in self:
             attempt.note_drawing()
 
     def note_testing(self) -> None:
         """As ``Attempt.note_testing``."""
-        for attempt in self.attempts:
+        for attempt in self:
             attempt.note_testing()
 
     def wait(self) -> None:
         """As ``Activity.wait``: while one of them is settled, the others wait for their turn."""
-        for attempt in self.attempts:
+        for attempt in self:
             attempt.activity.wait()
 
     def note_progress(self) -> None:
         """As ``Activity.note_progress``."""
-        for attempt in self.attempts:
+        for attempt in self:
             attempt.activity.note_progress()
 
     def note_waiting(self, waits: bool) -> None:
         """As ``Attempt.note_waiting``."""
-        for attempt in self.attempts:
+        for attempt in self:
             attempt.note_waiting(waits)
 
     def report(self, progress: Progress) -> None:
         """As ``Attempt.report``."""
-        for attempt in self.attempts:
+        for attempt in self:
             attempt.report(progress)
 
 

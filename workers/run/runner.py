@@ -98,28 +98,26 @@ class JobRunner:
                 all_of_them.enter_context(self.heartbeat.keeping(attempt))
                 all_of_them.enter_context(self.watchdog.watching(attempt))
             for begin in range(0, len(attempts), size):
-                self.run_pass(attempts[begin : begin + size])
+                self.run_pass(Attempts(attempts[begin : begin + size]))
 
-    def run_pass(self, attempts: Sequence[Attempt]) -> None:
+    def run_pass(self, attempts: Attempts) -> None:
         """Draw some jobs in one pass, or alone, and settle them."""
-        drawings: list[Drawing] | None = None
-        if len(attempts) > 1:
-            with log_context(log_fields(*(attempt.job for attempt in attempts))):
-                drawings = self.draw_together(attempts)
+        with log_context(log_fields(*attempts.jobs)):
+            drawings = self.draw_together(attempts) if len(attempts) > 1 else None
         for place, attempt in enumerate(attempts):
             with log_context(log_fields(attempt.job)):
                 self.settle(attempt, drawings[place] if drawings else None)
             self.heartbeat.release(attempt)
             self.watchdog.release(attempt)
 
-    def draw_together(self, attempts: Sequence[Attempt]) -> list[Drawing] | None:
+    def draw_together(self, attempts: Attempts) -> list[Drawing] | None:
         """Draw several jobs in one pass; None if that fails. Then each is drawn alone, and meets its own end."""
         stopwatch = Stopwatch()
         try:
-            drawings = self.stages.draw(attempts, Attempts(attempts), stopwatch)
+            drawings = self.stages.draw(attempts, stopwatch)
         except MachineFault as error:
             logger.warning("drawn one by one: %s", error)
-            Attempts(attempts).note_testing()
+            attempts.note_testing()
             self.health.is_sound()
             return None
         except StokeholdError as error:
@@ -129,7 +127,7 @@ class JobRunner:
             logger.exception("drawn one by one")
             return None
         finally:
-            Attempts(attempts).wait()
+            attempts.wait()
         stopwatch.share([attempt.stopwatch for attempt in attempts])
         return drawings
 
@@ -137,7 +135,7 @@ class JobRunner:
         """Draw a job that is not drawn yet, publish it, and record how it ended."""
         try:
             if drawing is None:
-                (drawing,) = self.stages.draw([attempt], attempt, attempt.stopwatch)
+                (drawing,) = self.stages.draw(Attempts([attempt]), attempt.stopwatch)
             with attempt.stopwatch.measure(Stage.PUBLISH):
                 result = self.stages.publish(attempt, drawing)
             self.settlement.succeed(attempt, result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -42,7 +41,7 @@ class Stages:
     environment: Environment
     storage_wait_s: float
 
-    def draw(self, attempts: Sequence[Attempt], watcher: Attempt | Attempts, stopwatch: Stopwatch) -> list[Drawing]:
+    def draw(self, attempts: Attempts, stopwatch: Stopwatch) -> list[Drawing]:
         """Prepare and draw jobs that one pass of the pipeline can draw. Storage is waited for, as in ``publish``.
 
         Raises:
@@ -52,14 +51,14 @@ class Stages:
             DrawingInterrupted: the job goes back to the queue.
             StorageError: storage refuses, or was unavailable for too long.
         """
-        job = attempts[0].job
-        storage_retry = StorageRetry(self.storage_wait_s, watcher.pause)
-        watcher.note_preparing()
+        jobs = attempts.jobs
+        storage_retry = StorageRetry(self.storage_wait_s, attempts.pause)
+        attempts.note_preparing()
         with stopwatch.measure(Stage.ADAPTER):
-            adapters = storage_retry.call(partial(prepare, self.adapters, job.spec, watcher.note_progress))
-        watcher.note_waiting(self.warm.device_thread.is_taken)
-        specs = [attempt.job.spec for attempt in attempts]
-        return draw(self.warm, specs, adapters, watcher, stopwatch, first=job.lane is Lane.INTERACTIVE)
+            adapters = storage_retry.call(partial(prepare, self.adapters, jobs[0].spec, attempts.note_progress))
+        attempts.note_waiting(self.warm.device_thread.is_taken)
+        specs = [job.spec for job in jobs]
+        return draw(self.warm, specs, adapters, attempts, stopwatch, first=jobs[0].lane is Lane.INTERACTIVE)
 
     def publish(self, attempt: Attempt, drawing: Drawing) -> Result:
         """Encode the images and store them.
@@ -68,7 +67,7 @@ class Stages:
             JobFailed, MachineFault, LeaseLost, DrawingInterrupted: as in ``draw``.
             ValkeyUnavailable: the job store is unavailable, and the worker shuts down.
         """
-        job, first = attempt.job, attempt.job.options.replay_of
+        job, replay = attempt.job, None
         attempt.note_publishing(PIXEL_BYTES * job.spec.width * job.spec.height)
         attempt.retry_until_shutdown(partial(self.images.note, job.lease))
         manifest = Manifest(
@@ -81,8 +80,11 @@ class Stages:
         )
         storage_retry = StorageRetry(self.storage_wait_s, attempt.pause)
         images = publish(
-            self.storage, job, drawing.images, manifest, storage_retry, note_progress=attempt.note_progress
+            self.storage, job, drawing.images, manifest, storage_retry, note_progress=attempt.activity.note_progress
         )
+        if job.options.replay_of is not None:
+            compare = partial(self.comparison.report, job.options.replay_of, images, manifest, storage_retry)
+            replay = attempt.retry_until_shutdown(compare)
         return Result(
             images=images,
             receipts=drawing.receipts,
@@ -91,7 +93,5 @@ class Stages:
             environment=self.environment,
             batch_size=drawing.batch_size,
             warnings=tuple(image_warnings(drawing.images, job.spec)),
-            replay=None
-            if first is None
-            else attempt.retry_until_shutdown(partial(self.comparison.report, first, images, manifest, storage_retry)),
+            replay=replay,
         )
