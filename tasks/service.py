@@ -54,6 +54,7 @@ from tasks.loops.rounds import Rounds
 from tasks.objects.client_uploads import ClientUploads, Promises
 from tasks.objects.keys import IMAGES
 from tasks.objects.notes import ObjectNotes
+from tasks.outbound.webhook_target import WebhookTargets
 from tasks.settings import Settings
 from tasks.upkeep.each_job import EachJob
 from tasks.upkeep.housekeeping import Housekeeping
@@ -108,6 +109,14 @@ class Service:
         )
 
     @cached_property
+    def webhook_targets(self) -> WebhookTargets:
+        return WebhookTargets(
+            can_sign=self.settings.webhook_secret is not None,
+            allow_http=self.settings.webhook_allow_http,
+            allow_loopback=self.settings.webhook_allow_loopback,
+        )
+
+    @cached_property
     def queues(self) -> JobQueues:
         return JobQueues(self.celery, self.store)
 
@@ -122,7 +131,8 @@ class Service:
     @cached_property
     def submissions(self) -> Submissions:
         return Submissions(
-            settings=self.settings,
+            image_format=self.settings.image_format,
+            webhook_targets=self.webhook_targets,
             keys=self.keys,
             quotas=self.quotas,
             base_models=self.base_models,
@@ -193,7 +203,7 @@ class Service:
             storage=self.storage,
             notes=self.object_notes,
             client_uploads=self.client_uploads,
-            settings=self.settings,
+            webhook_targets=self.webhook_targets,
         )
 
     @cached_property

@@ -13,8 +13,7 @@ from tasks.errors import BatchNotFound
 from tasks.jobs.quotas import Quotas
 from tasks.objects.client_uploads import ClientUpload, ClientUploads, Promise, new_id
 from tasks.objects.notes import ObjectNotes
-from tasks.outbound.webhook_target import check_webhook
-from tasks.settings import Settings
+from tasks.outbound.webhook_target import WebhookTargets
 
 READ_BYTES = 1 << 20
 UPLOADED_WITHIN_S = 86_400
@@ -50,7 +49,7 @@ class BatchSubmissions:
     storage: S3Storage
     notes: ObjectNotes
     client_uploads: ClientUploads
-    settings: Settings
+    webhook_targets: WebhookTargets
 
     def submit(self, options: BatchOptions, lines: Readable, *, idempotency_key: str | None = None) -> Batch:
         """Put a file into storage as it comes in, and make a batch of it; a known key gives its first batch.
@@ -62,7 +61,8 @@ class BatchSubmissions:
             IdempotencyConflict: the key was used with another file or other options.
             StorageError: storage does not take the file.
         """
-        self._check(options)
+        if options.webhook_url is not None:
+            self.webhook_targets.check(options.webhook_url, options.owner)
         key = None if idempotency_key is None else request_key(options.owner, idempotency_key)
         body = Digested(lines)
         if key is not None and (first := self.batches.first_of(key)):
@@ -86,7 +86,8 @@ class BatchSubmissions:
             InvalidRequest: no such file was promised to this owner, it is not there, or it is too large.
             IdempotencyConflict: the file was submitted with other options.
         """
-        self._check(options)
+        if options.webhook_url is not None:
+            self.webhook_targets.check(options.webhook_url, options.owner)
         request = request_digest(options, upload_id)
         promised = self.client_uploads.promised(upload_id, options.owner, max_bytes=MAX_BYTES)
         try:
@@ -97,15 +98,6 @@ class BatchSubmissions:
                 most = self.quotas.max_batches(options.owner)
                 return self.batches.create(upload_id, file, options, request, most=most)[0]
         return sent_before(known, known.request, request)
-
-    def _check(self, options: BatchOptions) -> None:
-        """Check the options of a batch.
-
-        Raises:
-            InvalidRequest: it cannot be served.
-        """
-        if options.webhook_url is not None:
-            check_webhook(self.settings, options.webhook_url, options.owner)
 
 
 def sent_before(first: Batch, digest: str, request: str) -> Batch:

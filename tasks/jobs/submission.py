@@ -18,16 +18,16 @@ from tasks.jobs.queues import JobQueues
 from tasks.jobs.quotas import Quotas
 from tasks.jobs.recorder import JobRecorder
 from tasks.keys import ApiKeys
-from tasks.outbound.webhook_target import check_webhook
+from tasks.outbound.webhook_target import WebhookTargets
 from tasks.requests.job import MAX_SEED, AdapterRequest, JobRequest
-from tasks.settings import Settings
 
 
 @dataclass(frozen=True)
 class Submissions:
     """Records jobs and sends their messages."""
 
-    settings: Settings
+    image_format: ImageFormat
+    webhook_targets: WebhookTargets
     keys: ApiKeys
     quotas: Quotas
     base_models: BaseModels
@@ -54,7 +54,7 @@ class Submissions:
             ServiceUnavailable: the job store or the Hub does not answer.
         """
         if request.webhook_url is not None:
-            check_webhook(self.settings, request.webhook_url, owner)
+            self.webhook_targets.check(request.webhook_url, owner)
         idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, owner)
         # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
         if first := self.accepted_before(idempotency):
@@ -81,7 +81,7 @@ class Submissions:
             for adapter, requested in zip(admitted, request.adapters, strict=True)
         )
         model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], self.base_models)
-        spec = complete(request, model, adapters, secrets.randbelow, self.settings.image_format)
+        spec = complete(request, model, adapters, secrets.randbelow, self.image_format)
         return spec, tuple(warning for adapter in admitted for warning in adapter.warnings)
 
     def enqueue(self, spec: JobSpec, options: JobOptions, idempotency: Idempotency | None = None) -> Job:

@@ -1,13 +1,13 @@
-"""Where a submitter wants to be told: what is refused at once, and which server it is."""
+"""The receivers of webhooks: the URLs that are refused at once, and the server behind a URL."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from tasks.errors import AddressRefused, InvalidRequest
 from tasks.outbound import safe_http
 from tasks.outbound.host_addresses import literal_address
-from tasks.settings import Settings
 
 FIELD = "webhook_url"
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -15,31 +15,43 @@ FIRST_FREE_PORT = 1024
 """Below are the ports of other protocols, such as mail, which a request must not be made to look like."""
 
 
-def check_webhook(settings: Settings, url: str, owner: str | None = None) -> None:
-    """Check where a submitter wants to be told, as far as that is possible before the host is resolved.
+@dataclass(frozen=True)
+class WebhookTargets:
+    """Checks the URLs to which webhooks are to be sent.
 
-    Args:
-        owner: id of the submitter's API key; None where no key is configured.
-
-    Raises:
-        InvalidRequest: nothing will be sent there; the message says why.
+    Attributes:
+        can_sign: whether there is a secret for a service without API keys.
     """
-    if owner is None and settings.webhook_secret is None:
-        raise InvalidRequest("This service sends no webhooks: it has no secret to sign them with.", field=FIELD)
-    parts = parts_of(url)
-    if parts.scheme != "https" and not settings.webhook_allow_http:
-        raise InvalidRequest("Webhooks are sent over https alone.", field=FIELD)
-    if not parts.hostname or parts.username is not None or parts.password is not None:
-        raise InvalidRequest("Name a host, and neither user nor password.", field=FIELD)
-    if port_of(parts) < FIRST_FREE_PORT and port_of(parts) not in DEFAULT_PORTS.values():
-        raise InvalidRequest("Webhooks are sent to the ports 443, 80, and 1024 and above.", field=FIELD)
-    address = literal_address(parts.hostname)
-    if address is None:
-        return  # a name: checked when it is connected to
-    try:
-        safe_http.check_address(address, allow_loopback=settings.webhook_allow_loopback)
-    except AddressRefused as error:
-        raise InvalidRequest(str(error), field=FIELD) from None
+
+    can_sign: bool
+    allow_http: bool
+    allow_loopback: bool
+
+    def check(self, url: str, owner: str | None) -> None:
+        """Check a URL as far as that is possible before its host is resolved.
+
+        Args:
+            owner: id of the submitter's API key; None where no key is configured.
+
+        Raises:
+            InvalidRequest: nothing will be sent there; the message says why.
+        """
+        if owner is None and not self.can_sign:
+            raise InvalidRequest("This service sends no webhooks: it has no secret to sign them with.", field=FIELD)
+        parts = parts_of(url)
+        if parts.scheme != "https" and not self.allow_http:
+            raise InvalidRequest("Webhooks are sent over https alone.", field=FIELD)
+        if not parts.hostname or parts.username is not None or parts.password is not None:
+            raise InvalidRequest("Name a host, and neither user nor password.", field=FIELD)
+        if port_of(parts) < FIRST_FREE_PORT and port_of(parts) not in DEFAULT_PORTS.values():
+            raise InvalidRequest("Webhooks are sent to the ports 443, 80, and 1024 and above.", field=FIELD)
+        address = literal_address(parts.hostname)
+        if address is None:
+            return  # a name: checked when it is connected to
+        try:
+            safe_http.check_address(address, allow_loopback=self.allow_loopback)
+        except AddressRefused as error:
+            raise InvalidRequest(str(error), field=FIELD) from None
 
 
 def parts_of(url: str) -> SplitResult:
