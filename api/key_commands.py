@@ -58,8 +58,10 @@ def stored_keys() -> Iterator[ApiKeys]:
 @click.option("--promised-uploads", type=click.IntRange(min=1))
 @click.option("--stored-bytes", type=click.IntRange(min=1))
 @click.option("--waiting-batches", type=click.IntRange(min=1))
-@click.option("--weight", type=click.IntRange(1, MAX_WEIGHT), default=1, help="Share in drawing, against other keys'.")
-@click.option("--allow-private", is_flag=True, help="Let it use private and gated adapters that HF_TOKEN may read.")
+@click.option(
+    "--weight", type=click.IntRange(1, MAX_WEIGHT), default=1, help="Its share of the workers, relative to other keys."
+)
+@click.option("--allow-private", is_flag=True, help="Allow private and gated adapters that HF_TOKEN can read.")
 def create(name: str, *, allow_private: bool, weight: int, **chosen: int | None) -> None:
     """Make a key and show its secret, this once."""
     own = {limit: value for limit, value in chosen.items() if value is not None}
@@ -98,7 +100,7 @@ def revoke(key_id: str) -> None:
     type=click.IntRange(0, MAX_BOTH_FOR_S),
     default=BOTH_FOR_S,
     show_default=True,
-    help="Seconds for which the secret before this one signs too.",
+    help="Seconds for which the previous secret signs too.",
 )
 def webhook_secret(key_id: str, both_for_s: int) -> None:
     """Make the next webhook secret of a key and show it, this once."""

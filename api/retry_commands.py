@@ -15,9 +15,9 @@ from tasks.jobs.retry import FailedJobs, RetryReport
 
 @click.command()
 @click.option("--code", help="Only jobs that failed with this code, such as drawing_failed.")
-@click.option("--since", type=click.DateTime(), help="Only jobs that failed then or later, in UTC.")
+@click.option("--since", type=click.DateTime(), help="Only jobs that failed at this time or later (UTC).")
 @click.option("--key", "owner", help="Only jobs of the API key with this id.")
-@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="How many at most.")
+@click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Maximum number of jobs.")
 def retry(code: str | None, since: datetime | None, owner: str | None, limit: int) -> None:
     """Queue failed jobs again, each once, however often the command is given."""
     selection = FailedJobs(code, None if since is None else since.replace(tzinfo=UTC))

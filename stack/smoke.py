@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: a part did not start or died, or a job failed; the message says which and why.
     """
     parser = argparse.ArgumentParser(prog="stokehold smoke", description="Draw one image with each local adapter.")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the images")
+    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the images")
     out: Path = parser.parse_args(arguments).out
     begin = time.monotonic()
     stop = StopRequest()

@@ -62,7 +62,7 @@ class Channel(redis.Channel):
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]  # its stubs lack it
         except NOT_A_MESSAGE as error:
-            logger.error("a message is dropped that is not one of this service: %s", type(error).__name__)
+            logger.error("dropped a message that does not belong to this service: %s", type(error).__name__)
             return True
 
 

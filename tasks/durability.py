@@ -57,7 +57,7 @@ class Durability:
         try:
             told: Mapping[str, Any] = self._valkey.info()
         except NoPermissionError:
-            logger.warning("Valkey does not say how it keeps what it is given (INFO is not permitted); see to it.")
+            logger.warning("Valkey does not say how it keeps what it is given (INFO is not permitted); check it.")
             return
         check_policy(told)
         try:
@@ -65,8 +65,8 @@ class Durability:
                 self._valkey.execute_command(*waiting_command(self._wanted))
         except ResponseError as error:
             raise ConfigurationError(
-                f"STOKEHOLD_ACCEPTED_WHEN={self._wanted} cannot be had from this server ({error}). It takes Valkey, or "
-                "Redis 7.2 or later, with appendonly yes."
+                f"STOKEHOLD_ACCEPTED_WHEN={self._wanted} is not available on this server ({error}). It needs Valkey, "
+                "or Redis 7.2 or later, with appendonly yes."
             ) from error
 
 

@@ -84,7 +84,7 @@ class RequestError(StokeholdError):
     """
 
     code = "bad_request"
-    title = "The request cannot be served"
+    title = "The request is not valid"
     http_status = 400
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
@@ -96,7 +96,7 @@ class AdapterExists(RequestError):
     """The name of an adapter is taken."""
 
     code = "adapter_exists"
-    title = "There is such an adapter already"
+    title = "The adapter already exists"
     http_status = 409
 
 
@@ -104,7 +104,7 @@ class AdapterNotInCatalogue(RequestError):
     """The catalogue has no entry of this name, or it is another's."""
 
     code = "adapter_not_in_catalogue"
-    title = "There is no such adapter in the catalogue"
+    title = "The adapter is not in the catalogue"
     http_status = 404
 
 
@@ -112,7 +112,7 @@ class ApiKeyNotFound(RequestError):
     """No API key has this id."""
 
     code = "api_key_not_found"
-    title = "There is no such API key"
+    title = "The API key does not exist"
     http_status = 404
 
 
@@ -120,7 +120,7 @@ class ApiKeyRequired(RequestError):
     """The service has API keys, and the request shows none that is good."""
 
     code = "api_key_required"
-    title = "An API key is needed"
+    title = "An API key is required"
     http_status = 401
 
 
@@ -128,7 +128,7 @@ class BatchNotFound(RequestError):
     """No batch has this id, or its record has expired."""
 
     code = "batch_not_found"
-    title = "There is no such batch"
+    title = "The batch does not exist"
     http_status = 404
 
 
@@ -152,7 +152,7 @@ class DeliveryNotFound(RequestError):
     """No delivery of a webhook has this id, or it is another's, or it is kept no longer."""
 
     code = "delivery_not_found"
-    title = "There is no such delivery"
+    title = "The delivery does not exist"
     http_status = 404
 
 
@@ -160,7 +160,7 @@ class InvalidRequest(RequestError):
     """A value is well-formed and cannot be served."""
 
     code = "invalid_request"
-    title = "A field of the request cannot be served"
+    title = "A field of the request is not valid"
     http_status = 422
 
 
@@ -168,7 +168,7 @@ class AdapterNotFound(InvalidRequest):
     """No adapter has this reference, here or on the Hub."""
 
     code = "adapter_not_found"
-    title = "There is no such adapter"
+    title = "The adapter does not exist"
 
 
 class AdapterNotUsable(InvalidRequest):
@@ -189,14 +189,14 @@ class IdempotencyConflict(InvalidRequest):
     """The idempotency key was used for another request."""
 
     code = "idempotency_conflict"
-    title = "The idempotency key belongs to another request"
+    title = "The idempotency key was used for another request"
 
 
 class JobNotFound(RequestError):
     """No job has this id, or its record has expired."""
 
     code = "job_not_found"
-    title = "There is no such job"
+    title = "The job does not exist"
     http_status = 404
 
 
@@ -208,7 +208,7 @@ class LimitExceeded(RequestError):
     """
 
     code = "limit_exceeded"
-    title = "A limit of this API key is reached"
+    title = "A limit of this API key has been reached"
     http_status = 429
 
     def __init__(self, message: str, *, retry_after_s: int) -> None:
@@ -236,7 +236,7 @@ class WebhookSecretFixed(RequestError):
     """Without API keys there is one secret, which the operator chooses."""
 
     code = "webhook_secret_fixed"
-    title = "The webhook secret is the operator's"
+    title = "The operator sets the webhook secret"
     http_status = 409
 
 
@@ -244,7 +244,7 @@ class ServiceUnavailable(StokeholdError):
     """A server that we depend on does not answer, or all room is taken; the same request may succeed later."""
 
     code = "unavailable"
-    title = "The service is unavailable for the moment"
+    title = "The service is temporarily unavailable"
     http_status = 503
 
 
@@ -252,14 +252,14 @@ class ValkeyUnavailable(ServiceUnavailable):
     """Valkey/Redis does not answer."""
 
     code = "job_store_unavailable"
-    title = "The job store is unavailable for the moment"
+    title = "The job store is temporarily unavailable"
 
 
 class HubUnavailable(ServiceUnavailable):
     """The model hub does not answer."""
 
     code = "hub_unavailable"
-    title = "The model hub is unavailable for the moment"
+    title = "The model hub is temporarily unavailable"
 
 
 class LoopOverdue(ServiceUnavailable):
@@ -273,28 +273,28 @@ class RecordNotUnderstood(ServiceUnavailable):
     """A record was written by a newer version, as happens while a service is updated; another process may read it."""
 
     code = "record_not_understood"
-    title = "The record is of a newer version"
+    title = "The record was written by a newer version"
 
 
 class StorageUnavailable(ServiceUnavailable):
     """The S3-compatible storage does not answer."""
 
     code = "storage_unavailable"
-    title = "The storage is unavailable for the moment"
+    title = "The storage is temporarily unavailable"
 
 
 class TooManyTransfers(ServiceUnavailable):
     """As many files come in, or go out, as this process can carry at once."""
 
     code = "too_many_transfers"
-    title = "Too many files are being sent at once"
+    title = "Too many file transfers at once"
 
 
 class TooManyWaiting(ServiceUnavailable):
     """As many requests wait for their images as this process can hold; no job was submitted."""
 
     code = "too_many_waiting"
-    title = "Too many requests wait for their images"
+    title = "Too many requests are waiting for their images"
 
 
 class JobFailed(StokeholdError):
@@ -348,7 +348,7 @@ class MachineFault(StokeholdError):
     """
 
     code = "machine_fault"
-    title = "The worker met a fault of its machine"
+    title = "A fault of the worker's machine"
 
 
 class AdapterUnavailable(MachineFault):

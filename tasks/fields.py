@@ -115,7 +115,7 @@ def read_all(kind: type[Value], texts: Mapping[str, str]) -> list[Value]:
 def not_understood(name: str, error: ValidationError | RecordNotUnderstood) -> RecordNotUnderstood:
     """The refusal of a record, for the one who asks for it and for the log."""
     why = str(error) if isinstance(error, RecordNotUnderstood) else f"{', '.join(places(error))} cannot be read."
-    return RecordNotUnderstood(f"{name} was recorded by another version of this service. Ask again soon. ({why})")
+    return RecordNotUnderstood(f"{name} was recorded by another version of this service. Try again soon. ({why})")
 
 
 def places(error: ValidationError) -> Iterable[str]:

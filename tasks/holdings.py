@@ -46,8 +46,8 @@ class Holdings:
         answers, answer, most = held_keys("answer", key.id), uuid4().hex, key.limits.held_answers
         if self._hold(keys=[*answers, answers[1]], args=[answer, int(seconds) + 1, most, 0, 0, ""]) != "ok":
             raise LimitExceeded(
-                f"This key may have {most} answers held at a time (held_answers). Wait for one of them, or submit with "
-                "POST /v1/jobs and poll.",
+                f"This key may have {most} waiting requests at a time (held_answers). Wait for one of them to end, "
+                "or submit with POST /v1/jobs and poll.",
                 retry_after_s=HOLD_AGAIN_S,
             )
         try:
@@ -68,7 +68,7 @@ class Holdings:
         match self._hold(keys=[*uploads, stored_key(key.id)], args=[upload_id, *counted, PROMISE]):
             case "many":
                 raise LimitExceeded(
-                    f"This key may have {most} uploads begun at a time (promised_uploads). Use one of them, or wait "
+                    f"This key may have {most} open uploads at a time (promised_uploads). Use one of them, or wait "
                     "until one has expired.",
                     retry_after_s=MADE_ROOM_S,
                 )
@@ -85,7 +85,7 @@ class Holdings:
 def too_many_bytes(most: int) -> LimitExceeded:
     """The error for a file that has no room among those of its owner."""
     return LimitExceeded(
-        f"The files of this key may have {most} bytes, with those of uploads begun (stored_bytes). Remove an adapter.",
+        f"The files of this key may have {most} bytes, open uploads included (stored_bytes). Remove an adapter.",
         retry_after_s=MADE_ROOM_S,
     )
 

@@ -108,7 +108,7 @@ def release_all(quarantine: Quarantine) -> None:
     try:
         quarantine.release_all()
     except ValkeyUnavailable as error:
-        logger.warning("nothing is put back: %s", error)
+        logger.warning("nothing is released from quarantine: %s", error)
 
 
 def loops_of(service: Service, process: str, sender: Sender) -> list[Loop]:

@@ -41,7 +41,7 @@ def accepted_format(preferred: ImageFormat) -> ImageFormat:
     accepted = request.accept_mimetypes
     best: str | None = accepted.best_match(formats) if accepted else preferred.content_type
     if best is None:
-        raise NotAcceptable(f"Images can be had as {', '.join(formats)}. Send one of them as Accept, or */*.")
+        raise NotAcceptable(f"Images are available as {', '.join(formats)}. Send one of them as Accept, or */*.")
     return formats[best]
 
 
@@ -52,7 +52,7 @@ def require_one(images: int) -> int:
         PydanticCustomError: it is another number.
     """
     if images != 1:
-        raise PydanticCustomError("images", "The answer is one image; POST /v1/jobs draws several")
+        raise PydanticCustomError("images", "One request returns one image; POST /v1/jobs generates several")
     return images
 
 
@@ -67,7 +67,7 @@ class InferenceParameters(BaseModel):
     num_inference_steps: Steps | None = None
     guidance_scale: GuidanceScale | None = None
     scheduler: SchedulerName | None = Field(None, description="a short name, or a class of diffusers")
-    seed: Seed | None = Field(None, description="left out: chosen at random; the header `x-seed` tells it")
+    seed: Seed | None = Field(None, description="chosen at random if left out; the header `x-seed` returns it")
     num_images_per_prompt: Annotated[int, AfterValidator(require_one), JSON_NUMBER] = Field(
         1, json_schema_extra={"const": 1}
     )
@@ -104,13 +104,13 @@ RESPONSES: dict[Any, Any] = {
         "description": "The image.",
         "headers": {
             JOB_ID: JOB_ID_HEADER,
-            "x-compute-time": {"description": "seconds that the drawing took", "schema": {"type": "number"}},
+            "x-compute-time": {"description": "seconds that generation took", "schema": {"type": "number"}},
             "x-compute-type": {
-                "description": "`cpu` or `gpu`, if its worker is still known",
+                "description": "`cpu` or `gpu`",
                 "schema": {"type": "string"},
             },
             "x-seed": {"description": "seed of the image", "schema": {"type": "integer"}},
-            WARNING: {"description": "what is doubtful about the adapters", "schema": {"type": "string"}},
+            WARNING: {"description": "possible problems of the adapters", "schema": {"type": "string"}},
         },
         "content": {image_format.content_type: {} for image_format in ImageFormat},
     },
@@ -196,13 +196,13 @@ FIELDS = {
     "steps": "parameters.num_inference_steps",
     "scheduler": "parameters.scheduler",
 }
-"""The fields of a job request, as this door calls them."""
+"""The fields of a job request, as the Hub's clients call them."""
 
 
 DESCRIPTION = (
-    "The body, the answer and the header `lora` are those of the Hub's Inference API. The format follows `Accept`. "
-    "Waits for the image as long as this service is set to, or a minute; then 503, and `Location` says where to poll "
-    "the job."
+    "Body, response and the header `lora` are those of the Hub's Inference API. The format follows `Accept`. Waits "
+    "for the image for a time that the operator sets (by default a minute); then returns 503 with a "
+    "`Location` to poll the job."
 )
 
 

@@ -67,8 +67,9 @@ class ImagesAnswer(BaseModel):
 @blueprint.post(
     "/generations",
     operation_id="generate_images",
-    description="The body and the answer are those of OpenAI's API; the fields that it lacks go into `extra_body`. "
-    "Waits as long as this service is set to, or a minute; then 503, and `Location` says where to poll the job.",
+    description="Body and response are those of OpenAI's API; the fields that it lacks go into `extra_body`. "
+    "Waits for a time that the operator sets (by default a minute); then returns 503 with a `Location` to poll the "
+    "job.",
     responses={HTTPStatus.OK: ImagesAnswer, **documented_wait()},
 )
 def generate_images(header: SubmissionHeader, body: ImagesRequest) -> Response:

@@ -76,7 +76,7 @@ def of_flagged(job: Job) -> Response:
     return respond(
         Problem(
             type=type_of("image_flagged"),
-            title="The safety checker held the image back",
+            title="The safety checker withheld the image",
             status=HTTPStatus.UNPROCESSABLE_ENTITY,
             detail=f"The safety checker of {job.spec.base_model} flagged every image of this job. Send "
             "another prompt or seed.",
@@ -101,10 +101,10 @@ def of_unfinished(job: Job, position: int | None, waited_s: float) -> Response:
     response = respond(
         Problem(
             type=type_of("not_finished"),
-            title="The job is not finished yet",
+            title="The job has not finished yet",
             status=HTTPStatus.SERVICE_UNAVAILABLE,
-            detail=f"Job {job.id} is {job.status} after {waited_s:g} s. It goes on: poll the "
-            "address in Location. The same request without an Idempotency-Key would be another job.",
+            detail=f"Job {job.id} is {job.status} after {waited_s:g} s. It continues: poll "
+            "the URL in Location. Repeating the request without an Idempotency-Key would start another job.",
         )
     )
     response.headers["Retry-After"] = str(poll_again_s(position or 0))

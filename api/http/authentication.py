@@ -18,7 +18,7 @@ from tasks.keys import ApiKey, ApiKeys
 
 SCHEME = "api_key"
 SECURITY_SCHEMES: SecuritySchemesDict = {
-    SCHEME: {"type": "http", "scheme": "bearer", "description": "needed once there is an API key"}
+    SCHEME: {"type": "http", "scheme": "bearer", "description": "required once an API key exists"}
 }
 SECURITY: list[dict[str, list[str]]] = [{SCHEME: []}, {}]
 """The second: a service without a key is open."""
@@ -59,9 +59,7 @@ def key_of_request(keys: ApiKeys) -> ApiKey | None:
     secret = shown.token if shown is not None and shown.type == "bearer" else None
     key = keys.find(secret) if secret else None
     if key is None and keys.are_needed():
-        raise ApiKeyRequired(
-            "Send an API key that is not revoked: the header Authorization: Bearer, and the key behind it."
-        )
+        raise ApiKeyRequired("Send a valid API key in the header Authorization: Bearer <key>.")
     return key
 
 

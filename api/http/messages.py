@@ -21,7 +21,7 @@ def answer(model: BaseModel, status: HTTPStatus = HTTPStatus.OK, headers: Mappin
 
 
 def require_json_object() -> None:
-    """Refuse a body that is no JSON object, before flask-openapi3 reads it, which would answer 422 to all of this.
+    """Refuse a body that is not a JSON object, before flask-openapi3 reads it, which would answer 422 to all of this.
 
     It also reads with the standard library, which takes NaN and lone surrogates for JSON and overflows its stack on
     deep nesting; what pydantic's parser has let pass is safe for it.

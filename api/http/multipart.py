@@ -30,7 +30,7 @@ class FilePart:
         while not self._rest and not self._over:
             event = next(self._events, None)
             if not isinstance(event, Data):
-                raise BadRequest("The file of the form is cut off.")
+                raise BadRequest("The file in the form is incomplete. Send it again.")
             self._rest, self._over = event.data, not event.more_data
         wanted = len(self._rest) if count < 0 else count
         chunk, self._rest = self._rest[:wanted], self._rest[wanted:]
@@ -54,7 +54,7 @@ def read_form(field: str, file: str) -> tuple[bytes, FilePart]:
     value = read_field(events, field)
     part = next(events, None)
     if not isinstance(part, File) or part.name != file:
-        raise BadRequest(f"Behind {field} the form must have a file part named {file}.")
+        raise BadRequest(f"After {field} the form must have a file part named {file}.")
     return value, FilePart(events)
 
 
@@ -74,7 +74,7 @@ def read_field(events: Iterator[Event], name: str) -> bytes:
             raise BadRequest(f"The field {name} may have at most {MAX_FIELD_BYTES} bytes.")
         if not event.more_data:
             return value
-    raise BadRequest("The form is cut off.")
+    raise BadRequest("The form is incomplete. Send it again.")
 
 
 def read_events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
@@ -96,10 +96,10 @@ def read_events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
                 if isinstance(event, Epilogue):
                     return
         except ValueError as error:
-            raise BadRequest(f"The body is no multipart form: {error}.") from None
+            raise BadRequest(f"The body is not a multipart form: {error}.") from None
         except RequestEntityTooLarge:
             raise RequestEntityTooLarge(
                 f"The header of each part of the form, and what comes before it, may have {MAX_UNREAD_BYTES} bytes."
             ) from None
         if not chunk:
-            raise ClientDisconnected("The form is cut off.")
+            raise ClientDisconnected("The form is incomplete. Send it again.")

@@ -1,4 +1,4 @@
-"""Every error as a problem document (RFC 9457), and the handlers that see to it."""
+"""Every error as a problem document (RFC 9457), and the handlers that check it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ ANY_STATUS = "default"
 """OpenAPI's key for the answer of every status that an operation does not list."""
 
 RETRY_AFTER_S = 2
-RETRY_AFTER_HEADER = {"description": "seconds after which to ask again", "schema": {"type": "integer"}}
+RETRY_AFTER_HEADER = {"description": "seconds after which to try again", "schema": {"type": "integer"}}
 CHALLENGE = "Bearer"
-CHALLENGE_HEADER = {"description": "how to show a key", "schema": {"type": "string"}}
+CHALLENGE_HEADER = {"description": "how to authenticate", "schema": {"type": "string"}}
 MAX_FIELD_ERRORS = 20
 MAX_FIELD_CHARACTERS = 100
 
@@ -55,13 +55,13 @@ class Problem(BaseModel):
 
     type: str = Field(
         "about:blank",
-        description="stable: `urn:stokehold:problem:<code>`, or `about:blank` when the status says it all",
+        description="stable: `urn:stokehold:problem:<code>`, or `about:blank` if the status says it all",
         examples=["urn:stokehold:problem:adapter_not_found"],
     )
     title: str = Field(description="the same for every error of this type")
     status: int = Field(description="the HTTP status")
-    detail: str = Field(description="what happened to this request, and what to do")
-    errors: tuple[FieldError, ...] = Field((), description="the fields at fault, where there are any")
+    detail: str = Field(description="what is wrong with this request, and what to do about it")
+    errors: tuple[FieldError, ...] = Field((), description="the fields that are not valid, if any")
 
     @property
     def code(self) -> str | None:

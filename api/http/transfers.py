@@ -36,8 +36,8 @@ class Transfers:
         with self._lock:
             if owner is not None and self._running[owner] >= self._max_of_one:
                 raise LimitExceeded(
-                    f"{self._max_of_one} files of this API key are being sent at once, and it may have no more. "
-                    "Wait for one to end.",
+                    f"{self._max_of_one} files of this API key are being transferred, which is its limit. "
+                    "Wait until one has finished.",
                     retry_after_s=RETRY_AFTER_S,
                 )
             if self._running.total() >= self._most:

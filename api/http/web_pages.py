@@ -43,7 +43,7 @@ def refuse_other_sites() -> None:
     service = current_service()
     refusal: RequestError | None = None
     if not is_for_this_host(request, service.settings.trusted_hosts):
-        refusal = HostNotTrusted("This service has no API key, so it answers only to host names that it trusts.")
+        refusal = HostNotTrusted("This service has no API key, so it answers only to trusted host names.")
     elif not is_from_this_origin(request):
         refusal = CrossSiteRequest("This service has no API key, so it takes no requests from pages of other sites.")
     if refusal is not None and not service.keys.are_needed():

@@ -42,7 +42,7 @@ function tell(job) {
 function show(job) {
   if (job.status !== "succeeded") throw new Error(job.error?.message ?? job.status);
   const [image] = job.images;
-  if (image.flagged) throw new Error("The safety checker held this image back.");
+  if (image.flagged) throw new Error("The safety checker withheld this image.");
   figure.querySelector("img").src = image.url;
   figure.querySelector("img").alt = job.prompt;
   figure.querySelector("figcaption").textContent = `${job.prompt} (seed ${job.seed})`;

@@ -35,7 +35,7 @@ class UploadRequest(BaseModel):
 @blueprint.post(
     "",
     operation_id="begin_adapter_upload",
-    description="For files that should go to storage directly; then `POST /v1/adapters` with `upload`.",
+    description="For uploading a file directly to storage; then call `POST /v1/adapters` with `upload`.",
     responses={
         HTTPStatus.CREATED: ClientUpload,
         **documented(

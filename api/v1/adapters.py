@@ -24,7 +24,7 @@ FORM_OVERHEAD_BYTES = 1 << 20
 ENTRY, FILE = "entry", "file"
 
 CREATED = {
-    "description": "It is in the catalogue.",
+    "description": "The adapter is in the catalogue.",
     "headers": {"Location": {"description": "the entry", "schema": {"type": "string", "format": "uri-reference"}}},
     "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{CatalogueDetail.__name__}"}}},
 }
@@ -52,14 +52,14 @@ class SearchQuery(Parameters):
     q: str | None = Field(None, max_length=200, description="words in the name, description, trigger words or tags")
     base: str | None = Field(None, max_length=200, description="slug of a base model")
     tag: str | None = Field(None, max_length=100)
-    limit: int = Field(100, ge=1, le=500, description="how many at most")
-    after: str = Field("", max_length=64, description="`next_after` of the page before")
+    limit: int = Field(100, ge=1, le=500, description="maximum number of entries")
+    after: str = Field("", max_length=64, description="`next_after` of the previous page")
 
 
 @blueprint.get(
     "",
     operation_id="list_adapters",
-    description="One's own, those that are shared, and those of the service's folders, by name. Those on the Hub need "
+    description="Your own, shared and folder adapters, by name. Adapters on the Hub need "
     "no entry: a request names them as `owner/name`.",
     responses={
         HTTPStatus.OK: CataloguePage,
@@ -128,8 +128,8 @@ def get_adapter(path: AdapterPath) -> Response:
 @blueprint.delete(
     "/<name>",
     operation_id="remove_adapter",
-    description="Jobs that were accepted before find its file for a day.",
-    responses={HTTPStatus.NO_CONTENT: {"description": "It is gone."}, **CHANGE},
+    description="Jobs that were accepted before can use its file for another day.",
+    responses={HTTPStatus.NO_CONTENT: {"description": "The adapter was removed."}, **CHANGE},
 )
 def remove_adapter(path: AdapterPath) -> Response:
     """Remove one's own entry."""
@@ -166,5 +166,5 @@ def own_entry(name: str) -> CatalogueAdapter:
     service, owner = current_service(), current_owner()
     record = service.catalogue_list.detail(name, owner)
     if not record.mine:
-        raise StatusConflict(f"The adapter {name!r} is not yours: only its owner, or the operator, changes it.")
+        raise StatusConflict(f"The adapter {name!r} is not yours. Only its owner or the operator can change it.")
     return service.catalogue.get(name, owner)

@@ -25,11 +25,11 @@ POLL_AGAIN_S = 5
 
 RECORD = {"application/json": {"schema": {"$ref": f"#/components/schemas/{BatchRecord.__name__}"}}}
 ACCEPTED = {
-    "description": "The file is there, and will be planned.",
+    "description": "The file was accepted, and will be planned.",
     "headers": {"Location": LOCATION, "Retry-After": RETRY_AFTER_HEADER},
     "content": RECORD,
 }
-RESULTS = {"description": "One result a line.", "content": {LINES_TYPE: {"schema": {"type": "string"}}}}
+RESULTS = {"description": "One result per line.", "content": {LINES_TYPE: {"schema": {"type": "string"}}}}
 
 blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags=[Tag(name="batches")])
 
@@ -37,7 +37,7 @@ blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags
 class BatchPath(BaseModel):
     """The batch that is meant."""
 
-    batch_id: str = Field(description="as the submission answered it")
+    batch_id: str = Field(description="as returned when it was submitted")
 
 
 class Lines(RawModel):
@@ -51,11 +51,14 @@ class SubmissionQuery(Parameters):
 
     model_config = ConfigDict(extra="forbid")
 
-    on_error: OnError = Field(OnError.REJECT, description="what lines that cannot be served do to the others")
+    on_error: OnError = Field(OnError.REJECT, description="what happens to the other lines if some are not valid")
     dry_run: bool = Field(False, description="only estimate its cost")
     webhook_url: str | None = Field(None, max_length=2000, description="receives a message when the batch has ended")
     upload: str | None = Field(
-        None, min_length=1, max_length=64, description="a file that is in storage already; the body is then not read"
+        None,
+        min_length=1,
+        max_length=64,
+        description="id of a file that was uploaded to storage; the body is then ignored",
     )
 
 
@@ -64,8 +67,8 @@ class BatchListQuery(Parameters):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(20, ge=1, le=100, description="how many at most")
-    before: str | None = Field(None, max_length=64, description="`next_before` of the page before")
+    limit: int = Field(20, ge=1, le=100, description="maximum number of entries")
+    before: str | None = Field(None, max_length=64, description="`next_before` of the previous page")
 
 
 @blueprint.post(
@@ -102,7 +105,7 @@ def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> 
 @blueprint.post(
     "/uploads",
     operation_id="begin_batch_upload",
-    description="Takes no body. For files that should go to storage directly.",
+    description="Takes no body. For uploading a file directly to storage.",
     responses={HTTPStatus.CREATED: ClientUpload, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 def post_upload() -> Response:
@@ -128,7 +131,7 @@ def get_batches(query: BatchListQuery) -> Response:
 @blueprint.get(
     "/<batch_id>",
     operation_id="get_batch",
-    description="The URLs of its results are made afresh for each answer.",
+    description="The URLs of its results are new in each response.",
     responses={
         HTTPStatus.OK: BatchRecord,
         **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -147,7 +150,7 @@ STEPS = documented(
 @blueprint.post(
     "/<batch_id>/cancel",
     operation_id="cancel_batch",
-    description="Takes no body. The results of lines that were drawn are kept.",
+    description="Takes no body. The results of finished lines are kept.",
     responses={HTTPStatus.OK: BatchRecord, **STEPS},
 )
 def cancel_batch(path: BatchPath) -> Response:
@@ -158,7 +161,7 @@ def cancel_batch(path: BatchPath) -> Response:
 @blueprint.post(
     "/<batch_id>/retry",
     operation_id="retry_batch",
-    description="Takes no body. Draws the lines that have no images: that failed, were canceled or never begun.",
+    description="Takes no body. Retries the lines without images: those that failed, were canceled or never began.",
     responses={HTTPStatus.OK: BatchRecord, **STEPS},
 )
 def retry_batch(path: BatchPath) -> Response:
@@ -169,7 +172,7 @@ def retry_batch(path: BatchPath) -> Response:
 @blueprint.get(
     "/<batch_id>/results",
     operation_id="get_batch_results",
-    description="In the order of the lines, those that have ended so far; each image with a fresh URL.",
+    description="In the order of the lines, those that have ended so far; each image with a new URL.",
     responses={
         HTTPStatus.OK: RESULTS,
         **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -195,7 +198,7 @@ def received(options: BatchOptions, idempotency_key: str | None) -> Batch:
         RequestEntityTooLarge: the body is too long (413).
     """
     if request.mimetype != LINES_TYPE:
-        raise UnsupportedMediaType(f"Send one request a line, with the header Content-Type: {LINES_TYPE}.")
+        raise UnsupportedMediaType(f"Send one request per line, with the header Content-Type: {LINES_TYPE}.")
     request.max_content_length = MAX_BYTES
     context = current_context()
     try:
@@ -203,7 +206,7 @@ def received(options: BatchOptions, idempotency_key: str | None) -> Batch:
             submissions = context.service.batch_submissions
             return submissions.submit(options, request.stream, idempotency_key=idempotency_key)
     except RequestEntityTooLarge:
-        raise RequestEntityTooLarge(f"The file may have at most {MAX_BYTES} bytes. Send it in parts.") from None
+        raise RequestEntityTooLarge(f"The file may have at most {MAX_BYTES} bytes. Split it.") from None
 
 
 def batch_answer(batch: Batch, status: HTTPStatus = HTTPStatus.OK) -> Response:

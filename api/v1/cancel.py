@@ -20,7 +20,7 @@ blueprint = APIBlueprint("cancel", __name__, url_prefix="/v1/jobs", abp_tags=[Ta
 @blueprint.post(
     "/<job_id>/cancel",
     operation_id="cancel_job",
-    description="Takes no body. A job that is being drawn stops at its next step, and none of its images are kept.",
+    description="Takes no body. A running job stops at its next step, and none of its images are kept.",
     responses={
         HTTPStatus.OK: JobRecord,
         **documented(

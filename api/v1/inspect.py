@@ -28,7 +28,7 @@ class InspectionRequest(BaseModel):
     ref: str = Field(
         min_length=1,
         max_length=MAX_REFERENCE_CHARACTERS,
-        description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the local catalogue",
+        description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the catalogue",
         examples=["pixel"],
     )
 
@@ -36,8 +36,8 @@ class InspectionRequest(BaseModel):
 @blueprint.post(
     "",
     operation_id="inspect_adapter",
-    description="Only the header of its file is read. The answer is 200 whatever the verdict; a reference to nothing, "
-    "or to nothing that can be read, is a 422.",
+    description="Reads only the header of its file. The response is 200 whatever the verdict; it is 422 if there is no "
+    "such adapter or it cannot be read.",
     responses={
         HTTPStatus.OK: Passport,
         **documented(

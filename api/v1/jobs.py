@@ -39,7 +39,7 @@ blueprint.before_request(require_json_object)
 class JobPath(BaseModel):
     """Which job."""
 
-    job_id: str = Field(description="as the submission answered it")
+    job_id: str = Field(description="as returned when it was submitted")
 
 
 class SubmissionHeader(Parameters):
@@ -62,7 +62,7 @@ class PollQuery(Parameters):
         ge=0,
         le=MAX_WAIT_S,
         allow_inf_nan=False,
-        description="seconds to hold the answer until the status changes; under load it may come earlier",
+        description="seconds to wait for a change of the status; under load the response may come earlier",
     )
 
 
@@ -71,19 +71,19 @@ class ListQuery(Parameters):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Status | None = Field(None, description="only jobs that stand there")
+    status: Status | None = Field(None, description="only jobs with this status")
     code: str | None = Field(None, max_length=64, description="only failed jobs with this `error.code`")
     batch: str | None = Field(
         None, max_length=64, description="only jobs of this batch that are not among its results yet"
     )
-    limit: int = Field(20, ge=1, le=100, description="how many at most")
-    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
+    limit: int = Field(20, ge=1, le=100, description="maximum number of entries")
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the previous page")
 
 
 @blueprint.post(
     "",
     operation_id="submit_job",
-    description="The base model follows from the adapters; what is left out comes from its defaults.",
+    description="The adapters determine the base model; fields that are left out take its defaults.",
     responses={
         HTTPStatus.ACCEPTED: ACCEPTED,
         **documented(
@@ -107,7 +107,7 @@ def submit_job(header: SubmissionHeader, body: JobRequest) -> Response:
 @blueprint.get(
     "",
     operation_id="list_jobs",
-    description="Newest first. With `status` or `code`, a page may be shorter than `limit`, and yet not the last.",
+    description="Newest first. With `status` or `code`, a page may be shorter than `limit` without being the last.",
     responses={
         HTTPStatus.OK: JobPage,
         **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -117,7 +117,7 @@ def get_jobs(query: ListQuery) -> Response:
     """List jobs."""
     service, page = current_service(), query.model_dump(include={"status", "limit", "cursor"})
     if query.code is not None and (query.batch is not None or query.status not in (None, Status.FAILED)):
-        raise InvalidRequest("code goes with status=failed alone, and not with batch.", field="code")
+        raise InvalidRequest("code can only be combined with status=failed, and not with batch.", field="code")
     if query.code is not None:
         jobs = service.job_list.failed_of_owner(current_owner(), query.code, limit=query.limit, cursor=query.cursor)
         return answer(jobs)
@@ -129,7 +129,7 @@ def get_jobs(query: ListQuery) -> Response:
 @blueprint.get(
     "/<job_id>",
     operation_id="get_job",
-    description="The URLs of its images are made afresh for each answer.",
+    description="The URLs of its images are new in each response.",
     responses={
         HTTPStatus.OK: JobRecord,
         **documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),

@@ -27,12 +27,12 @@ class ModelRecord(BaseModel):
 
     slug: str = Field(description="what a request writes as `base_model`")
     model: str = Field(description="repository on the Hub, or a folder of this service")
-    aliases: tuple[str, ...] = Field(description="other repositories that mean the same weights")
+    aliases: tuple[str, ...] = Field(description="other repositories with the same weights")
     defaults: Defaults
     limits: Limits
     schedulers: tuple[Scheduler, ...] = Field(description="what a request may write as `scheduler`")
     queue_length: int = Field(description="queued jobs")
-    workers: tuple[WorkerNote, ...] = Field(description="those alive, with the adapters that they have merged")
+    workers: tuple[WorkerNote, ...] = Field(description="live workers, with the adapters that they have merged")
 
 
 class ModelList(BaseModel):
@@ -41,13 +41,15 @@ class ModelList(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     models: tuple[ModelRecord, ...]
-    loops: tuple[LoopAge, ...] = Field(description="what brings jobs back, plans batches and delivers webhooks")
+    loops: tuple[LoopAge, ...] = Field(
+        description="background loops that recover jobs, plan batches and deliver webhooks"
+    )
 
 
 @blueprint.get(
     "",
     operation_id="list_models",
-    description="A request that names neither a base model nor an adapter gets the first.",
+    description="The first one is the default for requests that name neither a base model nor an adapter.",
     responses={HTTPStatus.OK: ModelList, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 def list_models() -> Response:

@@ -19,8 +19,8 @@ blueprint = APIBlueprint("replay", __name__, url_prefix="/v1/jobs", abp_tags=[Ta
 @blueprint.post(
     "/<job_id>/replay",
     operation_id="replay_job",
-    description="Takes no body. A new job of exactly the same specification; its record says under `replay` whether "
-    "its images are identical, else how far they are off and which facts of the manifest are others.",
+    description="Takes no body. Creates a job with exactly the same specification. `replay` in its record says whether "
+    "its images are identical; if not, how much they differ and which facts of the manifest have changed.",
     responses={
         HTTPStatus.ACCEPTED: ACCEPTED,
         **documented(

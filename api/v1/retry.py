@@ -31,7 +31,7 @@ class RetryRequest(Frozen):
     code: str | None = Field(None, max_length=64, description="only those that failed with this `error.code`")
     since: AwareDatetime | None = Field(None, description="only those that failed at this time or later")
     limit: Annotated[int, Field(ge=1, le=100), JSON_NUMBER] = Field(
-        100, description="how many at most; ask again for the rest"
+        100, description="maximum number of jobs; repeat the request for the rest"
     )
 
     @field_validator("since", mode="before")
@@ -52,8 +52,8 @@ class RetryRequest(Frozen):
 @blueprint.post(
     "/<job_id>/retry",
     operation_id="retry_job",
-    description="Takes no body. A new job of exactly the same specification, which names the failed one under "
-    "`retry_of`; asked for again, the same new job.",
+    description="Takes no body. Creates a job with exactly the same specification, whose `retry_of` is the id of the "
+    "failed one. Repeating the request returns the same new job.",
     responses={
         HTTPStatus.ACCEPTED: ACCEPTED,
         **documented(

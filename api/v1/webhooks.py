@@ -30,7 +30,7 @@ class SecretQuery(Parameters):
         BOTH_FOR_S,
         ge=0,
         le=MAX_BOTH_FOR_S,
-        description="seconds for which the secret before this one signs too; 0 ends it at once, if it has leaked",
+        description="seconds for which the previous secret signs too; use 0 if it has leaked",
     )
 
 
@@ -50,7 +50,7 @@ class WebhookSecret(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     secret: str = Field(description="for any library of the Standard Webhooks specification; shown only now")
-    previous_until: datetime = Field(description="until when the secret before this one, if there was any, signs too")
+    previous_until: datetime = Field(description="until when the previous secret, if any, signs too")
 
 
 class DeliveryPath(BaseModel):
@@ -64,8 +64,8 @@ class ListQuery(Parameters):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: int = Field(20, ge=1, le=100, description="how many at most")
-    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before")
+    limit: int = Field(20, ge=1, le=100, description="maximum number of entries")
+    cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the previous page")
 
 
 ONE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -74,8 +74,8 @@ ONE = documented(HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStat
 @blueprint.post(
     "/secret",
     operation_id="rotate_webhook_secret",
-    description="Takes no body. Makes a new secret and shows it, this once. It signs from now on, and for a while the "
-    "one before it signs too: each delivery then has two signatures, and either verifies it.",
+    description="Takes no body. Creates a new secret and returns it, only this once. It signs from now on. For a while "
+    "the previous secret signs too: each delivery then has two signatures, and either is valid.",
     responses={
         HTTPStatus.CREATED: WebhookSecret,
         **documented(HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -85,7 +85,7 @@ def rotate_secret(query: SecretQuery, header: RotationHeader) -> Response:
     """Make a webhook secret."""
     owner = current_owner()
     if owner is None:
-        raise WebhookSecretFixed("This service has no API keys, and one webhook secret; its operator knows it.")
+        raise WebhookSecretFixed("This service has no API keys and one webhook secret, which its operator sets.")
     secret, until = current_service().webhook_secrets.rotate(
         owner, both_for_s=query.both_for_s, idempotency_key=header.idempotency_key
     )
@@ -95,7 +95,7 @@ def rotate_secret(query: SecretQuery, header: RotationHeader) -> Response:
 @blueprint.get(
     "/deliveries",
     operation_id="list_deliveries",
-    description="Newest first. Deliveries that are over are kept for a while, the latest 1000 at most.",
+    description="Newest first. Finished deliveries are kept for a while, at most the latest 1000.",
     responses={
         HTTPStatus.OK: DeliveryPage,
         **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),

@@ -62,25 +62,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="stokehold backfill", description=__doc__)
-    top.add_argument("--url", default=DEFAULT_URL, help=f"of the API; by default {DEFAULT_URL}")
+    top.add_argument("--url", default=DEFAULT_URL, help=f"URL of the API (default: {DEFAULT_URL})")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    runs = commands.add_parser("run", help="send a file, wait for its images and fetch them; may be run again")
+    runs = commands.add_parser(
+        "run", help="submit a file, wait for its images and download them; can be run again to go on"
+    )
     runs.add_argument("source", help=".jsonl, .csv, .txt, a product of lists in .toml, or - for JSON lines")
-    runs.add_argument("--out", type=Path, required=True, help="folder of the images")
-    runs.add_argument("--adapter", action="append", metavar="REF[=SCALE]", help="for all lines; may be repeated")
+    runs.add_argument("--out", type=Path, required=True, help="folder for the images")
+    runs.add_argument(
+        "--adapter", action="append", metavar="REF[=SCALE]", help="adapter for all lines; can be repeated"
+    )
     for name, kind in FIELDS.items():
-        runs.add_argument(f"--{name}", type=kind, help="for all lines that do not say other")
-    runs.add_argument("--on-error", choices=list(OnError), default=OnError.REJECT, help="what a wrong line does")
-    runs.add_argument("--dry-run", action="store_true", help="say what it would take, and draw nothing")
+        runs.add_argument(f"--{name}", type=kind, help="for all lines that do not set it")
+    runs.add_argument("--on-error", choices=list(OnError), default=OnError.REJECT, help="what an invalid line does")
+    runs.add_argument("--dry-run", action="store_true", help="print what it would take, and generate nothing")
     runs.set_defaults(command=run)
     for name, command, what in (
         ("status", status, "how far it is"),
-        ("cancel", cancel, "cancel what is not drawn"),
-        ("retry-failed", retry_failed, "draw what has no images, and fetch it"),
+        ("cancel", cancel, "cancel what is not generated yet"),
+        ("retry-failed", retry_failed, "generate the missing images, and download them"),
         ("download", fetch, "fetch what is drawn"),
     ):
         one = commands.add_parser(name, help=what)
-        one.add_argument("--out", type=Path, required=True, help="folder of the images, as run was given it")
+        one.add_argument("--out", type=Path, required=True, help="folder for the images, as given to run")
         one.set_defaults(command=command)
     return top
 
@@ -94,7 +98,7 @@ def run(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
             return watch(client, record.id)
         state = read_state(options.out)
         if state is not None and state.digest != digest:
-            raise InvalidRequest(f"{options.out} belongs to other lines. Choose another folder, or remove it.")
+            raise InvalidRequest(f"{options.out} belongs to another file. Choose another folder, or remove it.")
         if state is None:
             record = client.submit(file, idempotency_key=digest, on_error=options.on_error, dry_run=False)
             state = BackfillState(batch_id=record.id, digest=digest)
@@ -126,7 +130,7 @@ def adapter(text: str) -> Line:
     try:
         return {"ref": ref, "scale": float(scale)} if equals else {"ref": ref}
     except ValueError as error:
-        raise InvalidRequest(f"{text!r} has no number behind '='. Write REF or REF=SCALE.") from error
+        raise InvalidRequest(f"{text!r} has no number after '='. Write REF or REF=SCALE.") from error
 
 
 def finish(client: BatchClient, batch_id: str, folder: Path) -> BatchRecord:
@@ -140,7 +144,7 @@ def finish(client: BatchClient, batch_id: str, folder: Path) -> BatchRecord:
 def fetch_all(client: BatchClient, batch_id: str, folder: Path) -> None:
     """Fetch what is drawn and not here yet."""
     done = download(client.results(batch_id), folder, client.download)
-    say(f"{done.fetched} images fetched, {done.kept} were here already: {folder}")
+    say(f"{done.fetched} images downloaded, {done.kept} were there already: {folder}")
 
 
 def known(folder: Path) -> BackfillState:
@@ -151,7 +155,7 @@ def known(folder: Path) -> BackfillState:
     """
     state = read_state(folder)
     if state is None:
-        raise InvalidRequest(f"{folder} belongs to no batch. Begin with: run FILE --out {folder}")
+        raise InvalidRequest(f"{folder} does not belong to a batch. Begin with: run FILE --out {folder}")
     return state
 
 

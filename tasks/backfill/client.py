@@ -88,7 +88,7 @@ class BatchClient:
             yield
         except httpx2.HTTPError as error:
             raise ServiceUnavailable(
-                f"{self._url} does not answer, or the storage that it names ({error!r}). Run this again when it does."
+                f"{self._url} does not answer, or the storage that it names ({error!r}). Run this command again later."
             ) from error
 
 

@@ -53,7 +53,9 @@ def read_lines(source: str) -> Iterator[Line]:
     path = Path(source)
     read = {".jsonl": json_lines, ".csv": table_rows, ".txt": prompts, ".toml": product_lines}.get(path.suffix)
     if read is None:
-        raise InvalidRequest(f"{source} is no .jsonl, .csv, .txt or .toml file. Rename it, or send JSON lines to '-'.")
+        raise InvalidRequest(
+            f"{source} is not a .jsonl, .csv, .txt or .toml file. Rename it, or send JSON lines to '-'."
+        )
     try:
         with path.open(encoding="utf-8", newline="" if read is table_rows else None) as file:
             yield from read(file)
@@ -71,9 +73,9 @@ def json_lines(file: TextIO) -> Iterator[Line]:
         try:
             line = json.loads(text)
         except ValueError as error:
-            raise InvalidRequest(f"Line {number} is no JSON: {error}.") from error
+            raise InvalidRequest(f"Line {number} is not valid JSON: {error}.") from error
         if not isinstance(line, dict):
-            raise InvalidRequest(f"Line {number} is no JSON object.")
+            raise InvalidRequest(f"Line {number} is not a JSON object.")
         yield line
 
 
@@ -81,7 +83,7 @@ def table_rows(file: TextIO) -> Iterator[Line]:
     """The rows of a table whose first row names the fields; an empty cell leaves its field out."""
     for row in csv.DictReader(file, strict=True):
         if None in row:
-            raise InvalidRequest("A row of the table has more cells than the first row has names.")
+            raise InvalidRequest("A row of the table has more cells than its header.")
         yield {name: cell_value(name, cell) for name, cell in row.items() if cell}
 
 
@@ -92,7 +94,7 @@ def cell_value(name: str, cell: str) -> object:
     try:
         return NUMBERS[name](cell) if name in NUMBERS else cell
     except ValueError as error:
-        raise InvalidRequest(f"The cell {cell!r} in the column {name} is no number.") from error
+        raise InvalidRequest(f"The cell {cell!r} in the column {name} is not a number.") from error
 
 
 def prompts(file: TextIO) -> Iterator[Line]:
@@ -105,7 +107,7 @@ def product_lines(file: TextIO) -> Iterator[Line]:
     try:
         product = Product.model_validate(tomllib.loads(file.read()))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise InvalidRequest(f"The product is wrong: {error}") from error
+        raise InvalidRequest(f"The product is invalid: {error}") from error
     adapters: Iterable[list[Line]] = (
         [{"ref": ref, "scale": scale}] for ref, scale in itertools.product(product.adapters, product.scales)
     )

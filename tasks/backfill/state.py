@@ -32,7 +32,7 @@ def read_state(folder: Path) -> BackfillState | None:
     except FileNotFoundError:
         return None
     except (OSError, RecordNotUnderstood) as error:
-        raise InvalidRequest(f"{folder / NAME} cannot be read. Remove it to begin anew. ({error})") from error
+        raise InvalidRequest(f"{folder / NAME} cannot be read. Remove it to start again. ({error})") from error
 
 
 def write_state(folder: Path, state: BackfillState) -> None:

@@ -71,13 +71,15 @@ class ServedModel(BaseModel):
 
     slug: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,31}$", description="short name; its queue is `base.<slug>`")
     model: str = Field(min_length=1, description="repository on the Hub, or a folder in diffusers' format")
-    aliases: tuple[str, ...] = Field((), description="other repositories that mean the same weights")
+    aliases: tuple[str, ...] = Field((), description="other repositories with the same weights")
     revision: str | None = Field(None, description="commit, tag or branch of `model`")
-    pipeline_class: str | None = Field(None, description="a class of diffusers; unset means what the model says")
+    pipeline_class: str | None = Field(
+        None, description="a pipeline class of diffusers; by default the one that the model names"
+    )
     dtype: Dtype = Dtype.BFLOAT16
-    variant: str | None = Field(None, description="which weight files, e.g. `fp16`")
+    variant: str | None = Field(None, description="variant of the weight files, e.g. `fp16`")
     vae: str | None = Field(None, description="repository of a VAE that replaces the model's own")
-    schedulers: tuple[Scheduler, ...] = Field(tuple(Scheduler), description="samplers that may be asked for")
+    schedulers: tuple[Scheduler, ...] = Field(tuple(Scheduler), description="schedulers that a request may choose")
     pristine: Pristine = Pristine.DEVICE
     compile: bool = Field(False, description="`torch.compile` the denoiser; swaps do not recompile it")
     attention_slicing: bool = Field(False, description="less device memory, slower drawing")
@@ -93,7 +95,7 @@ class ServedModel(BaseModel):
     def _defaults_within_limits(self) -> Self:
         for side in (self.defaults.width, self.defaults.height):
             if not self.limits.min_side <= side <= self.limits.max_side or side % self.limits.multiple_of:
-                raise ValueError(f"default side {side} is outside this model's own limits")
+                raise ValueError(f"default side {side} is outside this model's limits")
         if self.defaults.steps > self.limits.max_steps:
             raise ValueError(f"default steps {self.defaults.steps} are over max_steps {self.limits.max_steps}")
         return self
@@ -144,7 +146,7 @@ class BaseModels:
         if model is None:
             served = ", ".join(sorted(model.slug for model in self.models))
             raise BaseModelNotServed(
-                f"Base model {name!r} is not served here; these are: {served}.", field="base_model"
+                f"Base model {name!r} is not served here. Choose one of: {served}.", field="base_model"
             )
         return model
 
@@ -169,5 +171,5 @@ def read_base_models(path: Path) -> BaseModels:
     names = [name.casefold() for model in models for name in model.names]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ConfigurationError(f"{path}: {', '.join(twice)} stands for more than one base model.")
+        raise ConfigurationError(f"{path}: {', '.join(twice)} names more than one base model.")
     return BaseModels(models)

@@ -157,11 +157,11 @@ class Batch(StoredRecord):
     started_at: datetime | None = Field(None, description="when its lines began to become jobs")
     finished_at: datetime | None = None
     generation: int = Field(0, description="how often the lines without images were begun again")
-    lines: int = Field(0, description="lines of the present plan")
+    lines: int = Field(0, description="lines of the current plan")
     skipped: int = Field(0, description="lines that cannot be served")
     errors: tuple[LineError, ...] = ()
     forecast: Forecast | None = None
-    ended: int = Field(0, description="lines of the present plan whose results are in storage")
+    ended: int = Field(0, description="lines of the current plan whose results are in storage")
     succeeded: int = 0
     failed: int = 0
     canceled: int = 0

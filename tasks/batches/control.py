@@ -39,10 +39,10 @@ class BatchControl:
         """Begin again with a batch, unless it has changed since it was read."""
         if batch.status is BatchStatus.FAILED and not batch.results:
             raise StatusConflict(
-                f"Batch {batch.id!r} has failed before any result. Correct its file, and send it again."
+                f"Batch {batch.id!r} failed before it had any results. Correct its file and send it again."
             )
         if batch.lines and batch.lines == batch.ended and not batch.failed + batch.canceled:
-            raise StatusConflict(f"Every line of batch {batch.id!r} has its images. There is nothing to try again.")
+            raise StatusConflict(f"Every line of batch {batch.id!r} has its images. There is nothing to retry.")
         return self.batches.transition(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1, "error": ""})
 
     def _persistently(self, batch: Batch, step: Callable[[Batch], Batch]) -> Batch:

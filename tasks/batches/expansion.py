@@ -76,7 +76,7 @@ class BatchExpansion:
                 if number == first + len(done):
                     done.append(number)
             elif group.base_model not in wanted:
-                raise BaseModelNotServed(f"The base model {group.base_model!r} is not served any more.")
+                raise BaseModelNotServed(f"The base model {group.base_model!r} is no longer served.")
             elif wanted[group.base_model]:
                 wanted[group.base_model] -= 1
                 found.append(OpenGroup(number, group, begin))

@@ -77,7 +77,7 @@ class Planner:
             if not text.strip():
                 continue
             if self.lines + self.skipped >= MAX_LINES:
-                raise InvalidRequest(f"The file has more than {MAX_LINES} lines. Send it in parts.")
+                raise InvalidRequest(f"The file has more than {MAX_LINES} lines. Split it.")
             try:
                 self._add(number, text, parse_line(text, self.base_models))
             except InvalidRequest as error:
@@ -107,7 +107,9 @@ class Planner:
         spec = spec_of(line, self._scaled(adapters), self.base_models, self.image_format, lambda _: 0)
         group = self._group(spec.base_model, adapters)
         if not self.index.add(number, line.custom_id, group.number, text):
-            raise InvalidRequest(f"custom_id: {line.custom_id!r} is the id of a line before. Each line needs its own.")
+            raise InvalidRequest(
+                f"custom_id: {line.custom_id!r} is also the id of an earlier line. Give each line its own."
+            )
         group.count(spec)
         self.lines += 1
 
@@ -115,7 +117,7 @@ class Planner:
         found = self._groups.get((slug, adapters))
         if found is None:
             if len(self._groups) >= MAX_GROUPS:
-                raise InvalidRequest(f"The file has more than {MAX_GROUPS} sets of adapters. Send it in parts.")
+                raise InvalidRequest(f"The file has more than {MAX_GROUPS} sets of adapters. Split it.")
             found = self._groups[slug, adapters] = GroupLines(len(self._groups), slug, adapters)
         return found
 
@@ -123,7 +125,7 @@ class Planner:
         """The place of an adapter; a reference is resolved once, also one that cannot be."""
         if ref not in self._numbers:
             if len(self._numbers) >= MAX_ADAPTERS:
-                raise InvalidRequest(f"The file names more than {MAX_ADAPTERS} adapters. Send it in parts.")
+                raise InvalidRequest(f"The file uses more than {MAX_ADAPTERS} adapters. Split it.")
             try:
                 admitted = self.admit(ref)
                 self._adapters.append(admitted.adapter)

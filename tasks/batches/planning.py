@@ -102,6 +102,6 @@ def require_lines(planner: Planner, on_error: OnError) -> None:
         InvalidRequest: it has no lines, or some that cannot be served and must not be passed over.
     """
     if planner.skipped and (on_error is OnError.REJECT or not planner.lines):
-        raise InvalidRequest(f"{planner.skipped} lines cannot be served; errors has the first. Correct them.")
+        raise InvalidRequest(f"{planner.skipped} lines are invalid; errors lists the first. Correct them.")
     if not planner.lines:
-        raise InvalidRequest("The file has no lines. Send one request a line.")
+        raise InvalidRequest("The file has no lines. Send one request per line.")

@@ -21,8 +21,8 @@ class BatchCounts(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    lines: int = Field(description="that can be served")
-    skipped: int = Field(description="that cannot")
+    lines: int = Field(description="valid lines")
+    skipped: int = Field(description="invalid lines")
     waiting: int = Field(description="that are not jobs yet")
     queued: int
     running: int
@@ -54,12 +54,14 @@ class BatchRecord(BaseModel):
     finished_at: datetime | None
     counts: BatchCounts
     lines_per_s: float | None = Field(description="that have ended, since it began")
-    eta_s: float | None = Field(description="seconds until it is done at this rate")
-    forecast: Forecast | None = Field(description="of its plan, once it is planned")
+    eta_s: float | None = Field(description="estimated seconds until it is done, at this rate")
+    forecast: Forecast | None = Field(description="cost of its plan, once it is planned")
     outcome: BatchOutcome
-    results_url: str | None = Field(description="its results in the order of its lines, once it has ended")
-    errors_url: str | None = Field(description="those of them without images")
-    errors: tuple[LineError, ...] = Field(description="lines that cannot be served, the first 1000")
+    results_url: str | None = Field(
+        description="URL of URL of its results in the order of its lines, once it has ended"
+    )
+    errors_url: str | None = Field(description="URL of the results without images")
+    errors: tuple[LineError, ...] = Field(description="invalid lines, the first 1000")
     error: Failure | None
 
 
@@ -69,7 +71,7 @@ class BatchPage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     batches: tuple[BatchRecord, ...]
-    next_before: str | None = Field(description="where the next page begins; null on the last one")
+    next_before: str | None = Field(description="cursor of the next page; null on the last page")
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class BatchResults:
         return results
 
     def so_far(self, batch: Batch) -> Iterator[bytes]:
-        """Yield the results that are in storage, in the order of the lines, each image with a fresh URL.
+        """Yield the results that are in storage, in the order of the lines, each image with a new URL.
 
         Raises:
             StorageError: a part cannot be read.

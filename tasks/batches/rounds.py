@@ -118,6 +118,6 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, InvalidRequest):
         return Failure(code=error.code, message=f"The remaining lines can no longer be served. {error}")
     if isinstance(error, ObjectNotFound):
-        return Failure(code="batch_lost", message="A file of this batch is gone from storage. Send the batch again.")
+        return Failure(code="batch_lost", message="A file of this batch is missing from storage. Send the batch again.")
     message = "This service failed on this batch several times, and its log says why. Send the batch again."
     return Failure(code="batch_failed", message=message)

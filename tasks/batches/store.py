@@ -92,7 +92,7 @@ class BatchStore:
                 retry_after_s=BATCH_ENDED_S,
             )
         if answer == "gone":
-            raise StorageUnavailable("The file took too long to come in, and was removed.")
+            raise StorageUnavailable("The upload took too long, and its file was removed. Send it again.")
         return self.get(known), answer == "created"
 
     def first_of(self, key: str) -> tuple[Batch, str] | None:
@@ -133,7 +133,7 @@ class BatchStore:
         """
         place = -1 if before is None else cast(int | None, self._valkey.zrevrank(owner_key(owner), before))
         if place is None:
-            raise InvalidRequest("before must be the next_before of a page before, or left out.", field="before")
+            raise InvalidRequest("before must be the next_before of the previous page, or left out.", field="before")
         return cast(list[str], self._valkey.zrevrange(owner_key(owner), place + 1, place + count))
 
     def active_ids(self) -> list[str]:
@@ -229,14 +229,14 @@ class BatchStore:
 
 def no_batch(batch_id: str) -> BatchNotFound:
     """Return the error for an id without a batch, or for anything else that came instead of an id."""
-    return BatchNotFound(f"There is no batch {batch_id[:MAX_CHARACTERS]!r}. It may have expired; send its file again.")
+    return BatchNotFound(f"There is no batch {batch_id[:MAX_CHARACTERS]!r}. It may have expired. Send its file again.")
 
 
 def another_request() -> IdempotencyConflict:
     """Return the error for an idempotency key, or an upload, that belongs to another request."""
     return IdempotencyConflict(
         "This Idempotency-Key or upload was used with another file or other options. Send a new one with a "
-        "new request; to get the first batch again, send its request unchanged."
+        "new request; to get the first batch again, repeat its request unchanged."
     )
 
 

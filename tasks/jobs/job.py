@@ -84,8 +84,8 @@ class JobSpec(Stored):
     height: int = Field(description="pixels")
     steps: int
     guidance_scale: float
-    scheduler: Scheduler | None = Field(description="unset means the model's own")
-    seed: int = Field(description="of the first image; each further one adds 1")
+    scheduler: Scheduler | None = Field(description="null means the model's own scheduler")
+    seed: int = Field(description="seed of the first image; each further image adds 1")
     image_count: int
     image_format: ImageFormat
 
@@ -140,12 +140,12 @@ class JobOptions(Stored):
     owner: str | None = Field(
         None, description="id of the API key that submitted the job; null where none is configured"
     )
-    deadline_s: float | None = Field(None, description="seconds from accepted until it must have begun")
-    webhook_url: str | None = Field(None, description="told when the job has ended")
+    deadline_s: float | None = Field(None, description="seconds after it was accepted within which it must begin")
+    webhook_url: str | None = Field(None, description="URL that is called when the job has ended")
     line: Line | None = Field(None, description="of the batch that it belongs to")
     weight: int = Field(1, description="share of its owner in drawing, against that of others")
     replay_of: str | None = Field(None, description="id of the job that it draws again, to be compared")
-    retry_of: str | None = Field(None, description="id of the failed job that it draws again")
+    retry_of: str | None = Field(None, description="id of the failed job that it retries")
     warnings: tuple[str, ...] = Field((), description="what was doubtful about the request, and did not stop it")
 
 

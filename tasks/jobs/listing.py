@@ -22,7 +22,7 @@ class JobPage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     jobs: tuple[JobRecord, ...]
-    next_cursor: str | None = Field(description="where the next page begins; null on the last one")
+    next_cursor: str | None = Field(description="cursor of the next page; null on the last page")
 
 
 @dataclass(frozen=True)

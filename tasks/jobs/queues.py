@@ -56,7 +56,7 @@ class JobQueues:
         try:
             self.celery.send_task(GENERATE, args=(job_id,), queue=queue_of(slug), ignore_result=True)
         except OperationalError as error:
-            logger.warning("a message to the workers of %s is not passed on: %s", slug, error)
+            logger.warning("a message to the workers of %s is not requeued: %s", slug, error)
 
     def send(self, job: Job) -> None:
         """Send the message of a queued interactive job to its base model's queue and note it as sent.

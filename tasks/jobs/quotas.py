@@ -47,7 +47,7 @@ class Quotas:
         if not wait_s:
             return
         raise LimitExceeded(
-            f"This key may make {key.limits.requests_per_minute} requests a minute (requests_per_minute). "
+            f"This key may make {key.limits.requests_per_minute} requests per minute (requests_per_minute). "
             "Poll less often, with ?wait=30.",
             retry_after_s=math.ceil(wait_s),
         )
@@ -110,8 +110,8 @@ class Quotas:
         answer = self._spend(keys=[_keys(owner)[1], batch], args=[pixel_steps, most])
         if answer != "ok":
             raise LimitExceeded(
-                f"This key may submit {most} pixels times steps a day (pixel_steps_per_day), and this batch's "
-                f"{pixel_steps} are more than is left. Send fewer lines, or wait for the next day in UTC.",
+                f"This key may submit {most} pixels times steps per day (pixel_steps_per_day), and this batch's "
+                f"{pixel_steps} exceed what is left. Send fewer lines, or wait until the next day (UTC).",
                 retry_after_s=int(answer),
             )
 
@@ -131,8 +131,9 @@ class Quotas:
             )
         if answer != "ok":
             raise LimitExceeded(
-                f"This key may submit {limits.pixel_steps_per_day} pixels times steps a day (pixel_steps_per_day), and "
-                f"this job's {spec.pixel_steps} are more than is left. Ask for less, or wait for the next day in UTC.",
+                f"This key may submit {limits.pixel_steps_per_day} pixels times steps per day (pixel_steps_per_day), "
+                f"and this job's {spec.pixel_steps} exceed what is left. Request less, or wait until the next "
+                "day (UTC).",
                 retry_after_s=int(answer),
             )
 

@@ -62,4 +62,4 @@ class JobReader:
 
 def no_job(job_id: str) -> JobNotFound:
     """The error that says so, of whatever came instead of an id."""
-    return JobNotFound(f"There is no job {job_id[:MAX_CHARACTERS]!r}. It may have expired; submit it again.")
+    return JobNotFound(f"There is no job {job_id[:MAX_CHARACTERS]!r}. It may have expired. Submit it again.")

@@ -23,11 +23,11 @@ class AdapterRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    ref: str = Field(description="as the request had it")
+    ref: str = Field(description="as the request gave it")
     scale: float
     source: AdapterSource
     repository: str
-    commit: str = Field(description="of the repository on the Hub; of a local file its SHA-256")
+    commit: str = Field(description="commit of the repository on the Hub; for any other file, its SHA-256")
     weight_name: str
 
 
@@ -36,7 +36,7 @@ class ImageRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    url: str | None = Field(description="made afresh at each poll; null for a flagged image")
+    url: str | None = Field(description="valid for a while, and new in each response; null for a flagged image")
     width: int = Field(description="pixels")
     height: int = Field(description="pixels")
     bytes: int
@@ -53,7 +53,7 @@ class JobRecord(BaseModel):
     id: str
     status: Status
     lane: Lane
-    position: int | None = Field(description="queued jobs of its base model before it, while it is queued")
+    position: int | None = Field(description="number of queued jobs of its base model ahead of it, while it is queued")
     eta_s: float | None = Field(
         description="while it is queued: seconds until it is likely to be drawn, from those that the latest jobs took "
         "and the workers alive; null when nothing is known"
@@ -78,13 +78,17 @@ class JobRecord(BaseModel):
     timings: Timings
     images: tuple[ImageRecord, ...]
     receipts: tuple[AdapterReceipt, ...] = Field(description="what merging each adapter did to the weights")
-    base: BaseReceipt | None = Field(description="which weights the adapters were merged into, once it has succeeded")
+    base: BaseReceipt | None = Field(
+        description="the weights that the adapters were merged into, once it has succeeded"
+    )
     manifest: Manifest | None = Field(description="what made its images, once it has succeeded; also inside them")
-    replay: ReplayReport | None = Field(description="of a job that draws another one again, once it has succeeded")
+    replay: ReplayReport | None = Field(
+        description="result of the comparison, if it replays another job and has succeeded"
+    )
     error: Failure | None
-    retry_of: str | None = Field(description="id of the failed job that it draws again")
+    retry_of: str | None = Field(description="id of the failed job that it retries")
     warnings: tuple[str, ...] = Field(
-        description="what is doubtful about the request or its images, and did not stop it"
+        description="possible problems of the request or its images that did not prevent it"
     )
 
 

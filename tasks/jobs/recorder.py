@@ -116,7 +116,7 @@ class JobRecorder(JobReader):
         if request != idempotency.request:
             raise IdempotencyConflict(
                 "This Idempotency-Key was used for another request. Send a new key with a new request; "
-                "to get the first job again, send its request unchanged."
+                "to get the first job again, repeat its request unchanged."
             )
         return job
 

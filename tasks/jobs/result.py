@@ -41,9 +41,9 @@ class ReplayReport(Stored):
     identical: bool | None = Field(description="whether every pixel is the same; null where they cannot be compared")
     reason: str | None = Field(None, description="why they cannot be compared")
     images: tuple[ImageDifference | None, ...] = Field(
-        (), description="one for each image; null where the safety checker held one of the two back"
+        (), description="one for each image; null if the safety checker withheld one of the two"
     )
-    differs: tuple[FactDifference, ...] = Field((), description="facts of the manifest that are others than they were")
+    differs: tuple[FactDifference, ...] = Field((), description="facts of the manifest that have changed")
 
 
 class SwapWay(StrEnum):
@@ -68,13 +68,13 @@ def known_swap_way(way: object) -> object:
 class Timings(Stored):
     """Seconds that each stage took; None until it is over."""
 
-    queued: Seconds | None = Field(None, description="from accepted to claimed by a worker")
+    queued: Seconds | None = Field(None, description="from acceptance until a worker claimed it")
     adapter: Seconds | None = Field(None, description="fetch and parse the adapters")
     swap: Seconds | None = Field(None, description="merge the adapters into the base model")
     draw: Seconds | None = Field(None, description="run the pipeline")
     publish: Seconds | None = Field(None, description="encode and upload the images")
     swap_way: Annotated[SwapWay | None, BeforeValidator(known_swap_way)] = Field(
-        None, description="how the adapters came into the base model"
+        None, description="how the adapters were applied to the base model"
     )
 
 
@@ -82,10 +82,10 @@ class AdapterReceipt(Stored):
     """What merging an adapter did."""
 
     ref: str
-    matched: int | None = Field(description="weights that it changes; null where diffusers' own loader was used")
+    matched: int | None = Field(description="number of weights that it changes; null if diffusers' own loader was used")
     unmatched: tuple[str, ...] = Field(description="keys of its file for which the base model has no weight")
     relative_change: float | None = Field(
-        description="norm of the change over the norm of the weights that it changes; near 0: it does nothing"
+        description="norm of the change divided by the norm of the weights that it changes; near 0 means no effect"
     )
 
 
@@ -93,7 +93,9 @@ class BaseReceipt(Stored):
     """Which weights an image was drawn with, below what was merged into them."""
 
     fingerprint: str = Field(description="of all weights of the base model as they were loaded, 16 hexadecimal digits")
-    swaps_since_check: int = Field(description="swaps since they were last found to be, bit for bit, what was loaded")
+    swaps_since_check: int = Field(
+        description="swaps since the weights were last verified to be bit-identical to what was loaded"
+    )
 
 
 class StoredImage(Stored):

@@ -50,10 +50,10 @@ class RetryReport(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    count: int = Field(description="jobs that were queued again now")
+    count: int = Field(description="jobs that were queued again by this request")
     retried: tuple[Retried, ...]
-    skipped: tuple[NotRetried, ...] = Field(description="those that cannot be drawn again, and why")
-    stopped: str | None = Field(description="why it ended before all of them were queued again; null if it did not")
+    skipped: tuple[NotRetried, ...] = Field(description="jobs that cannot be retried, and why")
+    stopped: str | None = Field(description="why it stopped before all of them were queued again; null if it did not")
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Retries:
             StatusConflict: it has not failed, or it is a line of a batch, which is retried as a whole.
         """
         if job.status is not Status.FAILED:
-            raise StatusConflict(f"Job {job.id!r} is {job.status}; only one that has failed can be retried.")
+            raise StatusConflict(f"Job {job.id!r} is {job.status}; only a job that has failed can be retried.")
         if (line := job.options.line) is not None:
             raise StatusConflict(f"Job {job.id!r} is a line of batch {line.batch!r}. Retry the batch.")
         idempotency = idempotency_of_retry(job.id, self.retention_s)

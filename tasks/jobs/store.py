@@ -169,7 +169,7 @@ class JobStore(JobReader):
     def end_late(self, job: Job) -> None:
         """Fail a job whose deadline is over; nothing happens if it has ended meanwhile."""
         message = (
-            f"The job did not begin within {job.options.deadline_s:g} s. Give it more time, or try at a quieter hour."
+            f"The job did not begin within {job.options.deadline_s:g} s. Set a longer deadline, or try again later."
         )
         try:
             self.fail(job, Failure(code=DeadlineExceeded.code, message=message))
@@ -217,13 +217,15 @@ class JobStore(JobReader):
             case "missing" if fenced:
                 raise LeaseLost(f"Job {job.id} is gone; nothing of attempt {job.attempt} is published.")
             case "missing":
-                raise JobNotFound(f"There is no job {job.id!r}. It may have expired; submit it again.")
+                raise JobNotFound(f"There is no job {job.id!r}. It may have expired. Submit it again.")
             case "fenced":
                 raise LeaseLost(f"Attempt {job.attempt} no longer owns job {job.id}; nothing of it is published.")
             case "refused" if fenced:
                 raise LeaseLost(f"Job {job.id} is no longer running; nothing of attempt {job.attempt} is published.")
             case "refused":
-                raise StatusConflict(f"Job {job.id} cannot become {target} from where it stands. Poll it to see where.")
+                raise StatusConflict(
+                    f"Job {job.id} cannot become {target} from its current status. Poll it to see its status."
+                )
             case "late":
                 raise DeadlineExceeded(f"Job {job.id} has not begun before its deadline.")
         return dict(zip(answer[::2], answer[1::2], strict=True))

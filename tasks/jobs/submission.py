@@ -129,9 +129,7 @@ class Submissions:
         if first := self.accepted_before(idempotency):
             return first
         if job.status is not Status.SUCCEEDED:
-            raise StatusConflict(
-                f"Job {job.id!r} is {job.status}; only one that has succeeded can be held against itself."
-            )
+            raise StatusConflict(f"Job {job.id!r} is {job.status}; only a job that has succeeded can be replayed.")
         self.require_drawable(job.spec)
         return self.enqueue(job.spec, options, idempotency)
 

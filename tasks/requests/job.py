@@ -35,7 +35,7 @@ class AdapterRequest(BaseModel):
     ref: str = Field(
         min_length=1,
         max_length=300,
-        description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the local catalogue",
+        description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the catalogue",
         examples=["pixel"],
     )
     scale: Scale | None = Field(
@@ -61,7 +61,7 @@ class JobRequest(BaseModel):
     guidance_scale: GuidanceScale | None = None
     scheduler: Scheduler | None = None
     seed: Seed | None = Field(
-        None, description="of the first image; each further one adds 1. Left out: chosen at random"
+        None, description="seed of the first image; each further image adds 1; chosen at random if left out"
     )
     images: ImageCount = Field(1, description="how many images")
     image_format: ImageFormat | None = None
@@ -73,5 +73,6 @@ class JobRequest(BaseModel):
         None,
         max_length=2000,
         pattern=r"^https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]+$",
-        description="told when the job has ended, with a signed message of the Standard Webhooks specification",
+        description="URL that is called when the job has ended, with a signed message as of the Standard Webhooks "
+        "specification",
     )

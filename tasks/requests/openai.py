@@ -138,7 +138,7 @@ class ImagesRequest(OpenAiOnly):
     steps: Steps | None = Field(None, description="in `extra_body`")
     guidance_scale: GuidanceScale | None = Field(None, description="in `extra_body`")
     scheduler: SchedulerName | None = Field(None, description="in `extra_body`")
-    seed: Seed | None = Field(None, description="in `extra_body`; of the first image, each further one adds 1")
+    seed: Seed | None = Field(None, description="in `extra_body`; seed of the first image; each further image adds 1")
 
     @property
     def sides(self) -> tuple[int | None, int | None]:

@@ -89,7 +89,9 @@ class Housekeeping:
         """Queue a job again whose worker is gone, or end it after the last attempt."""
         try:
             if job.tries >= self.max_attempts:
-                message = f"The worker died {job.tries} times while it worked on this job. Ask for less."
+                message = (
+                    f"The worker died {job.tries} times while it worked on this job. Request smaller or fewer images."
+                )
                 self.store.fail(job, Failure(code=WorkerLost.code, message=message))
                 logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.tries)
             else:

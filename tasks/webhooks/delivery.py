@@ -64,4 +64,4 @@ class DeliveryPage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     deliveries: tuple[Delivery, ...]
-    next_cursor: str | None = Field(description="where the next page begins; null on the last one")
+    next_cursor: str | None = Field(description="cursor of the next page; null on the last page")

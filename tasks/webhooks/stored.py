@@ -86,5 +86,5 @@ def delivery_of(delivery_id: str, fields: Mapping[str, str]) -> Delivery:
         )
     except (KeyError, ValueError) as error:
         raise RecordNotUnderstood(
-            f"Delivery {delivery_id!r} was recorded by another version of this service. Ask again soon."
+            f"Delivery {delivery_id!r} was recorded by another version of this service. Try again soon."
         ) from error

@@ -280,7 +280,7 @@ def test_there_is_nothing_to_try_again_where_all_succeeded(service: Service) -> 
     batch = planned(service, [line(1)])
     draw_all(service)
 
-    with pytest.raises(StatusConflict, match="nothing to try again"):
+    with pytest.raises(StatusConflict, match="nothing to retry"):
         service.batch_control.retry(service.batches.get(batch.id))
 
 

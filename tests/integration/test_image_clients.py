@@ -121,7 +121,7 @@ def test_the_hubs_client_shows_a_key_as_its_token(url: str, service: Service) ->
     let_in = InferenceClient(model=f"{url}/models/demo", token=secret).text_to_image(PROMPT, num_inference_steps=2)
 
     assert let_in.size == (64, 64)
-    with pytest.raises(HfHubHTTPError, match=r"401.*\n*.*Send an API key"):
+    with pytest.raises(HfHubHTTPError, match=r"401.*\n*.*Send a valid API key"):
         InferenceClient(model=f"{url}/models/demo", token="hf_another").text_to_image(PROMPT)
 
 

@@ -72,7 +72,7 @@ def test_a_sent_job_is_not_sent_again(store: JobStore, recorder: JobRecorder, in
 
 
 def test_an_unknown_job_says_what_to_do(store: JobStore) -> None:
-    with pytest.raises(JobNotFound, match="may have expired; submit it again"):
+    with pytest.raises(JobNotFound, match=r"may have expired\. Submit it again"):
         store.get("nobody")
 
 

@@ -89,8 +89,8 @@ def break_rows(service: Service, poisoned: Batch, folder: Path) -> Service:
     ("poison", "reason"),
     [
         (lower_limits, "at most 20 steps"),
-        (remove_base, "not served any more"),
-        (lose_plan, "gone from storage"),
+        (remove_base, "no longer served"),
+        (lose_plan, "missing from storage"),
         (break_rows, ""),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_batch_that_cannot_be_planned_for_a_reason_of_ours_fails_too(service: 
 
     assert service.batches.get(poisoned.id).status is BatchStatus.FAILED
     assert service.batches.get(other.id).status is BatchStatus.COMPLETED
-    with pytest.raises(StatusConflict, match="before any result"):
+    with pytest.raises(StatusConflict, match="before it had any results"):
         service.batch_control.retry(service.batches.get(poisoned.id))
 
 

@@ -168,7 +168,7 @@ def test_a_job_store_that_is_away_is_waited_for(service: Service, monkeypatch: p
 def test_only_what_succeeded_is_drawn_again(service: Service) -> None:
     queued = service.submissions.submit(JobRequest(prompt="a red circle"))
 
-    with pytest.raises(StatusConflict, match="only one that has succeeded"):
+    with pytest.raises(StatusConflict, match="only a job that has succeeded"):
         service.submissions.replay(queued)
 
 

@@ -58,7 +58,7 @@ def test_a_request_that_contradicts_its_adapters_is_refused() -> None:
 
 
 def test_a_base_model_that_is_not_served_is_refused_with_those_that_are() -> None:
-    with pytest.raises(BaseModelNotServed, match="these are: demo, sdxl") as refused:
+    with pytest.raises(BaseModelNotServed, match="Choose one of: demo, sdxl") as refused:
         choose_base_model("flux", [], DEMO_AND_SDXL)
 
     assert refused.value.field == "base_model"

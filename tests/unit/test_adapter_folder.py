@@ -167,7 +167,7 @@ def test_a_bad_file_in_an_earlier_folder_does_not_silently_give_way_to_a_later_o
 @pytest.mark.parametrize(
     ("files", "reason"),
     [
-        ({"bad.safetensors": b"not a header"}, "no whole safetensors file"),
+        ({"bad.safetensors": b"not a header"}, "not a complete safetensors file"),
         ({"bad.safetensors": LORA}, r'Write base_model = "..." into bad.toml'),
         ({"bad.safetensors": LORA, "bad.toml": b'base_model = "black-forest-labs/FLUX.1-dev"'}, "not served here"),
         ({"bad.safetensors": LORA, "bad.toml": b"base_model ="}, "not valid TOML"),
@@ -198,7 +198,7 @@ def test_one_bad_file_is_left_out_and_the_operator_is_told_once_which_and_why(
 def test_who_asks_for_a_bad_file_by_name_is_told_why_it_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "bad.safetensors").write_bytes(b"not a header")
 
-    with pytest.raises(AdapterNotUsable, match=r"bad\.safetensors is no whole safetensors file") as refused:
+    with pytest.raises(AdapterNotUsable, match=r"bad\.safetensors is not a complete safetensors file") as refused:
         folders(tmp_path).look_up(AdapterReference("bad"))
 
     assert str(tmp_path) not in str(refused.value)
@@ -222,7 +222,7 @@ def test_an_unknown_name_is_told_where_the_names_are(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_does_not_exist_is_an_error_at_start(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"missing is no folder.*STOKEHOLD_ADAPTER_FOLDERS"):
+    with pytest.raises(ConfigurationError, match=r"missing is not a folder.*STOKEHOLD_ADAPTER_FOLDERS"):
         folders(tmp_path / "missing")
 
 

@@ -45,7 +45,7 @@ def test_an_error_of_ours_names_its_type_its_field_and_its_reason(client: FlaskC
     assert response.content_type == "application/problem+json"
     assert response.json == {
         "type": "urn:stokehold:problem:adapter_not_found",
-        "title": "There is no such adapter",
+        "title": "The adapter does not exist",
         "status": 422,
         "detail": "There is no adapter 'x'.",
         "errors": [{"field": "adapters.0.ref", "reason": "There is no adapter 'x'."}],
@@ -55,8 +55,8 @@ def test_an_error_of_ours_names_its_type_its_field_and_its_reason(client: FlaskC
 @pytest.mark.parametrize(
     ("how", "code", "title"),
     [
-        ("hub", "hub_unavailable", "The model hub is unavailable for the moment"),
-        ("storage", "storage_unavailable", "The storage is unavailable for the moment"),
+        ("hub", "hub_unavailable", "The model hub is temporarily unavailable"),
+        ("storage", "storage_unavailable", "The storage is temporarily unavailable"),
     ],
 )
 def test_a_server_that_is_away_is_named_and_its_address_is_not(

@@ -70,13 +70,13 @@ def test_a_product_of_prompts_alone_needs_no_adapter_and_no_seed(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "text", "what"),
     [
-        ("a.jsonl", '{"prompt": "a"}\nno\n', "Line 2 is no JSON"),
-        ("a.jsonl", "[1]\n", "Line 1 is no JSON object"),
-        ("a.csv", "prompt,seed\na,soon\n", "'soon' in the column seed is no number"),
+        ("a.jsonl", '{"prompt": "a"}\nno\n', "Line 2 is not valid JSON"),
+        ("a.jsonl", "[1]\n", "Line 1 is not a JSON object"),
+        ("a.csv", "prompt,seed\na,soon\n", "'soon' in the column seed is not a number"),
         ("a.csv", "prompt\na,b\n", "more cells"),
-        ("a.toml", "prompts = []\n", "The product is wrong"),
-        ("a.toml", "prompts = [\n", "The product is wrong"),
-        ("a.png", "", "no .jsonl, .csv, .txt or .toml"),
+        ("a.toml", "prompts = []\n", "The product is invalid"),
+        ("a.toml", "prompts = [\n", "The product is invalid"),
+        ("a.png", "", "not a .jsonl, .csv, .txt or .toml"),
     ],
 )
 def test_what_cannot_be_read_says_why(tmp_path: Path, name: str, text: str, what: str) -> None:

@@ -46,7 +46,7 @@ def test_a_model_is_found_by_slug_id_and_alias_in_any_case(name: str) -> None:
 
 
 def test_an_unknown_model_is_answered_with_those_that_are_served() -> None:
-    with pytest.raises(BaseModelNotServed, match="these are: demo, sdxl"):
+    with pytest.raises(BaseModelNotServed, match="Choose one of: demo, sdxl"):
         DEMO_AND_SDXL.named("sd2")
 
 
@@ -61,7 +61,7 @@ def test_the_first_model_is_the_default() -> None:
         ("", "base: Field required"),
         (ENTRY.format(slug="Demo!", model="a/b", width=64), "base.0.slug"),
         (ENTRY.format(slug="a", model="a/b", width=60), "default side 60 is outside"),
-        (ENTRY.format(slug="a", model="x/y", width=64) * 2, "stands for more than one base model"),
+        (ENTRY.format(slug="a", model="x/y", width=64) * 2, "names more than one base model"),
     ],
 )
 def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:

@@ -53,7 +53,7 @@ def test_what_safetensors_writes_is_read_from_its_beginning(
         (struct.pack("<Q", MAX_HEADER_BYTES + 1), "its header would have"),
         (struct.pack("<Q", 100) + b"{}", "its header is cut off"),
         (struct.pack("<Q", 2) + b"{]", "no JSON"),
-        (file_of([]), "no JSON object"),
+        (file_of([]), "not a JSON object"),
         (file_of({"a": 1}), "its header has"),
         (file_of({"__metadata__": {"a": 1}}), "its header has"),
         (file_of({"a": tensor(shape=[-2])}, 8), "its header has"),

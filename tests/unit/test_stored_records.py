@@ -66,7 +66,7 @@ def test_a_field_of_a_newer_version_is_kept_when_the_record_is_written_again() -
 def test_a_record_of_a_newer_version_is_refused_by_name() -> None:
     newer = json.dumps({**manifest().model_dump(mode="json"), "record_version": VERSION + 1})
 
-    with pytest.raises(RecordNotUnderstood, match=r"^The manifest was recorded by another version.*Ask again soon"):
+    with pytest.raises(RecordNotUnderstood, match=r"^The manifest was recorded by another version.*Try again soon"):
         read(Manifest, newer, "The manifest")
 
 

@@ -72,7 +72,9 @@ def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders, max_byt
     """
     path = folders.find(adapter.repository)
     if path is None:
-        raise AdapterUnavailable(f"Adapter {adapter.ref!r} is not in this worker's folders. Submit with another one.")
+        raise AdapterUnavailable(
+            f"Adapter {adapter.ref!r} is not in this worker's folders. Submit the job with another adapter."
+        )
     try:
         require_small(path.stat().st_size, max_bytes, adapter.ref)
         digest = file_sha256(path)
@@ -105,7 +107,8 @@ def fetch_from_hub(
         return download(adapter, api, cache_dir, max_bytes, watch)
     except (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError) as error:
         raise AdapterFetchFailed(
-            f"{file} can no longer be read on the Hub: it was removed, made private or gated. Submit with another one."
+            f"{file} can no longer be read on the Hub: it was removed, made private or gated. "
+            "Submit the job with another adapter."
         ) from error
     except (httpx2.HTTPError, LocalEntryNotFoundError) as error:
         logger.warning("the Hub did not deliver %s: %s", file, error.__cause__ or error)
@@ -135,7 +138,7 @@ def download(
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         raise AdapterFetchFailed(
-            f"The file of adapter {adapter.ref!r} is not the one that the Hub names: its checksum is another. It was "
-            "damaged on its way, or altered; submit the job again, and tell its author if that does not help."
+            f"The file of adapter {adapter.ref!r} is not the one that the Hub names: its checksum differs. It was "
+            "damaged on the way, or changed. Submit the job again, and contact its author if that does not help."
         )
     return path

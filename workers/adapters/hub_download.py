@@ -118,11 +118,11 @@ class DownloadWatch:
 
     def _require(self, received: int) -> None:
         if self._bounds.stopping.is_set():
-            raise WorkerStopping("The worker is told to end while it fetches an adapter.")
+            raise WorkerStopping("The worker is shutting down while it fetches an adapter.")
         seconds = self._clock() - self._begin
         if seconds > self._bounds.grace_s + received / self._bounds.bytes_per_s:
             raise AdapterUnavailable(
-                f"The Hub sends this adapter too slowly: it is not here after {seconds:.0f} s. Submit the job again "
+                f"The Hub sends this adapter too slowly: it is incomplete after {seconds:.0f} s. Submit the job again "
                 "later."
             )
 

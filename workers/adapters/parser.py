@@ -55,7 +55,7 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
     parsed = ParsedAdapter.packed(changes, shell.dtypes, tuple(unmatched), pinned=shell.device.type == "cuda")
     if (name := parsed.not_finite()) is not None:
         raise AdapterLoadFailed(
-            f"Adapter {ref!r} has values that are no finite numbers, in {name}. Train or export it again."
+            f"Adapter {ref!r} has values that are not finite numbers, in {name}. Train or export it again."
         )
     return parsed
 

@@ -86,7 +86,7 @@ def object_key(adapter: ResolvedAdapter) -> str:
 
 def gone(adapter: ResolvedAdapter) -> AdapterFetchFailed:
     """The error for a file that is not in storage any more."""
-    return AdapterFetchFailed(f"The file of adapter {adapter.ref!r} is gone. Send it to the catalogue again.")
+    return AdapterFetchFailed(f"The file of adapter {adapter.ref!r} is missing. Send it to the catalogue again.")
 
 
 def download(storage: S3Storage, adapter: ResolvedAdapter, folder: Path, path: Path) -> None:

@@ -88,7 +88,7 @@ class Attempt:
         self.activity.note_progress()
         self._refuse_canceled()
         if self._shutdown.graceful.is_set():
-            raise WorkerStopping("The worker is told to end while this job waits for the pipeline.")
+            raise WorkerStopping("The worker is shutting down while this job waits for the pipeline.")
 
     def report(self, progress: Progress) -> None:
         """Look whether the job was canceled, and tell the store of the progress, at most four times a second and at the
@@ -100,7 +100,7 @@ class Attempt:
         """
         self.activity.note_progress()
         if self._shutdown.immediate.is_set():
-            raise WorkerStopping("The worker is told twice to end while it draws.")
+            raise WorkerStopping("The worker is shutting down immediately.")
         self._refuse_canceled()
         if self._clock() - self._reported < PROGRESS_PERIOD_S and progress.step < progress.of:
             return
@@ -119,7 +119,7 @@ class Attempt:
         """
         self.activity.note_progress()
         if self._shutdown.graceful.wait(seconds):
-            raise WorkerStopping("The worker is told to end while it waits for storage.")
+            raise WorkerStopping("The worker is shutting down while it waits for storage.")
         try:
             self._store.renew(self.job.lease)
         except ValkeyUnavailable as error:
@@ -137,7 +137,7 @@ class Attempt:
             try:
                 return step()
             except ValkeyUnavailable as error:
-                logger.warning("trying again in %g s: %s", STORE_AGAIN_S, error)
+                logger.warning("retrying in %g s: %s", STORE_AGAIN_S, error)
                 if self._shutdown.graceful.wait(STORE_AGAIN_S):
                     raise
 
@@ -169,7 +169,7 @@ class Attempt:
 
     def _refuse_canceled(self) -> None:
         if self.is_ended:
-            raise LeaseLost(f"Attempt {self.job.attempt} at job {self.job.id} stood still and was ended.")
+            raise LeaseLost(f"Attempt {self.job.attempt} at job {self.job.id} stalled and was ended.")
         if self.job.id in self._cancellations:
             raise LeaseLost(f"Job {self.job.id} is canceled; nothing of attempt {self.job.attempt} is published.")
 

@@ -94,6 +94,6 @@ class Heartbeat:
             try:
                 self.beat()
             except ValkeyUnavailable as error:
-                logger.warning("no heartbeat: %s", error)
+                logger.warning("the heartbeat failed: %s", error)
             except Exception:  # the outermost loop of a thread without which every lease lapses
                 logger.exception("no heartbeat")

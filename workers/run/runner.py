@@ -171,5 +171,5 @@ def fault_of(error: Exception) -> MachineFault:
     if isinstance(error, MachineFault):
         return error
     if isinstance(error, StorageError):
-        return StorageFault("The storage did not serve this worker. Submit the job again later.")
-    return UnknownFault("The worker met an error that it does not know. Its log says more under this job's id.")
+        return StorageFault("The worker could not use the storage. Submit the job again later.")
+    return UnknownFault("The worker met an unexpected error. Its log has the details under this job's id.")

@@ -153,7 +153,7 @@ class SelfTest:
             raise SelfTestFailed("It cannot keep adapters on its disk.") from error
 
     def store_object(self) -> None:
-        """Store an object, as an image, unless storage is unavailable for the moment.
+        """Store an object, as an image, unless storage is temporarily unavailable.
 
         Raises:
             SelfTestFailed: storage refuses it.

@@ -77,7 +77,7 @@ class Cancellations:
             try:
                 self._listen()
             except ValkeyUnavailable as error:
-                logger.warning("canceled jobs are noticed later: %s", error)
+                logger.warning("cancellations are delayed: %s", error)
                 self._stopped.wait(AGAIN_S)
 
     def _listen(self) -> None:

@@ -137,7 +137,7 @@ class Watchdog:
         with log_context(log_fields(attempt.job)):
             logger.error("%s; this worker ends", reason)
             attempt.is_ended = True
-            fault = AttemptStalled(f"The worker was stuck: {reason}. Submit the job again.")
+            fault = AttemptStalled(f"The worker stalled: {reason}. Submit the job again.")
             self._settlement.retry_elsewhere(attempt, fault)
 
     def _end_within(self, seconds: float) -> None:
@@ -158,4 +158,4 @@ class Watchdog:
                 faulthandler.dump_traceback_later(INTERPRETERS * self._stall_s, exit=True, file=STDERR)
                 self.look()
             except Exception:  # the outermost loop of the thread that ends what stands still
-                logger.exception("the watchdog met an error, and goes on")
+                logger.exception("the watchdog met an error and continues")

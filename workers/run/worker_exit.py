@@ -52,7 +52,7 @@ class WorkerExit:
     def exit_immediately(self, code: ExitCode) -> None:
         """End this process and those that it has started, whatever they are doing."""
         self.code = self.code or code
-        logger.error("this worker ends itself with exit code %d", self.code)
+        logger.error("this worker exits with code %d", self.code)
         for child in multiprocessing.active_children():
             child.kill()
         self._exit_now(self.code)

@@ -44,16 +44,16 @@ def pixels(body: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 EXPIRED = "The first job has expired."
 
 
-GONE = "An image of the first job is gone."
+GONE = "An image of the first job is missing."
 
 
-AWAY = "Storage did not hand out the images when they were to be compared. Replay the job again."
+AWAY = "Storage did not return the images for the comparison. Replay the job again."
 
 
-UNREADABLE = "An image in storage cannot be decoded any more."
+UNREADABLE = "An image in storage can no longer be decoded."
 
 
-HELD_BACK = "The safety checker held every image back, so none is stored."
+HELD_BACK = "The safety checker withheld every image, so none is stored."
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def comparison(get: Callable[[str], bytes], first: Job, images: tuple[StoredImag
         logger.warning("job %s cannot be compared with: %s", first.id, error)
         return ReplayReport(of=first.id, identical=None, reason=GONE if isinstance(error, ObjectNotFound) else AWAY)
     except (OSError, SyntaxError, ValueError, DecompressionBombError) as error:
-        logger.warning("an image like those of job %s is no image any more: %s", first.id, error)
+        logger.warning("an image of the replay of job %s cannot be decoded: %s", first.id, error)
         return ReplayReport(of=first.id, identical=None, reason=UNREADABLE)
     shown_alike = all(then.flagged == now.flagged for then, now in pairs)
     identical = shown_alike and not any(one.largest for one in found if one is not None)

@@ -168,7 +168,7 @@ class Session:
         if not strengths:
             raise DrawingFault("The drawing overflowed to values that are not numbers. Submit the job again.")
         raise DrawingFailed(
-            f"The drawing overflowed to values that are not numbers, with {strengths}. Lower the scale, or take "
+            f"The drawing overflowed to values that are not numbers, with {strengths}. Lower the scale, or use "
             "another adapter."
         )
 

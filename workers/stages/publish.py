@@ -63,7 +63,7 @@ class StorageRetry:
             except (StorageNotReachable, StorageMisconfigured) as error:
                 if self._clock() + pause_s > self._deadline(error):
                     raise
-                logger.warning("storage does not serve this worker, it is tried again in %g s: %s", pause_s, error)
+                logger.warning("this worker cannot use storage and tries again in %g s: %s", pause_s, error)
             self._pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

@@ -22,25 +22,28 @@ class Entry(Frozen):
         pattern=r"^[a-z0-9]+([._-]+[a-z0-9]+)*$", max_length=64, description="what a request writes as `ref`"
     )
     base_model: str | None = Field(
-        None, min_length=1, max_length=200, description="slug, id or alias; left out: as its card or its file says"
+        None,
+        min_length=1,
+        max_length=200,
+        description="slug, id or alias; if left out, what its model card or its file says",
     )
     description: str = Field("", max_length=2000)
     trigger_words: tuple[Word, ...] | None = Field(
-        None, max_length=20, description="words that a prompt needs for the full effect; left out: those of the file"
+        None, max_length=20, description="words that a prompt needs for the full effect; if left out, those of the file"
     )
     tags: tuple[Word, ...] = Field((), max_length=20)
     default_scale: Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False), JSON_NUMBER] = Field(
-        1.0, description="of requests that name none"
+        1.0, description="scale of requests that do not give one"
     )
     sample_image: str | None = Field(None, max_length=2000, pattern="^https://[!-~]+$", description="URL of an image")
     licence: str | None = Field(None, min_length=1, max_length=100)
-    shared: StrictBool = Field(False, description="whether others may use it, too")
+    shared: StrictBool = Field(False, description="whether other API keys may use it")
 
     @field_validator("name")
     @classmethod
     def _is_a_reference(cls, name: str) -> str:
         if not ADAPTER_NAME.fullmatch(name):
-            raise ValueError("must not hold two dots in a row")
+            raise ValueError("must not contain two dots in a row")
         return name
 
 

@@ -28,22 +28,22 @@ class CatalogueRecord(BaseModel):
     description: str
     trigger_words: tuple[str, ...] = Field(description="words that a prompt needs for the full effect")
     tags: tuple[str, ...] = ()
-    default_scale: float = Field(1.0, description="of requests that name none")
+    default_scale: float = Field(1.0, description="scale of requests that do not give one")
     sample_image: str | None = Field(None, description="URL of an image that was made with it")
     licence: str | None = Field(None, description="under which its owner offers it")
-    rank: int | None = Field(description="of its largest low-rank product; null where it has none")
+    rank: int | None = Field(description="rank of its largest low-rank product; null if it has none")
     size_bytes: int | None
     sha256: str | None
-    mine: bool = Field(description="whether whoever asks may change and remove it")
-    shared: bool = Field(description="whether others may use it, too")
+    mine: bool = Field(description="whether this API key may change and remove it")
+    shared: bool = Field(description="whether other API keys may use it")
     pinned: bool = Field(False, description="whether every worker of its base model keeps it in memory")
-    created_at: datetime | None = Field(None, description="null for a file of a folder")
+    created_at: datetime | None = Field(None, description="null for a folder adapter")
 
 
 class CatalogueDetail(CatalogueRecord):
     """An adapter of the catalogue, with its passport."""
 
-    passport: Passport | None = Field(description="as it was when the entry was made; null for a file of a folder")
+    passport: Passport | None = Field(description="as it was when the entry was made; null for a folder adapter")
 
 
 class CataloguePage(BaseModel):
@@ -52,7 +52,7 @@ class CataloguePage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     adapters: tuple[CatalogueRecord, ...]
-    next_after: str | None = Field(description="behind which name the next page begins; null on the last one")
+    next_after: str | None = Field(description="value of `after` for the next page; null on the last page")
 
 
 class Search(BaseModel):

@@ -63,7 +63,7 @@ class Registrations:
         self._require_free(registration.name)
         if (registration.ref is None) == (registration.upload is None):
             raise InvalidRequest(
-                "Name an adapter on the Hub as ref, or a file that you have sent as upload.", field="ref"
+                "Set either ref, for an adapter on the Hub, or upload, for a file that you have uploaded.", field="ref"
             )
         if registration.upload is not None:
             return self._register_upload(registration, registration.upload, requester.owner, request_digest)
@@ -76,7 +76,7 @@ class Registrations:
 
         Raises:
             AdapterExists: the name is taken.
-            AdapterNotUsable: the file is no whole safetensors file, too large, or made for no base model served here.
+            AdapterNotUsable: the file is not a complete safetensors file, too large, or fits no base model served here.
             InvalidRequest: the owner has too many.
             StorageError: storage is away.
         """
@@ -128,7 +128,7 @@ class Registrations:
             AdapterExists: it is.
         """
         if self.catalogue.has(name) or self.folders.find(name) is not None:
-            raise AdapterExists(f"There is an adapter {name!r} already. Choose another name.", field="name")
+            raise AdapterExists(f"An adapter named {name!r} already exists. Choose another name.", field="name")
 
     def _on_the_hub(self, registration: Registration, requester: Requester) -> FoundAdapter:
         """The adapter that a registration names, pinned to a commit.
@@ -174,7 +174,7 @@ class Registrations:
         )
         passport = self.resolver.judge(described, header=header)
         if passport.verdict is Verdict.REJECTED or passport.base_model is None:
-            raise AdapterNotUsable(f"{registration.name} cannot be used here. {passport.reason}")
+            raise AdapterNotUsable(f"{registration.name} cannot be used with this service. {passport.reason}")
         return CatalogueAdapter(
             **registration.model_dump(include=set(Entry.model_fields), exclude={"trigger_words"}),
             trigger_words=passport.trigger_words,

@@ -63,13 +63,15 @@ class Catalogue:
             case "large":
                 raise too_many_bytes(max_bytes)
             case "taken":
-                raise AdapterExists(f"There is an adapter {entry.name!r} already. Choose another name.", field="name")
+                raise AdapterExists(
+                    f"An adapter named {entry.name!r} already exists. Choose another name.", field="name"
+                )
             case "full":
                 raise InvalidRequest(f"A key may have {MAX_ENTRIES} adapters. Remove one first.")
             case "used":
-                raise InvalidRequest("This upload has been registered before. Ask for a new one.", field="upload")
+                raise InvalidRequest("This upload was registered before. Request a new one.", field="upload")
             case "gone":
-                raise InvalidRequest("The file was sent too slowly, and has been removed again. Send it once more.")
+                raise InvalidRequest("The upload took too long, and its file was removed. Send it again.")
 
     def get(self, name: str, owner: str | None) -> CatalogueAdapter:
         """An entry that someone may see.
@@ -172,7 +174,7 @@ class Catalogue:
 
 def missing(name: str) -> AdapterNotInCatalogue:
     """The error for a name that no entry has."""
-    return AdapterNotInCatalogue(f"There is no adapter {name[:64]!r} in the catalogue; GET /v1/adapters lists them.")
+    return AdapterNotInCatalogue(f"The catalogue has no adapter {name[:64]!r}; GET /v1/adapters lists its adapters.")
 
 
 def _entry(name: str) -> str:

@@ -35,11 +35,11 @@ class PinnedFile(Stored):
     source: AdapterSource
     repository: str = Field(description="`owner/name` on the Hub, or the name in the catalogue")
     commit: str = Field(
-        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="commit on the Hub; of any other file, its SHA-256"
+        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="commit on the Hub; for any other file, its SHA-256"
     )
-    weight_name: str = Field(description="the file: its path in the repository or folder; of an upload a name for it")
-    sha256: str | None = Field(None, description="of the file; null where the Hub does not name it")
-    size_bytes: int | None = Field(None, description="of the file; null where the Hub does not name it")
+    weight_name: str = Field(description="path of the file in the repository or folder; for an upload, its name")
+    sha256: str | None = Field(None, description="of the file; null if the Hub does not give it")
+    size_bytes: int | None = Field(None, description="of the file; null if the Hub does not give it")
 
     @property
     def version(self) -> FileVersion:
@@ -96,7 +96,7 @@ class FolderAdapter(BaseModel):
 
     name: str = Field(description="what a request writes as `ref`")
     base_model: str = Field(description="slug of the base model that serves it")
-    rank: int | None = Field(description="of its largest low-rank product; null for adapters that have none")
+    rank: int | None = Field(description="rank of its largest low-rank product; null if it has none")
     trigger_words: tuple[str, ...] = Field(description="words that a prompt needs for the full effect")
     description: str
     size_bytes: int

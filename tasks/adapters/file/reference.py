@@ -41,7 +41,7 @@ class AdapterReference:
     def __post_init__(self) -> None:
         well_formed = self._is_catalogue_name() if self.is_name else self._is_hub_reference()
         if not well_formed or len(str(self)) > MAX_REFERENCE_CHARACTERS:
-            raise InvalidRequest(f"{str(self)[:100]!r} is no adapter reference. {EXPECTED}.")
+            raise InvalidRequest(f"{str(self)[:100]!r} is not an adapter reference. {EXPECTED}.")
 
     @classmethod
     def parse(cls, text: str) -> Self:

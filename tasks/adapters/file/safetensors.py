@@ -86,7 +86,7 @@ def read_header(path: Path) -> SafetensorsHeader:
     """Read the header of a local file and check that the file is whole.
 
     Raises:
-        AdapterNotUsable: it cannot be read, or is no whole safetensors file.
+        AdapterNotUsable: it cannot be read, or is not a complete safetensors file.
     """
     try:
         with path.open("rb") as file:
@@ -122,7 +122,7 @@ def parse_header(start: bytes, *, name: str, size_bytes: int | None) -> Safetens
         size_bytes: of the whole file; None where only the header can say it.
 
     Raises:
-        AdapterNotUsable: it is no whole safetensors file.
+        AdapterNotUsable: it is not a complete safetensors file.
     """
     tensors, metadata = parse_tensors(start, name=name)
     end = header_end(start, name=name)
@@ -141,7 +141,7 @@ def parse_tensors(start: bytes, *, name: str) -> tuple[Mapping[str, TensorEntry]
     if len(start) < end:
         raise broken(name, "its header is cut off")
     if start.count(b"{", LENGTH_BYTES, end) > MAX_BRACES:  # counted before anything is built of it
-        raise AdapterNotUsable(f"{name} has too many tensors; an adapter may have {MAX_TENSORS}.")
+        raise AdapterNotUsable(f"{name} has too many tensors; an adapter may have at most {MAX_TENSORS}.")
     with _ONE_AT_A_TIME:
         return parsed(start[LENGTH_BYTES:end], name=name)
 
@@ -155,7 +155,7 @@ def parsed(header: bytes, *, name: str) -> tuple[Mapping[str, TensorEntry], Mapp
     try:
         content = from_json(header, allow_inf_nan=False)
         if not isinstance(content, dict):
-            raise broken(name, "its header is no JSON object")
+            raise broken(name, "its header is not a JSON object")
         require_few(len(content), name)
         metadata = _STRINGS.validate_python(content.pop(METADATA, None) or {}, strict=True)
         return _TENSORS.validate_python(content), metadata
@@ -177,7 +177,7 @@ def require_few(tensors: int, name: str) -> None:
         AdapterNotUsable: there are too many.
     """
     if tensors > MAX_TENSORS:
-        raise AdapterNotUsable(f"{name} has {tensors} tensors; an adapter may have {MAX_TENSORS}.")
+        raise AdapterNotUsable(f"{name} has {tensors} tensors; an adapter may have at most {MAX_TENSORS}.")
 
 
 def require_whole(tensors: Mapping[str, TensorEntry], name: str, value_bytes: int) -> None:
@@ -199,5 +199,5 @@ def require_whole(tensors: Mapping[str, TensorEntry], name: str, value_bytes: in
 
 
 def broken(name: str, reason: str) -> AdapterNotUsable:
-    """The error for a file that is no whole safetensors file."""
-    return AdapterNotUsable(f"{name} is no whole safetensors file: {reason}. Copy or convert it again.")
+    """The error for a file that is not a complete safetensors file."""
+    return AdapterNotUsable(f"{name} is not a complete safetensors file: {reason}. Copy or convert it again.")

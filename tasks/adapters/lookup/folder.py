@@ -93,7 +93,7 @@ class AdapterFolders:
         """
         for folder in folders:
             if not folder.is_dir():
-                raise ConfigurationError(f"{folder} is no folder. Make it, or change STOKEHOLD_ADAPTER_FOLDERS.")
+                raise ConfigurationError(f"{folder} is not a folder. Create it, or change STOKEHOLD_ADAPTER_FOLDERS.")
         self._folders = tuple(folders)
         self._base_models = base_models
         self._entries: dict[Path, _Entry] = {}
@@ -133,11 +133,11 @@ class AdapterFolders:
 
         Raises:
             AdapterNotFound: the file is gone.
-            AdapterNotUsable: it is no whole safetensors file any more.
+            AdapterNotUsable: it is not a complete safetensors file any more.
         """
         path = self.find(found.repository)
         if path is None:
-            raise AdapterNotFound(f"The file of adapter {found.repository!r} was just removed from its folder.")
+            raise AdapterNotFound(f"The file of adapter {found.repository!r} was removed from its folder a moment ago.")
         return read_header(path)
 
     def find(self, name: str) -> Path | None:
@@ -175,7 +175,8 @@ class AdapterFolders:
     def _describe(self, path: Path) -> _Described:
         if not ADAPTER_NAME.fullmatch(path.stem):
             raise AdapterNotUsable(
-                f"{path.name} cannot be asked for by its name. Rename it: lower-case letters, digits, '.', '_' and '-'."
+                f"{path.name} has a name that no request can use. Rename it, with lower-case letters, digits, "
+                "'.', '_' and '-'."
             )
         description = describe(path)
         base_model = self._base_models.find(*description.base_models)

@@ -70,7 +70,9 @@ class AdapterHub:
         if not allow_private:
             require_open(info, reference)
         if info.sha is None:
-            raise HubUnavailable(f"The Hub names no commit for {reference}. The operator should check HF_ENDPOINT.")
+            raise HubUnavailable(
+                f"The Hub did not return a commit for {reference}. The operator should check HF_ENDPOINT."
+            )
         weight_name = choose_weight_file(info.id, files_of(info), reference.weight_name)
         size_bytes, sha256 = file_facts(info, weight_name)
         return FoundAdapter(
@@ -91,7 +93,7 @@ class AdapterHub:
 
         Raises:
             AdapterNotFound: the file is gone.
-            AdapterNotUsable: it is no whole safetensors file, or the service's token may not read it.
+            AdapterNotUsable: it is not a complete safetensors file, or the service's token may not read it.
             HubUnavailable: the Hub does not answer.
         """
         name, size = found.weight_name, found.size_bytes
@@ -115,7 +117,7 @@ class AdapterHub:
             for part in response.iter_bytes():
                 start += part
                 if time.monotonic() > deadline:
-                    raise TimeoutError("its file comes too slowly")
+                    raise TimeoutError("its file is sent too slowly")
                 if len(start) >= count:
                     break
         return start[:count]
@@ -148,7 +150,7 @@ class AdapterHub:
             raise HubUnavailable(f"The Hub cannot be reached for {reference}: {error}. Try again later.") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise HubUnavailable(
-                f"What answers about {reference} is no Hub. The operator should check HF_ENDPOINT."
+                f"What answers about {reference} is not a model hub. The operator should check HF_ENDPOINT."
             ) from error
 
 
@@ -162,7 +164,9 @@ def require_open(info: ModelInfo, reference: AdapterReference) -> None:
     if info.private:
         raise no_such_repository(reference)
     if info.gated:
-        raise AdapterNotUsable(f"{info.id} is gated: its author decides who may use it. Use an open adapter.")
+        raise AdapterNotUsable(
+            f"{info.id} is gated: its author decides who may use it. Use an adapter that is not gated."
+        )
 
 
 def base_models_of(info: ModelInfo) -> tuple[str, ...]:
@@ -198,7 +202,7 @@ def choose_weight_file(repository: str, files: Sequence[str], weight_name: str |
 
     Raises:
         AdapterNotFound: the file that is asked for does not exist.
-        AdapterNotUsable: there is no safetensors file, or several and none is asked for.
+        AdapterNotUsable: there is not a safetensors file, or several and none is asked for.
     """
     candidates = sorted(file for file in files if file.endswith(".safetensors"))
     listed = ", ".join(shortened(file, 100) for file in candidates[:10])
@@ -213,7 +217,9 @@ def choose_weight_file(repository: str, files: Sequence[str], weight_name: str |
     if DEFAULT_WEIGHT_NAME in candidates:
         return DEFAULT_WEIGHT_NAME
     if len(candidates) > 1:
-        raise AdapterNotUsable(f"{repository} holds several adapters: {listed}. Name one: {repository}:{candidates[0]}")
+        raise AdapterNotUsable(
+            f"{repository} holds several adapters: {listed}. Choose one: {repository}:{candidates[0]}"
+        )
     return candidates[0]
 
 
@@ -222,16 +228,16 @@ def translate(error: HfHubHTTPError, reference: AdapterReference) -> StokeholdEr
     status = error.response.status_code
     repository = reference.repository
     if isinstance(error, GatedRepoError | DisabledRepoError):
-        return AdapterNotUsable(f"{repository} is gated or disabled on the Hub. Use an open adapter.")
+        return AdapterNotUsable(f"{repository} is gated or disabled on the Hub. Use another adapter.")
     if isinstance(error, RevisionNotFoundError):
         return AdapterNotFound(f"{repository} has no revision {reference.revision!r} on the Hub.")
     if isinstance(error, RepositoryNotFoundError) or status in (400, 404):
         return no_such_repository(reference)
     if status == 401 and "Invalid credentials" in str(error):
-        return HubUnavailable("The Hub refuses the token of this service. The operator should renew HF_TOKEN.")
+        return HubUnavailable("The Hub rejects the token of this service. The operator should renew HF_TOKEN.")
     if status in (408, 429) or status >= 500:
         return HubUnavailable(f"The Hub answers {status} about {reference}. Try again later.")
-    return AdapterNotUsable(f"The Hub refuses access to {repository} (status {status}). Use an open adapter.")
+    return AdapterNotUsable(f"The Hub refuses access to {repository} (status {status}). Use another adapter.")
 
 
 def no_such_repository(reference: AdapterReference) -> AdapterNotFound:

@@ -139,7 +139,7 @@ class AdapterResolver:
             found = self.look_up(ref, requester)
             passport = self.judge(found, preferred)
             if passport.base_model is None or passport.verdict is Verdict.REJECTED:
-                raise AdapterNotUsable(f"{ref} cannot be used here. {passport.reason}")
+                raise AdapterNotUsable(f"{ref} cannot be used with this service. {passport.reason}")
         except InvalidRequest as error:
             raise type(error)(str(error), field=field) from error
         warnings = tuple(f"{ref}: {text}" for text in passport.warnings)
@@ -221,7 +221,7 @@ def choose_base_model(
     if slugs - {model.slug}:
         raise InvalidRequest(
             f"The adapters were made for base model {slugs.pop()!r}, not for {requested!r}. "
-            "Name that base model, or none.",
+            "Request that base model, or leave it out.",
             field="base_model",
         )
     return model

@@ -47,7 +47,7 @@ def read_header(storage: S3Storage, key: str, *, name: str, size_bytes: int) -> 
 
     Raises:
         AdapterNotFound: the file is gone.
-        AdapterNotUsable: it is no whole safetensors file.
+        AdapterNotUsable: it is not a complete safetensors file.
         StorageError: storage is away.
     """
     try:
@@ -56,7 +56,7 @@ def read_header(storage: S3Storage, key: str, *, name: str, size_bytes: int) -> 
         if len(start) < end <= size_bytes:
             start += storage.get_range(key, len(start), end)
     except ObjectNotFound as error:
-        raise AdapterNotFound(f"The file of {name} is gone. Send it again.") from error
+        raise AdapterNotFound(f"The file of {name} is missing. Send it again.") from error
     return parse_header(start, name=name, size_bytes=size_bytes)
 
 
@@ -71,7 +71,7 @@ class IncomingAdapter:
         header: what the file says of itself.
 
     Raises:
-        AdapterNotUsable: it is no safetensors file, or a larger one.
+        AdapterNotUsable: it is not a safetensors file, or a larger one.
     """
 
     def __init__(self, stream: Readable, name: str, *, max_bytes: int) -> None:
@@ -114,7 +114,7 @@ def sha256_of(stream: Readable, name: str, *, max_bytes: int) -> str:
     """The SHA-256 of a file that comes in and is kept nowhere.
 
     Raises:
-        AdapterNotUsable: it is no whole safetensors file, or too large.
+        AdapterNotUsable: it is not a complete safetensors file, or too large.
     """
     incoming = IncomingAdapter(stream, name, max_bytes=max_bytes)
     while incoming.read(READ_BYTES):

@@ -40,7 +40,7 @@ class Fit:
     Attributes:
         reason: a sentence's end, for the one who asks.
         matched: layers for which the base model has a module of their shape.
-        unmatched: keys for which it has none.
+        unmatched: keys for which it has no such module.
     """
 
     verdict: Verdict
@@ -50,7 +50,7 @@ class Fit:
     warnings: tuple[str, ...] = ()
 
 
-NO_SHAPES = Fit(Verdict.UNKNOWN, "no worker has told yet what this base model looks like")
+NO_SHAPES = Fit(Verdict.UNKNOWN, "no worker has reported the layers of this base model yet")
 
 
 def fit(adapter: AdapterLayers, base: BaseShapes | None) -> Fit:

@@ -27,25 +27,25 @@ MAX_REMEMBERED = 1024
 class Passport(PinnedFile):
     """What is to be expected of an adapter, before any worker has seen it."""
 
-    ref: str = Field(description="as the request had it")
-    verdict: Verdict = Field(description="`unknown`: it is tried, with a warning in the job's record")
+    ref: str = Field(description="as the request gave it")
+    verdict: Verdict = Field(description="`unknown`: it is used, with a warning in the job's record")
     reason: str = Field(description="a sentence that says why")
     base_model: str | None = Field(
         description="slug of the base model that a job with it would get; null where there is none, or where the "
         "request must name one"
     )
     fits: tuple[str, ...] = Field(description="slugs of every served base model whose modules it fits")
-    card_base_models: tuple[str, ...] = Field(description="base models that its author names")
-    family: Family | None = Field(description="of the base models that it was made for, where its layers tell")
-    format: Format | None = Field(description="how its file names its layers; null where it holds no LoRA")
+    card_base_models: tuple[str, ...] = Field(description="base models that its author gives")
+    family: Family | None = Field(description="family of the base models that it was made for, if its layers show it")
+    format: Format | None = Field(description="naming scheme of the layers in its file; null if it is not a LoRA")
     parts: tuple[Part, ...] = Field(description="parts of the pipeline that it changes")
     ranks: tuple[int, ...] = Field(description="every rank that occurs in it")
-    alphas: tuple[float, ...] = Field(description="every alpha that its metadata names; those in tensors are not read")
+    alphas: tuple[float, ...] = Field(description="every alpha in its metadata; those in tensors are not read")
     matched: int = Field(description="layers for which the base model has a module of their shape")
-    unmatched: int = Field(description="keys for which it has none")
+    unmatched: int = Field(description="keys for which it has no such module")
     unmatched_keys: tuple[str, ...] = Field(description=f"the first {MAX_UNMATCHED} of these")
     trigger_words: tuple[str, ...] = Field(description="words that a prompt needs for the full effect")
-    warnings: tuple[str, ...] = Field(description="what is doubtful, and does not stop it")
+    warnings: tuple[str, ...] = Field(description="what may go wrong, but does not prevent its use")
 
 
 def passport_of(found: FoundAdapter, facts: AdapterFacts, route: Route) -> Passport:

@@ -16,7 +16,7 @@ SHOWN = 300
 """Characters of what a card says that a sentence shows."""
 MAX_REASONS = 3
 
-NO_LORA = Fit(Verdict.REJECTED, "it is no LoRA: none of its tensors looks like a low-rank factor")
+NO_LORA = Fit(Verdict.REJECTED, "it is not a LoRA: none of its tensors looks like a low-rank factor")
 
 
 @dataclass(frozen=True)

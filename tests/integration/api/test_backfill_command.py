@@ -99,7 +99,7 @@ def test_a_file_becomes_images_and_results(
     ]
     assert results(out)[0]["images"][0]["sha256"] == hashlib.sha256(IMAGE).hexdigest()
     printed = capsys.readouterr()
-    assert "3 images fetched, 0 were here already" in printed.out
+    assert "3 images downloaded, 0 were there already" in printed.out
     assert "completed: 3 succeeded, 0 failed, 0 canceled" in printed.out
     assert re.search(r"3/3 lines \[.*, 0 failed, [0-9.]+ images/s", printed.err)
 
@@ -113,14 +113,14 @@ def test_the_same_command_goes_on_where_it_was(
 
     command("run", prompts, "--out", out)
 
-    assert "2 images fetched, 1 were here already" in capsys.readouterr().out
+    assert "2 images downloaded, 1 were there already" in capsys.readouterr().out
     assert list(images(out).values()) == [IMAGE] * 3
 
 
 def test_other_lines_need_another_folder(command: Command, drawing: Drawing, prompts: Path, out: Path) -> None:
     command("run", prompts, "--out", out)
 
-    with pytest.raises(SystemExit, match="belongs to other lines"):
+    with pytest.raises(SystemExit, match="belongs to another file"):
         command("run", prompts, "--steps", 3, "--out", out)
 
 
@@ -147,7 +147,7 @@ def test_what_failed_is_said_and_can_be_tried_again(
 
     command("retry-failed", "--out", out)
 
-    assert "1 images fetched, 2 were here already" in capsys.readouterr().out
+    assert "1 images downloaded, 2 were there already" in capsys.readouterr().out
     assert [line["status"] for line in results(out)] == ["succeeded"] * 3
 
 
@@ -164,7 +164,7 @@ def test_status_cancel_and_download(
     with pytest.raises(SystemExit, match="cannot become canceling"):
         command("cancel", "--out", out)
 
-    assert "3 images fetched" in capsys.readouterr().out
+    assert "3 images downloaded" in capsys.readouterr().out
     assert len(images(out)) == 3
 
 

@@ -14,8 +14,8 @@ from tasks.loops.rounds import ROUNDS, Round
 from tasks.service import Service
 from tests.support.services import UNREACHABLE, make_service
 
-VALKEY = "The job store is unavailable for the moment."
-STORAGE = "The storage is unavailable for the moment."
+VALKEY = "The job store is temporarily unavailable."
+STORAGE = "The storage is temporarily unavailable."
 AGAIN = "Send the same request again in 2 seconds."
 
 

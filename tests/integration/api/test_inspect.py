@@ -119,7 +119,7 @@ class TestTheVerdict:
         passport = inspect(client, "ada/model")
 
         assert (passport["verdict"], passport["format"]) == ("rejected", None)
-        assert "It is no LoRA" in submit(client, "ada/model")["detail"]
+        assert "It is not a LoRA" in submit(client, "ada/model")["detail"]
 
     def test_a_file_that_is_no_safetensors_file_is_rejected(self, client: FlaskClient, hub: HubServer) -> None:
         for name, content in {"short": b"PK", "pickle": b"\x80\x04" * 40, "cut": unet_lora(SD15)[:2000]}.items():
@@ -128,7 +128,7 @@ class TestTheVerdict:
             passport = inspect(client, f"ada/{name}")
 
             assert passport["verdict"] == "rejected"
-            assert "no whole safetensors file" in passport["reason"]
+            assert "not a complete safetensors file" in passport["reason"]
 
     def test_a_file_that_is_too_large_is_rejected_unread(self, client: FlaskClient, hub: HubServer) -> None:
         hub.add_repository("ada/huge", {WEIGHTS: bytes(MAX_BYTES + 1)}, base_model="demo/base")
@@ -177,7 +177,7 @@ class TestWithoutShapes:
         assert (passport["verdict"], passport["base_model"]) == ("unknown", "demo")
         assert (job["http"], job["base_model"]) == (HTTPStatus.ACCEPTED, "demo")
         assert job["warnings"] == [
-            "ada/pixel: It may not work: no worker has told yet what this base model looks like."
+            "ada/pixel: It may not work: no worker has reported the layers of this base model yet."
         ]
 
     @pytest.mark.parametrize("base_model", [None, "black-forest-labs/FLUX.1-dev"])

@@ -106,7 +106,7 @@ def test_the_base_model_follows_from_the_adapter_and_the_message_goes_to_its_que
     [
         ({"adapters": [{"ref": "pixel"}, {"ref": "crayon"}]}, "adapters", "crayon for sdxl"),
         ({"adapters": [{"ref": "pixel"}, {"ref": "pixle"}]}, "adapters.1.ref", "'pixle'"),
-        ({"adapters": [{"ref": "../pixel"}]}, "adapters.0.ref", "no adapter reference"),
+        ({"adapters": [{"ref": "../pixel"}]}, "adapters.0.ref", "not an adapter reference"),
         ({"adapters": [{"ref": "pixel", "weight": 1}]}, "adapters.0.weight", "not permitted"),
         (
             {"adapters": [{"ref": "pixel", "scale": 5}]},
