@@ -7,15 +7,14 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import IO
 
 from tasks.backfill.client import BatchClient
 from tasks.backfill.downloads import download
 from tasks.backfill.progress import watch
-from tasks.backfill.sources import Line, completed, read_lines
+from tasks.backfill.sources import PLAIN_FIELDS, Line, completed, read_lines
 from tasks.backfill.state import BackfillState, read_state, write_state
 from tasks.batches.batch import BatchStatus, OnError
 from tasks.batches.record import BatchRecord
@@ -23,20 +22,8 @@ from tasks.errors import InvalidRequest, StokeholdError
 from tasks.settings import settings
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-FIELDS: Mapping[str, type] = MappingProxyType(
-    {
-        "base-model": str,
-        "negative-prompt": str,
-        "width": int,
-        "height": int,
-        "steps": int,
-        "guidance-scale": float,
-        "scheduler": str,
-        "seed": int,
-        "images": int,
-    }
-)
-"""Fields of a request that may be given for all lines."""
+FIELDS = {name: kind for name, kind in PLAIN_FIELDS.items() if name not in ("prompt", "webhook_url")}
+"""Fields of a request that may be given for all lines. A batch has one webhook of its own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         "--adapter", action="append", metavar="REF[=SCALE]", help="adapter for all lines; can be repeated"
     )
     for name, kind in FIELDS.items():
-        runs.add_argument(f"--{name}", type=kind, help="for all lines that do not set it")
+        runs.add_argument(f"--{name.replace('_', '-')}", type=kind, help="for all lines that do not set it")
     runs.add_argument("--on-error", choices=list(OnError), default=OnError.REJECT, help="what an invalid line does")
     runs.add_argument("--dry-run", action="store_true", help="print what it would take, and generate nothing")
     runs.set_defaults(command=run)
@@ -119,8 +106,7 @@ def write_lines(file: IO[bytes], options: argparse.Namespace) -> str:
 
 def defaults(options: argparse.Namespace) -> Line:
     """The fields that the command line gives to all lines."""
-    names = [name.replace("-", "_") for name in FIELDS]
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    given = {name: getattr(options, name) for name in FIELDS if getattr(options, name) is not None}
     return given | ({"adapters": [adapter(text) for text in options.adapter]} if options.adapter else {})
 
 

@@ -7,26 +7,38 @@ import itertools
 import json
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from types import MappingProxyType
+from typing import Annotated, Any, TextIO, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from tasks.errors import InvalidRequest
+from tasks.requests.job import JobRequest
 
 Line = dict[str, Any]
 
-NUMBERS: Mapping[str, Callable[[str], float]] = {
-    "width": int,
-    "height": int,
-    "steps": int,
-    "seed": int,
-    "images": int,
-    "guidance_scale": float,
-    "deadline_s": float,
-}
-"""Columns of a table that are no text."""
+
+def plain_type(annotation: object) -> type[int] | type[float] | type[str] | None:
+    """Return what a text is read as for a field of one number or one text; None for any other field."""
+    classes = tuple(classes_in(annotation))
+    kinds: tuple[type[int] | type[float] | type[str], ...] = (int, float, str)
+    return next((kind for kind in kinds if any(issubclass(one, kind) for one in classes)), None)
+
+
+def classes_in(annotation: object) -> Iterator[type]:
+    """The classes that an annotation names."""
+    if isinstance(annotation, type):
+        yield annotation
+    for part in get_args(annotation):
+        yield from classes_in(part)
+
+
+PLAIN_FIELDS: Mapping[str, type[int] | type[float] | type[str]] = MappingProxyType(
+    {name: kind for name, field in JobRequest.model_fields.items() if (kind := plain_type(field.annotation))}
+)
+"""Fields of a request that are one number or one text, and what a text is read as."""
 
 
 class Product(BaseModel):
@@ -92,7 +104,7 @@ def cell_value(name: str, cell: str) -> object:
     if name == "adapters":
         return [{"ref": ref} for ref in cell.split()]
     try:
-        return NUMBERS[name](cell) if name in NUMBERS else cell
+        return PLAIN_FIELDS.get(name, str)(cell)
     except ValueError as error:
         raise InvalidRequest(f"The cell {cell!r} in the column {name} is not a number.") from error
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from tasks.jobs.job import JobOptions, JobSpec
 from tasks.jobs.keyspace import group_key
+
+MAY_DIFFER = frozenset({"prompt", "negative_prompt", "seed", "image_format"})
+"""Fields of a specification that a pass takes from each of its jobs; every other field is the same for all of them."""
+
+DESCRIBES_THE_FILE = frozenset({"ref", "sha256", "size_bytes", "base_model", "object_key"})
+"""Fields of an adapter that follow from its source, repository, commit and file name, or do not matter to a swap."""
 
 
 def group_of(spec: JobSpec, options: JobOptions) -> str:
@@ -15,14 +22,19 @@ def group_of(spec: JobSpec, options: JobOptions) -> str:
 
 def adapters_digest(spec: JobSpec) -> str:
     """The same for the same adapters in the same order at the same scales, and for nothing else."""
-    files = [tuple(map(str, scaled.adapter.version)) for scaled in spec.adapters]
-    scales = [scaled.scale for scaled in spec.adapters]
-    newer = [(scaled.model_extra, scaled.adapter.model_extra) for scaled in spec.adapters]
-    return hashlib.blake2b(repr((files, scales, newer)).encode(), digest_size=12).hexdigest()
+    excluded = {"adapter": set(DESCRIBES_THE_FILE)}
+    return digest([scaled.model_dump(mode="json", exclude=excluded, exclude_none=True) for scaled in spec.adapters])
 
 
 def settings_digest(spec: JobSpec) -> str:
-    """The same for jobs of one group whose images one pass of the pipeline can draw."""
-    shape = (spec.image_count, spec.width, spec.height, spec.steps)
-    settings = (*shape, spec.guidance_scale, spec.scheduler, spec.negative_prompt is None, spec.model_extra)
-    return hashlib.blake2b(repr(settings).encode(), digest_size=12).hexdigest()
+    """The same for jobs of one group whose images one pass of the pipeline can draw.
+
+    A pass has a negative prompt for each of its jobs, or for none of them.
+    """
+    settings = spec.model_dump(mode="json", exclude=set(MAY_DIFFER), exclude_none=True)
+    return digest([settings, spec.negative_prompt is None])
+
+
+def digest(value: object) -> str:
+    """The same for the same JSON."""
+    return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=12).hexdigest()

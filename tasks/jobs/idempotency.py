@@ -26,7 +26,7 @@ class Idempotency:
 
 def idempotency_of(request: JobRequest, key: str, owner: str | None) -> Idempotency:
     """The identity of a request that came with an ``Idempotency-Key``."""
-    return Idempotency(key=digest(json.dumps([owner, key])), request=digest(request.model_dump_json()))
+    return Idempotency(key=digest(json.dumps([owner, key])), request=digest(request.model_dump_json(exclude_none=True)))
 
 
 def idempotency_of_replay(job_id: str, key: str, owner: str | None) -> Idempotency:

@@ -73,21 +73,26 @@ class ScaledAdapter(Stored):
     scale: float
 
 
-class JobSpec(Stored):
-    """Everything that fixes a job's images; nothing in it is left open."""
+class ImageSettings(Stored):
+    """What fixes an image beside its adapters, as a job's record shows it too."""
 
     base_model: str = Field(description="slug")
     prompt: str
     negative_prompt: str | None
-    adapters: tuple[ScaledAdapter, ...]
     width: int = Field(description="pixels")
     height: int = Field(description="pixels")
     steps: int
     guidance_scale: float
     scheduler: Scheduler | None = Field(description="null means the model's own scheduler")
     seed: int = Field(description="seed of the first image; each further image adds 1")
-    image_count: int
     image_format: ImageFormat
+
+
+class JobSpec(ImageSettings):
+    """Everything that fixes a job's images; nothing in it is left open."""
+
+    adapters: tuple[ScaledAdapter, ...]
+    image_count: int
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -5,23 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from storage import S3Storage
 from tasks.adapters.file.identity import AdapterSource
-from tasks.base_models.registry import Scheduler
-from tasks.fields import ImageFormat
+from tasks.fields import Frozen
 from tasks.jobs.index import JobIndex
-from tasks.jobs.job import Job, JobSpec, Lane, Progress, ScaledAdapter, Status
+from tasks.jobs.job import ImageSettings, Job, Lane, Progress, ScaledAdapter, Status
 from tasks.jobs.manifest import Manifest, manifest_of
 from tasks.jobs.pace import Pace
 from tasks.jobs.result import AdapterReceipt, BaseReceipt, Failure, ReplayReport, StoredImage, Timings
 
 
-class AdapterRecord(BaseModel):
+class AdapterRecord(Frozen):
     """An adapter of a job, pinned to what was really merged."""
-
-    model_config = ConfigDict(frozen=True)
 
     ref: str = Field(description="as the request gave it")
     scale: float
@@ -31,10 +28,8 @@ class AdapterRecord(BaseModel):
     weight_name: str
 
 
-class ImageRecord(BaseModel):
+class ImageRecord(Frozen):
     """One image of a job that succeeded."""
-
-    model_config = ConfigDict(frozen=True)
 
     url: str | None = Field(description="valid for a while, and new in each response; null for a flagged image")
     width: int = Field(description="pixels")
@@ -45,10 +40,8 @@ class ImageRecord(BaseModel):
     flagged: bool = Field(description="held back by the safety checker")
 
 
-class JobRecord(BaseModel):
-    """A job as `GET /v1/jobs/{id}` answers it. Times are in UTC, timings in seconds."""
-
-    model_config = ConfigDict(frozen=True)
+class JobState(Frozen):
+    """Where a job stands."""
 
     id: str
     status: Status
@@ -59,17 +52,14 @@ class JobRecord(BaseModel):
         "and the workers alive; null when nothing is known"
     )
     progress: Progress | None = Field(description="while it is running")
-    base_model: str
-    prompt: str
-    negative_prompt: str | None
+
+
+class JobRecord(ImageSettings, JobState):
+    """A job as `GET /v1/jobs/{id}` answers it. Times are in UTC, timings in seconds."""
+
+    model_config = ConfigDict(extra="forbid")
+
     adapters: tuple[AdapterRecord, ...]
-    width: int = Field(description="pixels")
-    height: int = Field(description="pixels")
-    steps: int
-    guidance_scale: float
-    scheduler: Scheduler | None
-    seed: int
-    image_format: ImageFormat
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -92,10 +82,6 @@ class JobRecord(BaseModel):
     )
 
 
-SPEC_FIELDS = JobSpec.model_fields.keys() - {"adapters", "image_count"}
-"""Of a job's specification, those that its record shows as they are."""
-
-
 @dataclass(frozen=True)
 class JobRecords:
     """Makes the records of jobs."""
@@ -112,7 +98,7 @@ class JobRecords:
             **job.model_dump(
                 include={"id", "status", "lane", "created_at", "started_at", "finished_at", "attempt", "worker"}
             ),
-            **spec.model_dump(include=SPEC_FIELDS),
+            **spec.model_dump(include=set(ImageSettings.model_fields)),
             position=position,
             eta_s=None if position is None else self.pace.eta_s(spec.base_model, position),
             progress=job.progress if job.status is Status.RUNNING else None,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
+from tasks.base_models.registry import Scheduler
 from tasks.fields import ImageFormat
-from tasks.jobs.job import Job, JobOptions, JobSpec, Lane
+from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, ScaledAdapter
 from tasks.jobs.manifest import Manifest
 from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Environment
@@ -24,6 +29,35 @@ SPEC = JobSpec(
     image_count=1,
     image_format=ImageFormat.PNG,
 )
+
+PIN = ResolvedAdapter(
+    ref="neon",
+    source=AdapterSource.FOLDER,
+    repository="neon",
+    commit="0" * 64,
+    sha256="0" * 64,
+    size_bytes=8,
+    weight_name="neon.safetensors",
+    base_model="demo",
+    object_key=None,
+)
+SCALED = ScaledAdapter(adapter=PIN, scale=1.0)
+
+OTHER_SPEC: Mapping[str, Any] = {
+    "base_model": "sdxl",
+    "prompt": "a blue circle",
+    "negative_prompt": "red",
+    "adapters": (SCALED,),
+    "width": 32,
+    "height": 32,
+    "steps": 21,
+    "guidance_scale": 3.5,
+    "scheduler": Scheduler.EULER,
+    "seed": 2,
+    "image_count": 2,
+    "image_format": ImageFormat.JPEG,
+}
+"""For each field of a specification, another value than that of ``SPEC``."""
 
 VERSIONS = {"torch": "2.13.0", "stokehold": "0.1.0"}
 ENVIRONMENT = Environment(device="cpu x86_64 AVX2", dtype="float32", versions=VERSIONS)

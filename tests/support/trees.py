@@ -12,7 +12,7 @@ from tests.support.up import ROOT
 
 STORED = re.compile(r'(class (\w+)\((?:Stored(?:Record)?|PinnedFile)\):\n    """(?:.|\n)*?"""\n)')
 """The beginning of a kind of value that is read back."""
-FIXES_IMAGES = ("JobSpec", "ScaledAdapter", "PinnedFile", "ResolvedAdapter")
+FIXES_IMAGES = ("ImageSettings", "ScaledAdapter", "PinnedFile", "ResolvedAdapter")
 """Kinds whose further fields are null unless a request asks for them."""
 NUMBERS = ("Measured",)
 """Kinds all of whose fields are averages."""

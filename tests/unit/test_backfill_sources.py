@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.backfill.__main__ import FIELDS
 from tasks.backfill.sources import Line, completed, read_lines
+from tasks.batches.line import BatchLine
 from tasks.errors import InvalidRequest
 
 OPENAI_LINE = {
@@ -53,6 +55,23 @@ def test_a_table_has_fields_by_the_names_of_its_first_row(tmp_path: Path) -> Non
     ]
 
 
+def test_a_table_may_have_every_field_of_a_line(tmp_path: Path) -> None:
+    cells = {
+        "adapters": "neon",
+        "images": "2",
+        "scheduler": "euler",
+        "image_format": "webp",
+        "deadline_s": "1.5",
+    }
+    cells |= dict.fromkeys(("width", "height", "steps", "seed", "guidance_scale"), "64")
+    cells |= dict.fromkeys(("custom_id", "prompt", "negative_prompt", "base_model"), "text")
+
+    (line,) = lines_of(tmp_path, "a.csv", f"{','.join(cells)}\n{','.join(cells.values())}\n")
+
+    assert cells.keys() == BatchLine.model_fields.keys() - {"webhook_url"}
+    assert BatchLine.model_validate(line).model_fields_set == cells.keys()
+
+
 def test_a_product_has_every_combination_adapter_by_adapter(tmp_path: Path) -> None:
     product = 'prompts = ["a", "b"]\nadapters = ["x"]\nscales = [0.5, 1.0]\nseeds = [1, 2]\ndefaults = { steps = 3 }\n'
 
@@ -91,6 +110,12 @@ def test_a_file_that_is_not_there_or_not_text_says_so(tmp_path: Path) -> None:
         list(read_lines(str(tmp_path / "a.txt")))
     with pytest.raises(InvalidRequest, match="cannot be read"):
         list(read_lines(str(tmp_path / "b.txt")))
+
+
+def test_the_command_line_has_every_field_that_a_line_may_have() -> None:
+    adapters_apart = BatchLine.model_fields.keys() - {"adapters", "custom_id", "prompt", "webhook_url"}
+
+    assert FIELDS.keys() == adapters_apart
 
 
 def test_the_command_line_fills_in_what_a_line_leaves_out() -> None:

@@ -106,6 +106,19 @@ def draw(
     return [Drawing(images, receipts, files, base_receipt, len(specs)) for images in zip(*passes, strict=True)]
 
 
+def pipeline_arguments(specs: Sequence[JobSpec]) -> dict[str, Any]:
+    """What the pipeline is asked for: of each job its prompts, and of the first one what is the same for all."""
+    spec = specs[0]
+    return {
+        "prompt": [spec.prompt for spec in specs],
+        "negative_prompt": None if spec.negative_prompt is None else [spec.negative_prompt for spec in specs],
+        "width": spec.width,
+        "height": spec.height,
+        "num_inference_steps": spec.steps,
+        "guidance_scale": spec.guidance_scale,
+    }
+
+
 @dataclass(frozen=True)
 class Session:
     """A turn at the pipeline, with the adapters merged."""
@@ -140,12 +153,7 @@ class Session:
             return kwargs
 
         output = pipeline(
-            prompt=[spec.prompt for spec in specs],
-            negative_prompt=None if spec.negative_prompt is None else [spec.negative_prompt for spec in specs],
-            width=spec.width,
-            height=spec.height,
-            num_inference_steps=spec.steps,
-            guidance_scale=spec.guidance_scale,
+            **pipeline_arguments(specs),
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             callback_on_step_end=on_step_end,
         )
