@@ -58,7 +58,7 @@ Each class has a stable ``code``, a ``title`` for the person who meets it, and a
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class StokeholdError(Exception):
@@ -162,6 +162,10 @@ class InvalidRequest(RequestError):
     code = "invalid_request"
     title = "A field of the request is not valid"
     http_status = 422
+
+    def at(self, field: str | None, addition: str = "") -> Self:
+        """A new error like this one, of this field of the request; its message may go on with an addition."""
+        return type(self)(f"{self}{addition}", field=field)
 
 
 class AdapterNotFound(InvalidRequest):

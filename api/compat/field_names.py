@@ -27,11 +27,10 @@ def refused_as(base_models: BaseModels, model: NamedModel, fields: Mapping[str, 
     try:
         yield
     except InvalidRequest as error:
-        message = str(error)
-        if model.adapters and error.field == MODEL_ADAPTER:
-            served = ", ".join(model.slug for model in base_models)
-            message = f"{message} Nor does it name one of the base models served here: {served}."
-        raise type(error)(message, field=fields.get(error.field or "", error.field)) from error
+        served = ", ".join(model.slug for model in base_models)
+        is_model = bool(model.adapters) and error.field == MODEL_ADAPTER
+        addition = f" Nor does it name one of the base models served here: {served}." if is_model else ""
+        raise error.at(fields.get(error.field or "", error.field), addition) from error
 
 
 def add_error(response: Response, error: Callable[[Problem], object]) -> Response:

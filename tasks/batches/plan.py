@@ -135,7 +135,7 @@ class Planner:
                 self._numbers[ref] = error
         found = self._numbers[ref]
         if isinstance(found, InvalidRequest):
-            raise type(found)(str(found))
+            raise found.at(None)
         return found
 
     def _scaled(self, adapters: Adapters) -> tuple[ScaledAdapter, ...]:

@@ -145,7 +145,7 @@ class Registrations:
             if registration.shared and requester.allow_private:
                 self.resolver.look_up(ref, Requester(requester.owner))  # what others could not use must not be shared
         except InvalidRequest as error:
-            raise type(error)(str(error), field="ref") from error
+            raise error.at("ref") from error
         return found
 
     def _judged(

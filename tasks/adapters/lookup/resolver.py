@@ -40,14 +40,6 @@ class Admitted:
 
 
 @dataclass(frozen=True)
-class _Refusal:
-    """Why a reference cannot be resolved, without the frames and the HTTP response that its exception holds on to."""
-
-    kind: type[InvalidRequest]
-    message: str
-
-
-@dataclass(frozen=True)
 class _Question:
     """What the Hub was asked. Who may use private repositories gets answers of their own, which no other one sees."""
 
@@ -111,9 +103,9 @@ class AdapterResolver:
             AdapterSource.HUB: hub,
             AdapterSource.UPLOAD: uploads,
         }
-        self._answers: TLRUCache[_Question, FoundAdapter | _Refusal, float] = TLRUCache(
+        self._answers: TLRUCache[_Question, FoundAdapter | InvalidRequest, float] = TLRUCache(
             MAX_REMEMBERED,
-            lambda _, answer, now: now + (min(ttl_s, REFUSAL_TTL_S) if isinstance(answer, _Refusal) else ttl_s),
+            lambda _, answer, now: now + (min(ttl_s, REFUSAL_TTL_S) if isinstance(answer, InvalidRequest) else ttl_s),
             clock,
         )
         self._lock = Lock()
@@ -141,7 +133,7 @@ class AdapterResolver:
             if passport.base_model is None or passport.verdict is Verdict.REJECTED:
                 raise AdapterNotUsable(f"{ref} cannot be used with this service. {passport.reason}")
         except InvalidRequest as error:
-            raise type(error)(str(error), field=field) from error
+            raise error.at(field) from error
         warnings = tuple(f"{ref}: {text}" for text in passport.warnings)
         return Admitted(found.resolved(passport.base_model), warnings, found.default_scale)
 
@@ -154,7 +146,7 @@ class AdapterResolver:
         try:
             return self.judge(self.look_up(ref, requester))
         except InvalidRequest as error:
-            raise type(error)(str(error), field=field) from error
+            raise error.at(field) from error
 
     def judge(
         self, found: FoundAdapter, preferred: str | None = None, *, header: SafetensorsHeader | None = None
@@ -188,15 +180,15 @@ class AdapterResolver:
             answer = self._ask(question)
             with self._lock:
                 self._answers[question] = answer
-        if isinstance(answer, _Refusal):
-            raise answer.kind(answer.message)
+        if isinstance(answer, InvalidRequest):
+            raise answer.at(None)
         return answer
 
-    def _ask(self, question: _Question) -> FoundAdapter | _Refusal:
+    def _ask(self, question: _Question) -> FoundAdapter | InvalidRequest:
         try:
             return self._hub.look_up(question.reference, allow_private=question.allow_private)
         except (AdapterNotFound, AdapterNotUsable) as error:
-            return _Refusal(type(error), str(error))
+            return error.at(None)  # without the frames and the HTTP response that the first one holds on to
 
 
 def choose_base_model(
