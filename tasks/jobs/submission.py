@@ -185,6 +185,7 @@ def complete(
         steps=request.steps or model.defaults.steps,
         guidance_scale=model.defaults.guidance_scale if request.guidance_scale is None else request.guidance_scale,
         scheduler=request.scheduler,
+        clip_skip=request.clip_skip or None,
         seed=random_seed(MAX_SEED - request.images) if request.seed is None else request.seed,
         image_count=request.images,
         image_format=request.image_format or image_format,
@@ -208,6 +209,15 @@ def check_limits(spec: JobSpec, model: ServedModel) -> None:
     if spec.scheduler and spec.scheduler not in model.schedulers:
         offered = ", ".join(model.schedulers) or "none but its own; leave the field out"
         raise InvalidRequest(f"{model.slug} has no scheduler {spec.scheduler}; it offers {offered}.", field="scheduler")
+    if (spec.clip_skip or 0) > model.limits.max_clip_skip:
+        raise InvalidRequest(clip_skip_refusal(model), field="clip_skip")
+
+
+def clip_skip_refusal(model: ServedModel) -> str:
+    """The sentence about a base model that skips fewer layers than a request asks for."""
+    if model.limits.max_clip_skip:
+        return f"{model.slug} skips at most {model.limits.max_clip_skip} layers of its text encoder."
+    return f"{model.slug} takes no clip_skip. Leave the field out, or name another base model."
 
 
 def scale_of(requested: AdapterRequest, default: float) -> float:

@@ -16,11 +16,13 @@ MAX_DEADLINE_S = 30 * 86_400
 MAX_SIDE = 8192
 MAX_IMAGES = 8
 MAX_ADAPTERS = 8
+MAX_CLIP_SKIP = 31
 
 Prompt = Annotated[str, StringConstraints(max_length=MAX_PROMPT_CHARACTERS)]
 Side = Annotated[int, Field(gt=0, le=MAX_SIDE), JSON_NUMBER]
 Steps = Annotated[int, Field(gt=0, le=1000), JSON_NUMBER]
 GuidanceScale = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), JSON_NUMBER]
+ClipSkip = Annotated[int, Field(ge=0, le=MAX_CLIP_SKIP), JSON_NUMBER]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED), JSON_NUMBER]
 ImageCount = Annotated[int, Field(ge=1, le=MAX_IMAGES), JSON_NUMBER]
 Scale = Annotated[float, Field(ge=-4, le=4, allow_inf_nan=False), JSON_NUMBER]
@@ -60,6 +62,12 @@ class JobRequest(BaseModel):
     steps: Steps | None = None
     guidance_scale: GuidanceScale | None = None
     scheduler: Scheduler | None = None
+    clip_skip: ClipSkip | None = Field(
+        None,
+        description="last layers of the CLIP text encoder that the prompt does not go through, as in diffusers: 1 is "
+        "what other programs call clip skip 2. The negative prompt goes through all. 0 is the same as left out. "
+        "`max_clip_skip` of the base model says how many may be skipped",
+    )
     seed: Seed | None = Field(
         None, description="seed of the first image; each further image adds 1; chosen at random if left out"
     )

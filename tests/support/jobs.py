@@ -53,6 +53,7 @@ OTHER_SPEC: Mapping[str, Any] = {
     "steps": 21,
     "guidance_scale": 3.5,
     "scheduler": Scheduler.EULER,
+    "clip_skip": 1,
     "seed": 2,
     "image_count": 2,
     "image_format": ImageFormat.JPEG,

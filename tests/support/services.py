@@ -25,7 +25,7 @@ slug = "demo"
 model = "demo/base"
 schedulers = ["ddim", "euler"]
 defaults = { width = 64, height = 64, steps = 20, guidance_scale = 3.0 }
-limits = { min_side = 32, max_side = 128, multiple_of = 16, max_steps = 50 }
+limits = { min_side = 32, max_side = 128, multiple_of = 16, max_steps = 50, max_clip_skip = 1 }
 
 [[base]]
 slug = "sdxl"

@@ -59,6 +59,7 @@ def test_a_table_may_have_every_field_of_a_line(tmp_path: Path) -> None:
     cells = {
         "adapters": "neon",
         "images": "2",
+        "clip_skip": "1",
         "scheduler": "euler",
         "image_format": "webp",
         "deadline_s": "1.5",

@@ -46,6 +46,7 @@ SPECS = st.builds(
     steps=st.integers(1, 50),
     guidance_scale=st.floats(0, 100),
     scheduler=st.none() | st.sampled_from(Scheduler),
+    clip_skip=st.none() | st.integers(1, 11),
     seed=st.integers(0, MAX_SEED),
     image_count=st.just(1),
     image_format=st.sampled_from(ImageFormat),

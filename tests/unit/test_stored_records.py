@@ -84,14 +84,14 @@ def test_one_record_that_is_not_understood_hides_no_other(caplog: pytest.LogCapt
 
 
 def test_specifications_that_differ_in_a_field_of_a_newer_version_are_not_equal() -> None:
-    newer = JobSpec.model_validate({**SPEC.model_dump(), "clip_skip": 2})
+    newer = JobSpec.model_validate({**SPEC.model_dump(), "tiling": 2})
 
     assert newer != SPEC
-    assert newer.unknown == ("clip_skip",)
+    assert newer.unknown == ("tiling",)
 
 
 def test_a_newer_field_that_is_null_asks_for_nothing() -> None:
-    assert JobSpec.model_validate({**SPEC.model_dump(), "clip_skip": None}).unknown == ()
+    assert JobSpec.model_validate({**SPEC.model_dump(), "tiling": None}).unknown == ()
 
 
 def test_a_newer_field_of_an_adapter_is_seen_too() -> None:
@@ -119,4 +119,4 @@ def test_a_way_to_swap_of_a_newer_version_is_passed_over() -> None:
 @pytest.mark.parametrize("request_kind", [JobRequest, Frozen])
 def test_a_request_has_no_unknown_fields(request_kind: type[BaseModel]) -> None:
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
-        request_kind.model_validate({"prompt": "a", "clip_skip": 2})
+        request_kind.model_validate({"prompt": "a", "tiling": 2})

@@ -12,7 +12,7 @@ from tasks.base_models.registry import Scheduler
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec
-from tasks.jobs.submission import complete
+from tasks.jobs.submission import check_limits, complete
 from tasks.requests.job import MAX_SEED, JobRequest
 from tests.support.base_models import served_model
 
@@ -52,6 +52,17 @@ def test_what_the_base_cannot_draw_is_refused_by_field(request_field: str, value
         completed(**{request_field: value})
 
     assert caught.value.field == request_field
+
+
+def test_to_skip_no_layer_is_the_same_as_to_leave_the_field_out() -> None:
+    assert completed(clip_skip=0) == completed()
+
+
+def test_an_earlier_job_is_not_drawn_again_on_a_base_that_skips_fewer_layers_by_now() -> None:
+    with pytest.raises(InvalidRequest, match="takes no clip_skip") as caught:
+        check_limits(completed().model_copy(update={"clip_skip": 1}), MODEL)
+
+    assert caught.value.field == "clip_skip"
 
 
 @given(images=st.integers(1, 8), share=st.floats(0, 1, exclude_max=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +11,14 @@ import diffusers
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
 from diffusers.loaders.lora_base import LoraBaseMixin
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from tasks.base_models.registry import ServedModel
 from tasks.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
+
+CLIP_TEXT_ENCODERS = (CLIPTextModel, CLIPTextModelWithProjection)
 
 
 def load_pipeline(model: ServedModel, device: torch.device) -> DiffusionPipeline:
@@ -23,7 +27,8 @@ def load_pipeline(model: ServedModel, device: torch.device) -> DiffusionPipeline
     Only safetensors are read: a pickle can run code.
 
     Raises:
-        ConfigurationError: the model cannot be found or loaded, or takes no LoRA; the message says what to change.
+        ConfigurationError: the model cannot be found or loaded, takes no LoRA, or skips fewer layers than its limits
+            allow; the message says what to change.
     """
     dtype = getattr(torch, model.dtype)
     pipeline_class = find_pipeline_class(model)
@@ -45,6 +50,7 @@ def load_pipeline(model: ServedModel, device: torch.device) -> DiffusionPipeline
         raise ConfigurationError(
             f"{type(pipeline).__name__} of base model {model.slug!r} takes no LoRA; set its `pipeline_class`."
         )
+    check_clip_skip(pipeline, model)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(device)
     adjust(pipeline, model)
@@ -85,6 +91,54 @@ def weights_of(components: Mapping[str, torch.nn.Module]) -> dict[str, torch.Ten
         for component, module in components.items()
         for name, parameter in module.named_parameters()
     }
+
+
+def check_clip_skip(pipeline: Any, model: ServedModel) -> None:
+    """Check that the pipeline can skip as many layers as a request may ask for.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    possible = max_clip_skip(pipeline)
+    if model.limits.max_clip_skip > possible:
+        raise ConfigurationError(
+            f"{type(pipeline).__name__} of base model {model.slug!r} can skip {possible} layers of its text encoder; "
+            f"set its `max_clip_skip` to no more."
+        )
+
+
+def max_clip_skip(pipeline: Any) -> int:
+    """How many layers the pipeline can skip: fewer than the smallest of its CLIP text encoders has."""
+    encoders = [part for part in pipeline.components.values() if isinstance(part, CLIP_TEXT_ENCODERS)]
+    if not encoders or "clip_skip" not in inspect.signature(type(pipeline).__call__).parameters:
+        return 0
+    return min(int(encoder.config.num_hidden_layers) for encoder in encoders) - 1
+
+
+class TextEncoder:
+    """A text encoder as diffusers looks for it where layers are skipped: inside ``text_model``.
+
+    transformers 5.6 took this level away (https://github.com/huggingface/diffusers/issues/14124). The encoder itself
+    must not get it back: by it diffusers tells how the keys of an adapter are written. Nor may it be copied: each copy
+    would have its layers record their states once more.
+    """
+
+    def __init__(self, encoder: Any) -> None:
+        self.text_model = encoder
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Encode, as the encoder does."""
+        return self.text_model(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the encoder has."""
+        return getattr(self.text_model, name)
+
+
+def show_text_model(pipeline: Any) -> None:
+    """Let a pipeline skip layers of a text encoder that has lost its ``text_model``."""
+    if isinstance(pipeline.text_encoder, CLIPTextModel) and not hasattr(pipeline.text_encoder, "text_model"):
+        pipeline.__dict__["text_encoder"] = TextEncoder(pipeline.text_encoder)  # not as a component, which it is not
 
 
 def denoiser_of(pipeline: Any) -> Any:

@@ -14,6 +14,7 @@ from tasks.errors import BaseReplaced, DrawingFailed, DrawingFault
 from tasks.jobs.job import JobSpec, Progress
 from tasks.jobs.result import AdapterReceipt, BaseReceipt
 from workers.base.device_thread import on_one_core
+from workers.base.pipeline import show_text_model
 from workers.base.schedulers import fresh_scheduler
 from workers.stages.faults import drawing_errors
 from workers.stages.stopwatch import Stage, Stopwatch
@@ -109,6 +110,7 @@ def draw(
 def pipeline_arguments(specs: Sequence[JobSpec]) -> dict[str, Any]:
     """What the pipeline is asked for: of each job its prompts, and of the first one what is the same for all."""
     spec = specs[0]
+    skipping = {} if spec.clip_skip is None else {"clip_skip": spec.clip_skip}  # which not every pipeline takes
     return {
         "prompt": [spec.prompt for spec in specs],
         "negative_prompt": None if spec.negative_prompt is None else [spec.negative_prompt for spec in specs],
@@ -116,6 +118,7 @@ def pipeline_arguments(specs: Sequence[JobSpec]) -> dict[str, Any]:
         "height": spec.height,
         "num_inference_steps": spec.steps,
         "guidance_scale": spec.guidance_scale,
+        **skipping,
     }
 
 
@@ -143,6 +146,8 @@ class Session:
         spec, seeds = specs[0], [spec.seed + number for spec in specs]
         pipeline = copy.copy(self.base.pipeline)  # what a run leaves on it is its own: another may go first meanwhile
         pipeline.scheduler = fresh_scheduler(self.base.scheduler, spec.scheduler)
+        if spec.clip_skip is not None:
+            show_text_model(pipeline)
 
         def on_step_end(pipe: Any, step: int, _timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
             steps = pipe.num_timesteps

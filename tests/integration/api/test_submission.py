@@ -38,6 +38,7 @@ def test_what_is_left_out_comes_from_the_base_models_defaults(client: FlaskClien
         "steps": 20,
         "guidance_scale": 3.0,
         "scheduler": None,
+        "clip_skip": None,
     }
     assert {name: record[name] for name in defaults} == defaults
     assert 0 <= record["seed"] <= MAX_SEED
@@ -62,6 +63,7 @@ def test_everything_that_is_asked_for_is_in_the_record(client: FlaskClient) -> N
         "steps": 7,
         "guidance_scale": 0.0,
         "scheduler": "euler",
+        "clip_skip": 1,
         "seed": 0,
     }
 
@@ -123,6 +125,11 @@ def test_the_base_model_follows_from_the_adapter_and_the_message_goes_to_its_que
         ({"guidance_scale": "3"}, "guidance_scale", "should be a number"),
         ({"scheduler": "unipc"}, "scheduler", "it offers ddim, euler"),
         ({"scheduler": "magic"}, "scheduler", "Input should be 'ddim'"),
+        ({"clip_skip": 2}, "clip_skip", "demo skips at most 1 layers"),
+        ({"clip_skip": 1, "base_model": "sdxl"}, "clip_skip", "sdxl takes no clip_skip"),
+        ({"clip_skip": -1}, "clip_skip", "greater than or equal to 0"),
+        ({"clip_skip": 32}, "clip_skip", "less than or equal to 31"),
+        ({"clip_skip": "1"}, "clip_skip", "should be a number"),
         ({"prompt": "x" * (MAX_PROMPT_CHARACTERS + 1)}, "prompt", "at most 2000 characters"),
         ({"prompt": ""}, "prompt", "at least 1 character"),
         ({"prompt": None}, "prompt", "valid string"),
