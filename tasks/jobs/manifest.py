@@ -9,13 +9,13 @@ from pydantic import AfterValidator, Field
 
 from tasks.fields import StoredRecord
 from tasks.jobs.job import Job, JobSpec, shown
-from tasks.jobs.result import Environment, FactDifference
+from tasks.jobs.result import Environment, FactDifference, Provenance
 
 METADATA_KEY = "stokehold"
 """The PNG text chunk that holds the manifest of the one image as JSON; JPEG and WebP have it as ImageDescription."""
 
 
-class Manifest(StoredRecord):
+class Manifest(Provenance, StoredRecord):
     """What made an image. The same manifest draws the same image.
 
     Inside an image it names no job, so that the same image has the same bytes. An image is shown to others: a
@@ -26,10 +26,8 @@ class Manifest(StoredRecord):
     spec: Annotated[JobSpec, AfterValidator(shown)] = Field(
         description="the request, complete, with its adapters pinned to commits"
     )
-    adapter_files: tuple[str, ...] = Field(description="SHA-256 of each adapter's file, as it was merged")
     base: str = Field(description="fingerprint of all weights of the base model as they were loaded")
     environment: Environment
-    batch_size: int = Field(1, description="images that one pass of the pipeline drew; kernels may round differently")
 
     def of_image(self, seed: int) -> Manifest:
         """The manifest inside one image of the job: of a job that draws just this one."""
@@ -42,14 +40,7 @@ def manifest_of(job: Job) -> Manifest | None:
     result = job.result
     if result.base is None or result.environment is None:
         return None
-    return Manifest(
-        job=job.id,
-        spec=job.spec,
-        adapter_files=result.adapter_files,
-        base=result.base.fingerprint,
-        environment=result.environment,
-        batch_size=result.batch_size,
-    )
+    return Manifest(job=job.id, spec=job.spec, base=result.base.fingerprint, **dict(result.provenance))
 
 
 def differences(then: Manifest, now: Manifest) -> tuple[FactDifference, ...]:

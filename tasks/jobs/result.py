@@ -110,15 +110,25 @@ class StoredImage(Stored):
     flagged: bool = False
 
 
-class Result(Stored):
+class Provenance(Stored):
+    """What images depend on beside the base model and what was asked for."""
+
+    adapter_files: tuple[str, ...] = Field((), description="SHA-256 of each adapter's file, as it was merged")
+    environment: Environment | None = None
+    batch_size: int = Field(1, description="images that one pass of the pipeline drew; kernels may round differently")
+
+    @property
+    def provenance(self) -> Provenance:
+        """These facts alone, of what holds more."""
+        return Provenance(**{name: getattr(self, name) for name in Provenance.model_fields})
+
+
+class Result(Provenance):
     """What came of a job that succeeded."""
 
     images: tuple[StoredImage, ...]
     receipts: tuple[AdapterReceipt, ...] = ()
     base: BaseReceipt | None = None
-    adapter_files: tuple[str, ...] = Field((), description="SHA-256 of each adapter's file, as it was merged")
-    environment: Environment | None = None
-    batch_size: int = Field(1, description="images that one pass of the pipeline drew")
     replay: ReplayReport | None = Field(None, description="of a job that draws another one again")
     warnings: tuple[str, ...] = Field((), description="what is doubtful about the images")
 

@@ -9,7 +9,7 @@ from storage import S3Storage
 from tasks.jobs.images import Images
 from tasks.jobs.job import Lane
 from tasks.jobs.manifest import Manifest
-from tasks.jobs.result import Environment, Result
+from tasks.jobs.result import Environment, Provenance, Result
 from workers.adapters.cache import AdapterCache
 from workers.run.attempt import Attempt, Attempts
 from workers.run.image_warnings import image_warnings
@@ -70,14 +70,10 @@ class Stages:
         job, replay = attempt.job, None
         attempt.note_publishing(PIXEL_BYTES * job.spec.width * job.spec.height)
         attempt.retry_until_shutdown(partial(self.images.note, job.lease))
-        manifest = Manifest(
-            job=job.id,
-            spec=job.spec,
-            adapter_files=drawing.adapter_files,
-            base=drawing.base.fingerprint,
-            environment=self.environment,
-            batch_size=drawing.batch_size,
+        provenance = Provenance(
+            adapter_files=drawing.adapter_files, environment=self.environment, batch_size=drawing.batch_size
         )
+        manifest = Manifest(job=job.id, spec=job.spec, base=drawing.base.fingerprint, **dict(provenance))
         storage_retry = StorageRetry(self.storage_wait_s, attempt.pause)
         images = publish(
             self.storage, job, drawing.images, manifest, storage_retry, note_progress=attempt.activity.note_progress
@@ -89,9 +85,7 @@ class Stages:
             images=images,
             receipts=drawing.receipts,
             base=drawing.base,
-            adapter_files=drawing.adapter_files,
-            environment=self.environment,
-            batch_size=drawing.batch_size,
+            **dict(provenance),
             warnings=tuple(image_warnings(drawing.images, job.spec)),
             replay=replay,
         )
