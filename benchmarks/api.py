@@ -33,7 +33,8 @@ from stack.stop_request import StopRequest
 from stack.supervisor import supervised
 from storage import S3Storage
 from tasks.celery import Application
-from tasks.service import Service, storage_config
+from tasks.objects.storage_config import storage_config
+from tasks.service import Service
 from tasks.settings import PREFIX, Settings, settings
 from tasks.valkey import connect
 

@@ -18,7 +18,8 @@ from storage import S3Storage
 from tasks.backfill.client import BatchClient
 from tasks.batches.record import BatchRecord
 from tasks.celery import Application
-from tasks.service import Service, storage_config
+from tasks.objects.storage_config import storage_config
+from tasks.service import Service
 from tasks.settings import PREFIX, Settings, settings
 
 LORAS = Path("demo/loras")

@@ -17,7 +17,7 @@ from stack.valkey import valkey_part, valkey_url
 from storage import S3Storage
 from tasks.base_models.registry import read_base_models
 from tasks.loops.rounds import LOOPS
-from tasks.service import storage_config
+from tasks.objects.storage_config import storage_config
 from tasks.settings import PREFIX, Settings
 
 ACCESS_KEY = "stokehold"

@@ -15,7 +15,7 @@ from celery.signals import after_setup_logger, celeryd_init
 from tasks import celery_transport
 from tasks.jobs import queues
 from tasks.logs import make_safe_records
-from tasks.service import Service, build_service
+from tasks.service import Service
 from tasks.settings import Settings, settings
 
 
@@ -38,7 +38,7 @@ class Application(Celery):
 
     @cached_property
     def service(self) -> Service:
-        return build_service(self.configuration, self)
+        return Service.build(self.configuration, self)
 
 
 def celery_options() -> dict[str, object]:

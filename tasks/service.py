@@ -1,25 +1,12 @@
-"""The parts that the API and the workers share, put together from the settings."""
+"""The use cases of the service, which the API, the workers and the loops share."""
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from functools import cached_property
 
-from celery import Celery
-
-from storage import PublicBucket, S3Config, S3Storage
 from tasks.adapters.catalogue.listing import CatalogueList
 from tasks.adapters.catalogue.registration import Registrations
-from tasks.adapters.catalogue.store import Catalogue
-from tasks.adapters.lookup.folder import AdapterFolders
-from tasks.adapters.lookup.hub import AdapterHub
-from tasks.adapters.lookup.resolver import AdapterResolver
-from tasks.adapters.lookup.uploaded import UploadedAdapters
-from tasks.adapters.passport.facts import FactsCache
-from tasks.adapters.passport.passport import Passports
-from tasks.base_models.registry import BaseModels, read_base_models
-from tasks.base_models.shapes import ShapeStore
 from tasks.batches.advance import BatchAdvance
 from tasks.batches.control import BatchControl
 from tasks.batches.expansion import BatchExpansion
@@ -31,72 +18,28 @@ from tasks.batches.progress import BatchProgress
 from tasks.batches.record import BatchRecords
 from tasks.batches.results import BatchResults
 from tasks.batches.rounds import BatchRounds
-from tasks.batches.store import BatchStore
 from tasks.batches.submission import BatchSubmissions
-from tasks.durability import Durability
-from tasks.jobs.backfill_lane import BackfillLane
 from tasks.jobs.images import Images
-from tasks.jobs.index import JobIndex
-from tasks.jobs.interactive_lane import InteractiveLane
 from tasks.jobs.listing import JobList
-from tasks.jobs.pace import Pace
 from tasks.jobs.queues import JobQueues
-from tasks.jobs.quotas import Quotas
 from tasks.jobs.record import JobRecords
-from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.retry import Retries
-from tasks.jobs.store import JobStore
 from tasks.jobs.submission import Submissions
-from tasks.jobs.worker_registry import WorkerRegistry
-from tasks.keys import ApiKeys
-from tasks.loops.quarantine import Quarantine
-from tasks.loops.rounds import Rounds
 from tasks.objects.client_uploads import ClientUploads, Promises
-from tasks.objects.keys import IMAGES
-from tasks.objects.notes import ObjectNotes
 from tasks.outbound.webhook_target import WebhookTargets
-from tasks.settings import Settings
+from tasks.parts import Parts
 from tasks.upkeep.each_job import EachJob
 from tasks.upkeep.housekeeping import Housekeeping
 from tasks.upkeep.retention import Retention
-from tasks.valkey import Valkey, connect
-from tasks.webhooks.deliveries import Deliveries
 from tasks.webhooks.notice import Notices
-from tasks.webhooks.secrets import WebhookSecrets
 
 
 @dataclass(frozen=True)
-class Service:
-    """Everything that a view or a worker needs: the parts, and the use cases that they make.
+class Service(Parts):
+    """The use cases, each made of the parts that it uses.
 
     A copy with another part, by ``dataclasses.replace``, has use cases of that part.
     """
-
-    settings: Settings
-    celery: Celery
-    valkey: Valkey
-    base_models: BaseModels
-    adapter_folders: AdapterFolders
-    resolver: AdapterResolver
-    shapes: ShapeStore
-    catalogue: Catalogue
-    store: JobStore
-    index: JobIndex
-    recorder: JobRecorder
-    interactive: InteractiveLane
-    backfill: BackfillLane
-    batches: BatchStore
-    workers: WorkerRegistry
-    pace: Pace
-    keys: ApiKeys
-    durability: Durability
-    quotas: Quotas
-    rounds: Rounds
-    deliveries: Deliveries
-    webhook_secrets: WebhookSecrets
-    quarantine: Quarantine
-    storage: S3Storage
-    object_notes: ObjectNotes
 
     @cached_property
     def client_uploads(self) -> ClientUploads:
@@ -275,78 +218,3 @@ class Service:
     @cached_property
     def catalogue_list(self) -> CatalogueList:
         return CatalogueList(self.catalogue, self.adapter_folders)
-
-
-def build_service(settings: Settings, celery: Celery) -> Service:
-    """Put the parts together. Nothing is connected to yet.
-
-    Raises:
-        ConfigurationError: ``models.toml`` or an adapter folder is wrong.
-    """
-    valkey = connect(settings.valkey_url)
-    keys = ApiKeys(valkey, required=settings.api_keys_required)
-    base_models = read_base_models(settings.models_file)
-    adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
-    shapes = ShapeStore(valkey)
-    passports = Passports(base_models, shapes, FactsCache(valkey), max_bytes=settings.adapter_max_bytes)
-    store = JobStore(valkey, lease_s=settings.lease_s)
-    index = JobIndex(valkey, retention_s=settings.retention_s)
-    workers = WorkerRegistry(valkey, forget_after_s=settings.lease_s)
-    storage = S3Storage(storage_config(settings))
-    catalogue = Catalogue(valkey, pinned_bytes=settings.adapter_memory_bytes // 2)
-    return Service(
-        settings=settings,
-        celery=celery,
-        valkey=valkey,
-        base_models=base_models,
-        adapter_folders=adapter_folders,
-        resolver=AdapterResolver(
-            adapter_folders,
-            AdapterHub(),
-            catalogue.find_file,
-            UploadedAdapters(storage),
-            passports,
-            ttl_s=settings.resolution_ttl_s,
-        ),
-        shapes=shapes,
-        catalogue=catalogue,
-        store=store,
-        index=index,
-        recorder=JobRecorder(valkey, new_id=lambda: uuid.uuid4().hex),
-        interactive=InteractiveLane(valkey, store, workers),
-        backfill=BackfillLane(valkey, store, workers),
-        batches=BatchStore(valkey, retention_s=settings.retention_s),
-        workers=workers,
-        pace=Pace(index, workers),
-        keys=keys,
-        durability=Durability(valkey, settings.accepted_when),
-        quotas=Quotas(valkey, keys),
-        rounds=Rounds(valkey, period_s=settings.housekeeping_s),
-        deliveries=Deliveries(valkey, keep_s=settings.retention_s),
-        webhook_secrets=WebhookSecrets(valkey, settings.webhook_secret),
-        quarantine=Quarantine(valkey),
-        storage=storage,
-        object_notes=ObjectNotes(valkey),
-    )
-
-
-def storage_config(settings: Settings) -> S3Config:
-    """What ``storage`` needs of the settings."""
-    return S3Config(
-        endpoint=settings.s3_endpoint,
-        public_endpoint=settings.s3_public_endpoint,
-        region=settings.s3_region,
-        bucket=settings.s3_bucket,
-        access_key=settings.s3_access_key,
-        secret_key=settings.s3_secret_key.get_secret_value() if settings.s3_secret_key else None,
-        create_bucket=settings.s3_create_bucket,
-        public=public_bucket(settings),
-        url_ttl_s=settings.url_ttl_s,
-    )
-
-
-def public_bucket(settings: Settings) -> PublicBucket | None:
-    """Where the images lie, if everybody may read them; the manifest of an image, and all else, never lies there."""
-    if settings.public_base_url is None or settings.s3_public_bucket is None:
-        return None
-    return PublicBucket(name=settings.s3_public_bucket, prefix=IMAGES, base_url=settings.public_base_url)

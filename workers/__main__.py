@@ -20,8 +20,9 @@ from tasks.celery import Application, app
 from tasks.errors import StokeholdError
 from tasks.jobs.queues import queue_of
 from tasks.logs import configure_logging
+from tasks.objects.storage_config import storage_config
 from tasks.scratch import own_scratch
-from tasks.service import Service, storage_config
+from tasks.service import Service
 from workers.base.device import choose_device
 from workers.base.pipeline import load_pipeline
 from workers.run.worker_exit import ExitCode, terminate

@@ -19,7 +19,8 @@ from stack.soak.orders import Orders
 from stack.soak.proxy import Proxy, proxying
 from storage import S3Storage
 from tasks.celery import Application
-from tasks.service import Service, storage_config
+from tasks.objects.storage_config import storage_config
+from tasks.service import Service
 from tasks.settings import PREFIX, Settings, settings
 
 WORKERS = 2

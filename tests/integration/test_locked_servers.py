@@ -17,7 +17,7 @@ from stack.local_stack import LocalStack
 from stack.parts import Parts
 from stack.ports import Ports
 from storage import S3Storage
-from tasks.service import storage_config
+from tasks.objects.storage_config import storage_config
 from tasks.settings import Settings
 from tasks.valkey import connect
 from tests.support.waiting import patience

@@ -14,8 +14,9 @@ from storage import ObjectNotFound, S3Storage, StorageNotReachable
 from storage.client import PROMPT, connect
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry
 from tasks.jobs.job import Job, Lane, Status
+from tasks.objects.storage_config import storage_config
 from tasks.requests.job import JobRequest
-from tasks.service import Service, storage_config
+from tasks.service import Service
 from tests.support.broken_storage import refusing_storage
 from tests.support.jobs import submitted_to
 from tests.support.loras import write_noise

@@ -50,7 +50,7 @@ ROOMS = {
 """The rooms of each package. A module imports from its own room and from those before it."""
 
 TOP = {
-    "tasks": {"celery", "celery_transport", "celery_worker", "processes", "replay", "scratch", "service"},
+    "tasks": {"celery", "celery_transport", "celery_worker", "parts", "processes", "replay", "scratch", "service"},
     "workers": {"worker", "__main__"},
 }
 """Modules that put the rooms together, and lie beside the ground floor."""

@@ -1,0 +1,29 @@
+"""The object storage that the settings name."""
+
+from __future__ import annotations
+
+from storage import PublicBucket, S3Config
+from tasks.objects.keys import IMAGES
+from tasks.settings import Settings
+
+
+def storage_config(settings: Settings) -> S3Config:
+    """Return what ``storage`` needs of the settings."""
+    return S3Config(
+        endpoint=settings.s3_endpoint,
+        public_endpoint=settings.s3_public_endpoint,
+        region=settings.s3_region,
+        bucket=settings.s3_bucket,
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key.get_secret_value() if settings.s3_secret_key else None,
+        create_bucket=settings.s3_create_bucket,
+        public=public_bucket(settings),
+        url_ttl_s=settings.url_ttl_s,
+    )
+
+
+def public_bucket(settings: Settings) -> PublicBucket | None:
+    """Where the images lie, if everybody may read them; the manifest of an image, and all else, never lies there."""
+    if settings.public_base_url is None or settings.s3_public_bucket is None:
+        return None
+    return PublicBucket(name=settings.s3_public_bucket, prefix=IMAGES, base_url=settings.public_base_url)
