@@ -101,9 +101,13 @@ class Parts:
         """Let a frozen part go on."""
         os.killpg(self.pid(name), signal.SIGCONT)
 
-    def stop(self) -> None:
-        """Stop every part in order, the last one first."""
+    def stop(self, *, urgent: bool = False) -> None:
+        """Stop every part in order, the last one first.
+
+        Args:
+            urgent: kill each, since its data is not wanted any more.
+        """
         for name in reversed(tuple(self._processes)):
             with suppress(ProcessLookupError):  # it has died
                 self.thaw(name)
-            self._processes.pop(name).stop(StopRequest())
+            self._processes.pop(name).stop(StopRequest(asked=urgent, urgent=urgent))

@@ -1,4 +1,8 @@
-"""Torch takes seconds to import: a run without it (``-m "not torch"``) never opens the files that need it."""
+"""Which tests run, and in which order.
+
+Torch takes seconds to import: a run without it (``-m "not torch"``) never opens the files that need it. The slow files
+begin first, so that none of them is left over for one process at the end.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.suffix == ".py" and leaves_torch_out(config):
         return NEEDS_TORCH.search(collection_path.read_text("utf-8")) is not None or None
     return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the slow files first."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 @pytest.fixture(autouse=True)

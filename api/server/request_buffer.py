@@ -42,6 +42,7 @@ class RequestBuffer:
         self._searched = 0
         self._needed: int | None = None
         self._chunk: int | None = None
+        self._trailer: int | None = None
         self._chunked_begin = 0
         self._content = 0
 
@@ -49,6 +50,8 @@ class RequestBuffer:
         """Take the next bytes."""
         begin = len(self.data)
         self.data += part
+        if self._trailer is not None:
+            return self._trailers(self._trailer)
         if self._chunk is not None:
             return self._chunks()
         if self._needed is not None:
@@ -93,6 +96,7 @@ class RequestBuffer:
             if size is None:
                 return Arrival.READY
             if size == 0:
+                self._trailer = self._searched = end
                 return self._trailers(end)
             self._content += size
             if self._content > SMALL_BODY_BYTES:
@@ -102,7 +106,7 @@ class RequestBuffer:
 
     def _trailers(self, begin: int) -> Arrival:
         """What follows the last chunk: nothing, or fields, and an empty line."""
-        return Arrival.READY if self.data.find(HEAD_END, begin) >= 0 else self._bounded()
+        return Arrival.READY if self._find(HEAD_END, begin) >= 0 else self._bounded()
 
     def _bounded(self) -> Arrival:
         too_long = len(self.data) - self._chunked_begin > MAX_CHUNKED_BYTES

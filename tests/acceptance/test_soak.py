@@ -6,9 +6,13 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from stack.history.checker import check
 from stack.history.recorder import read_history
 from tests.support.up import ENVIRONMENT, ROOT
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_short_soak_is_clean_and_leaves_a_history_that_can_be_checked_again(tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from tasks.settings import PREFIX
 from tasks.valkey import connect
 from tests.support.trees import following, previous
 
+pytestmark = pytest.mark.slow
+
 KEY, SECRET = "test-access-key", "test-secret-key"
 JOBS = 8
 """That each API accepts."""

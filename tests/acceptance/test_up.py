@@ -26,6 +26,8 @@ from tests.support.processes import seen_of
 from tests.support.up import Up, running_up
 from tests.support.waiting import patience, wait_until
 
+pytestmark = pytest.mark.slow
+
 WAITING_JOBS = 4
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -125,7 +125,7 @@ def parts(nursery: Nursery, folder: Path, ports: Ports, environment: Mapping[str
         )
         yield parts
     finally:
-        parts.stop()
+        parts.stop(urgent=True)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.support.gates import DEAF
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Nursery, WorkerProcess
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 Submit = Callable[..., Job]
 Ended = Callable[[Job], Job]

@@ -12,6 +12,8 @@ from tasks.jobs.queues import queue_of
 from tasks.service import Service
 from tests.support.worker_process import WorkerProcess
 
+pytestmark = pytest.mark.slow
+
 
 def message(**changed: object) -> str:
     """A message of Celery's, with other parts."""

@@ -16,6 +16,8 @@ from tests.support.broken_storage import refusing_storage
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
 
+pytestmark = pytest.mark.slow
+
 Start = Callable[..., WorkerProcess]
 Submit = Callable[..., Job]
 Ended = Callable[[Job], Job]

@@ -24,6 +24,8 @@ from tests.faults.conftest import assert_drawn_once
 from tests.support.waiting import patience, wait_until
 from tests.support.worker_process import WorkerProcess
 
+pytestmark = pytest.mark.slow
+
 REQUEST = {"prompt": "a red circle", "width": 32, "height": 32, "steps": 2}
 AWAY_S = 4.0
 

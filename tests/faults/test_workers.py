@@ -16,7 +16,7 @@ from tests.support.gates import HUGE, POISON
 from tests.support.waiting import wait_until
 from tests.support.worker_process import WorkerProcess
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 Start = Callable[..., WorkerProcess]
 Submit = Callable[..., Job]

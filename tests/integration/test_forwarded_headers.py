@@ -27,7 +27,7 @@ def port(servers: dict[str, Any], tmp_path: Path) -> Iterator[int]:
     parts = Parts(StackFolder(tmp_path))
     parts.start([api_part(port, {**environment, f"{PREFIX}MODELS_FILE": str(MODELS)})])
     yield port
-    parts.stop()
+    parts.stop(urgent=True)
 
 
 def answer(port: int, request: str) -> str:

@@ -50,7 +50,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     storage.ensure_buckets()
     storage.put(KEY, b"a private image", content_type="image/png")
     yield stack
-    parts.stop()
+    parts.stop(urgent=True)
 
 
 @pytest.fixture(scope="module")

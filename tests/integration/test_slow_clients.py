@@ -85,7 +85,7 @@ def running(valkey_url: str, s3: S3Config, folder: Path, *options: str) -> Itera
     part = api_part(port, environment)
     parts.start([replace(part, command=(*part.command, *options))])
     yield Api(port, *keys), parts
-    parts.stop()
+    parts.stop(urgent=True)
 
 
 @pytest.fixture(scope="module")

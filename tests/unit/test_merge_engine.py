@@ -21,6 +21,7 @@ from workers.swap.engine import MergeEngine, mergeable_weights
 
 pytestmark = [
     pytest.mark.torch,
+    pytest.mark.slow,
     pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
 ]
 

@@ -28,6 +28,8 @@ from tests.support.drawing_thread import coloured, drawing
 from tests.support.hub import HubServer
 from tests.support.services import with_hub
 
+pytestmark = pytest.mark.slow
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
