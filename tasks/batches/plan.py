@@ -15,7 +15,7 @@ from tasks.batches.line_index import LineIndex
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec, ScaledAdapter
-from tasks.jobs.submission import complete, scale_of
+from tasks.jobs.specification import complete, scale_of
 
 Admit = Callable[[str], Admitted]
 Adapters = tuple[tuple[int, float], ...]

@@ -13,7 +13,7 @@ import pytest
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job, JobSpec, Lane, Status
 from tasks.jobs.queues import queue_of
-from tasks.jobs.submission import complete
+from tasks.jobs.specification import complete
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.upkeep.housekeeping import UNSENT_AFTER_S

@@ -12,7 +12,7 @@ from tasks.base_models.registry import Scheduler
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec
-from tasks.jobs.submission import check_limits, complete
+from tasks.jobs.specification import check_limits, complete
 from tasks.requests.job import MAX_SEED, JobRequest
 from tests.support.base_models import served_model
 
