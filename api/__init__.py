@@ -100,7 +100,7 @@ def create_app(service: Service | None = None) -> OpenAPI:
 def ready_service() -> Service:
     """The service of the settings, with its bucket made where that is allowed.
 
-    Storage that is only away for the moment does not keep the API from starting: ``/readyz`` tells.
+    Storage that is temporarily unavailable does not keep the API from starting: ``/readyz`` tells.
 
     Raises:
         SystemExit: the operator must change a setting; the message says which.

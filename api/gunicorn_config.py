@@ -76,7 +76,7 @@ def on_starting(server: Server) -> None:
         sys.exit(f"stokehold: {error}")
     if exposed and not server.keys_needed:
         sys.exit(
-            f"stokehold: There is no API key, so whoever reaches {exposed[0]} could use this service. "
+            f"stokehold: There is no API key, so every client that reaches {exposed[0]} could use this service. "
             "Make one (scripts/stokehold keys create NAME), or listen on 127.0.0.1 (STOKEHOLD_API_LISTEN)."
         )
 

@@ -47,7 +47,7 @@ class Connection:
         """Send a request and read its answer.
 
         Raises:
-            OSError: the server is away.
+            OSError: the server is unavailable.
             EOFError: it closes a connection that was just made.
         """
         if self._streams is not None:

@@ -35,7 +35,7 @@ class Client:
         """The local catalogue.
 
         Raises:
-            StackError: the API is away or refuses.
+            StackError: the API is unavailable or refuses.
         """
         return list(self._json("/v1/adapters")["adapters"])
 
@@ -43,7 +43,7 @@ class Client:
         """Submit a job; its id.
 
         Raises:
-            StackError: the API is away, or refuses the request and says why.
+            StackError: the API is unavailable, or refuses the request and says why.
         """
         return str(self._json("/v1/jobs", json.dumps(request).encode())["id"])
 
@@ -51,7 +51,7 @@ class Client:
         """Cancel a job.
 
         Raises:
-            StackError: the API is away, or refuses because the job has ended.
+            StackError: the API is unavailable, or refuses because the job has ended.
         """
         self._json(f"/v1/jobs/{job_id}/cancel", b"")
 
@@ -77,7 +77,7 @@ def fetch(request: str | urllib.request.Request) -> bytes:
 
     Raises:
         RequestRefused: the server refuses, and says why.
-        ServerSilent: nobody answers.
+        ServerSilent: it does not answer.
     """
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:

@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: a part did not start or died, or a job failed; the message says which and why.
     """
-    parser = argparse.ArgumentParser(prog="stokehold smoke", description="Draw one image with each local adapter.")
+    parser = argparse.ArgumentParser(prog="stokehold smoke", description="Generate one image with each folder adapter.")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the images")
     out: Path = parser.parse_args(arguments).out
     begin = time.monotonic()

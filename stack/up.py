@@ -57,7 +57,7 @@ def first_port(text: str) -> int:
         ArgumentTypeError: the block does not fit below 65536.
     """
     if not text.isdecimal() or int(text) not in FIRST_PORTS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port from {FIRST_PORTS.start} to {FIRST_PORTS.stop - 1}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from {FIRST_PORTS.start} to {FIRST_PORTS.stop - 1}")
     return int(text)
 
 

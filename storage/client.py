@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 PATIENT = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
-"""For the work itself, in seconds: at most about a minute before a job hears that storage is away."""
+"""For the work itself, in seconds: at most about a minute before a job hears that storage is unavailable."""
 
 PROMPT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
 """For a health check, in seconds: it must answer before whoever asks gives up."""
@@ -29,7 +29,7 @@ def connect(config: S3Config, endpoint: str | None, timing: Config) -> S3Client:
     """A client of the service at ``endpoint``, or of AWS. Many threads may use it; nothing is connected to yet.
 
     Raises:
-        StorageMisconfigured: the endpoint is no URL, or there is only half of the credentials.
+        StorageMisconfigured: the endpoint is not a URL, or there is only half of the credentials.
     """
     # Other services know buckets by path, not by host name, and seldom the newer checksum trailers: those are sent
     # only where S3 demands them.

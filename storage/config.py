@@ -28,12 +28,12 @@ class S3Config:
         endpoint: URL of the service; None means AWS.
         region: region to sign for.
         bucket: name of the bucket that only we may read.
-        access_key: None means boto3's own search (profile, instance role, ...).
-        secret_key: None means boto3's own search.
+        access_key: None means found by boto3 (profile, instance role, ...).
+        secret_key: None means found by boto3.
         create_bucket: make a bucket that is missing.
         public_endpoint: the endpoint as clients reach it, where that differs; presigned URLs name it.
         public: where objects lie that everybody may read; None: there are none, and every URL is presigned.
-        url_ttl_s: seconds that a presigned URL is good for.
+        url_ttl_s: seconds that a presigned URL is valid.
     """
 
     endpoint: str | None

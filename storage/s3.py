@@ -32,7 +32,7 @@ class S3Storage:
     May be used from many threads at once (boto3's clients may).
 
     Raises:
-        StorageMisconfigured: the endpoint is no URL, or there is only half of the credentials.
+        StorageMisconfigured: the endpoint is not a URL, or there is only half of the credentials.
     """
 
     def __init__(self, config: S3Config) -> None:
@@ -47,7 +47,7 @@ class S3Storage:
 
         Raises:
             StorageMisconfigured: a bucket is missing and may not be made, or the credentials are not accepted.
-            StorageNotReachable: nobody answers.
+            StorageNotReachable: it does not answer.
         """
         for bucket in self._config.buckets:
             try:
@@ -62,7 +62,7 @@ class S3Storage:
 
         Raises:
             StorageMisconfigured: a bucket is missing, or the credentials are not accepted.
-            StorageNotReachable: nobody answers.
+            StorageNotReachable: it does not answer.
         """
         for bucket in self._config.buckets:
             self._check(bucket)
@@ -232,7 +232,7 @@ class S3Storage:
         return sum(self._delete_page(page) for page in self._pages(prefix))
 
     def remove(self, key: str) -> None:
-        """Remove one object, and what unfinished uploads in parts have left of it. One that does not exist is no error.
+        """Remove one object, and what unfinished uploads in parts have left of it; it need not exist.
 
         Raises:
             StorageError: it could not be removed.

@@ -58,7 +58,7 @@ def celery_options() -> dict[str, object]:
             "socket_timeout": 5,
             "socket_keepalive": True,
         },
-        # The default blocks a request for 19 s when Valkey is away; the job is recorded and can be sent later.
+        # The default blocks a request for 19 s when Valkey is unavailable; the job is recorded and can be sent later.
         "task_publish_retry_policy": {"max_retries": 1, "interval_start": 0, "interval_step": 0.1},
         "broker_connection_retry_on_startup": True,
         "worker_consumer": "tasks.celery_worker:Consumer",

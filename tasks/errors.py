@@ -46,7 +46,7 @@
     │   └── UnknownFault            an error that the worker does not know
     ├── DrawingInterrupted          not the fault of the job: it goes back
     │   ├── BaseReplaced                the base was found changed, and loaded again, while others went first
-    │   └── WorkerStopping              the worker is told to end
+    │   └── WorkerStopping              the worker shuts down
     ├── DeliveryFailed              a webhook was not accepted; it is sent again later
     ├── AddressRefused              a webhook leads into a network that is not public; it is not sent
     ├── LeftToAnother               the job failed on this worker's machine, and another worker is there to try it
@@ -418,7 +418,7 @@ class BaseReplaced(DrawingInterrupted):
 
 
 class WorkerStopping(DrawingInterrupted):
-    """The worker is told to end, and lets another one draw or publish this job."""
+    """The worker shuts down, and lets another one draw or publish this job."""
 
     code = "worker_stopping"
 

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def require_number(value: object) -> object:
-    """Let through what is no boolean and no string; pydantic judges the rest.
+    """Let through what is neither a boolean nor a string; pydantic judges the rest.
 
     Raises:
         PydanticCustomError: it is one.

@@ -49,8 +49,10 @@ class ApiKey(StoredRecord):
     created_at: datetime
     revoked_at: datetime | None = None
     limits: KeyLimits
-    allow_private: bool = Field(False, description="may use private and gated adapters that the service's token reads")
-    weight: int = Field(1, ge=1, le=MAX_WEIGHT, description="share in drawing, against that of other keys")
+    allow_private: bool = Field(
+        False, description="may use private and gated adapters that the service's token can read"
+    )
+    weight: int = Field(1, ge=1, le=MAX_WEIGHT, description="its share of the workers, relative to other keys")
     digest: str = Field(repr=False, description="SHA-256 of the secret")
 
 
@@ -110,7 +112,7 @@ class ApiKeys:
         """
         found = cast(str | None, self._valkey.hget(KEYS, key_id))
         if found is None:
-            raise ApiKeyNotFound(f"There is no key {key_id!r}; scripts/stokehold keys list shows those there are.")
+            raise ApiKeyNotFound(f"There is no key {key_id!r}; scripts/stokehold keys list shows the keys.")
         self._needed = True
         return read(ApiKey, found, f"Key {key_id}")
 

@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def check_server(durability: Durability) -> None:
-    """Refuse a server that would forget jobs. One that is only away for the moment is waited for.
+    """Refuse a server that would forget jobs. One that is temporarily unavailable is waited for.
 
     Raises:
         ConfigurationError: as ``Durability.check_server``.

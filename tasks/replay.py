@@ -56,18 +56,18 @@ def read_manifest(body: bytes) -> Manifest:
     """What an image says of itself.
 
     Raises:
-        InvalidRequest: it is no image, or none of Stokehold's.
+        InvalidRequest: it is not an image, or none of Stokehold's.
     """
     try:
         with Image.open(BytesIO(body), formats=("PNG", "JPEG", "WEBP")) as image:
             text = image.info.get(METADATA_KEY) or image.getexif().get(Base.ImageDescription)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidRequest("This is no image that can be read. Give a PNG, JPEG or WebP file.") from error
+        raise InvalidRequest("This is not a readable image. Give a PNG, JPEG or WebP file.") from error
     try:
         return read_stored(Manifest, text or "", "The manifest")
     except RecordNotUnderstood:
         raise InvalidRequest(
-            "The image does not say what made it: it is not of Stokehold, or another program has saved it since."
+            "The image does not say what made it: it was not made by Stokehold, or another program has saved it since."
         ) from None
 
 
@@ -85,7 +85,7 @@ def request_of(spec: JobSpec) -> dict[str, Any]:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, problem["loc"]))
-        raise InvalidRequest(f"The image asks for what no request may: {where}: {problem['msg']}.") from error
+        raise InvalidRequest(f"The image's request is not valid: {where}: {problem['msg']}.") from error
     return request
 
 

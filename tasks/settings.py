@@ -64,13 +64,13 @@ class Settings(BaseSettings):
     )
     s3_endpoint: str | None = Field(None, pattern="^https?://", description="S3-compatible endpoint; unset means AWS")
     s3_public_endpoint: str | None = Field(
-        None, pattern="^https?://", description="the same as clients reach it, for presigned URLs; unset: the same"
+        None, pattern="^https?://", description="the endpoint as clients reach it, for presigned URLs; unset: the same"
     )
     s3_region: str = Field("us-east-1", description="region to sign for")
     s3_bucket: str = Field("stokehold", min_length=3, max_length=63, description="bucket of everything that is stored")
-    s3_access_key: str | None = Field(None, description="access key; unset means boto3's own search")
-    s3_secret_key: SecretStr | None = Field(None, description="secret key; unset means boto3's own search")
-    s3_create_bucket: bool = Field(True, description="make the bucket at start if it is missing")
+    s3_access_key: str | None = Field(None, description="access key; unset means that boto3 searches for it")
+    s3_secret_key: SecretStr | None = Field(None, description="secret key; unset means that boto3 searches for it")
+    s3_create_bucket: bool = Field(True, description="create the bucket at start if it is missing")
     public_base_url: str | None = Field(
         None, pattern="^https?://", description="base URL of the public bucket, or of a CDN; unset: presigned URLs"
     )
@@ -79,14 +79,14 @@ class Settings(BaseSettings):
         min_length=3,
         max_length=63,
         validate_default=True,
-        description="bucket of the images alone, which everybody may read; needed with `STOKEHOLD_PUBLIC_BASE_URL`",
+        description="public bucket, which holds nothing but images; needed with `STOKEHOLD_PUBLIC_BASE_URL`",
     )
-    url_ttl_s: PositiveInt = Field(3600, le=604_800, description="seconds that a presigned URL is good for")
-    image_format: ImageFormat = Field(ImageFormat.PNG, description="`png`, `jpeg` or `webp`, if a request names none")
+    url_ttl_s: PositiveInt = Field(3600, le=604_800, description="seconds that a presigned URL is valid")
+    image_format: ImageFormat = Field(ImageFormat.PNG, description="default format: `png`, `jpeg` or `webp`")
 
     models_file: Path = Field(Path("models.toml"), description="the base models served")
     adapter_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (Path("demo/loras"),), description="folders of local adapters, separated by `:`"
+        (Path("demo/loras"),), description="adapter folders, separated by `:`"
     )
     resolution_ttl_s: NonNegativeFloat = Field(300, description="seconds that a resolved reference is remembered")
 
@@ -98,9 +98,9 @@ class Settings(BaseSettings):
     adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory of a worker for parsed adapters")
     adapter_disk_bytes: PositiveInt = Field(50 << 30, description="disk for adapters from the Hub, in the Hub's cache")
     adapter_bytes_per_s: PositiveInt = Field(
-        128 << 10, description="the least rate at which the Hub must send an adapter, on average"
+        128 << 10, description="minimum average rate at which the Hub must send an adapter"
     )
-    adapter_grace_s: PositiveFloat = Field(30, description="seconds that the Hub may take besides, silent or slow")
+    adapter_grace_s: PositiveFloat = Field(30, description="seconds of grace before that rate counts")
     adapter_max_bytes: PositiveInt = Field(4 << 30, description="the largest adapter file that a worker reads")
     check_every_swaps: PositiveInt = Field(100, description="swaps between two checks that the base is bit-identical")
 
@@ -111,21 +111,21 @@ class Settings(BaseSettings):
     )
     stall_s: PositiveFloat = Field(
         60,
-        description="seconds without progress after which an attempt ends, and its worker with it; a step is given 20 "
-        "times what was measured, and a call to storage as long as it is waited for",
+        description="seconds without progress after which an attempt ends, and its worker with it; a step may take 20 "
+        "times what was measured, and a call to storage `STOKEHOLD_STORAGE_WAIT_S`",
     )
     attempt_s: PositiveFloat = Field(
-        1800, description="the most seconds of an attempt without its waiting; or 20 times what was measured, if more"
+        1800, description="maximum seconds of an attempt, waiting excluded; or 20 times what was measured, if more"
     )
     max_attempts: PositiveInt = Field(3, description="tries of a job before it fails as `worker_lost`")
     retention_s: PositiveInt = Field(7 * 86_400, description="seconds that a finished job's record is kept")
     webhook_secret: SecretStr | None = Field(
         None,
         description="signs webhooks of a service without API keys: `whsec_` and 24 to 64 random bytes in base64; "
-        "unset: it sends none",
+        "without it, none are sent",
     )
-    webhook_allow_http: bool = Field(False, description="send webhooks over plain http too")
-    webhook_allow_loopback: bool = Field(False, description="send webhooks to this very machine too, for tests")
+    webhook_allow_http: bool = Field(False, description="also send webhooks over plain http")
+    webhook_allow_loopback: bool = Field(False, description="also send webhooks to this machine, for tests")
 
     api_listen: str = Field(
         "127.0.0.1:8000", pattern=r"^.+:\d+$", description="where the API listens; beyond loopback only with an API key"
@@ -137,28 +137,38 @@ class Settings(BaseSettings):
         (), description="hosts, separated by `,`, that a service without API keys answers to besides loopback"
     )
     answer_wait_s: PositiveFloat = Field(
-        60, le=3600, description="seconds that a client who asks for the image itself is kept waiting"
+        60, le=3600, description="seconds that a request for the image itself waits for it"
     )
-    requests_per_minute: PositiveInt = Field(600, description="requests that an API key may make, unless it says other")
-    queued_jobs: PositiveInt = Field(1000, description="queued jobs that an API key may have, unless it says other")
+    requests_per_minute: PositiveInt = Field(
+        600, description="requests that an API key may make, unless the key has its own limit"
+    )
+    queued_jobs: PositiveInt = Field(
+        1000, description="queued jobs that an API key may have, unless the key has its own limit"
+    )
     pixel_steps_per_day: PositiveInt = Field(
-        10**12, description="pixels times steps that an API key may submit, unless it says other"
+        10**12, description="pixels times steps that an API key may submit, unless the key has its own limit"
     )
     api_keys_required: bool = Field(
         False,
-        description="refuse requests without an API key even where there is none",
+        description="refuse requests without an API key even if none exists",
     )
-    held_answers: PositiveInt = Field(8, description="answers held for an API key at a time, unless it says other")
-    promised_uploads: PositiveInt = Field(100, description="uploads that an API key may begin, unless it says other")
+    held_answers: PositiveInt = Field(
+        8, description="requests of an API key that may wait at a time, unless the key has its own limit"
+    )
+    promised_uploads: PositiveInt = Field(
+        100, description="uploads that an API key may have open, unless the key has its own limit"
+    )
     stored_bytes: PositiveInt = Field(
-        100 << 30, description="bytes of adapters and of uploads begun, of an API key, unless it says other"
+        100 << 30, description="bytes of adapters and open uploads of an API key, unless the key has its own limit"
     )
     waiting_batches: PositiveInt = Field(
-        100, description="batches of an API key that have not ended, unless it says other"
+        100, description="batches of an API key that have not ended, unless the key has its own limit"
     )
     api_key: SecretStr | None = Field(None, description="key that `scripts/smoke`, soak and the command line send")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least severe log line written")
-    log_prompts: bool = Field(False, description="let log lines hold prompts")
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="lowest level of the log lines that are written"
+    )
+    log_prompts: bool = Field(False, description="allow prompts in log lines")
 
     @field_validator("trusted_hosts", mode="before")
     @classmethod
@@ -171,7 +181,7 @@ class Settings(BaseSettings):
         if (value is None) is not (others.data.get("public_base_url") is None):
             raise ValueError("set both this and STOKEHOLD_PUBLIC_BASE_URL, or neither")
         if value is not None and value == others.data.get("s3_bucket"):
-            raise ValueError("must be another bucket than STOKEHOLD_S3_BUCKET, which holds what is private")
+            raise ValueError("must differ from STOKEHOLD_S3_BUCKET, which holds private data")
         return value
 
     @field_validator("valkey_url")

@@ -1,4 +1,4 @@
-"""The connection to Valkey or Redis: bounded waits, and one error of ours when the server is away."""
+"""The connection to Valkey or Redis: bounded waits, and one error of ours when the server is unavailable."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def valkey_errors() -> Iterator[None]:
     """Translate the client's connection errors, and the server's refusal to write.
 
     Raises:
-        ValkeyUnavailable: the server is away, refuses us, is loading its data or does not answer in time; or it cannot
-            write, without memory or disk, or as a replica.
+        ValkeyUnavailable: the server cannot be reached, refuses us, is loading its data or does not answer in time; or
+            it cannot write, without memory or disk, or as a replica.
     """
     try:
         yield
@@ -78,7 +78,7 @@ class Valkey(Redis):
 
 
 def connect(valkey_url: str) -> Valkey:
-    """A client that decodes answers to ``str`` and notices within a few seconds that the server is away.
+    """A client that decodes answers to ``str`` and notices within a few seconds that the server is unavailable.
 
     It asks again when an answer is lost, so every script that it runs must bear being run twice.
     """

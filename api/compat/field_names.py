@@ -34,7 +34,7 @@ def refused_as(base_models: BaseModels, model: NamedModel, fields: Mapping[str, 
 
 
 def add_error(response: Response, error: Callable[[Problem], object]) -> Response:
-    """Add what ``error`` makes of the problem; an answer that is no problem stays as it is."""
+    """Add what ``error`` makes of the problem; an answer that is not a problem stays as it is."""
     if response.content_type == CONTENT_TYPE:
         body = response.get_data()
         member = error(Problem.model_validate_json(body))

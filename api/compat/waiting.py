@@ -30,7 +30,7 @@ SLICE_S = 10
 
 
 def waited_for(request: JobRequest, idempotency_key: str | None) -> Job:
-    """Submit a job for whoever sends the present request; the job when it has ended, or when the time is over.
+    """Submit a job for the client that sends the present request; the job when it has ended, or when the time is over.
 
     Raises:
         TooManyWaiting: there is no room for another held answer; nothing was submitted.
@@ -70,7 +70,7 @@ def ended(job: Job, store: JobStore, wait_s: float, clock: Callable[[], float] =
 
 
 def name_job(response: Response) -> Response:
-    """Say which job an answer is about, and where to poll it if the answer is no image."""
+    """Say which job an answer is about, and where to poll it if the answer is not an image."""
     job_id: str | None = g.get("waited_for")
     if job_id is not None:
         response.headers[JOB_ID] = job_id

@@ -76,10 +76,10 @@ def current_owner() -> str | None:
 
 
 def own_batch(batch_id: str) -> Batch:
-    """A batch of whoever sends the present request.
+    """A batch of the client that sends the present request.
 
     Raises:
-        BatchNotFound: there is none, or it is another's, which is not told.
+        BatchNotFound: there is none, or it is another's, which is not disclosed.
     """
     batch = current_service().batches.get(batch_id)
     if batch.options.owner != current_owner():
@@ -88,16 +88,16 @@ def own_batch(batch_id: str) -> Batch:
 
 
 def requester() -> Requester:
-    """Which adapters whoever sends the present request may see and use."""
+    """Which adapters the client that sends the present request may see and use."""
     key: ApiKey | None = g.api_key
     return Requester() if key is None else Requester(key.id, key.allow_private)
 
 
 def own_job(job_id: str) -> Job:
-    """A job of whoever sends the present request.
+    """A job of the client that sends the present request.
 
     Raises:
-        JobNotFound: there is none, or it is another's, which is not told.
+        JobNotFound: there is none, or it is another's, which is not disclosed.
     """
     job = current_service().store.get(job_id)
     if job.options.owner != current_owner():

@@ -29,7 +29,7 @@ def require_json_object() -> None:
     Raises:
         UnsupportedMediaType: the content type is another one (415).
         RequestEntityTooLarge: the body is longer than ``MAX_CONTENT_LENGTH`` (413).
-        BadRequest: the body is no JSON, or no object (400).
+        BadRequest: the body is not JSON, or no object (400).
     """
     if request.method != "POST":
         return

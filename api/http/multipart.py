@@ -81,7 +81,7 @@ def read_events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
     """The parts of a form and their content, piece by piece.
 
     Raises:
-        BadRequest: it is no form.
+        BadRequest: it is not a form.
         RequestEntityTooLarge: what is between the parts, or the header of one, does not end.
         ClientDisconnected: the sender has hung up.
     """

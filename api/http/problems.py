@@ -97,7 +97,7 @@ def type_of(code: str) -> str:
 
 
 def of_error(error: StokeholdError, status: HTTPStatus, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
-    """The problem that an error of ours is."""
+    """The problem that one of our errors is."""
     return Problem(type=type_of(error.code), title=error.title, status=status, detail=detail, errors=tuple(errors))
 
 
@@ -132,7 +132,7 @@ def of_validation(error: ValidationError) -> Response:
 
 
 def of_unavailable(error: ServiceUnavailable, *others: ServiceUnavailable) -> Response:
-    """Answer when servers that we need are away. Their addresses are for the operator: they go to the log alone."""
+    """Answer when servers that we need are unavailable. Their addresses are for the operator: only the log has them."""
     for away in (error, *others):
         logger.warning("%s: %s", away.code, away)
     titles = ". ".join(away.title for away in (error, *others))

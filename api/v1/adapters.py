@@ -132,7 +132,7 @@ def get_adapter(path: AdapterPath) -> Response:
     responses={HTTPStatus.NO_CONTENT: {"description": "The adapter was removed."}, **CHANGE},
 )
 def remove_adapter(path: AdapterPath) -> Response:
-    """Remove one's own entry."""
+    """Remove the client's own entry."""
     current_service().catalogue.remove(own_entry(path.name))
     return Response(status=HTTPStatus.NO_CONTENT)
 
@@ -144,20 +144,20 @@ def remove_adapter(path: AdapterPath) -> Response:
     responses={HTTPStatus.OK: CatalogueDetail, **CHANGE},
 )
 def pin_adapter(path: AdapterPath) -> Response:
-    """Pin one's own entry."""
+    """Pin the client's own entry."""
     current_service().catalogue.pin(own_entry(path.name))
     return answer(current_service().catalogue_list.detail(path.name, current_owner()))
 
 
 @blueprint.delete("/<name>/pin", operation_id="unpin_adapter", responses={HTTPStatus.OK: CatalogueDetail, **CHANGE})
 def unpin_adapter(path: AdapterPath) -> Response:
-    """Unpin one's own entry."""
+    """Unpin the client's own entry."""
     current_service().catalogue.unpin(own_entry(path.name))
     return answer(current_service().catalogue_list.detail(path.name, current_owner()))
 
 
 def own_entry(name: str) -> CatalogueAdapter:
-    """An entry that whoever sends the present request may change.
+    """An entry that the client that sends the present request may change.
 
     Raises:
         AdapterNotInCatalogue: there is none that they may see.

@@ -74,7 +74,7 @@ def take_stock(
             stay in storage, and are not counted as orphans.
 
     Raises:
-        ValkeyUnavailable, StorageError: a server is away.
+        ValkeyUnavailable, StorageError: a server is unavailable.
     """
     ids = tuple(accepted)
     jobs = [job for job_id in ids if (job := find(service, job_id)) is not None]

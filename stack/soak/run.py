@@ -100,7 +100,7 @@ def chosen(kinds: Mapping[str, Fault], only: Sequence[str] | None) -> Mapping[st
         StackError: there is no fault of this name; the message has the names.
     """
     if unknown := set(only or ()) - set(kinds):
-        raise StackError(f"There is no fault {min(unknown)!r}; there are {', '.join(sorted(kinds))}.")
+        raise StackError(f"There is no fault {min(unknown)!r}. Choose from {', '.join(sorted(kinds))}.")
     return {name: fault for name, fault in kinds.items() if only is None or name in only}
 
 
@@ -127,7 +127,7 @@ def report_of(soak: SoakStack, history: Path, faults: Faults) -> Report:
     """Check what clients saw, and what is there in the end.
 
     Raises:
-        ValkeyUnavailable, StorageError: a server is away.
+        ValkeyUnavailable, StorageError: a server is unavailable.
     """
     operations = operations_of(read_history(history))
     accepted, forgettable = accepted_jobs(operations)

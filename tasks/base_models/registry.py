@@ -156,7 +156,7 @@ def read_base_models(path: Path) -> BaseModels:
     """Read and check ``models.toml``.
 
     Raises:
-        ConfigurationError: the file is missing, is no TOML, or a value is wrong or given twice.
+        ConfigurationError: the file is missing, is not valid TOML, or a value is wrong or given twice.
     """
     try:
         models = ModelsFile.model_validate(tomllib.loads(path.read_text("utf-8"))).base

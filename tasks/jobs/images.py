@@ -56,7 +56,7 @@ class Images:
     def settle(self, lease: Lease) -> bool:
         """Remove the images of an attempt that is over, unless they are what its job succeeded with.
 
-        Storage that is away is no error: the note stays, and housekeeping comes back to it.
+        Storage that is unavailable is not an error: the note stays, and housekeeping comes back to it.
 
         Returns:
             whether storage was there, if it was needed.
@@ -69,7 +69,7 @@ class Images:
             return True
         if status is not Status.SUCCEEDED:
             try:
-                self.storage.check()  # a removal waits for a minute; this says within seconds that storage is away
+                self.storage.check()  # a removal waits for a minute; this fails within seconds
                 self.storage.delete(attempt_prefix(lease))
                 self.storage.remove(manifest_key(lease))
             except StorageError as error:

@@ -151,7 +151,7 @@ class JobOptions(Stored):
     deadline_s: float | None = Field(None, description="seconds after it was accepted within which it must begin")
     webhook_url: str | None = Field(None, description="URL that is called when the job has ended")
     line: Line | None = Field(None, description="of the batch that it belongs to")
-    weight: int = Field(1, description="share of its owner in drawing, against that of others")
+    weight: int = Field(1, description="share of its owner in drawing, relative to other owners")
     replay_of: str | None = Field(None, description="id of the job that it draws again, to be compared")
     retry_of: str | None = Field(None, description="id of the failed job that it retries")
     warnings: tuple[str, ...] = Field((), description="what was doubtful about the request, and did not stop it")

@@ -54,7 +54,7 @@ class SwapWay(StrEnum):
     MERGED = "merged"
     """One pass over the weights, from the pristine ones."""
     DIFFUSERS = "diffusers"
-    """diffusers' own loader, for what is no low-rank product."""
+    """diffusers' own loader, for what is not a low-rank product."""
 
 
 Seconds = Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]

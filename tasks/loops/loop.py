@@ -87,7 +87,7 @@ def guarded_round(loop: Loop) -> None:
 
 
 class Watch:
-    """Counts the ticks that a round takes: a process that stood still for a while does not take its rounds for hung."""
+    """Counts the ticks that a round takes: a process that stalled for a while does not take its rounds for hung."""
 
     def __init__(self, running: Running) -> None:
         self._running = running

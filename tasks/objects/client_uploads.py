@@ -54,7 +54,7 @@ class ClientUpload(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: str = Field(description="what a later request takes as `upload`")
-    url: str = Field(description="send the file there by PUT, with these headers")
+    url: str = Field(description="URL for a PUT of the file, with these headers")
     headers: dict[str, str]
     expires_in_s: int
 
@@ -121,11 +121,11 @@ class ClientUploads:
 
         Raises:
             InvalidRequest: nothing was promised, or the file is not there, too large, or of another size than promised.
-            StorageError: storage is away.
+            StorageError: storage is unavailable.
         """
         found = self.promises.find(upload_id)
         if found is None or found.owner != owner:
-            raise InvalidRequest(f"There is no upload {upload_id[:64]!r}. Ask for a new one.", field="upload")
+            raise InvalidRequest(f"There is no upload {upload_id[:64]!r}. Request a new one.", field="upload")
         size = self.storage.size(found.key)
         if size is None:
             raise not_there()
@@ -133,7 +133,7 @@ class ClientUploads:
             self.remove(found)
             expected = f"at most {max_bytes}" if found.size_bytes is None else str(found.size_bytes)
             raise InvalidRequest(
-                f"The file has {size} bytes, and {expected} are expected. Send it again.", field="upload"
+                f"The file has {size} bytes, but {expected} are expected. Send it again.", field="upload"
             )
         return found.model_copy(update={"size_bytes": size})
 
@@ -144,7 +144,7 @@ class ClientUploads:
 
         Raises:
             InvalidRequest: the file has gone meanwhile, or is not the one that was announced.
-            StorageError: storage is away.
+            StorageError: storage is unavailable.
         """
         try:
             self.storage.copy(promised.key, key)
@@ -154,7 +154,7 @@ class ClientUploads:
         if copied.bytes != promised.size_bytes or promised.sha256 not in (None, copied.sha256):
             self.remove(promised)
             raise InvalidRequest(
-                f"The file that you have sent is not the one that was announced: it has {copied.bytes} bytes and the "
+                f"The uploaded file is not the one that was announced: it has {copied.bytes} bytes and the "
                 f"SHA-256 {copied.sha256}. Send it again.",
                 field="upload",
             )
@@ -170,7 +170,7 @@ class ClientUploads:
 
 def not_there() -> InvalidRequest:
     """The error for a file that has not been sent."""
-    return InvalidRequest("The file is not there yet. Send it by PUT to the upload's url.", field="upload")
+    return InvalidRequest("The file has not been uploaded yet. Send it with PUT to the upload's url.", field="upload")
 
 
 def new_id() -> str:

@@ -42,7 +42,7 @@ class AdapterRequest(BaseModel):
     )
     scale: Scale | None = Field(
         None,
-        description="how strongly the adapter is merged; left out: 1, or what its entry in the catalogue says",
+        description="strength of the adapter; by default 1, or what its entry in the catalogue says",
     )
 
 
@@ -55,7 +55,10 @@ class JobRequest(BaseModel):
     negative_prompt: Prompt | None = None
     adapters: tuple[AdapterRequest, ...] = Field((), max_length=MAX_ADAPTERS)
     base_model: str | None = Field(
-        None, min_length=1, max_length=200, description="needed only without adapters; then the first one served"
+        None,
+        min_length=1,
+        max_length=200,
+        description="by default the one that the adapters need, or the first one served",
     )
     width: Side | None = Field(None, description="pixels")
     height: Side | None = Field(None, description="pixels")
@@ -71,7 +74,7 @@ class JobRequest(BaseModel):
     seed: Seed | None = Field(
         None, description="seed of the first image; each further image adds 1; chosen at random if left out"
     )
-    images: ImageCount = Field(1, description="how many images")
+    images: ImageCount = Field(1, description="number of images")
     image_format: ImageFormat | None = None
     deadline_s: Deadline | None = Field(
         None,

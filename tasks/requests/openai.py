@@ -73,7 +73,7 @@ def require_small(size: str) -> str:
         PydanticCustomError: one is longer than any that can be asked for.
     """
     if size != AUTO_SIZE and max(map(int, size.split("x"))) > MAX_SIDE:
-        raise PydanticCustomError("size", "No side may be over {most} pixels", {"most": MAX_SIDE})
+        raise PydanticCustomError("size", "A side may have at most {most} pixels", {"most": MAX_SIDE})
     return size
 
 
@@ -85,9 +85,7 @@ Size = Annotated[
 class OpenAiOnly(BaseModel):
     """What OpenAI's models can do and ours cannot. Nothing is ignored: what would change an image is refused."""
 
-    quality: Annotated[
-        Literal["auto", "standard"] | None, NoCounterpart("Say how much work to do with steps, in extra_body.")
-    ] = None
+    quality: Annotated[Literal["auto", "standard"] | None, NoCounterpart("Set steps in extra_body instead.")] = None
     background: Annotated[
         Literal["auto", "opaque"] | None, NoCounterpart("Images have no transparency. Send auto or opaque.")
     ] = None
@@ -95,18 +93,19 @@ class OpenAiOnly(BaseModel):
         Literal["auto"] | None, NoCounterpart("The operator sets the safety checker of each base model. Send auto.")
     ] = None
     stream: Annotated[
-        Literal[False] | None, NoCounterpart("The answer comes whole. POST /v1/jobs and poll it to see its progress.")
+        Literal[False] | None,
+        NoCounterpart("Responses are not streamed. Use POST /v1/jobs and poll to see the progress."),
     ] = None
     partial_images: Annotated[Literal[0] | None, NoCounterpart("There are no partial images. Leave it out.")] = None
-    style: Annotated[None, NoCounterpart("Say the style in the prompt, or use an adapter.")] = None
+    style: Annotated[None, NoCounterpart("Describe the style in the prompt, or use an adapter.")] = None
     output_compression: Annotated[
-        None, NoCounterpart("The quality of jpeg and webp is fixed. Ask for png for images without loss.")
+        None, NoCounterpart("The quality of jpeg and webp is fixed. Request png for lossless images.")
     ] = None
-    user: Annotated[None, NoCounterpart("End users are not tracked. Make an API key for each who needs one.")] = None
+    user: Annotated[None, NoCounterpart("End users are not tracked. Create an API key for each user instead.")] = None
     safety_identifier: Annotated[
-        None, NoCounterpart("End users are not tracked. Make an API key for each who needs one.")
+        None, NoCounterpart("End users are not tracked. Create an API key for each user instead.")
     ] = None
-    complexity: Annotated[None, NoCounterpart("Images are not planned. Leave it out.")] = None
+    complexity: Annotated[None, NoCounterpart("This has no meaning here. Leave it out.")] = None
     frame_count: Annotated[None, NoCounterpart("There is no video. Leave it out.")] = None
     frame_duration_ms: Annotated[None, NoCounterpart("There is no video. Leave it out.")] = None
     svg: Annotated[None, NoCounterpart("There are no vector images. Leave it out.")] = None
@@ -122,13 +121,13 @@ class ImagesRequest(OpenAiOnly):
         None,
         min_length=1,
         max_length=MAX_REFERENCE_CHARACTERS,
-        description="slug, id or alias of a base model, or an adapter, whose base model is found; "
-        "left out: the first base model served, or that of the adapters",
+        description="slug, id or alias of a base model, or an adapter; by default the first base model served, "
+        "or that of the adapters",
         examples=["demo", "pixel"],
     )
-    n: ImageCount | None = Field(None, description="how many images; left out: 1")
+    n: ImageCount | None = Field(None, description="number of images; by default 1")
     size: Size | None = Field(None, description="`WIDTHxHEIGHT` in pixels, or `auto`: the base model's own")
-    response_format: Literal["url", "b64_json"] | None = Field(None, description="left out: `url`")
+    response_format: Literal["url", "b64_json"] | None = Field(None, description="by default `url`")
     output_format: ImageFormat | None = None
 
     adapters: tuple[AdapterRequest, ...] | None = Field(

@@ -32,7 +32,7 @@ def scheduler_named(name: object) -> Scheduler:
         PydanticCustomError: it is neither; the message lists both.
     """
     if not isinstance(name, str) or name not in KNOWN:
-        raise PydanticCustomError("scheduler", "No such scheduler here; known are {known}", {"known": ", ".join(KNOWN)})
+        raise PydanticCustomError("scheduler", "Unknown scheduler; known are {known}", {"known": ", ".join(KNOWN)})
     return CLASS_NAMES.get(name) or Scheduler(name)
 
 

@@ -36,8 +36,8 @@ class Attempt(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     at: datetime
-    status_code: int | None = Field(description="that the receiver answered; null where no answer came")
-    reason: str = Field(description="in words")
+    status_code: int | None = Field(description="status with which the receiver responded; null if it did not")
+    reason: str = Field(description="outcome in words")
 
 
 class Delivery(BaseModel):
@@ -54,7 +54,7 @@ class Delivery(BaseModel):
     created_at: datetime
     attempts: tuple[Attempt, ...] = Field(description="the latest 20, the oldest first")
     next_attempt_at: datetime | None = Field(
-        description="while it is pending: not before; later while its receiver has failed too often in a row"
+        description="earliest time of the next try, while it is pending; later if its receiver has failed repeatedly"
     )
 
 

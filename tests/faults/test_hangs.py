@@ -1,4 +1,4 @@
-"""Attempts that stand still, at every stage: the job goes on elsewhere, and the worker ends itself."""
+"""Attempts that stall, at every stage: the job goes on elsewhere, and the worker ends itself."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_a_worker_whose_interpreter_is_held_ends_too_and_its_job_comes_back(
 
 
 def start_until_it_ends(start: Start) -> None:
-    """Start a worker that stands still while it draws, and wait until it has ended itself."""
+    """Start a worker that stalls while it draws, and wait until it has ended itself."""
     worker = start("draw")
     worker.wait_for_job_at("draw")
     wait_until(lambda: worker.is_gone, timeout_s=MAX_S)

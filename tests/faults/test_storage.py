@@ -1,4 +1,4 @@
-"""Storage that is away, or answers errors, while jobs are published."""
+"""Storage that is unavailable, or answers errors, while jobs are published."""
 
 from __future__ import annotations
 

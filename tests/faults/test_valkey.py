@@ -1,4 +1,4 @@
-"""Valkey that is killed or stands still, and an API that dies before it has sent a message."""
+"""Valkey that is killed or stalls, and an API that dies before it has sent a message."""
 
 from __future__ import annotations
 

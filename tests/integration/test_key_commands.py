@@ -55,7 +55,7 @@ def test_without_a_key_the_api_listens_for_no_other_machine(valkey: Valkey, valk
     refused = run(valkey_url, *gunicorn, STOKEHOLD_API_LISTEN="0.0.0.0:0")
 
     assert refused.returncode != 0
-    assert "There is no API key, so whoever reaches ('0.0.0.0', 0) could use this service." in refused.stderr
+    assert "There is no API key, so every client that reaches ('0.0.0.0', 0) could use this service." in refused.stderr
     assert "scripts/stokehold keys create NAME" in refused.stderr
 
 

@@ -202,7 +202,7 @@ def test_a_broken_adapter_fails_its_job_alone(service: Service, runner: JobRunne
     error = service.store.get(bad.id).error
     assert error is not None
     assert error.code == "adapter_load_failed"
-    assert "no finite numbers" in error.message
+    assert "not finite numbers" in error.message
     assert service.store.get(good.id).status is Status.SUCCEEDED
 
 

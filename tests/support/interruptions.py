@@ -23,7 +23,7 @@ class Kind(Enum):
     REFUSED = auto()
     ANSWER_LOST = auto()
     FROZEN = auto()
-    """The process stands still before the call for longer than anything is kept."""
+    """The process stalls before the call for longer than anything is kept."""
 
 
 class Killed(BaseException):

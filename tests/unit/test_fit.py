@@ -162,7 +162,7 @@ def lokr(state: State) -> State:
         (without(UP), "one of the two factors of `unet.* is missing"),
         (renamed(""), "named for another base model or another tool: 0 of its layers fit"),
         (renamed("base_model.model."), "named for another base model or another tool"),
-        (with_more(unet__norm__weight=torch.zeros(2)), "it holds unet.norm.weight, which is no low-rank factor"),
+        (with_more(unet__norm__weight=torch.zeros(2)), "it holds unet.norm.weight, which is not a low-rank factor"),
         (kohya(with_more(lora_unet_norm__diff=torch.zeros(2))), "it holds lora_unet_norm.diff"),
         (mixed, "named for another base model or another tool: 0 of its layers fit"),
         (loha, "its layers are LOHA"),

@@ -13,7 +13,7 @@ from tests.support.house import House, imported_packages, read_house
 ROOT = Path(__file__).parents[2]
 HEAVY = {"torch", "diffusers", "transformers", "peft"}
 OUTSIDE = {"stack", "demo", "tests", "benchmarks", "stokehold"}
-"""What uses the service, and is no part of it."""
+"""What uses the service, and is not part of it."""
 
 ROOMS = {
     "storage": ["storage"],

@@ -283,8 +283,8 @@ def test_a_failure_in_the_middle_of_a_merge_leaves_the_pristine_base(
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda tensor: tensor * float("nan"), "no finite numbers"),
-        (lambda tensor: tensor * float("inf"), "no finite numbers"),
+        (lambda tensor: tensor * float("nan"), "not finite numbers"),
+        (lambda tensor: tensor * float("inf"), "not finite numbers"),
         (lambda tensor: torch.cat([tensor, tensor], dim=1), "not made for this base model"),
     ],
 )

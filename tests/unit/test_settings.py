@@ -38,7 +38,7 @@ def test_a_variable_that_is_empty_is_not_set(monkeypatch: pytest.MonkeyPatch) ->
     [
         ("https://cdn.example.com", None, "set both"),
         (None, "images", "set both"),
-        ("https://cdn.example.com", "stokehold", "must be another bucket"),
+        ("https://cdn.example.com", "stokehold", "must differ from STOKEHOLD_S3_BUCKET"),
     ],
 )
 def test_what_is_public_needs_a_bucket_of_its_own(base_url: str | None, public: str | None, expected: str) -> None:

@@ -51,7 +51,7 @@ def fetch(
     Raises:
         AdapterFetchFailed: the file is gone, is too large, or is not the one that the job was submitted with.
         AdapterUnavailable: this machine cannot get or keep it.
-        WorkerStopping: the worker is told to end while it waits for the Hub.
+        WorkerStopping: the worker shuts down while it waits for the Hub.
     """
     match adapter.source:
         case AdapterSource.FOLDER:
@@ -100,7 +100,7 @@ def fetch_from_hub(
     Raises:
         AdapterFetchFailed: the file is gone, too large or damaged.
         AdapterUnavailable: the Hub does not answer or is too slow, or the cache cannot be written.
-        WorkerStopping: the worker is told to end.
+        WorkerStopping: the worker shuts down.
     """
     file = f"{adapter.repository}@{adapter.commit[:8]}:{adapter.weight_name}"
     try:
@@ -125,7 +125,7 @@ def download(
 
     Raises:
         AdapterFetchFailed: it is too large, or its content is not the one that the Hub names.
-        WorkerStopping: the worker is told to end.
+        WorkerStopping: the worker shuts down.
         OSError, ValueError: whatever the Hub's client raises.
     """
     name, file, commit = adapter.repository, adapter.weight_name, adapter.commit

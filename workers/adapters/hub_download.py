@@ -63,7 +63,7 @@ class DownloadBounds:
     Attributes:
         bytes_per_s: the least rate, on average since the beginning.
         grace_s: seconds before which the rate does not count.
-        stopping: the worker is told to end, and waits for no download.
+        stopping: the worker shuts down, and waits for no download.
     """
 
     bytes_per_s: float = 128 << 10
@@ -99,7 +99,7 @@ class DownloadWatch:
 
         Raises:
             AdapterUnavailable: its time is over.
-            WorkerStopping: the worker is told to end.
+            WorkerStopping: the worker shuts down.
         """
         self._require(self._size)
 

@@ -41,7 +41,7 @@ class AdapterLoader:
             AdapterFetchFailed: the file is gone, or another one.
             AdapterUnavailable: this machine cannot get or keep it.
             AdapterLoadFailed: it is broken or was made for another base model.
-            WorkerStopping: the worker is told to end while it waits for the Hub.
+            WorkerStopping: the worker shuts down while it waits for the Hub.
         """
         path = fetch(
             adapter,

@@ -23,7 +23,7 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
     """Read an adapter's file for the pipeline of this shell.
 
     Raises:
-        AdapterLoadFailed: the file is broken, was made for another base model, or has values that are no numbers.
+        AdapterLoadFailed: the file is broken, was made for another base model, or has values that are not numbers.
         AdapterUnavailable: this machine cannot read it.
     """
     try:
@@ -146,7 +146,7 @@ def plain_config(part: ComponentAdapter) -> LoraConfig:
     """The part's configuration.
 
     Raises:
-        NeedsDiffusers: it is no plain LoRA.
+        NeedsDiffusers: it is not a plain LoRA.
     """
     if part.config is None:
         raise NeedsDiffusers("LoKr")

@@ -28,7 +28,7 @@ class ComponentAdapter:
     Attributes:
         component: its name in the pipeline.
         state: tensors by key in PEFT's format (``<module>.lora_A.weight``).
-        config: ranks and alphas by module; None for what is no LoRA.
+        config: ranks and alphas by module; None for what is not a LoRA.
     """
 
     component: str
@@ -75,7 +75,7 @@ class LoaderShell:
 
         Raises:
             OSError, SafetensorError: the file cannot be read.
-            ValueError, KeyError, RuntimeError, ...: whatever diffusers raises for a file that is no adapter of this
+            ValueError, KeyError, RuntimeError, ...: whatever diffusers raises for a file that is not an adapter of this
                 pipeline's class.
         """
         with self._lock:

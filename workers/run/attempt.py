@@ -32,7 +32,7 @@ class Attempt:
 
     Attributes:
         activity: shows whether it makes progress.
-        is_ended: it stood still and was ended by the watchdog; its thread may not know yet.
+        is_ended: it stalled and was ended by the watchdog; its thread may not know yet.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class Attempt:
         self._waits = waits
 
     def check_needed(self) -> None:
-        """Draw nothing that nobody waits for, and nothing on a worker that is told to end.
+        """Draw nothing that nobody waits for, and nothing on a worker that shuts down.
 
         Raises:
             LeaseLost: the job was canceled.
-            WorkerStopping: the worker is told to end.
+            WorkerStopping: the worker shuts down.
         """
         self.activity.note_progress()
         self._refuse_canceled()
@@ -96,7 +96,7 @@ class Attempt:
 
         Raises:
             LeaseLost: the job was canceled, or another attempt owns it.
-            WorkerStopping: the worker is told twice to end.
+            WorkerStopping: the worker shuts down immediately.
         """
         self.activity.note_progress()
         if self._shutdown.immediate.is_set():
@@ -114,7 +114,7 @@ class Attempt:
         """Wait for storage, and notice that there is no reason to wait any longer.
 
         Raises:
-            WorkerStopping: the worker is told to end; another one may reach storage.
+            WorkerStopping: the worker shuts down; another one may reach storage.
             LeaseLost: another attempt owns the job.
         """
         self.activity.note_progress()
@@ -126,10 +126,10 @@ class Attempt:
             logger.warning("it waits for storage, and the job store is unavailable: %s", error)
 
     def retry_until_shutdown(self, step: Callable[[], Outcome]) -> Outcome:
-        """Take a step in the job store, waiting for a store that is away: the images are drawn.
+        """Take a step in the job store, waiting for a store that is unavailable: the images are drawn.
 
         Raises:
-            ValkeyUnavailable: it is away and the worker is told to end.
+            ValkeyUnavailable: it is unavailable and the worker shuts down.
             LeaseLost: another attempt owns the job.
         """
         while True:

@@ -24,7 +24,7 @@ class Backfill:
     Args:
         claim: takes the next jobs, as many as one pass of the pipeline shall draw; none if there are none.
         run: works on them.
-        stopping: the worker is told to end: no further jobs are taken.
+        stopping: the worker shuts down: no further jobs are taken.
     """
 
     def __init__(

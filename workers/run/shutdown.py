@@ -51,7 +51,7 @@ AGAIN_S = 1.0
 class Cancellations:
     """A thread that listens for canceled jobs while the worker lives.
 
-    What is announced while Valkey is away goes unheard: a drawing then learns of it when it reports its progress.
+    What is announced while Valkey is unavailable is missed: a drawing then learns of it when it reports its progress.
     """
 
     def __init__(self, valkey: Valkey) -> None:

@@ -1,6 +1,6 @@
-"""Ends what stands still: an attempt, and this process where its thread does not end by itself.
+"""Ends what stalls: an attempt, and this process where its thread does not end by itself.
 
-No thread of Python can be ended from outside, and one that stands still in a kernel, in a driver or on a dead file
+No thread of Python can be ended from outside, and one that stalls in a kernel, in a driver or on a dead file
 system holds its place for ever. So the job is settled in its place, and the process ends, to be started anew.
 """
 
@@ -62,7 +62,7 @@ class Watchdog:
 
     Args:
         worker_exit: how this process ends.
-        stall_s: seconds that the attempts which move are given to end, once another one stands still.
+        stall_s: seconds that the attempts which move are given to end, once another one stalls.
         period_s: seconds between two looks.
 
     Attributes:
@@ -116,7 +116,7 @@ class Watchdog:
             self._attempts = [one for one in self._attempts if one is not attempt]
 
     def look(self) -> None:
-        """End the attempts that stand still, and this process when it is time."""
+        """End the attempts that stall, and this process when it is time."""
         self.clock.tick()
         with self._lock:
             attempts = [attempt for attempt in self._attempts if not attempt.is_ended]
@@ -157,5 +157,5 @@ class Watchdog:
             try:
                 faulthandler.dump_traceback_later(INTERPRETERS * self._stall_s, exit=True, file=STDERR)
                 self.look()
-            except Exception:  # the outermost loop of the thread that ends what stands still
+            except Exception:  # the outermost loop of the thread that ends what stalls
                 logger.exception("the watchdog met an error and continues")

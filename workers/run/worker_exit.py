@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     UNHEALTHY = 69
     """It cannot be trusted with jobs: a new process may be, or its machine must be mended."""
     STALLED = 70
-    """An attempt stood still, or the process did not end when it was told to."""
+    """An attempt stalled, or the process did not end when it was told to."""
 
 
 class WorkerExit:

@@ -81,7 +81,7 @@ def draw(
         first: whether it goes before all that do not, also before one that is at it, which goes on later.
 
     Raises:
-        WorkerStopping: by the watcher, on a worker that is told to end at once.
+        WorkerStopping: by the watcher, on a worker that shuts down immediately.
         BaseReplaced: the base was loaded again while others went first.
         AdapterLoadFailed: diffusers' own loader refuses an adapter; the base is pristine again.
         OutOfMemory: the device is too small for this.

@@ -18,7 +18,7 @@ def prepare(cache: AdapterCache, spec: JobSpec, note_progress: NoteProgress) -> 
         AdapterFetchFailed: a file is gone, or another one.
         AdapterUnavailable: this machine cannot get or keep a file.
         AdapterLoadFailed: a file is broken or was made for another base model.
-        WorkerStopping: the worker is told to end while it waits for the Hub.
+        WorkerStopping: the worker shuts down while it waits for the Hub.
     """
     prepared = []
     for scaled in spec.adapters:

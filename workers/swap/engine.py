@@ -2,7 +2,7 @@
 
 Every weight is computed from its pristine copy, W = W0 + sum of scale * up @ down, in one pass and in place. Nothing is
 ever subtracted again, so the base cannot drift (huggingface/diffusers issue 5313), and the storage of the weights stays
-the same, so compiled graphs stay valid. What is no low-rank product goes through diffusers' own loader, which puts PEFT
+the same, so compiled graphs stay valid. What is not a low-rank product goes through diffusers' loader, which puts PEFT
 layers beside the weights: slower, and as exact.
 """
 

@@ -141,7 +141,7 @@ class ParsedAdapter:
         return max((math.inf if math.isnan(change) else change for change in changes), default=0.0)
 
     def not_finite(self) -> str | None:
-        """The name of a weight whose change has values that are no finite numbers; None if there is none."""
+        """The name of a weight whose change has values that are not finite numbers; None if there is none."""
         if math.isfinite(self.peak):
             return None
         broken = (  # a norm may be too large without a value being so

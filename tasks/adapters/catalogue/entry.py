@@ -1,4 +1,4 @@
-"""An adapter that somebody has put into the catalogue."""
+"""An adapter that a client has put into the catalogue."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Registrations:
             AdapterExists: the name is taken.
             InvalidRequest: there is no such adapter or file, it cannot be used here, or the owner has too many.
             ServiceUnavailable: Valkey or the Hub does not answer.
-            StorageError: storage is away.
+            StorageError: storage is unavailable.
         """
         request_digest = digest(registration.model_dump_json())
         if first := self._made_before(registration.name, request_digest, requester.owner):
@@ -78,7 +78,7 @@ class Registrations:
             AdapterExists: the name is taken.
             AdapterNotUsable: the file is not a complete safetensors file, too large, or fits no base model served here.
             InvalidRequest: the owner has too many.
-            StorageError: storage is away.
+            StorageError: storage is unavailable.
         """
         if self._own(registration.name, owner) is not None:
             request_digest = digest_of_file(
@@ -134,7 +134,7 @@ class Registrations:
         """The adapter that a registration names, pinned to a commit.
 
         Raises:
-            InvalidRequest: there is none, it is no reference to the Hub, or it is private and would be shared.
+            InvalidRequest: there is none, it is not a reference to the Hub, or it is private and would be shared.
             HubUnavailable: the Hub does not answer.
         """
         ref = registration.ref or ""

@@ -104,7 +104,7 @@ def header_end(start: bytes, *, name: str) -> int:
     """How many bytes from the beginning of a file its header ends, from the first eight of them.
 
     Raises:
-        AdapterNotUsable: this is no beginning of a safetensors file, or its header is longer than any adapter's.
+        AdapterNotUsable: this is not a beginning of a safetensors file, or its header is longer than any adapter's.
     """
     if len(start) < LENGTH_BYTES:
         raise broken(name, "it is too short")
@@ -135,7 +135,7 @@ def parse_tensors(start: bytes, *, name: str) -> tuple[Mapping[str, TensorEntry]
     """The tensors and the metadata that a header names; whether they make a whole file is not checked.
 
     Raises:
-        AdapterNotUsable: it is no header.
+        AdapterNotUsable: it is not a header.
     """
     end = header_end(start, name=name)
     if len(start) < end:
@@ -162,7 +162,7 @@ def parsed(header: bytes, *, name: str) -> tuple[Mapping[str, TensorEntry], Mapp
     except ValidationError as error:
         raise broken(name, f"its header has {error.errors()[0]['msg'].lower()}") from error
     except ValueError as error:
-        raise broken(name, "its header is no JSON") from error
+        raise broken(name, "its header is not valid JSON") from error
 
 
 def value_bytes_of(tensors: Mapping[str, TensorEntry]) -> int:

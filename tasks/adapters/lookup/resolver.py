@@ -121,7 +121,7 @@ class AdapterResolver:
             preferred: the base model that the request asks for, which an adapter goes to where it fits.
 
         Raises:
-            InvalidRequest: ``ref`` is no reference.
+            InvalidRequest: ``ref`` is not a reference.
             AdapterNotFound: no adapter has this reference.
             AdapterNotUsable: the adapter cannot be used here; the message says why.
             HubUnavailable: the Hub does not answer.

@@ -48,7 +48,7 @@ def read_header(storage: S3Storage, key: str, *, name: str, size_bytes: int) -> 
     Raises:
         AdapterNotFound: the file is gone.
         AdapterNotUsable: it is not a complete safetensors file.
-        StorageError: storage is away.
+        StorageError: storage is unavailable.
     """
     try:
         start = storage.get_range(key, 0, min(size_bytes, FIRST_BYTES)) if size_bytes else b""

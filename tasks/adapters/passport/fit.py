@@ -125,7 +125,7 @@ def refused_by_unet_loaders(adapter: AdapterLayers) -> str | None:
         foreign = [key for key in (*adapter.other_keys, *alphas) if "lora" not in key]
     if foreign:
         name = foreign[0][:SHOWN]
-        return f"it holds {name}, which is no low-rank factor, and diffusers refuses such a file for this base"
+        return f"it holds {name}, which is not a low-rank factor, and diffusers refuses such a file for this base"
     return None
 
 
@@ -137,7 +137,7 @@ def first_misfit(pairs: Iterable[tuple[Layer, ModuleShape]], origin: str) -> str
 
 
 def misfit_of(layer: Layer, module: ModuleShape, origin: str) -> str | None:
-    """Why a layer does not fit its module; None where it does, or where it is no plain low-rank product.
+    """Why a layer does not fit its module; None where it does, or where it is not a plain low-rank product.
 
     Args:
         origin: what the adapter was made for, if it was for another base model.
@@ -150,7 +150,7 @@ def misfit_of(layer: Layer, module: ModuleShape, origin: str) -> str | None:
     if down is None or up is None:
         return f"its file is incomplete: one of the two factors of {name} is missing"
     if min(len(down), len(up)) < 2 or not math.prod(down) or not math.prod(up) or down[0] != up[1]:
-        return f"its file is broken: the factors of {name} are no low-rank product: {list(down)} and {list(up)}"
+        return f"its file is broken: the factors of {name} are not a low-rank product: {list(down)} and {list(up)}"
     inputs = (
         (down[1], module.inputs, "takes {} inputs"),
         (math.prod(down[2:]), math.prod(module.shape[2:]), "has a window of {}"),

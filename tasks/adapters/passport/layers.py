@@ -121,7 +121,7 @@ class AdapterLayers:
     """The layers of a file, by name.
 
     Attributes:
-        other_keys: tensors that are no part of any kind of layer.
+        other_keys: tensors that are not part of any kind of layer.
     """
 
     layers: Mapping[str, Layer]

@@ -16,7 +16,7 @@ from tests.support.jobs import manifest
 from workers.stages.encode import encode
 
 PROMPTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_PROMPT_CHARACTERS)
-"""Any Unicode, control characters among it; lone surrogates are no text."""
+"""Any Unicode, control characters among it; lone surrogates are not text."""
 
 BOUNDED = settings(
     max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
