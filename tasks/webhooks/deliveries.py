@@ -41,11 +41,10 @@ from tasks.webhooks.delivery import (
     ID_PATTERN,
     MAX_ATTEMPTS_KEPT,
     MAX_ID_CHARACTERS,
-    Attempt,
     Delivery,
     DeliveryPage,
-    DeliveryStatus,
 )
+from tasks.webhooks.outcome import Outcome
 from tasks.webhooks.stored import ATTEMPTS, Taken, delivery_of, taken_of, understood
 
 logger = logging.getLogger(__name__)
@@ -92,21 +91,6 @@ class End:
     event: str
     owner: str | None
     url: str
-
-
-@dataclass(frozen=True)
-class Settlement:
-    """The outcome of a try.
-
-    Attributes:
-        retry_after_s: while it is pending: seconds until the next try.
-        answered: whether the receiver is well.
-    """
-
-    attempt: Attempt
-    status: DeliveryStatus
-    retry_after_s: float = 0
-    answered: bool = False
 
 
 class Deliveries:
@@ -169,18 +153,18 @@ class Deliveries:
             except RecordNotUnderstood as error:
                 logger.error("%s", error)
 
-    def settle(self, taken: Taken, settlement: Settlement) -> bool:
+    def settle(self, taken: Taken, outcome: Outcome) -> bool:
         """Note the outcome of a try.
 
         Returns:
             False if the lease had lapsed and another process sends the delivery.
         """
-        bounds, attempts = self._bounds, (*taken.delivery.attempts, settlement.attempt)[-MAX_ATTEMPTS_KEPT:]
+        bounds, attempts = self._bounds, (*taken.delivery.attempts, outcome.attempt)[-MAX_ATTEMPTS_KEPT:]
         note: list[str | float] = [
-            settlement.status,
+            outcome.status,
             ATTEMPTS.dump_json(attempts).decode(),
-            settlement.retry_after_s,
-            int(settlement.answered),
+            outcome.retry_after_s,
+            int(outcome.answered),
         ]
         circuit: list[float] = [bounds.failures, bounds.closed_s, bounds.max_closed_s]
         return bool(self._settle(keys=[WEBHOOKS], args=[taken.delivery.id, taken.claim, *note, *circuit, bounds.done]))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from http import HTTPStatus
 from threading import Lock
 from typing import Self
 
@@ -24,9 +22,9 @@ from tasks.errors import (
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.loops.quarantine import Quarantine
 from tasks.outbound.host_addresses import NO_ADDRESS
-from tasks.webhooks.deliveries import Deliveries, Settlement
-from tasks.webhooks.delivery import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, DeliveryStatus
+from tasks.webhooks.deliveries import Deliveries
 from tasks.webhooks.notice import Notice, Notices
+from tasks.webhooks.outcome import Outcome, answered, failed, given_up
 from tasks.webhooks.secrets import WebhookSecrets
 from tasks.webhooks.stored import Taken
 
@@ -36,8 +34,6 @@ THREADS = 32
 ENDS_AT_A_TIME = 200
 ENDS_A_ROUND = 2000
 POSTPONED_S = 60
-JITTER = 0.1
-"""Part of a pause by which it is longer or shorter, so that what failed together does not come back together."""
 
 Post = Callable[[str, bytes, dict[str, str]], int]
 """Sends a body to a URL; the status of the answer."""
@@ -150,13 +146,13 @@ class Sender:
         Raises:
             ValkeyUnavailable: it cannot be noted; when the lease has lapsed, the delivery is sent again.
         """
-        settlement = self._try(taken)
-        attempt, delivery = settlement.attempt, taken.delivery
-        if not self._deliveries.settle(taken, settlement):
+        outcome = self._try(taken)
+        attempt, delivery = outcome.attempt, taken.delivery
+        if not self._deliveries.settle(taken, outcome):
             logger.warning("delivery %s took longer than its lease, and is sent again", delivery.id)
-        logger.info("delivery %s is %s: %s", delivery.id, settlement.status, attempt.reason)
+        logger.info("delivery %s is %s: %s", delivery.id, outcome.status, attempt.reason)
 
-    def _try(self, taken: Taken) -> Settlement:
+    def _try(self, taken: Taken) -> Outcome:
         """Send a delivery, and return the outcome.
 
         Raises:
@@ -198,32 +194,3 @@ class Sender:
             "webhook-signature": " ".join(signer.sign(message_id, now, body) for signer in signers),
         }
         return body.encode(), headers
-
-
-def answered(taken: Taken, status: int) -> Settlement:
-    """Return the outcome of a try with an answer."""
-    attempt = Attempt(at=taken.at, status_code=status, reason=f"the receiver answered {status}")
-    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-        return Settlement(attempt, DeliveryStatus.DELIVERED, answered=True)
-    if status == HTTPStatus.GONE:
-        return Settlement(attempt, DeliveryStatus.FAILED, answered=True)
-    return retried(taken, attempt)
-
-
-def failed(taken: Taken, reason: str) -> Settlement:
-    """Return the outcome of a try without an answer."""
-    return retried(taken, Attempt(at=taken.at, status_code=None, reason=reason))
-
-
-def given_up(now: datetime, reason: str) -> Settlement:
-    """Return the outcome of a try of a delivery that has nothing to report any more."""
-    return Settlement(Attempt(at=now, status_code=None, reason=reason), DeliveryStatus.FAILED, answered=True)
-
-
-def retried(taken: Taken, attempt: Attempt) -> Settlement:
-    """Return the outcome of a failed try: another one, or none if it was the last."""
-    age_s = (attempt.at - taken.delivery.created_at).total_seconds()
-    if taken.tries >= len(RETRY_AFTER_S) or (age_s > GIVE_UP_AFTER_S and taken.tries):
-        return Settlement(attempt, DeliveryStatus.FAILED)
-    pause_s = RETRY_AFTER_S[taken.tries] * random.uniform(1 - JITTER, 1 + JITTER)
-    return Settlement(attempt, DeliveryStatus.PENDING, retry_after_s=pause_s)

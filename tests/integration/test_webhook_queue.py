@@ -11,8 +11,9 @@ import pytest
 from tasks.errors import DeliveryNotFound, InvalidRequest, RecordNotUnderstood
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.valkey import Valkey
-from tasks.webhooks.deliveries import LEASE_S, LOOKS, Bounds, Deliveries, End, Settlement
+from tasks.webhooks.deliveries import LEASE_S, LOOKS, Bounds, Deliveries, End
 from tasks.webhooks.delivery import Attempt, DeliveryStatus
+from tasks.webhooks.outcome import Outcome
 from tasks.webhooks.stored import Taken
 from tests.support.webhooks import pass_time
 
@@ -41,7 +42,7 @@ def take_all(deliveries: Deliveries) -> list[Taken]:
 
 def settle(deliveries: Deliveries, taken: Taken, status: DeliveryStatus, pause_s: float = 0) -> bool:
     attempt = Attempt(at=taken.delivery.created_at, status_code=None, reason="as the test has it")
-    return deliveries.settle(taken, Settlement(attempt, status, pause_s, answered=status == "delivered"))
+    return deliveries.settle(taken, Outcome(attempt, status, pause_s, answered=status == "delivered"))
 
 
 def hosts(taken: list[Taken]) -> Counter[str]:

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.valkey import Valkey
-from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End, Settlement
+from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End
 from tasks.webhooks.delivery import Attempt, DeliveryStatus
+from tasks.webhooks.outcome import Outcome
 from tasks.webhooks.stored import Taken
 from tests.support.webhooks import pass_time
 
@@ -22,9 +23,9 @@ OWNERS, HOSTS = ("ada", "bob", "cyd"), ("a.example", "b.example")
 A_DAY_S = 86_400
 
 
-def settlement(taken: Taken, status: DeliveryStatus, pause_s: float = 0) -> Settlement:
+def outcome(taken: Taken, status: DeliveryStatus, pause_s: float = 0) -> Outcome:
     attempt = Attempt(at=taken.delivery.created_at, status_code=None, reason="as the test has it")
-    return Settlement(attempt, status, pause_s, answered=status is DeliveryStatus.DELIVERED)
+    return Outcome(attempt, status, pause_s, answered=status is DeliveryStatus.DELIVERED)
 
 
 class Queue(RuleBasedStateMachine):
@@ -57,7 +58,7 @@ class Queue(RuleBasedStateMachine):
     def settle(self, data: st.DataObject, status: str, pause_s: float) -> None:
         if self.held:
             taken = self.held.pop(data.draw(st.sampled_from(sorted(self.held))))
-            assert self.deliveries.settle(taken, settlement(taken, DeliveryStatus(status), pause_s))
+            assert self.deliveries.settle(taken, outcome(taken, DeliveryStatus(status), pause_s))
 
     @rule()
     def die(self) -> None:
@@ -66,7 +67,7 @@ class Queue(RuleBasedStateMachine):
         pass_time(self.valkey, LEASE_S)
         self.take()
         for delivery_id in self.held.keys() & dead.keys():
-            assert not self.deliveries.settle(dead[delivery_id], settlement(dead[delivery_id], DeliveryStatus.FAILED))
+            assert not self.deliveries.settle(dead[delivery_id], outcome(dead[delivery_id], DeliveryStatus.FAILED))
 
     @rule(data=st.data())
     def redeliver(self, data: st.DataObject) -> None:
@@ -84,10 +85,10 @@ class Queue(RuleBasedStateMachine):
     def teardown(self) -> None:
         """In the end every receiver is well."""
         for taken in self.held.values():
-            self.deliveries.settle(taken, settlement(taken, DeliveryStatus.DELIVERED))
+            self.deliveries.settle(taken, outcome(taken, DeliveryStatus.DELIVERED))
         pass_time(self.valkey, A_DAY_S)
         while last := self.deliveries.take():
-            self.deliveries.settle(last, settlement(last, DeliveryStatus.DELIVERED))
+            self.deliveries.settle(last, outcome(last, DeliveryStatus.DELIVERED))
         statuses = {name: self.deliveries.get(owner, name).status for name, owner in self.owners.items()}
         assert set(statuses.values()) <= {DeliveryStatus.DELIVERED, DeliveryStatus.FAILED}
         waiting = [key for key in self.valkey.scan_iter(f"{WEBHOOKS}:*") if key.split(":")[2] in ("lane", "sending")]

@@ -17,7 +17,8 @@ from tasks.loops.quarantine import MAX_FAILURES
 from tasks.processes import sender_of
 from tasks.service import Service
 from tasks.valkey import Valkey
-from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End, Settlement
+from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End
+from tasks.webhooks.outcome import Outcome
 from tasks.webhooks.sender import ENDS_A_ROUND, THREADS
 from tasks.webhooks.stored import Taken
 from tests.support.receiver import receiving
@@ -119,7 +120,7 @@ def test_a_sender_that_is_told_to_end_finishes_what_it_sends_and_begins_nothing(
 def test_a_try_that_cannot_be_noted_is_made_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     owner = make_key(service)
 
-    def away(taken: Taken, settlement: Settlement) -> bool:
+    def away(taken: Taken, outcome: Outcome) -> bool:
         raise ValkeyUnavailable("away")
 
     with receiving(200) as receiver:
