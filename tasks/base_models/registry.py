@@ -62,7 +62,7 @@ class Limits(BaseModel):
     multiple_of: int = Field(gt=0, description="width and height are multiples of this")
     max_steps: int = Field(100, gt=0)
     max_adapters: int = Field(4, ge=0)
-    max_clip_skip: int = Field(0, ge=0, description="layers of the CLIP text encoder that may be skipped; 0: none")
+    max_clip_skip: int = Field(0, ge=0, description="largest `clip_skip` of a request; 0 if the model takes none")
 
 
 class ServedModel(BaseModel):

@@ -85,7 +85,8 @@ class ImageSettings(Stored):
     guidance_scale: float
     scheduler: Scheduler | None = Field(description="null means the model's own scheduler")
     clip_skip: int | None = Field(
-        None, description="last layers of the CLIP text encoder that the prompt does not go through; null for none"
+        None,
+        description="number of last layers of the CLIP text encoder that are skipped for the prompt; null for none",
     )
     seed: int = Field(description="seed of the first image; each further image adds 1")
     image_format: ImageFormat

@@ -64,7 +64,7 @@ def check_limits(spec: JobSpec, model: ServedModel) -> None:
 def clip_skip_refusal(model: ServedModel) -> str:
     """Return the sentence about a base model that skips fewer layers than a request asks for."""
     if model.limits.max_clip_skip:
-        return f"{model.slug} skips at most {model.limits.max_clip_skip} layers of its text encoder."
+        return f"clip_skip is at most {model.limits.max_clip_skip} for {model.slug}."
     return f"{model.slug} takes no clip_skip. Leave the field out, or name another base model."
 
 

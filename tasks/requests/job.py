@@ -67,9 +67,9 @@ class JobRequest(BaseModel):
     scheduler: Scheduler | None = None
     clip_skip: ClipSkip | None = Field(
         None,
-        description="last layers of the CLIP text encoder that the prompt does not go through, as in diffusers: 1 is "
-        "what other programs call clip skip 2. The negative prompt goes through all. 0 is the same as left out. "
-        "`max_clip_skip` of the base model says how many may be skipped",
+        description="number of last layers of the CLIP text encoder that are skipped for the prompt, as in diffusers: "
+        "1 is what other programs call clip skip 2. The negative prompt uses all layers. 0 is the same as leaving it "
+        "out. At most `max_clip_skip` of the base model's limits",
     )
     seed: Seed | None = Field(
         None, description="seed of the first image; each further image adds 1; chosen at random if left out"

@@ -125,7 +125,7 @@ def test_the_base_model_follows_from_the_adapter_and_the_message_goes_to_its_que
         ({"guidance_scale": "3"}, "guidance_scale", "should be a number"),
         ({"scheduler": "unipc"}, "scheduler", "it offers ddim, euler"),
         ({"scheduler": "magic"}, "scheduler", "Input should be 'ddim'"),
-        ({"clip_skip": 2}, "clip_skip", "demo skips at most 1 layers"),
+        ({"clip_skip": 2}, "clip_skip", "clip_skip is at most 1 for demo"),
         ({"clip_skip": 1, "base_model": "sdxl"}, "clip_skip", "sdxl takes no clip_skip"),
         ({"clip_skip": -1}, "clip_skip", "greater than or equal to 0"),
         ({"clip_skip": 32}, "clip_skip", "less than or equal to 31"),
