@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks import bare_celery
 from benchmarks.batch_service import BatchService, copies, running, send
 from benchmarks.processes import peak_mib
+from tasks.backfill.progress import read_batch
 from tasks.batches.record import BatchRecord
 
 PROMPT = "a red circle on a blue background"
@@ -47,7 +48,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, object]:
     with running(folder) as stage:
         bare = [bare_rate(stage)]
         record, seconds = backfill(stage, lines)
-        results = [json.loads(text) for text in stage.client.results(record.id)]
+        results = [json.loads(text) for text in stage.client.lines(f"/v1/batches/{record.id}/results")]
         bare.append(bare_rate(stage))
         accepted = accept(stage, options.accept, names)
         memory = {name: peak_mib(stage.parts.pid(name)) for name in ("api", "light-worker", "valkey", "worker-demo")}
@@ -88,7 +89,7 @@ def backfill(stage: BatchService, lines: Sequence[dict[str, object]]) -> tuple[B
     deaths = [(DEATHS[0], "worker-demo"), (DEATHS[1], "light-worker")]
     while not record.status.is_terminal:
         time.sleep(0.5)
-        record = stage.client.get(record.id)
+        record = read_batch(stage.client, record.id)
         if deaths and record.counts.succeeded >= deaths[0][0] * len(lines):
             stage.parts.start([stage.parts.kill(deaths.pop(0)[1])])
     return record, time.perf_counter() - begin
@@ -102,7 +103,7 @@ def accept(stage: BatchService, count: int, names: Sequence[str]) -> dict[str, o
     accepted = time.perf_counter() - begin
     while not record.status.is_terminal:
         time.sleep(0.2)
-        record = stage.client.get(record.id)
+        record = read_batch(stage.client, record.id)
     return {
         "large_lines": record.counts.lines,
         "large_accepted_s": round(accepted, 2),

@@ -15,7 +15,8 @@ from stack.local_stack import LocalStack
 from stack.parts import Parts
 from stack.ports import Ports
 from storage import S3Storage
-from tasks.backfill.client import BatchClient
+from tasks.api_client import ApiClient
+from tasks.backfill.__main__ import submit
 from tasks.batches.record import BatchRecord
 from tasks.celery import Application
 from tasks.objects.storage_config import storage_config
@@ -37,7 +38,7 @@ class BatchService:
     api: str
     parts: Parts
     service: Service
-    client: BatchClient
+    client: ApiClient
     environment: dict[str, str]
 
 
@@ -69,13 +70,12 @@ def running(folder: Path) -> Iterator[BatchService]:
             replace(part, environment={**part.environment, **environment}) for part in stack.services(configuration)
         ]
         parts.start(services)
-        yield BatchService(
-            stack.api, parts, Application(configuration).service, BatchClient(stack.api, None), environment
-        )
+        client = cleanup.enter_context(ApiClient(stack.api, configuration.api_key))
+        yield BatchService(stack.api, parts, Application(configuration).service, client, environment)
 
 
 def send(stage: BatchService, lines: Sequence[dict[str, object]], *, dry_run: bool) -> BatchRecord:
     """Send a file of lines."""
     body = b"".join(json.dumps(one).encode() + b"\n" for one in lines)
     key = f"{len(lines)}-{dry_run}"
-    return stage.client.submit(io.BytesIO(body), idempotency_key=key, on_error="reject", dry_run=dry_run)
+    return submit(stage.client, io.BytesIO(body), key, on_error="reject", dry_run=dry_run)

@@ -25,8 +25,8 @@ from typing import Any
 import torch
 
 from benchmarks.shapes import write_lora
-from stack.client import Client, Record
 from stack.ports import Ports
+from tasks.api_client import ApiClient, Record
 from tasks.base_models.registry import read_base_models
 from tasks.jobs.result import SwapWay
 from tasks.settings import Device, settings
@@ -61,7 +61,7 @@ def steps_for(pipeline: Any, seconds: float) -> int:
 
 
 @contextmanager
-def service(folder: Path, models: Path, loras: Path) -> Iterator[Client]:
+def service(folder: Path, models: Path, loras: Path) -> Iterator[ApiClient]:
     """The whole service with these base models and adapters, on free ports."""
     ports = Ports.free()
     environment = {"STOKEHOLD_MODELS_FILE": str(models), "STOKEHOLD_ADAPTER_FOLDERS": str(loras)}
@@ -71,17 +71,18 @@ def service(folder: Path, models: Path, loras: Path) -> Iterator[Client]:
             assert up.stdout is not None
             if not any("Ready:" in line for line in up.stdout):
                 sys.exit("The service did not start; its own message is above.")
-            yield Client(f"http://127.0.0.1:{ports.api}", settings().api_key)
+            with ApiClient(f"http://127.0.0.1:{ports.api}", settings().api_key) as client:
+                yield client
         finally:
             up.send_signal(signal.SIGINT)
             up.communicate()
 
 
-def serve(client: Client, adapters: Sequence[str]) -> list[Record]:
+def serve(client: ApiClient, adapters: Sequence[str]) -> list[Record]:
     """Submit a job for each of these adapters at once, and wait for the last."""
     requests = [{"prompt": PROMPT, "seed": seed, "adapters": [{"ref": name}]} for seed, name in enumerate(adapters)]
-    ids = [client.submit(request) for request in requests]
-    return [client.finished(job_id, lambda: None) for job_id in ids]
+    ids = [client.submit_job(request) for request in requests]
+    return [client.finished_job(job_id, lambda: None) for job_id in ids]
 
 
 def seconds_per_job(records: Sequence[Record]) -> float:

@@ -19,8 +19,8 @@ from datetime import datetime
 from pathlib import Path
 
 from benchmarks.batch_service import copies, running, send
-from stack.client import Client, Record
-from tasks.settings import settings
+from tasks.api_client import ApiClient, Record
+from tasks.backfill.progress import read_batch
 
 REQUEST = {"prompt": "a red circle on a blue background", "steps": 10}
 ADAPTERS = 4
@@ -44,14 +44,13 @@ def measure(folder: Path, jobs: int) -> dict[str, float]:
     """Interactive jobs on an idle service, and the same under a full backfill."""
     names = copies(folder / "loras", ADAPTERS)
     with running(folder) as service:
-        client = Client(service.api, settings().api_key)
-        idle = interactive(client, WARM_UP_JOBS + jobs // 2)[WARM_UP_JOBS:]
+        idle = interactive(service.client, WARM_UP_JOBS + jobs // 2)[WARM_UP_JOBS:]
         batch = send(service, [line(number, names) for number in range(LINES)], dry_run=False)
-        while not service.client.get(batch.id).counts.succeeded:
+        while not read_batch(service.client, batch.id).counts.succeeded:
             time.sleep(0.5)
-        before = service.client.get(batch.id).counts.succeeded
-        loaded = interactive(client, jobs)
-        drawn = service.client.get(batch.id).counts.succeeded - before
+        before = read_batch(service.client, batch.id).counts.succeeded
+        loaded = interactive(service.client, jobs)
+        drawn = read_batch(service.client, batch.id).counts.succeeded - before
     drawing = statistics.median(record["timings"]["draw"] for record in idle)
     usual = statistics.median(map(waited, idle))
     added = sorted((waited(record) - usual) / drawing for record in loaded)
@@ -71,12 +70,13 @@ def line(number: int, names: Sequence[str]) -> dict[str, object]:
     return {"custom_id": str(number), "adapters": [{"ref": names[number % len(names)]}], "seed": number, **REQUEST}
 
 
-def interactive(client: Client, count: int) -> list[Record]:
+def interactive(client: ApiClient, count: int) -> list[Record]:
     """Jobs one after another."""
     records = []
     for seed in range(count):
         time.sleep(random.uniform(0, 1))
-        records.append(client.finished(client.submit({**REQUEST, "seed": seed}), lambda: None))
+        job_id = client.submit_job({**REQUEST, "seed": seed})
+        records.append(client.finished_job(job_id, lambda: None))
         assert records[-1]["status"] == "succeeded", records[-1]["error"]
     return records
 

@@ -31,13 +31,5 @@ class PortTaken(StackError):
     """Somebody else listens where a part wants to."""
 
 
-class RequestRefused(StackError):
-    """A server refuses a client's request; the message has its reason."""
-
-
-class ServerSilent(StackError):
-    """A server does not answer a client."""
-
-
 class StopAsked(StackError):
     """The user wants to stop, and something is still to be done."""

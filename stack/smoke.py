@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
-from stack.client import Client, Record, fetch
 from stack.errors import StackError
 from stack.folder import StackFolder
 from stack.local_stack import LocalStack, running
@@ -19,6 +18,7 @@ from stack.ports import Ports
 from stack.stop_request import StopRequest
 from stack.supervisor import say_now
 from storage import StorageError
+from tasks.api_client import ApiClient, Record
 from tasks.errors import StokeholdError
 from tasks.settings import settings
 
@@ -81,24 +81,24 @@ def run(stop: StopRequest) -> list[Outcome]:
     with tempfile.TemporaryDirectory(prefix="stokehold-") as folder:
         stack = LocalStack(StackFolder(Path(folder)), Ports.free(), settings())
         say_now("Starting:")
-        with running(stack, stop) as supervisor:
-            return draw_all(Client(stack.api, stack.given.api_key), supervisor.check)
+        with running(stack, stop) as supervisor, ApiClient(stack.api, stack.given.api_key) as client:
+            return draw_all(client, supervisor.check)
 
 
-def draw_all(client: Client, meanwhile: Callable[[], None]) -> list[Outcome]:
+def draw_all(client: ApiClient, meanwhile: Callable[[], None]) -> list[Outcome]:
     """Submit every job at once, then wait for each and fetch its image."""
     requests: dict[str, Record] = {WITHOUT: {"prompt": PROMPT, "seed": SEED}}
-    for adapter in client.adapters():
+    for adapter in client.get("/v1/adapters").record["adapters"]:
         prompt = ", ".join((*adapter["trigger_words"], PROMPT))
         requests[adapter["name"]] = {"prompt": prompt, "seed": SEED, "adapters": [{"ref": adapter["name"]}]}
-    jobs = {name: client.submit(request) for name, request in requests.items()}
-    return [outcome_of(name, client.finished(job_id, meanwhile)) for name, job_id in jobs.items()]
+    jobs = {name: client.submit_job(request) for name, request in requests.items()}
+    return [outcome_of(client, name, client.finished_job(job_id, meanwhile)) for name, job_id in jobs.items()]
 
 
-def outcome_of(name: str, record: Record) -> Outcome:
+def outcome_of(client: ApiClient, name: str, record: Record) -> Outcome:
     """What came of a job that has ended, with its image."""
     urls = [image["url"] for image in record["images"] if image["url"]]
-    return Outcome(name, record, fetch(urls[0]) if urls else None)
+    return Outcome(name, record, client.get(urls[0]).require_success().body if urls else None)
 
 
 def save(outcomes: Iterable[Outcome], out: Path) -> None:

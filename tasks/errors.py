@@ -26,9 +26,11 @@
     │   ├── HubUnavailable
     │   ├── LoopOverdue
     │   ├── RecordNotUnderstood
+    │   ├── ServerSilent
     │   ├── StorageUnavailable
     │   ├── TooManyTransfers
     │   └── TooManyWaiting
+    ├── RequestRefused              a server refuses what our own client asks of it
     ├── JobFailed                   ends one job; its code and message are the record's ``error``
     │   ├── AdapterFetchFailed
     │   ├── AdapterLoadFailed
@@ -280,6 +282,13 @@ class RecordNotUnderstood(ServiceUnavailable):
     title = "The record was written by a newer version"
 
 
+class ServerSilent(ServiceUnavailable):
+    """A server does not answer our own client."""
+
+    code = "server_silent"
+    title = "A server does not answer"
+
+
 class StorageUnavailable(ServiceUnavailable):
     """The S3-compatible storage does not answer."""
 
@@ -299,6 +308,13 @@ class TooManyWaiting(ServiceUnavailable):
 
     code = "too_many_waiting"
     title = "Too many requests are waiting for their images"
+
+
+class RequestRefused(StokeholdError):
+    """A server refuses what our own client asks of it; the message has its reason."""
+
+    code = "request_refused"
+    title = "The server refuses"
 
 
 class JobFailed(StokeholdError):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from http import HTTPStatus
+from time import sleep
 
-from stack.errors import ServerSilent
+from pydantic import SecretStr
+
 from stack.history.event import (
     Answer,
     Kind,
@@ -20,13 +24,14 @@ from stack.history.event import (
 )
 from stack.history.recorder import Caller, Outcome, Recorder
 from stack.soak.adapter_file import FORM, entry_of, form
-from stack.soak.exchange import Answered, Sending, exchange
 from stack.soak.observations import Json, seen_adapter, seen_batch, seen_delivery, seen_file, seen_job, seen_line
 from stack.soak.reply import Reply, code_of, phase_of
+from tasks.api_client import LINES, PAGE, ApiClient, ApiResponse
+from tasks.errors import ServerSilent
 
-JSON = {"Content-Type": "application/json"}
-LINES = {"Content-Type": "application/jsonl"}
-PAGE = 100
+TIMEOUT_S = 30
+ALONE = {"Connection": "close"}
+"""Each request is on a connection of its own, so that a fault meets one request."""
 
 See = Callable[[bytes], Answer | None]
 """What a history keeps of the body of an answer."""
@@ -40,19 +45,18 @@ class RecordedClient:
         api: URL of the API.
         secret: of its key.
         recorder: where it writes down what it does.
-        timeout_s: seconds after which it gives up waiting for an answer.
     """
 
-    def __init__(self, caller: Caller, api: str, secret: str, recorder: Recorder, timeout_s: float = 30) -> None:
+    def __init__(self, caller: Caller, api: str, secret: str, recorder: Recorder) -> None:
         self.caller = caller
-        self._api = api
-        self._secret = secret
         self._recorder = recorder
-        self._timeout_s = timeout_s
+        self._api = ApiClient(api, SecretStr(secret), timeout_s=TIMEOUT_S, headers=ALONE)
 
     def with_timeout(self, timeout_s: float) -> RecordedClient:
         """The same client, with less patience."""
-        return RecordedClient(self.caller, self._api, self._secret, self._recorder, timeout_s)
+        other = copy.copy(self)
+        other._api = self._api.with_timeout(timeout_s)
+        return other
 
     def submit_job(self, body: Json, key: str) -> Reply:
         """Submit a job."""
@@ -60,136 +64,120 @@ class RecordedClient:
         request = Request(
             kind=Kind.SUBMIT_JOB, key=key, webhook="webhook_url" in body, images=body["images"], adapters=adapters
         )
-        sending = self._sending("POST", "/v1/jobs", {**JSON, "Idempotency-Key": key}, json.dumps(body).encode())
-        return self._do(request, sending, see_job)
+        return self._do(request, lambda: self._api.post("/v1/jobs", body, {"Idempotency-Key": key}), see_job)
 
     def poll_job(self, job_id: str, wait_s: float = 0) -> Reply:
         """Ask where a job stands."""
         request = Request(kind=Kind.POLL_JOB, target=job_id)
-        return self._do(request, self._sending("GET", f"/v1/jobs/{job_id}?wait={wait_s:g}"), see_job)
+        return self._do(request, lambda: self._api.get(f"/v1/jobs/{job_id}?wait={wait_s:g}"), see_job)
 
     def cancel_job(self, job_id: str) -> Reply:
         """Cancel a job."""
         request = Request(kind=Kind.CANCEL_JOB, target=job_id)
-        return self._do(request, self._sending("POST", f"/v1/jobs/{job_id}/cancel"), see_job)
+        return self._do(request, lambda: self._api.send("POST", f"/v1/jobs/{job_id}/cancel"), see_job)
 
     def list_jobs(self) -> Reply:
         """List every job, a page at a time."""
-        return self._do_all(Request(kind=Kind.LIST_JOBS), lambda: self._pages("/v1/jobs", "jobs"), see_all_jobs)
+        return self._do(Request(kind=Kind.LIST_JOBS), lambda: self._api.pages("/v1/jobs", "jobs"), see_all_jobs)
 
     def list_jobs_of_batch(self, batch_id: str) -> Reply:
         """List the jobs of a batch that are at work."""
-        sending = self._sending("GET", f"/v1/jobs?limit={PAGE}&batch={batch_id}")
-        return self._do(Request(kind=Kind.LIST_JOBS, target=batch_id), sending, see_some_jobs)
+        request = Request(kind=Kind.LIST_JOBS, target=batch_id)
+        return self._do(request, lambda: self._api.get(f"/v1/jobs?limit={PAGE}&batch={batch_id}"), see_some_jobs)
 
     def fetch_image(self, of: str, url: str, recorded: SeenImage) -> Reply:
         """Fetch an image of a job or a batch."""
         request = Request(kind=Kind.FETCH_IMAGE, target=of, file=recorded)
-        return self._do(request, Sending("GET", url, timeout_s=self._timeout_s), seen_file)
+        return self._do(request, lambda: self._api.get(url), seen_file)
 
     def submit_batch(self, lines: Sequence[Json], key: str, query: str, pause_s: float = 0) -> Reply:
         """Submit a batch, with a pause in the middle of the file."""
         names = tuple(line["custom_id"] for line in lines)
         request = Request(kind=Kind.SUBMIT_BATCH, key=key, webhook="webhook_url" in query, lines=names)
         body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        sending = self._sending("POST", f"/v1/batches{query}", {**LINES, "Idempotency-Key": key}, body, pause_s)
-        return self._do(request, sending, see_batch)
+        headers = {**LINES, "Idempotency-Key": key, "Content-Length": str(len(body))}
+        send = partial(self._api.send, "POST", f"/v1/batches{query}", headers=headers)
+        return self._do(request, lambda: send(halves(body, pause_s)), see_batch)
 
     def read_batch(self, batch_id: str) -> Reply:
         """Ask where a batch stands."""
         request = Request(kind=Kind.READ_BATCH, target=batch_id)
-        return self._do(request, self._sending("GET", f"/v1/batches/{batch_id}"), see_batch)
+        return self._do(request, lambda: self._api.get(f"/v1/batches/{batch_id}"), see_batch)
 
     def read_results(self, batch_id: str) -> Reply:
         """Read the results of a batch so far."""
         request = Request(kind=Kind.READ_RESULTS, target=batch_id)
-        return self._do(request, self._sending("GET", f"/v1/batches/{batch_id}/results"), see_lines)
+        return self._do(request, lambda: self._api.get(f"/v1/batches/{batch_id}/results"), see_lines)
 
     def cancel_batch(self, batch_id: str) -> Reply:
         """Cancel a batch."""
         request = Request(kind=Kind.CANCEL_BATCH, target=batch_id)
-        return self._do(request, self._sending("POST", f"/v1/batches/{batch_id}/cancel"), see_batch)
+        return self._do(request, lambda: self._api.send("POST", f"/v1/batches/{batch_id}/cancel"), see_batch)
 
     def retry_batch(self, batch_id: str) -> Reply:
         """Have the lines of a batch that have no images drawn again."""
         request = Request(kind=Kind.RETRY_BATCH, target=batch_id)
-        return self._do(request, self._sending("POST", f"/v1/batches/{batch_id}/retry"), see_batch)
+        return self._do(request, lambda: self._api.send("POST", f"/v1/batches/{batch_id}/retry"), see_batch)
 
     def send_adapter(self, name: str, content: bytes) -> Reply:
         """Register an adapter with its file in a form."""
         request = Request(kind=Kind.REGISTER_ADAPTER, target=name, file=seen_file(content))
-        return self._do(request, self._sending("POST", "/v1/adapters", FORM, form(name, content)), see_adapter)
+        return self._do(request, lambda: self._api.send("POST", "/v1/adapters", form(name, content), FORM), see_adapter)
 
     def put_adapter(self, name: str, content: bytes) -> Reply:
         """Put an adapter's file into storage, and then register it."""
         request = Request(kind=Kind.REGISTER_ADAPTER, target=name, file=seen_file(content))
 
-        def put_and_register() -> Answered:
+        def put_and_register() -> ApiResponse:
             file = seen_file(content)
-            promise = json.dumps({"sha256": file.sha256, "size_bytes": file.size_bytes}).encode()
-            promised = exchange(self._sending("POST", "/v1/adapters/uploads", JSON, promise))
+            promised = self._api.post("/v1/adapters/uploads", {"sha256": file.sha256, "size_bytes": file.size_bytes})
             if promised.status != HTTPStatus.CREATED:
                 return promised
-            place = json.loads(promised.body)
-            put = exchange(Sending("PUT", place["url"], place["headers"], content, self._timeout_s))
+            place = promised.record
+            put = self._api.send("PUT", place["url"], content, place["headers"])
             if put.status != HTTPStatus.OK:
                 return put
-            entry = json.dumps({**entry_of(name), "upload": place["id"]}).encode()
-            return exchange(self._sending("POST", "/v1/adapters", JSON, entry))
+            return self._api.post("/v1/adapters", {**entry_of(name), "upload": place["id"]})
 
-        return self._do_all(request, put_and_register, see_adapter)
+        return self._do(request, put_and_register, see_adapter)
 
     def remove_adapter(self, name: str) -> Reply:
         """Remove an adapter."""
         request = Request(kind=Kind.REMOVE_ADAPTER, target=name)
-        return self._do(request, self._sending("DELETE", f"/v1/adapters/{name}"), lambda _: None)
+        return self._do(request, lambda: self._api.send("DELETE", f"/v1/adapters/{name}"), lambda _: None)
 
     def list_adapters(self) -> Reply:
         """List every adapter."""
-        sending = self._sending("GET", "/v1/adapters?limit=500")
-        return self._do(Request(kind=Kind.LIST_ADAPTERS), sending, see_adapters)
+        request = Request(kind=Kind.LIST_ADAPTERS)
+        return self._do(request, lambda: self._api.get("/v1/adapters?limit=500"), see_adapters)
 
     def list_deliveries(self) -> Reply:
         """List every delivery of webhooks, a page at a time."""
         request = Request(kind=Kind.LIST_DELIVERIES)
-        return self._do_all(request, lambda: self._pages("/v1/webhooks/deliveries", "deliveries"), see_deliveries)
+        return self._do(request, lambda: self._api.pages("/v1/webhooks/deliveries", "deliveries"), see_deliveries)
 
-    def _pages(self, path: str, name: str) -> Answered:
-        """The pages of a list, as one."""
-        items: list[Json] = []
-        cursor = ""
-        while True:
-            answered = exchange(self._sending("GET", f"{path}?limit={PAGE}{cursor}"))
-            if answered.status != HTTPStatus.OK:
-                return answered
-            page = json.loads(answered.body)
-            items += page[name]
-            if page["next_cursor"] is None:
-                return Answered(HTTPStatus.OK, json.dumps({name: items}).encode())
-            cursor = f"&cursor={page['next_cursor']}"
-
-    def _sending(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b"", pause_s: float = 0
-    ) -> Sending:
-        named = {"Authorization": f"Bearer {self._secret}", **(headers or {})}
-        return Sending(method, self._api + path, named, body, self._timeout_s, pause_s)
-
-    def _do(self, request: Request, sending: Sending, see: See) -> Reply:
-        return self._do_all(request, lambda: exchange(sending), see)
-
-    def _do_all(self, request: Request, send: Callable[[], Answered], see: See) -> Reply:
+    def _do(self, request: Request, send: Callable[[], ApiResponse], see: See) -> Reply:
         """Do an operation, and write down that it begins, and what came of it."""
         number = self._recorder.invoke(self.caller, request)
         try:
-            answered = send()
-            phase = phase_of(answered.status)
-            answer = see(answered.body) if phase is Phase.OK else None
+            response = send()
+            phase = phase_of(response.status)
+            answer = see(response.body) if phase is Phase.OK else None
         except (ServerSilent, ValueError) as error:  # no answer, or only the beginning of one
-            self._recorder.end(number, self.caller, Outcome(Phase.INFO, code=str(error)[:100]))
+            self._recorder.end(number, self.caller, Outcome(Phase.INFO, code=type(error.__cause__ or error).__name__))
             return Reply(Phase.INFO)
-        code = None if phase is Phase.OK else code_of(answered)
-        self._recorder.end(number, self.caller, Outcome(phase, answer, answered.status, code))
-        return Reply(phase, answered.body, answered.status, code)
+        code = None if phase is Phase.OK else code_of(response)
+        self._recorder.end(number, self.caller, Outcome(phase, answer, response.status, code))
+        return Reply(phase, response.body, response.status, code)
+
+
+def halves(body: bytes, pause_s: float) -> Iterator[bytes]:
+    """A body in two parts, with a pause between them."""
+    middle = len(body) // 2
+    yield body[:middle]
+    if pause_s:
+        sleep(pause_s)
+    yield body[middle:]
 
 
 def see_job(body: bytes) -> Answer:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from stack.history.event import Phase
-from stack.soak.exchange import Answered
+from tasks.api_client import ApiResponse
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def phase_of(status: int) -> Phase:
     return Phase.FAIL if refused else Phase.INFO
 
 
-def code_of(answered: Answered) -> str | None:
+def code_of(response: ApiResponse) -> str | None:
     """The code of a problem document; None where the body is something else."""
     try:
-        return str(json.loads(answered.body)["type"]).rpartition(":")[2]
+        return str(json.loads(response.body)["type"]).rpartition(":")[2]
     except (ValueError, KeyError, TypeError):
         return None

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from tasks.backfill.client import BatchClient
+from tasks.api_client import LINES, ApiClient
 from tasks.backfill.downloads import download
-from tasks.backfill.progress import watch
+from tasks.backfill.progress import batch_record, read_batch, watch
 from tasks.backfill.sources import PLAIN_FIELDS, Line, completed, read_lines
 from tasks.backfill.state import BackfillState, read_state, write_state
 from tasks.batches.batch import BatchStatus, OnError
@@ -33,9 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with a message, it cannot be done; with 1, some lines have no images.
     """
     options = parser().parse_args(arguments)
-    command: Callable[[BatchClient, argparse.Namespace], BatchRecord] = options.command
+    command: Callable[[ApiClient, argparse.Namespace], BatchRecord] = options.command
     try:
-        with BatchClient(options.url, settings().api_key) as client:
+        with ApiClient(options.url, settings().api_key) as client:
             record = command(client, options)
     except StokeholdError as error:
         sys.exit(f"stokehold: {error}")
@@ -76,21 +76,31 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def run(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+def run(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
     """Send a file and fetch its images, or go on with what was sent before."""
     with tempfile.TemporaryFile(prefix="stokehold-") as file:
         digest = write_lines(file, options)
         if options.dry_run:
-            record = client.submit(file, idempotency_key=f"{digest}-plan", on_error=options.on_error, dry_run=True)
+            record = submit(client, file, f"{digest}-plan", on_error=options.on_error, dry_run=True)
             return watch(client, record.id)
         state = read_state(options.out)
         if state is not None and state.digest != digest:
             raise InvalidRequest(f"{options.out} belongs to another file. Choose another folder, or remove it.")
         if state is None:
-            record = client.submit(file, idempotency_key=digest, on_error=options.on_error, dry_run=False)
+            record = submit(client, file, digest, on_error=options.on_error, dry_run=False)
             state = BackfillState(batch_id=record.id, digest=digest)
             write_state(options.out, state)
     return finish(client, state.batch_id, options.out)
+
+
+def submit(client: ApiClient, file: IO[bytes], idempotency_key: str, *, on_error: str, dry_run: bool) -> BatchRecord:
+    """Send a file of lines.
+
+    Raises:
+        RequestRefused, ServiceUnavailable: it is not accepted.
+    """
+    path = f"/v1/batches?on_error={on_error}&dry_run={str(dry_run).lower()}"
+    return batch_record(client.send("POST", path, file, {**LINES, "Idempotency-Key": idempotency_key}))
 
 
 def write_lines(file: IO[bytes], options: argparse.Namespace) -> str:
@@ -119,7 +129,7 @@ def adapter(text: str) -> Line:
         raise InvalidRequest(f"{text!r} has no number after '='. Write REF or REF=SCALE.") from error
 
 
-def finish(client: BatchClient, batch_id: str, folder: Path) -> BatchRecord:
+def finish(client: ApiClient, batch_id: str, folder: Path) -> BatchRecord:
     """Wait for the end of a batch, and fetch its images."""
     record = watch(client, batch_id)
     if record.error is None:
@@ -127,9 +137,10 @@ def finish(client: BatchClient, batch_id: str, folder: Path) -> BatchRecord:
     return record
 
 
-def fetch_all(client: BatchClient, batch_id: str, folder: Path) -> None:
+def fetch_all(client: ApiClient, batch_id: str, folder: Path) -> None:
     """Fetch what is drawn and not here yet."""
-    done = download(client.results(batch_id), folder, client.download)
+    results = client.lines(f"/v1/batches/{batch_id}/results")
+    done = download(results, folder, lambda url: client.get(url).require_success().body)
     say(f"{done.fetched} images downloaded, {done.kept} were there already: {folder}")
 
 
@@ -145,28 +156,28 @@ def known(folder: Path) -> BackfillState:
     return state
 
 
-def status(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+def status(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
     """How far a batch is."""
-    return client.get(known(options.out).batch_id)
+    return read_batch(client, known(options.out).batch_id)
 
 
-def cancel(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+def cancel(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
     """Cancel a batch."""
-    return client.cancel(known(options.out).batch_id)
+    return batch_record(client.send("POST", f"/v1/batches/{known(options.out).batch_id}/cancel"))
 
 
-def retry_failed(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+def retry_failed(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
     """Draw what has no images, and fetch it."""
     batch_id = known(options.out).batch_id
-    client.retry(batch_id)
+    client.send("POST", f"/v1/batches/{batch_id}/retry").require_success()
     return finish(client, batch_id, options.out)
 
 
-def fetch(client: BatchClient, options: argparse.Namespace) -> BatchRecord:
+def fetch(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
     """Fetch what is drawn."""
     batch_id = known(options.out).batch_id
     fetch_all(client, batch_id, options.out)
-    return client.get(batch_id)
+    return read_batch(client, batch_id)
 
 
 def summary(record: BatchRecord) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from tasks.backfill.client import BatchClient
+from tasks.api_client import ApiClient, ApiResponse
 from tasks.batches.batch import BatchStatus
 from tasks.batches.record import BatchRecord
 from tasks.errors import ServiceUnavailable
@@ -17,17 +17,17 @@ POLL_S = 2.0
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} lines [{elapsed}{postfix}]"
 
 
-def watch(client: BatchClient, batch_id: str, sleep: Callable[[float], None] = time.sleep) -> BatchRecord:
+def watch(client: ApiClient, batch_id: str, sleep: Callable[[float], None] = time.sleep) -> BatchRecord:
     """Show how far a batch is until it has ended. An API that is away is asked again.
 
     Raises:
-        Refused: the API refuses to tell.
+        RequestRefused: the API refuses to tell.
     """
     bar: tqdm[Any]
     with tqdm(dynamic_ncols=True, bar_format=BAR) as bar:
         while True:
             try:
-                record = client.get(batch_id)
+                record = read_batch(client, batch_id)
             except ServiceUnavailable as error:
                 bar.set_postfix_str(str(error)[:60])
             else:
@@ -35,6 +35,24 @@ def watch(client: BatchClient, batch_id: str, sleep: Callable[[float], None] = t
                 if record.status.is_terminal:
                     return record
             sleep(POLL_S)
+
+
+def read_batch(client: ApiClient, batch_id: str) -> BatchRecord:
+    """The batch as it is now.
+
+    Raises:
+        RequestRefused, ServiceUnavailable: as ``batch_record`` and ``ApiClient.send`` do.
+    """
+    return batch_record(client.get(f"/v1/batches/{batch_id}"))
+
+
+def batch_record(response: ApiResponse) -> BatchRecord:
+    """The record of a batch in an answer.
+
+    Raises:
+        RequestRefused, ServiceUnavailable: as ``ApiResponse.require_success`` does.
+    """
+    return BatchRecord.model_validate_json(response.require_success().body)
 
 
 def show(bar: tqdm[Any], record: BatchRecord) -> None:

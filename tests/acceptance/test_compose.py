@@ -10,12 +10,12 @@ from celery import Celery
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from stack.client import Client, fetch
 from stack.folder import StackFolder
 from stack.ports import Ports
 from stack.services import api_url
 from stack.stop_request import StopRequest
 from stack.supervisor import supervised
+from tasks.api_client import ApiClient
 from tests.support.compose import SECRETS, compose_file
 from tests.support.outside_docker import OutsideDocker
 from tests.support.waiting import patience
@@ -36,14 +36,15 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideDocker]
 
 
 def test_a_job_goes_all_the_way_to_an_image_that_clients_reach(outside: OutsideDocker) -> None:
-    client = Client(api_url(outside.ports.api), None)
+    with ApiClient(api_url(outside.ports.api), None) as client:
+        record = client.finished_job(
+            client.submit_job({"prompt": "a red circle on a blue background"}), meanwhile=lambda: None
+        )
 
-    record = client.finished(client.submit({"prompt": "a red circle on a blue background"}), meanwhile=lambda: None)
-
-    assert record["status"] == "succeeded"
-    url = record["images"][0]["url"]
-    assert url.startswith(f"http://localhost:{outside.ports.s3}/stokehold/images/")
-    assert fetch(url).startswith(PNG_SIGNATURE)
+        assert record["status"] == "succeeded"
+        url = record["images"][0]["url"]
+        assert url.startswith(f"http://localhost:{outside.ports.s3}/stokehold/images/")
+        assert client.get(url).body.startswith(PNG_SIGNATURE)
 
 
 @pytest.mark.parametrize("name", ["s3", "api", "housekeeping", "light-worker", "webhooks", "worker-demo"])

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from stack.client import Client
 from stack.folder import StackFolder
 from stack.part import Part
 from stack.parts import Parts
@@ -18,6 +17,7 @@ from stack.ports import Ports
 from stack.seaweedfs import s3_url, seaweedfs_part
 from stack.services import api_part, api_url, base_worker_part, loops_part
 from stack.valkey import valkey_part, valkey_url
+from tasks.api_client import ApiClient
 from tasks.jobs.keyspace import job_key
 from tasks.loops.rounds import LOOPS
 from tasks.settings import PREFIX
@@ -49,7 +49,7 @@ def ports() -> Ports:
 
 
 @pytest.fixture
-def clients(other: Path, ports: Ports, tmp_path: Path) -> Iterator[tuple[Client, Client]]:
+def clients(other: Path, ports: Ports, tmp_path: Path) -> Iterator[tuple[ApiClient, ApiClient]]:
     """Clients of this version's API and of the other's; a worker of each draws, and either may draw any job."""
     parts, beside = Parts(StackFolder(tmp_path / "stack")), Ports.free()
     valkey, settings = valkey_url(ports.valkey), environment(ports)
@@ -57,15 +57,21 @@ def clients(other: Path, ports: Ports, tmp_path: Path) -> Iterator[tuple[Client,
         data = StackFolder(tmp_path / "stack")
         storage = seaweedfs_part(data.data("s3"), ports, KEY, SECRET)
         parts.start([valkey_part(data.data("valkey"), ports.valkey), storage])
-        ours = [
+        parts_of_ours = [
             *(loops_part(process, valkey, settings) for process in LOOPS),
             base_worker_part("demo", valkey, settings),
         ]
-        theirs = base_worker_part("demo", valkey, settings)
+        their_worker = base_worker_part("demo", valkey, settings)
         parts.start(
-            [api_part(ports.api, settings), *ours, of(other, api_part(beside.api, settings)), of(other, theirs)]
+            [
+                api_part(ports.api, settings),
+                *parts_of_ours,
+                of(other, api_part(beside.api, settings)),
+                of(other, their_worker),
+            ]
         )
-        yield Client(api_url(ports.api), None), Client(api_url(beside.api), None)
+        with ApiClient(api_url(ports.api), None) as ours, ApiClient(api_url(beside.api), None) as theirs:
+            yield ours, theirs
     finally:
         parts.stop()
 
@@ -90,12 +96,16 @@ def go_on() -> None:
     """Poll again."""
 
 
-def test_either_version_accepts_draws_and_shows_the_jobs_of_both(clients: tuple[Client, Client], ports: Ports) -> None:
+def test_either_version_accepts_draws_and_shows_the_jobs_of_both(
+    clients: tuple[ApiClient, ApiClient], ports: Ports
+) -> None:
     with ThreadPoolExecutor(4) as pool:
-        ids = list(pool.map(lambda number: clients[number % 2].submit({**REQUEST, "seed": number}), range(2 * JOBS)))
+        ids = list(
+            pool.map(lambda number: clients[number % 2].submit_job({**REQUEST, "seed": number}), range(2 * JOBS))
+        )
 
         # Each version shows what either has accepted and drawn.
-        shown = list(pool.map(lambda job_id: [client.finished(job_id, go_on) for client in clients], ids))
+        shown = list(pool.map(lambda job_id: [client.finished_job(job_id, go_on) for client in clients], ids))
 
     records = [record for pair in shown for record in pair]
     assert {record["status"] for record in records} == {"succeeded"}

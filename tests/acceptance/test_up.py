@@ -18,10 +18,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stack.client import Client, fetch
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 from stack.services import api_url
+from tasks.api_client import ApiClient
 from tests.support.processes import seen_of
 from tests.support.up import Up, running_up
 from tests.support.waiting import patience, wait_until
@@ -53,8 +53,9 @@ def ports() -> Ports:
 
 
 @pytest.fixture(scope="module")
-def client(ports: Ports) -> Client:
-    return Client(api_url(ports.api), None)
+def client(ports: Ports) -> Iterator[ApiClient]:
+    with ApiClient(api_url(ports.api), None) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +64,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first_life(folder: Path, ports: Ports, client: Client) -> FirstLife:
+def first_life(folder: Path, ports: Ports, client: ApiClient) -> FirstLife:
     """Submit with the printed curl line, wait for that job, submit more, and press Ctrl-C before they are drawn."""
     with running_up(folder / "var", ports, folder / "first") as up:
         up.wait_until_ready()
         answer = subprocess.run(printed_curl_line(up.output), capture_output=True, text=True, check=True).stdout
         drawn = json.loads(answer.splitlines()[-1])["id"]
-        client.finished(drawn, meanwhile=lambda: None)
-        waiting = [client.submit({"prompt": "a blue square"}) for _ in range(WAITING_JOBS)]
+        client.finished_job(drawn, meanwhile=lambda: None)
+        waiting = [client.submit_job({"prompt": "a blue square"}) for _ in range(WAITING_JOBS)]
         parts = up.parts()
         exit_code = up.interrupt()
         return FirstLife(up.output, exit_code, survivors(parts), answer, drawn, waiting)
@@ -111,17 +112,17 @@ def test_ctrl_c_stops_every_part_in_order_and_leaves_no_orphan(first_life: First
     assert first_life.survivors == []
 
 
-def test_the_next_start_finds_the_images_again(first_life: FirstLife, second_life: Up, client: Client) -> None:
-    record = client.finished(first_life.drawn, meanwhile=lambda: None)
+def test_the_next_start_finds_the_images_again(first_life: FirstLife, second_life: Up, client: ApiClient) -> None:
+    record = client.finished_job(first_life.drawn, meanwhile=lambda: None)
 
     assert record["status"] == "succeeded"
-    assert fetch(record["images"][0]["url"]).startswith(PNG_SIGNATURE)
+    assert client.get(record["images"][0]["url"]).body.startswith(PNG_SIGNATURE)
 
 
 def test_the_next_start_draws_the_jobs_that_were_waiting(
-    first_life: FirstLife, second_life: Up, client: Client
+    first_life: FirstLife, second_life: Up, client: ApiClient
 ) -> None:
-    records = [client.finished(job_id, meanwhile=lambda: None) for job_id in first_life.waiting]
+    records = [client.finished_job(job_id, meanwhile=lambda: None) for job_id in first_life.waiting]
 
     assert [record["status"] for record in records] == ["succeeded"] * WAITING_JOBS
 
@@ -158,7 +159,7 @@ def test_a_second_start_in_the_same_folder_is_refused(second_life: Up, folder: P
 
 
 @pytest.mark.parametrize("name", ["housekeeping", "valkey"])
-def test_a_part_that_is_killed_is_named_and_started_anew(second_life: Up, client: Client, name: str) -> None:
+def test_a_part_that_is_killed_is_named_and_started_anew(second_life: Up, client: ApiClient, name: str) -> None:
     killed = second_life.pid_of(name)
     assert killed is not None
 
@@ -167,4 +168,7 @@ def test_a_part_that_is_killed_is_named_and_started_anew(second_life: Up, client
     wait_until(lambda: answers_200(f"{api_url(second_life.ports.api)}/readyz"), timeout_s=60)
 
     assert f"{name} died (killed by SIGKILL). It is started anew" in second_life.output
-    assert client.finished(client.submit({"prompt": "a red circle"}), meanwhile=lambda: None)["status"] == "succeeded"
+    assert (
+        client.finished_job(client.submit_job({"prompt": "a red circle"}), meanwhile=lambda: None)["status"]
+        == "succeeded"
+    )

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from huggingface_hub import HfApi
 
-from stack.client import Client
 from stack.folder import StackFolder
 from stack.parts import Parts
 from stack.ports import Ports
@@ -21,6 +20,7 @@ from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.lookup.resolver import AdapterResolver
 from tasks.adapters.lookup.uploaded import UploadedAdapters
 from tasks.adapters.passport.facts import FactsCache
+from tasks.api_client import ApiClient
 from tasks.celery import Application
 from tasks.jobs.images import manifest_key
 from tasks.jobs.job import Job, Lane, Status
@@ -129,8 +129,9 @@ def parts(nursery: Nursery, folder: Path, ports: Ports, environment: Mapping[str
 
 
 @pytest.fixture
-def client(parts: Parts, ports: Ports) -> Client:
-    return Client(api_url(ports.api), None)
+def client(parts: Parts, ports: Ports) -> Iterator[ApiClient]:
+    with ApiClient(api_url(ports.api), None) as client:
+        yield client
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from urllib.error import HTTPError
 
 import pytest
 
-from stack.client import Client
-from stack.errors import ServerSilent
 from stack.parts import Parts
 from stack.ports import LOOPBACK, Ports
 from stack.probes import answers_200
 from stack.services import api_part, api_url
+from tasks.api_client import ApiClient
+from tasks.errors import ServerSilent
 from tasks.jobs.job import Job, Status
 from tasks.service import Service
 from tests.faults.conftest import assert_drawn_once
@@ -70,7 +70,7 @@ class Load:
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 def test_valkey_away_under_load_loses_nothing_that_was_acknowledged(
-    *, start: Callable[..., WorkerProcess], service: Service, parts: Parts, ports: Ports, client: Client, how: str
+    *, start: Callable[..., WorkerProcess], service: Service, parts: Parts, ports: Ports, client: ApiClient, how: str
 ) -> None:
     worker = start()
     with Load(api_url(ports.api)) as load:
@@ -86,7 +86,7 @@ def test_valkey_away_under_load_loses_nothing_that_was_acknowledged(
         before = len(load.accepted)
         wait_until(lambda: len(load.accepted) >= before + 3, timeout_s=60)
 
-    records = [client.finished(job_id, lambda: None) for job_id in load.accepted]
+    records = [client.finished_job(job_id, lambda: None) for job_id in load.accepted]
 
     assert load.refusals == {(503, "2")}
     assert {record["status"] for record in records} == {"succeeded"}
@@ -110,8 +110,8 @@ def test_a_job_whose_api_died_before_it_sent_the_message_is_drawn(
 
     before = jobs(service)
 
-    with pytest.raises(ServerSilent):
-        Client(api_url(port), None).submit(REQUEST)
+    with pytest.raises(ServerSilent), ApiClient(api_url(port), None) as client:
+        client.submit_job(REQUEST)
     wait_until(lambda: not answers_200(f"http://{LOOPBACK}:{port}/healthz"))
     parts.kill("dying-api")
 

@@ -103,7 +103,7 @@ def test_a_submission_is_sent_with_the_same_key_and_body_until_its_outcome_is_kn
     assert list(jobs.known) == ["j"]
     events = outcomes(tmp_path / "history")
     assert [(event.phase, event.status, event.code) for event in events] == [
-        (Phase.INFO, None, "RemoteDisconnected"),
+        (Phase.INFO, None, "RemoteProtocolError"),
         (Phase.INFO, 503, "no"),
         (Phase.FAIL, 429, "no"),
         (Phase.OK, 202, None),

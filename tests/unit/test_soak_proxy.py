@@ -9,11 +9,12 @@ from threading import Thread
 
 import pytest
 
-from stack.errors import ServerSilent
 from stack.ports import LOOPBACK, Ports
-from stack.soak.exchange import Sending, exchange
 from stack.soak.proxy import Proxy, proxying
+from stack.soak.recorded_client import halves
 from stack.soak.server_faults import STORAGE
+from tasks.api_client import ApiClient, ApiResponse
+from tasks.errors import ServerSilent
 from tests.support.waiting import patience
 
 
@@ -55,14 +56,15 @@ def proxy(kept: list[bytes]) -> Iterator[Proxy]:
         yield proxy
 
 
-def sending(proxy: Proxy, body: bytes = b"image", pause_s: float = 0) -> Sending:
-    return Sending("POST", f"http://{LOOPBACK}:{proxy.port}/", body=body, pause_s=pause_s)
+def send(proxy: Proxy, body: bytes = b"image", pause_s: float = 0) -> ApiResponse:
+    with ApiClient(f"http://{LOOPBACK}:{proxy.port}", None) as client:
+        return client.send("POST", "/", halves(body, pause_s), {"Content-Length": str(len(body))})
 
 
 def test_what_is_sent_arrives_and_what_is_answered_comes_back(proxy: Proxy, kept: list[bytes]) -> None:
     body = bytes(range(256)) * 4000
 
-    assert exchange(sending(proxy, body, pause_s=0.1)).body == body
+    assert send(proxy, body, pause_s=0.1).body == body
     assert kept == [body]
 
 
@@ -70,7 +72,7 @@ def test_a_lost_answer_is_of_something_that_was_done(proxy: Proxy, kept: list[by
     proxy.loses_answers = True
 
     with pytest.raises(ServerSilent):
-        exchange(sending(proxy))
+        send(proxy)
 
     assert kept == [b"image"]
 
@@ -79,7 +81,7 @@ def test_a_lost_answer_is_of_something_that_was_done(proxy: Proxy, kept: list[by
 def test_a_refusal_is_of_something_that_was_not_done(proxy: Proxy, kept: list[bytes], name: str) -> None:
     proxy.refusal = STORAGE[name]
 
-    answered = exchange(sending(proxy, bytes(10**6)))
+    answered = send(proxy, bytes(10**6))
 
     assert answered.status in (400, 403, 409, 429, 500, 503)
     assert b"<Code>" in answered.body
@@ -90,7 +92,7 @@ def test_a_connection_that_is_cut_is_silence(proxy: Proxy, kept: list[bytes]) ->
     proxy.refusal = STORAGE["cut"]
 
     with pytest.raises(ServerSilent):
-        exchange(sending(proxy))
+        send(proxy)
 
     assert kept == []
 
@@ -98,14 +100,18 @@ def test_a_connection_that_is_cut_is_silence(proxy: Proxy, kept: list[bytes]) ->
 def test_when_the_fault_is_over_all_is_as_before(proxy: Proxy) -> None:
     proxy.refusal, proxy.loses_answers = STORAGE["cut"], True
     with pytest.raises(ServerSilent):
-        exchange(sending(proxy))
+        send(proxy)
 
     proxy.refusal, proxy.loses_answers = None, False
 
-    assert exchange(sending(proxy)).body == b"image"
+    assert send(proxy).body == b"image"
 
 
 def test_a_server_that_is_away_is_silence() -> None:
     nobody, port = Ports.free(), Ports.free()
-    with proxying(Proxy(port.api, nobody.admin)), pytest.raises(ServerSilent):
-        exchange(Sending("GET", f"http://{LOOPBACK}:{port.api}/", timeout_s=patience(5)))
+    with (
+        proxying(Proxy(port.api, nobody.admin)),
+        ApiClient(f"http://{LOOPBACK}:{port.api}", None, timeout_s=patience(5)) as client,
+        pytest.raises(ServerSilent),
+    ):
+        client.get("/")

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from standardwebhooks import Webhook
 
-from stack.errors import ServerSilent
 from stack.history.event import Phase, SeenWebhook
 from stack.history.recorder import Recorder, read_history
 from stack.ports import LOOPBACK, Ports
-from stack.soak.exchange import Sending, exchange
 from stack.soak.receiver import Manner, Receiver, receiving
+from tasks.api_client import ApiClient, ApiResponse
+from tasks.errors import ServerSilent
 from tasks.webhooks.secrets import new_secret
 
 SECRET = new_secret()
@@ -23,11 +23,12 @@ RECORD = {"id": "j", "status": "canceled", "attempt": 0, "images": [], "error": 
 BODY = json.dumps({"type": "job.canceled", "data": RECORD})
 
 
-def delivery(port: int, secret: str) -> Sending:
+def deliver(port: int, secret: str) -> ApiResponse:
     now = datetime.now(UTC)
     signature = Webhook(secret).sign("msg_1", now, BODY)
     headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signature}
-    return Sending("POST", f"http://{LOOPBACK}:{port}/alice", headers, BODY.encode())
+    with ApiClient(f"http://{LOOPBACK}:{port}", None) as client:
+        return client.send("POST", "/alice", BODY.encode(), headers)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_a_delivery_is_written_down_with_the_verdict_on_its_signature(
         receiver = Receiver(recorder, {"alice": SECRET}, random.Random(1))
         receiver.manner = Manner.PROMPT
         with receiving(receiver, port):
-            assert exchange(delivery(port, secret)).status == 200
+            assert deliver(port, secret).status == 200
 
     (seen,) = [event for event in read_history(tmp_path / "history") if event.phase is Phase.OK]
     assert seen.owner == "alice"
@@ -55,10 +56,10 @@ def test_while_a_fault_lasts_every_delivery_is_treated_so(tmp_path: Path) -> Non
         receiver = Receiver(recorder, {"alice": SECRET}, random.Random(1))
         with receiving(receiver, port):
             receiver.manner = Manner.FAILING
-            assert exchange(delivery(port, SECRET)).status == 500
+            assert deliver(port, SECRET).status == 500
             receiver.manner = Manner.HANGING_UP
             with pytest.raises(ServerSilent):
-                exchange(delivery(port, SECRET))
+                deliver(port, SECRET)
 
 
 def test_what_a_receiver_does_not_expect_ends_the_soak(tmp_path: Path) -> None:
@@ -66,4 +67,4 @@ def test_what_a_receiver_does_not_expect_ends_the_soak(tmp_path: Path) -> None:
     with Recorder(tmp_path / "history") as recorder:
         receiver = Receiver(recorder, {}, random.Random(1))
         with pytest.raises(KeyError, match="alice"), receiving(receiver, port), pytest.raises(ServerSilent):
-            exchange(delivery(port, SECRET))
+            deliver(port, SECRET)
