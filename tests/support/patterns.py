@@ -60,6 +60,8 @@ def patterns_in(source: str, where: str) -> Iterator[Pattern]:
     Raises:
         ValueError: one is put together in a way that cannot be read here.
     """
+    if not re.search(r"\bre\.|pattern=", source):
+        return
     tree = ast.parse(source)
     constants = imported_constants(tree) | constants_of(tree)
     for node in ast.walk(tree):

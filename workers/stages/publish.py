@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from storage import S3Storage, StorageError, StorageMisconfigured, StorageNotReachable, StoredObject
 from tasks.errors import StorageFault
@@ -15,8 +15,10 @@ from tasks.jobs.job import Job
 from tasks.jobs.manifest import Manifest
 from tasks.jobs.result import StoredImage
 from workers.activity import NoteProgress
-from workers.stages.draw import DrawnImage
 from workers.stages.encode import ENCODINGS, encode
+
+if TYPE_CHECKING:  # it imports torch, which what publishes can do without
+    from workers.stages.draw import DrawnImage
 
 logger = logging.getLogger(__name__)
 
