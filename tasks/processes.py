@@ -33,7 +33,7 @@ Round = Callable[[], None]
 
 SHORT_PERIOD_S = 1.0
 WITHOUT_DELAY = frozenset({"planning", "webhooks"})
-"""Loops that somebody waits for: they look at least this often whether there is something to do."""
+"""Loops that a client waits for: they look at least this often whether there is something to do."""
 
 
 def rounds_of(service: Service) -> Mapping[str, Round]:
@@ -143,7 +143,7 @@ def check(rounds: Rounds, process: str) -> None:
 
 
 def complaint(age: LoopAge) -> str:
-    """What is wrong with an overdue loop."""
+    """Return what is wrong with an overdue loop."""
     last = "has finished no round yet" if age.age_s is None else f"last finished a round {age.age_s:g} s ago"
     return f"stokehold: the loop {age.loop} {last}."
 

@@ -40,7 +40,7 @@ def valkey_errors() -> Iterator[None]:
 
 
 def may_serve_later(error: RedisError) -> bool:
-    """Whether it is the server's state that is at fault, and not what it was asked."""
+    """Return whether the server's state is at fault, and not what it was asked."""
     known = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
     return isinstance(error, known) or "MISCONF" in str(error)  # for a disk that it cannot write there is no class
 

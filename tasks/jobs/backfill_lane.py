@@ -1,4 +1,4 @@
-"""Which backfill jobs a worker draws next: fair between owners, and with as few swaps as that allows.
+"""The choice of the backfill jobs that a worker draws next: fair between owners, and with as few swaps as that allows.
 
 Nobody sends these jobs to a worker. One that has time asks here for those that suit it best, so the jobs of one adapter
 are drawn one after another by one worker, and another worker takes another adapter.
@@ -23,7 +23,7 @@ from tasks.jobs.worker_registry import NOTE, WorkerRegistry, spares
 from tasks.valkey import Valkey
 
 QUANTUM = 16
-"""How many jobs a worker draws for one owner, while another waits, before the swap to the other's adapters is due."""
+"""Jobs that a worker draws for one owner, while another waits, before the swap to the other's adapters is due."""
 
 MAX_TRIES = 100
 """More than the workers of a base model: a try is lost to another worker, or to a job that was canceled meanwhile."""

@@ -1,4 +1,4 @@
-"""Which backfill jobs go together: the same adapters need one swap, and the same settings may be drawn in one pass."""
+"""The groups of backfill jobs: the same adapters need one swap, and the same settings may be drawn in one pass."""
 
 from __future__ import annotations
 

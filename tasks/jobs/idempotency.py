@@ -14,10 +14,10 @@ KEEP_S = 86_400
 
 @dataclass(frozen=True)
 class Idempotency:
-    """Under which key a submission is known, and what it asks for."""
+    """The key under which a submission is known, and what it asks for."""
 
     key: str
-    """Digest of the submitter and of the key that it chose: nobody meets a stranger's key, and no key is kept."""
+    """Digest of the submitter and of the key that it chose: keys of two submitters never meet, and none is kept."""
     request: str
     """Digest of the validated request, so that spelling and left-out defaults do not count."""
     keep_s: int = KEEP_S

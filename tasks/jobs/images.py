@@ -1,4 +1,4 @@
-"""Which attempts may have left images in storage: noted before the first upload, settled when the attempt is over.
+"""Images of attempts in storage: noted before the first upload, settled when the attempt is over.
 
 The step with which a job succeeds settles its attempt (``tasks/jobs/transition.lua``); every other is settled here. A
 worker that is killed cannot clean up behind itself, and storage that is unavailable cannot be cleaned. So the note
@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 
 def attempt_prefix(lease: Lease) -> str:
-    """Where the images of one attempt lie. Another attempt has its own place, so neither can spoil the other's."""
+    """Return the folder of the images of one attempt. Each has its own, so that none can spoil another's."""
     return f"{IMAGES}{lease.job_id}/{lease.token}/"
 
 
 def manifest_key(lease: Lease) -> str:
-    """Where the manifest of one attempt's images lies: not among them, for they may be public."""
+    """Return the key of the manifest of one attempt: not among its images, for they may be public."""
     return f"{MANIFESTS}{lease.job_id}/{lease.token}.json"
 
 
@@ -56,20 +56,20 @@ class Images:
     def settle(self, lease: Lease) -> bool:
         """Remove the images of an attempt that is over, unless they are what its job succeeded with.
 
-        Storage that is unavailable is not an error: the note stays, and housekeeping comes back to it.
+        Unavailable storage is not an error: the note stays, and housekeeping comes back to it.
 
         Returns:
             whether storage was there, if it was needed.
 
         Raises:
-            ValkeyUnavailable: nobody can say whether it is over.
+            ValkeyUnavailable: it is unknown whether the attempt is over.
         """
         status = self._status_of(lease)
         if status is Status.RUNNING:
             return True
         if status is not Status.SUCCEEDED:
             try:
-                self.storage.check()  # a removal waits for a minute; this fails within seconds
+                self.storage.check()  # a removal waits for a minute; this says within seconds that storage is away
                 self.storage.delete(attempt_prefix(lease))
                 self.storage.remove(manifest_key(lease))
             except StorageError as error:
@@ -99,7 +99,7 @@ class Images:
             raise StorageError(f"Storage does not remove the images of attempt {member}.")
 
     def _status_of(self, lease: Lease) -> Status | None:
-        """Where the job stands, if it still is this attempt's; else None."""
+        """Return the status of the job if it still is this attempt's, else None."""
         try:
             job = self.store.get(lease.job_id)
         except JobNotFound:

@@ -21,7 +21,7 @@ from tasks.jobs.keyspace import (
 from tasks.valkey import Valkey
 
 MAX_REWOUND = 1000
-"""How many times one look brings back that a clock has set into the future."""
+"""Times that one look brings back which a clock has set into the future."""
 OWNERS_COUNTED = 200
 """Bounds what it costs to ask for a position, which every poll of a queued job does."""
 
@@ -109,7 +109,7 @@ class JobIndex:
         return cast(list[str], self._valkey.zrangebyscore(index, "-inf", when, start=0, num=count))
 
     def position(self, job: Job) -> int | None:
-        """How many queued jobs of its base model are drawn before it, if none comes; None once it waits no more.
+        """Return the number of queued jobs that are drawn before it, if no other comes; None once it has begun.
 
         Of the owners whose turns come first ``OWNERS_COUNTED`` are counted, and any further ones by their average.
         Backfill jobs count in the order of their creation, whatever order a worker finds best.
@@ -121,15 +121,15 @@ class JobIndex:
         return cast(int | None, self._position(keys=[lines, weights, line], args=[job.id, OWNERS_COUNTED]))
 
     def waiting(self, slug: str) -> int:
-        """How many jobs of a base model are queued."""
+        """Return the number of queued jobs of a base model."""
         return self._valkey.zcard(waiting_key(slug))
 
     def waiting_for_message(self, slug: str) -> int:
-        """How many of them are interactive: a worker learns of these by a message."""
+        """Return the number of those that are interactive: a worker learns of these by a message."""
         return self._valkey.zcount(waiting_key(slug), "-inf", LANE_OFFSET_S[Lane.BACKFILL])
 
     def measured(self, slug: str) -> Measured:
-        """What the latest jobs of a base model took, on average."""
+        """Return the average seconds of the latest jobs of a base model."""
         names = tuple(Measured.model_fields)
         seconds = cast(list[str | None], self._valkey.hmget(pace_key(slug), names))
         return Measured.model_validate(dict(zip(names, seconds, strict=True)))

@@ -1,6 +1,6 @@
-"""Which interactive job a worker draws next: owners take turns, as many as their weights say.
+"""The choice of the interactive job that a worker draws next: owners take turns, as many as their weights say.
 
-A message on the queue of a base model says that a job waits, and not which one: whoever receives it asks here. So what
+A message on the queue of a base model says that a job waits, and not which one: its receiver asks here. So what
 an owner has queued delays the next job of another by about one drawing.
 
     stokehold:interactive:<slug>               sorted  by owner: where the next turn of one that has queued jobs starts

@@ -1,4 +1,4 @@
-"""A job: what fixes its images, where it stands in its life, and what came of it."""
+"""A job: its specification, its options, its status and its lease."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tasks.jobs.result import (
 
 
 class Status(StrEnum):
-    """Where a job stands. The job store alone decides; Celery's own states are never shown."""
+    """The status of a job. The job store alone decides; Celery's own states are never shown."""
 
     QUEUED = "queued"
     """Waiting for a worker of its base model."""
@@ -58,10 +58,10 @@ def sources(target: Status) -> frozenset[Status]:
 
 
 class Lane(StrEnum):
-    """Which jobs go first."""
+    """The order between jobs: interactive ones go first."""
 
     INTERACTIVE = "interactive"
-    """Somebody waits for it."""
+    """A client waits for it."""
     BACKFILL = "backfill"
     """A line of a batch: behind every interactive job."""
 
@@ -74,7 +74,7 @@ class ScaledAdapter(Stored):
 
 
 class ImageSettings(Stored):
-    """What fixes an image beside its adapters, as a job's record shows it too."""
+    """The settings that fix an image beside its adapters, as a job's record shows them too."""
 
     base_model: str = Field(description="slug")
     prompt: str
@@ -106,12 +106,12 @@ class JobSpec(ImageSettings):
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """What it needs and this version does not know: drawn here, its images would be others."""
+        """Fields that it needs and this version does not know: drawn here, its images would be different."""
         return tuple(name for name in self.needs if name not in KNOWN_FIELDS)
 
     @property
     def pixel_steps(self) -> int:
-        """What it costs: pixels times steps of all its images."""
+        """Its cost: pixels times steps of all its images."""
         return self.width * self.height * self.steps * self.image_count
 
 
@@ -144,7 +144,7 @@ class Line(Stored):
 
 
 class JobOptions(Stored):
-    """What a submitter is and asks for, beside the images."""
+    """The submitter, and what it asks for beside the images."""
 
     owner: str | None = Field(
         None, description="id of the API key that submitted the job; null where none is configured"
@@ -159,7 +159,7 @@ class JobOptions(Stored):
 
 
 class Progress(Stored):
-    """How far the drawing is."""
+    """Steps that are drawn."""
 
     step: int
     of: int
@@ -174,7 +174,7 @@ class Measured(Stored):
 
     @classmethod
     def of(cls, spec: JobSpec, timings: Timings) -> Self:
-        """What one job adds to the averages."""
+        """Return what one job adds to the averages."""
         if timings.draw is None:
             return cls()
         return cls(

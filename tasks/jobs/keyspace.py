@@ -38,7 +38,7 @@ def idempotency_key(idempotency: Idempotency) -> str:
 
 
 def channel_of(job_id: str) -> str:
-    """Where each new status of a job is announced."""
+    """The channel that announces each new status of a job."""
     return f"stokehold:changes:{identifier(job_id)}"
 
 

@@ -1,4 +1,4 @@
-"""Where a line stands in the plan of its batch: what makes it one job, and no second one.
+"""The place of a line in the plan of its batch, by which it becomes one job and no second one.
 
 stokehold:batch:<id>:cursors:<plan>   hash   by group of the plan: the place of its next line, from its first byte;
                                              `first`: the group before which all are done
@@ -55,7 +55,7 @@ def batch_key(batch_id: str) -> str:
 
 
 def cursors_key(batch_id: str, plan: str | None) -> str:
-    """How far the groups of a plan have become jobs."""
+    """The places up to which the groups of a plan have become jobs."""
     return f"{batch_key(batch_id)}:cursors:{plan or ''}"
 
 

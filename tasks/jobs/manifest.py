@@ -1,4 +1,4 @@
-"""What made an image: everything that it depends on, as far as it can be named."""
+"""Manifests: everything that an image depends on, as far as it can be named."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ METADATA_KEY = "stokehold"
 
 
 class Manifest(Provenance, StoredRecord):
-    """What made an image. The same manifest draws the same image.
+    """Everything that made an image. The same manifest draws the same image.
 
     Inside an image it names no job, so that the same image has the same bytes. An image is shown to others: a
     manifest never says where an uploaded adapter lies in storage.

@@ -1,4 +1,4 @@
-"""How fast a base model's workers get through its queue, measured."""
+"""The measured pace at which the workers of a base model get through its queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Celery queue a job travels on. Backfill jobs travel on none: a worker that has time for one asks for it."""
+"""The Celery queues of jobs. Backfill jobs travel on none: a worker that has time for one asks for it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class JobQueues:
     store: JobStore
 
     def messages(self, slug: str) -> int:
-        """How many messages wait on the queue of a base model.
+        """Return the number of messages on the queue of a base model.
 
         Raises:
             ValkeyUnavailable: Valkey does not answer.

@@ -1,4 +1,4 @@
-"""How much each API key has used, held against its limits.
+"""The use of each API key, compared with its limits.
 
 stokehold:requests:<key>    list    times of a key's latest requests, the last first
 stokehold:queued:<owner>    sorted  ids of a key's queued jobs, by the time at which they were counted
@@ -25,7 +25,7 @@ RECORDED_WITHIN_S = 60
 
 
 class Quotas:
-    """What keys have used. Every step is atomic; a step that is refused counts nothing."""
+    """The use of keys. Every step is atomic; a step that is refused counts nothing."""
 
     def __init__(self, valkey: Valkey, keys: ApiKeys) -> None:
         self._keys = keys

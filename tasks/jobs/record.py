@@ -1,4 +1,4 @@
-"""What a client sees of a job."""
+"""Job records: jobs as clients see them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a job comes into the job store: once, whatever is asked twice."""
+"""New jobs in the job store, each recorded once even if it is asked for twice."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class JobRecorder(JobReader):
         idempotency: Idempotency | None = None,
         place: LinePlace | None = None,
     ) -> Any:
-        """What ``create.lua`` answers."""
+        """Return the answer of ``create.lua``."""
         slug, group = spec.base_model, group_of(spec, options) if lane is Lane.BACKFILL else ""
         job = job_key(job_id)
         keys = [job, waiting_key(slug), UNSENT, DEADLINES, list_key(options.owner), groups_key(slug)]

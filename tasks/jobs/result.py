@@ -1,4 +1,4 @@
-"""What comes of a job: its images, its timings, and the receipts that say what made them."""
+"""The result of a job: its images, its timings and what made them, or its failure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Environment(Stored):
 
 
 class ImageDifference(Stored):
-    """How far two images are from one another, in steps of 8-bit RGB: from 0 to 255."""
+    """The difference between two images, in steps of 8-bit RGB: from 0 to 255."""
 
     largest: int
     mean: float
@@ -47,7 +47,7 @@ class ReplayReport(Stored):
 
 
 class SwapWay(StrEnum):
-    """How a job's adapters came into the base model."""
+    """The way by which a job's adapters came into the base model."""
 
     KEPT = "kept"
     """They were merged already."""
@@ -79,7 +79,7 @@ class Timings(Stored):
 
 
 class AdapterReceipt(Stored):
-    """What merging an adapter did."""
+    """The effect of merging an adapter."""
 
     ref: str
     matched: int | None = Field(description="number of weights that it changes; null if diffusers' own loader was used")
@@ -90,7 +90,7 @@ class AdapterReceipt(Stored):
 
 
 class BaseReceipt(Stored):
-    """Which weights an image was drawn with, below what was merged into them."""
+    """The weights that an image was drawn with, below what was merged into them."""
 
     fingerprint: str = Field(description="of all weights of the base model as they were loaded, 16 hexadecimal digits")
     swaps_since_check: int = Field(
@@ -111,7 +111,7 @@ class StoredImage(Stored):
 
 
 class Provenance(Stored):
-    """What images depend on beside the base model and what was asked for."""
+    """Everything that images depend on beside the base model and the request."""
 
     adapter_files: tuple[str, ...] = Field((), description="SHA-256 of each adapter's file, as it was merged")
     environment: Environment | None = None
@@ -124,7 +124,7 @@ class Provenance(Stored):
 
 
 class Result(Provenance):
-    """What came of a job that succeeded."""
+    """The result of a job that succeeded."""
 
     images: tuple[StoredImage, ...]
     receipts: tuple[AdapterReceipt, ...] = ()

@@ -46,7 +46,7 @@ class NotRetried(BaseModel):
 
 
 class RetryReport(BaseModel):
-    """What became of many failed jobs."""
+    """The outcome of retrying many failed jobs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -58,7 +58,7 @@ class RetryReport(BaseModel):
 
 @dataclass(frozen=True)
 class FailedJobs:
-    """Which of the failed jobs are meant.
+    """A selection of failed jobs.
 
     Attributes:
         code: of their error; None means any.
@@ -69,7 +69,7 @@ class FailedJobs:
     since: datetime | None = None
 
     def include(self, job: Job) -> bool:
-        """Whether this one is."""
+        """Return whether a job is selected."""
         return (
             job.status is Status.FAILED
             and self.code in (None, job.error.code if job.error else None)

@@ -180,7 +180,7 @@ class JobStore(JobReader):
         """Remove a finished job's record and everything that indexes it.
 
         Args:
-            after_s: seconds for which the record itself can still be read, by whoever had begun something with it.
+            after_s: seconds for which the record itself can still be read, by a request that has begun already.
         """
         self._forget(keys=[job_key(job.id), FINISHED, list_key(job.options.owner)], args=[job.id, after_s])
 

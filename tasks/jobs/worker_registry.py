@@ -16,7 +16,7 @@ from tasks.valkey import Valkey
 
 NOTE = "stokehold:worker:"
 UNHEALTHY_SHOWN_MS = 600_000
-"""How long a worker is shown that has left because it cannot be trusted with jobs."""
+"""Milliseconds for which a worker is shown that has left because it cannot be trusted with jobs."""
 
 
 class MergedAdapter(Stored):
@@ -27,7 +27,7 @@ class MergedAdapter(Stored):
 
 
 class WorkerMemory(Stored):
-    """What a worker keeps in memory, in bytes."""
+    """Bytes that a worker keeps in memory."""
 
     weights: int = Field(description="the base model, on the device")
     pristine: int = Field(
@@ -37,7 +37,7 @@ class WorkerMemory(Stored):
 
 
 class WorkerNote(StoredRecord):
-    """What a worker says of itself."""
+    """The note of a worker about itself."""
 
     name: str
     base_model: str = Field(description="slug")
@@ -76,7 +76,7 @@ class WorkerRegistry:
         return [note for note in self.alive(slug) if note.unhealthy is None]
 
     def has_another(self, job: Job) -> bool:
-        """Whether a worker takes jobs of this base model on whose machine this job has not failed."""
+        """Return whether a worker takes jobs of this base model on whose machine this job has not failed."""
         return any(note.name not in job.failed_on for note in self.healthy(job.spec.base_model))
 
     def alive(self, slug: str) -> list[WorkerNote]:
@@ -92,7 +92,7 @@ class WorkerRegistry:
 
 
 def spares(workers: WorkerRegistry, worker: str, job: Job) -> bool:
-    """Whether this worker leaves a job, which failed on its machine, to another one."""
+    """Return whether this worker leaves a job, which failed on its machine, to another one."""
     return worker in job.failed_on and workers.has_another(job)
 
 

@@ -36,7 +36,7 @@ NOT_RECORD_FAULTS = (
 
 
 def is_record_fault(error: Exception) -> bool:
-    """Whether it is a record that is at fault, so that others would not meet this error."""
+    """Return whether the record is at fault, so that others would not meet this error."""
     return isinstance(error, RecordNotUnderstood) or not isinstance(error, NOT_RECORD_FAULTS)
 
 
@@ -91,7 +91,7 @@ class Quarantine:
         logger.error("%s is quarantined from %s: %s", member, index, why)
 
     def records(self) -> list[QuarantinedRecord]:
-        """What is quarantined."""
+        """Return the quarantined records."""
         return read_all(QuarantinedRecord, cast(dict[str, str], self._valkey.hgetall(QUARANTINE)))
 
     def release_all(self) -> None:
@@ -122,5 +122,5 @@ class Quarantine:
 
 
 def failing_key(index: str, member: str) -> str:
-    """Where the failures of a record are counted."""
+    """Return the key under which the failures of a record are counted."""
     return f"stokehold:failing:{index}:{member}"

@@ -45,7 +45,7 @@ class Round(BaseModel):
 
 
 class LoopAge(BaseModel):
-    """How long ago a loop last finished a round."""
+    """The age of the last finished round of a loop."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -91,7 +91,7 @@ class Rounds:
         return {loop: found for loop, text in notes.items() if (found := parsed(text))}
 
     def ages(self, process: str | None = None) -> tuple[LoopAge, ...]:
-        """How long ago the loops of a process, or of all, last finished a round."""
+        """Return the ages of the loops of a process, or of all."""
         latest, now = self.latest(), self._valkey.now()
         wanted = LOOPS.values() if process is None else [LOOPS[process]]
         return tuple(self._age(loop, max_s, latest.get(loop), now) for loops in wanted for loop, max_s in loops.items())

@@ -68,7 +68,7 @@ class Turns:
             if not turn.thread.is_alive():
                 del self._turns[owner]
             elif time.monotonic() - turn.begun > MAX_S:
-                end_process(f"{self._name} of {owner or 'nobody'} takes longer than {MAX_S} s")
+                end_process(f"{self._name} of {owner or 'no owner'} takes longer than {MAX_S} s")
 
 
 def guarded(name: str, work: Work) -> None:

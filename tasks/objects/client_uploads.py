@@ -31,7 +31,7 @@ KEEP_S = 86_400
 """Seconds for which a file is kept after its URL has expired: an upload that began in time may end much later."""
 
 MAX_BYTES = 1 << 30
-"""What a file of unannounced size, which is one of a batch, is taken for."""
+"""The size that is counted for a file of unannounced size, which is one of a batch."""
 
 
 class Promise(StoredRecord):
@@ -49,7 +49,7 @@ class Promise(StoredRecord):
 
 
 class ClientUpload(BaseModel):
-    """Where to put a file."""
+    """The place to which a client sends a file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,7 +61,7 @@ class ClientUpload(BaseModel):
 
 @dataclass(frozen=True)
 class Promises:
-    """What was promised, until it is used or its note falls due."""
+    """The promises, each until it is used or its note falls due."""
 
     valkey: Valkey
 
@@ -174,10 +174,10 @@ def not_there() -> InvalidRequest:
 
 
 def new_id() -> str:
-    """An id that nobody guesses."""
+    """Return an id that cannot be guessed."""
     return uuid.uuid4().hex
 
 
 def promise_key(upload_id: str) -> str:
-    """Where a promise is kept."""
+    """Return the key of a promise."""
     return PROMISE + identifier(upload_id)

@@ -1,8 +1,8 @@
-"""What the keys of objects in storage begin with."""
+"""The beginnings of the keys of objects in storage."""
 
 from __future__ import annotations
 
 IMAGES = "images/"
 """Images, and nothing else: with a public bucket, everybody may read them who knows their keys."""
 MANIFESTS = "manifests/"
-"""What made the images, and for which job."""
+"""Manifests: what made the images, and for which job."""

@@ -23,7 +23,7 @@ def storage_config(settings: Settings) -> S3Config:
 
 
 def public_bucket(settings: Settings) -> PublicBucket | None:
-    """Where the images lie, if everybody may read them; the manifest of an image, and all else, never lies there."""
+    """Return the bucket of the images if everybody may read them; nothing else, such as a manifest, lies there."""
     if settings.public_base_url is None or settings.s3_public_bucket is None:
         return None
     return PublicBucket(name=settings.s3_public_bucket, prefix=IMAGES, base_url=settings.public_base_url)

@@ -1,4 +1,4 @@
-"""What brings a job back when a worker or the API died: four loops in a process that needs Valkey alone."""
+"""Four loops that bring jobs back when a worker or the API died, in a process that needs Valkey alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOST_AFTER_S = 5.0
 
 
 MAX_PER_ROUND = 1000
-"""How many jobs of an index one round looks at, as far as it has time; the next round goes on."""
+"""Jobs of an index that one round looks at, as far as it has time; the next round goes on."""
 
 
 @dataclass(frozen=True)

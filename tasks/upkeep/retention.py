@@ -23,7 +23,7 @@ from tasks.upkeep.each_job import EachJob
 logger = logging.getLogger(__name__)
 
 MAX_PER_ROUND = 500
-"""How many jobs one round removes. With a round every 5 s, more than 8 million a day."""
+"""Jobs that one round removes. With a round every 5 s, more than 8 million a day."""
 
 
 @dataclass(frozen=True)
