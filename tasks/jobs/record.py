@@ -122,5 +122,5 @@ class JobRecords:
 
 def adapter_record(scaled: ScaledAdapter) -> AdapterRecord:
     """An adapter as the record shows it."""
-    fields = scaled.adapter.model_dump(include={"ref", "source", "repository", "commit", "weight_name"})
+    fields = scaled.adapter.model_dump(include=AdapterRecord.model_fields.keys() - {"scale"})
     return AdapterRecord(**fields, scale=scaled.scale)

@@ -123,7 +123,7 @@ class TestLookingUp:
     @pytest.mark.parametrize(
         ("files", "ref", "error", "message"),
         [
-            (["a.safetensors", "b.safetensors"], "ada/pixel", AdapterNotUsable, "Name one: ada/pixel:a.safetensors"),
+            (["a.safetensors", "b.safetensors"], "ada/pixel", AdapterNotUsable, "Choose one: ada/pixel:a.safetensors"),
             (["a.safetensors"], "ada/pixel:c.safetensors", AdapterNotFound, "no file 'c.safetensors'; it has a.safe"),
             (["pixel.bin"], "ada/pixel", AdapterNotUsable, "only pickles, which may run code"),
             (["README.md"], "ada/pixel", AdapterNotUsable, "must hold a safetensors file; it holds none"),
@@ -204,6 +204,13 @@ class TestLookingUp:
             look_up(hub, "ada/pixel")
 
         assert hub.count("GET", "/api/models/ada/pixel") == 1
+
+    @pytest.mark.parametrize("sha", ["", "main", "0" * 39])
+    def test_a_commit_that_is_not_one_is_the_operators_affair(self, hub: HubServer, sha: str) -> None:
+        hub.fail(200, body=json.dumps({"id": "ada/pixel", "sha": sha, "siblings": [{"rfilename": WEIGHTS}]}).encode())
+
+        with pytest.raises(HubUnavailable, match="should check HF_ENDPOINT"):
+            look_up(hub, "ada/pixel")
 
     def test_an_answer_that_is_none_of_a_hub_s_is_the_operators_affair(self, hub: HubServer) -> None:
         hub.fail(200)

@@ -1,4 +1,4 @@
-"""How often storage is asked for the header of an adapter that is registered."""
+"""Registering an adapter asks storage for its header as seldom as possible."""
 
 from __future__ import annotations
 

@@ -91,9 +91,9 @@ class HubServer:
         """Delete a repository, as its author may do at any time."""
         del self._repositories[name]
 
-    def fail(self, status: int, *, times: int = 1) -> None:
-        """Answer the next requests with this status and nothing else."""
-        self._failures += [Answer(status)] * times
+    def fail(self, status: int, *, body: bytes = b"", times: int = 1) -> None:
+        """Answer the next requests with this status, this body and nothing else."""
+        self._failures += [Answer(status, body)] * times
 
     def cut_downloads(self, *after_bytes: int) -> None:
         """Hang up within the next downloads: in the first after so many bytes, in the second after so many ..."""

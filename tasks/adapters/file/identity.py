@@ -30,7 +30,7 @@ def is_none(value: object) -> bool:
 
 
 class PinnedFile(Stored):
-    """One file in one version. Every form of an adapter that has a file is one of these."""
+    """A file of an adapter, in one version. Every form of an adapter that has a file inherits it."""
 
     source: AdapterSource
     repository: str = Field(description="`owner/name` on the Hub, or the name in the catalogue")
@@ -43,7 +43,7 @@ class PinnedFile(Stored):
 
     @property
     def version(self) -> FileVersion:
-        """What tells it from every other file, and from itself before it changed."""
+        """A key that no other file has, and no other version of this one."""
         return self.source, self.repository, self.commit, self.weight_name
 
 

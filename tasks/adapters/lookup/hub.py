@@ -75,18 +75,19 @@ class AdapterHub:
             )
         weight_name = choose_weight_file(info.id, files_of(info), reference.weight_name)
         size_bytes, sha256 = file_facts(info, weight_name)
-        return FoundAdapter(
-            ref=str(reference),
-            source=AdapterSource.HUB,
-            repository=info.id,
-            commit=info.sha,
-            weight_name=weight_name,
-            sha256=sha256,
-            size_bytes=size_bytes,
-            base_names=base_models_of(info),
-            is_tagged=LORA_TAG in (info.tags or ()),
-            trigger_words=trigger_words_of(info),
-        )
+        with self._errors(reference):
+            return FoundAdapter(
+                ref=str(reference),
+                source=AdapterSource.HUB,
+                repository=info.id,
+                commit=info.sha,
+                weight_name=weight_name,
+                sha256=sha256,
+                size_bytes=size_bytes,
+                base_names=base_models_of(info),
+                is_tagged=LORA_TAG in (info.tags or ()),
+                trigger_words=trigger_words_of(info),
+            )
 
     def read_header(self, found: FoundAdapter) -> SafetensorsHeader:
         """The header of an adapter's file; of the rest of it, next to nothing is fetched.
