@@ -69,7 +69,7 @@ class Images:
             return True
         if status is not Status.SUCCEEDED:
             try:
-                self.storage.check()  # a removal waits for a minute; this says within seconds that storage is away
+                self.storage.check()  # a removal waits for a minute; this fails within seconds
                 self.storage.delete(attempt_prefix(lease))
                 self.storage.remove(manifest_key(lease))
             except StorageError as error:
