@@ -117,7 +117,7 @@ class JobRecords:
     def of_image(self, image: StoredImage) -> ImageRecord:
         """Return an image as the record shows it, with a fresh URL."""
         url = None if image.key is None else self.storage.url(image.key)
-        return ImageRecord(url=url, **image.model_dump(include=StoredImage.model_fields.keys() - {"key"}))
+        return ImageRecord(url=url, **image.model_dump(include=set(ImageRecord.model_fields)))
 
 
 def adapter_record(scaled: ScaledAdapter) -> AdapterRecord:
