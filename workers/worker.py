@@ -30,6 +30,7 @@ from workers.run.backfill import Backfill
 from workers.run.health import Health
 from workers.run.heartbeat import Heartbeat
 from workers.run.runner import BeginAttempt, JobRunner
+from workers.run.running import RunningAttempts
 from workers.run.self_test import KnownImage, SelfTest
 from workers.run.settlement import Settlement
 from workers.run.shutdown import Cancellations, Shutdown
@@ -102,8 +103,7 @@ class Worker:
             self.service.queues,
             self.stages,
             self.settlement,
-            self.heartbeat,
-            self.watchdog,
+            self.running,
             self.health,
             begin=self.begin_attempt,
             slug=self.model.slug,
@@ -152,6 +152,10 @@ class Worker:
         )
 
     @cached_property
+    def running(self) -> RunningAttempts:
+        return RunningAttempts()
+
+    @cached_property
     def settlement(self) -> Settlement:
         service = self.service
         return Settlement(service.store, service.queues, service.images, self.name, service.settings.max_attempts)
@@ -161,6 +165,7 @@ class Worker:
         return Heartbeat(
             self.service.store,
             self.service.workers,
+            self.running,
             self.note,
             period_s=self.service.settings.lease_s / BEATS_PER_LEASE,
             remind=partial(self.service.shapes.keep, self.model.slug, self.shapes),
@@ -169,8 +174,14 @@ class Worker:
     @cached_property
     def watchdog(self) -> Watchdog:
         stall_s = self.service.settings.stall_s
-        period_s = min(1.0, stall_s / LOOKS_PER_STALL)
-        return Watchdog(self.settlement, self.shutdown, self.worker_exit, stall_s=stall_s, period_s=period_s)
+        return Watchdog(
+            self.running,
+            self.settlement,
+            self.shutdown,
+            self.worker_exit,
+            stall_s=stall_s,
+            period_s=min(1.0, stall_s / LOOKS_PER_STALL),
+        )
 
     @cached_property
     def health(self) -> Health:

@@ -59,9 +59,9 @@ def service(servers: dict[str, Any], tmp_path: Path, hub: HubServer) -> Service:
 @pytest.fixture
 def url(service: Service) -> Iterator[str]:
     """Where the API listens, with a worker of the demo base behind it."""
-    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
-    runner.heartbeat.beat()
-    with drawing(service, runner), serving(create_app(service)) as url:
+    worker = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+    worker.heartbeat.beat()
+    with drawing(service, worker.runner), serving(create_app(service)) as url:
         yield url
 
 

@@ -12,6 +12,7 @@ from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from tests.support.waiting import patience
 from workers.run.heartbeat import Heartbeat
+from workers.run.running import RunningAttempts
 
 
 class Registry:
@@ -38,7 +39,8 @@ def test_an_error_ends_no_heartbeat(error: Exception) -> None:
             third.set()
 
     registry = cast(WorkerRegistry, Registry())
-    heartbeat = Heartbeat(cast(JobStore, None), registry, lambda: worker, period_s=0.001, remind=remind)
+    store, running = cast(JobStore, None), RunningAttempts()
+    heartbeat = Heartbeat(store, registry, running, lambda: worker, period_s=0.001, remind=remind)
     heartbeat.start()
 
     assert third.wait(patience(10))

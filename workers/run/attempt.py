@@ -33,6 +33,7 @@ class Attempt:
     Attributes:
         activity: shows whether it makes progress.
         is_ended: it stalled and was ended by the watchdog; its thread may not know yet.
+        has_lost_lease: the heartbeat found so; its thread notices at its next step in the store.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Attempt:
         self._images = images
         self.job = job
         self.activity = Activity(bounds.max_s(job.spec, images), awake)
-        self.is_ended = False
+        self.is_ended = self.has_lost_lease = False
         self.stopwatch = Stopwatch(queued_seconds(job))
 
     def note_waiting(self, waits: bool) -> None:
@@ -163,9 +164,9 @@ class Attempt:
             self.activity.request_end()
         return self.activity.overdue()
 
-    def makes_progress(self) -> bool:
-        """Whether it is still to be waited for."""
-        return not self.is_ended and self.activity.overdue() is None
+    def keeps_lease(self) -> bool:
+        """Whether its lease is to be renewed: it makes progress; to be alive is not enough."""
+        return not self.is_ended and not self.has_lost_lease and self.activity.overdue() is None
 
     def _refuse_canceled(self) -> None:
         if self.is_ended:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from tasks.errors import LeaseLost, ValkeyUnavailable
 from tasks.jobs.job import log_fields
 from tasks.jobs.store import JobStore
 from tasks.jobs.worker_registry import WorkerNote, WorkerRegistry
 from tasks.logs import log_context
-from workers.run.attempt import Attempt
+from workers.run.running import RunningAttempts
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +29,7 @@ class Heartbeat:
         self,
         store: JobStore,
         registry: WorkerRegistry,
+        running: RunningAttempts,
         note: Callable[[], WorkerNote],
         *,
         period_s: float,
@@ -37,11 +37,10 @@ class Heartbeat:
     ) -> None:
         self._store = store
         self._registry = registry
+        self._running = running
         self._note = note
         self._period_s = period_s
         self._remind = remind
-        self._attempts: list[Attempt] = []
-        self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -60,34 +59,19 @@ class Heartbeat:
         else:
             self._registry.note(note)
 
-    @contextmanager
-    def keeping(self, attempt: Attempt) -> Iterator[None]:
-        """Renew the lease of this attempt while the body runs and it makes progress: to be alive is not enough."""
-        with self._lock:
-            self._attempts.append(attempt)
-        try:
-            yield
-        finally:
-            self.release(attempt)
-
-    def release(self, attempt: Attempt) -> None:
-        """Renew this lease no more."""
-        with self._lock:
-            self._attempts = [one for one in self._attempts if one is not attempt]
-
     def beat(self) -> None:
         """One sign of life. A lost lease is let go: its job notices at its own next step."""
         self._registry.note(self._note())
         self._remind()
-        with self._lock:
-            attempts = [attempt for attempt in self._attempts if attempt.makes_progress()]
-        for attempt in attempts:
+        for attempt in self._running:
+            if not attempt.keeps_lease():
+                continue
             try:
                 self._store.renew(attempt.job.lease)
             except LeaseLost as error:
                 with log_context(log_fields(attempt.job)):
                     logger.warning("%s", error)
-                self.release(attempt)
+                attempt.has_lost_lease = True
 
     def _run(self) -> None:
         while not self._stopped.wait(self._period_s):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,11 +26,10 @@ from tasks.jobs.queues import JobQueues
 from tasks.logs import log_context
 from workers.run.attempt import Attempt, Attempts
 from workers.run.health import Health
-from workers.run.heartbeat import Heartbeat
+from workers.run.running import RunningAttempts
 from workers.run.settlement import Settlement
 from workers.run.shutdown import Shutdown
 from workers.run.stages import Stages
-from workers.run.watchdog import Watchdog
 from workers.stages.draw import Drawing
 from workers.stages.stopwatch import Stage, Stopwatch
 
@@ -56,8 +54,7 @@ class JobRunner:
     queues: JobQueues
     stages: Stages
     settlement: Settlement
-    heartbeat: Heartbeat
-    watchdog: Watchdog
+    running: RunningAttempts
     health: Health
     begin: BeginAttempt
     slug: str
@@ -93,10 +90,7 @@ class JobRunner:
         """
         size = jobs[0].spec.steps
         attempts = [self.begin(job, images=min(size, len(jobs))) for job in jobs]
-        with ExitStack() as all_of_them:
-            for attempt in attempts:
-                all_of_them.enter_context(self.heartbeat.keeping(attempt))
-                all_of_them.enter_context(self.watchdog.watching(attempt))
+        with self.running.holding(attempts):
             for begin in range(0, len(attempts), size):
                 self.run_pass(Attempts(attempts[begin : begin + size]))
 
@@ -107,8 +101,7 @@ class JobRunner:
         for place, attempt in enumerate(attempts):
             with log_context(log_fields(attempt.job)):
                 self.settle(attempt, drawings[place] if drawings else None)
-            self.heartbeat.release(attempt)
-            self.watchdog.release(attempt)
+            self.running.release(attempt)
 
     def draw_together(self, attempts: Attempts) -> list[Drawing] | None:
         """Draw several jobs in one pass; None if that fails. Then each is drawn alone, and meets its own end."""

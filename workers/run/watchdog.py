@@ -10,13 +10,14 @@ import faulthandler
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from tasks.errors import AttemptStalled, StokeholdError
 from tasks.jobs.job import log_fields
 from tasks.logs import log_context
 from workers.run.attempt import Attempt
+from workers.run.running import RunningAttempts
 from workers.run.settlement import Settlement
 from workers.run.shutdown import Shutdown
 from workers.run.worker_exit import ExitCode, WorkerExit
@@ -71,6 +72,7 @@ class Watchdog:
 
     def __init__(
         self,
+        running: RunningAttempts,
         settlement: Settlement,
         shutdown: Shutdown,
         worker_exit: WorkerExit,
@@ -78,14 +80,13 @@ class Watchdog:
         stall_s: float,
         period_s: float,
     ) -> None:
+        self._running = running
         self._settlement = settlement
         self._shutdown = shutdown
         self._worker_exit = worker_exit
         self._stall_s = stall_s
         self._period_s = period_s
         self.clock = AwakeClock(2 * period_s)
-        self._attempts: list[Attempt] = []
-        self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._end_at: float | None = None
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
@@ -100,26 +101,10 @@ class Watchdog:
         self._thread.join()
         faulthandler.cancel_dump_traceback_later()
 
-    @contextmanager
-    def watching(self, attempt: Attempt) -> Iterator[None]:
-        """Look at an attempt while the body runs."""
-        with self._lock:
-            self._attempts.append(attempt)
-        try:
-            yield
-        finally:
-            self.release(attempt)
-
-    def release(self, attempt: Attempt) -> None:
-        """Look at this attempt no more."""
-        with self._lock:
-            self._attempts = [one for one in self._attempts if one is not attempt]
-
     def look(self) -> None:
         """End the attempts that stall, and this process when it is time."""
         self.clock.tick()
-        with self._lock:
-            attempts = [attempt for attempt in self._attempts if not attempt.is_ended]
+        attempts = [attempt for attempt in self._running if not attempt.is_ended]
         for attempt in attempts:
             if (reason := attempt.overdue()) is not None:
                 self._end_attempt(attempt, reason)
