@@ -57,9 +57,9 @@ def pid_of(folder: StackFolder, name: str) -> int:
     return pid
 
 
-def lives(pid: int) -> bool:
-    """Whether the process runs; one that has ended and that its parent has not asked for yet does not."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+def lives(pid: int | None) -> bool:
+    """Return whether the process runs: not where there is none yet, nor where its parent has still to reap it."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid or 0)], capture_output=True, text=True, check=False)
     return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
 
 
@@ -125,7 +125,7 @@ def test_a_part_that_ends_once_is_started_anew_and_the_user_is_told(
         watching = threading.Thread(target=supervisor.watch)
         watching.start()
         wait_until(lambda: len(lines(notes)) == 2)
-        wait_until(lambda: lives(pid_of(folder, "housekeeping")))
+        wait_until(lambda: lives(folder.process_file("housekeeping").read()))
         stop.asked = True
         watching.join()
 
@@ -273,7 +273,7 @@ from pathlib import Path
 from stack.folder import StackFolder
 from stack.part import Part
 from stack.stop_request import StopRequest
-from stack.supervisor import MOST_RESTARTS, supervised
+from stack.supervisor import supervised
 
 with supervised(StackFolder(Path(sys.argv[1])), StopRequest()) as supervisor:
     for name in ("valkey", "api"):
