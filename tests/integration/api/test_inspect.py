@@ -108,7 +108,9 @@ class TestTheVerdict:
         assert (passport["http"], passport["verdict"], passport["reason"]) == (200, "rejected", reason)
         assert refused["http"] == HTTPStatus.UNPROCESSABLE_ENTITY
         assert refused["type"] == "urn:stokehold:problem:adapter_not_usable"
-        assert refused["errors"] == [{"field": "adapters.0.ref", "reason": f"ada/xl cannot be used here. {reason}"}]
+        assert refused["errors"] == [
+            {"field": "adapters.0.ref", "reason": f"ada/xl cannot be used with this service. {reason}"}
+        ]
 
     def test_a_file_without_low_rank_factors_is_rejected_whatever_its_tags(
         self, client: FlaskClient, hub: HubServer
