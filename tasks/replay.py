@@ -1,4 +1,4 @@
-"""Print the request that draws an image again, from the image alone: ``python -m tasks.replay image.png``."""
+"""Print the request that draws an image again, from the image alone: ``stokehold replay image.png``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start a worker for one base model: ``python -m workers --base <slug>``."""
+"""Start a worker for one base model: ``stokehold worker --base <slug>``."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The command line for backfills: ``python -m tasks.backfill``. A client of the API, like any other."""
+"""The command line for backfills: ``stokehold backfill``. A client of the API, like any other."""

@@ -1,4 +1,4 @@
-"""Draw many prompts, and fetch the images: ``python -m tasks.backfill run prompts.jsonl --out results/``."""
+"""Draw many prompts, and fetch the images: ``stokehold backfill run prompts.jsonl --out results/``."""
 
 from __future__ import annotations
 

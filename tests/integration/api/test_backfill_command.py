@@ -1,4 +1,4 @@
-"""``python -m tasks.backfill`` against a running API, with a worker that draws the same image for every line."""
+"""``stokehold backfill`` against a running API, with a worker that draws the same image for every line."""
 
 from __future__ import annotations
 
