@@ -60,7 +60,7 @@ def test_an_attempt_that_stands_still_in_any_stage_is_handed_on_and_its_worker_e
 
     done = ended(job)
     assert "no progress for" in worker.log
-    assert "exit code 70" in worker.log
+    assert "exits with code 70" in worker.log
     assert (done.attempt, len(done.failed_on)) == (2, 1)
     assert f"-{worker.pid}@" in done.failed_on[0]
     assert_drawn_once(service, job)

@@ -22,7 +22,7 @@ Start = Callable[..., WorkerProcess]
 Submit = Callable[..., Job]
 Ended = Callable[[Job], Job]
 
-WAITS = "it is tried again"
+WAITS = "cannot use storage and tries again"
 
 
 @pytest.mark.parametrize("errors", [False, True], ids=["down", "answers 503"])
