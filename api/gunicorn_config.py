@@ -1,4 +1,4 @@
-"""How gunicorn serves the API: ``gunicorn --config python:api.gunicorn_config``."""
+"""Configuration of gunicorn for the API: ``gunicorn --config python:api.gunicorn_config``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Address = str | tuple[str, int]
 
 
 class Server(Protocol):
-    """What a hook needs of gunicorn's arbiter.
+    """The part of gunicorn's arbiter that a hook uses.
 
     Attributes:
         keys_needed: whether the service was closed, or could be reached from other machines, when it started.
@@ -49,7 +49,7 @@ class Server(Protocol):
 
 
 class ServingProcess(Protocol):
-    """What a hook needs of a process that serves."""
+    """The part of a serving process that a hook uses."""
 
     keys_needed: bool
     wsgi: Flask
@@ -93,7 +93,7 @@ def post_worker_init(worker: ServingProcess) -> None:
 
 
 def is_loopback(address: Address) -> bool:
-    """Whether only this machine reaches an address: loopback, or the path of a socket."""
+    """Return whether only this machine reaches an address: loopback, or the path of a socket."""
     if isinstance(address, str):
         return True
     try:

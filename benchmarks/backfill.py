@@ -96,7 +96,7 @@ def backfill(stage: BatchService, lines: Sequence[dict[str, object]]) -> tuple[B
 
 
 def accept(stage: BatchService, count: int, names: Sequence[str]) -> dict[str, object]:
-    """How long it takes to accept and to plan a large file."""
+    """Return how long it takes to accept and to plan a large file."""
     lines = [line(number, names[number % len(names)]) for number in range(1, count + 1)]
     begin = time.perf_counter()
     record = send(stage, lines, dry_run=True)
@@ -138,7 +138,7 @@ def send_bare(stage: BatchService, count: int) -> None:
 
 
 def done(stage: BatchService) -> int:
-    """How many drawings the bare worker has made."""
+    """Return how many drawings the bare worker has made."""
     return int(str(stage.service.valkey.get(bare_celery.DONE) or 0))
 
 

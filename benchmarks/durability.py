@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measured(valkey: Valkey, when: AcceptedWhen, seconds: float) -> tuple[int, float]:
-    """How many jobs are accepted in so many seconds, and how long the slowest took."""
+    """Return how many jobs are accepted in so many seconds, and how long the slowest took."""
     recorder = JobRecorder(valkey, new_id=lambda: uuid.uuid4().hex)
     durability, end = Durability(valkey, when), time.monotonic() + seconds
 

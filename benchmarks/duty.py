@@ -55,7 +55,7 @@ def bare_loop(pipeline: Any, steps: int, images: int) -> float:
 
 
 def steps_for(pipeline: Any, seconds: float) -> int:
-    """How many steps make an image take about so long."""
+    """Return how many steps make an image take about so long."""
     bare_loop(pipeline, steps=5, images=1)
     return max(1, round(seconds / (bare_loop(pipeline, steps=20, images=1) / 20)))
 

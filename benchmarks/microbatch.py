@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(model: ServedModel, sizes: Sequence[int], rounds: int) -> list[dict[str, float]]:
-    """What each size gives, the sizes in turn in each round."""
+    """Return what each size gives, the sizes in turn in each round."""
     device = choose_device(settings().device)
     warm = WarmPipeline(partial(load_pipeline, model, device), pristine_device=None, check_every=1)
     specs = [spec(model, seed) for seed in range(max(sizes))]

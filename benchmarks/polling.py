@@ -120,5 +120,5 @@ class Crowd:
 
 
 def seconds_until_the_next(headers: Mapping[str, str]) -> float | None:
-    """When to poll again; None when the job has ended."""
+    """Return when to poll again; None when the job has ended."""
     return float(headers["retry-after"]) if "retry-after" in headers else None

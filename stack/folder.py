@@ -1,4 +1,4 @@
-"""Where a stack keeps what it needs: data, logs, and the files that name its processes."""
+"""The folder of a stack: data, logs, and the files that name its processes."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ class StackFolder:
 
     @property
     def log_folder(self) -> Path:
-        """Where the logs are."""
+        """Return where the logs are."""
         return self.root / "log"
 
     def data(self, name: str) -> Path:
-        """Where a part keeps its data."""
+        """Return where a part keeps its data."""
         return self.root / name
 
     def log(self, name: str) -> Path:
-        """Where a part's output goes; a new start appends to it."""
+        """Return where a part's output goes; a new start appends to it."""
         return self.log_folder / f"{name}.log"
 
     def process_file(self, name: str) -> ProcessFile:

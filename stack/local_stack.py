@@ -40,17 +40,17 @@ class LocalStack:
 
     @property
     def api(self) -> str:
-        """Where clients reach the API."""
+        """Return where clients reach the API."""
         return api_url(self.ports.api)
 
     @property
     def own_valkey(self) -> bool:
-        """Whether the embedded Valkey is used."""
+        """Return whether the embedded Valkey is used."""
         return "valkey_url" not in self.given.model_fields_set
 
     @property
     def own_storage(self) -> bool:
-        """Whether the embedded SeaweedFS is used."""
+        """Return whether the embedded SeaweedFS is used."""
         return "s3_endpoint" not in self.given.model_fields_set
 
     @property

@@ -58,7 +58,7 @@ class Parts:
         return self._processes[name].pid
 
     def has_died(self, name: str) -> bool:
-        """Whether a part has ended by itself."""
+        """Return whether a part has ended by itself."""
         try:
             self._processes[name].check_alive()
         except PartDied:

@@ -10,12 +10,12 @@ TIMEOUT_S = 2
 
 
 def answers_200(url: str) -> bool:
-    """Whether a server answers ``GET url`` with 200."""
+    """Return whether a server answers ``GET url`` with 200."""
     return body_of(url) is not None
 
 
 def body_of(url: str) -> bytes | None:
-    """What a server answers to ``GET url``; None if that is not 200, or if nobody answers within seconds."""
+    """Return what a server answers to ``GET url``; None if that is not 200, or if nobody answers within seconds."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
             body: bytes = response.read()

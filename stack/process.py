@@ -49,7 +49,7 @@ class Process:
         return self._popen.pid
 
     def is_ready(self) -> bool:
-        """Whether the part does its work."""
+        """Return whether the part does its work."""
         return self.part.is_ready(self.pid)
 
     def check_alive(self) -> None:

@@ -43,7 +43,7 @@ class ProcessFile:
             os.close(descriptor)
 
     def is_locked(self) -> bool:
-        """Whether the process that it names, or a child of that, lives."""
+        """Return whether the process that it names, or a child of that, lives."""
         try:
             with self.locked():
                 return False

@@ -21,7 +21,7 @@ GRACE_S = 5
 
 
 def s3_url(ports: Ports) -> str:
-    """Where clients reach it."""
+    """Return where clients reach it."""
     return f"http://{LOOPBACK}:{ports.s3}"
 
 

@@ -20,7 +20,7 @@ LARGE_PAGES: Environment = {"THP_MEM_ALLOC_ENABLE": "1"}
 
 
 def api_url(port: int) -> str:
-    """Where clients reach the API."""
+    """Return where clients reach the API."""
     return f"http://{LOOPBACK}:{port}"
 
 
@@ -64,7 +64,7 @@ def base_worker_part(slug: str, valkey_url: str, environment: Environment) -> Pa
 
 
 def is_registered(valkey_url: str, slug: str, pid: int) -> bool:
-    """Whether the worker of this process has noted itself; one of an earlier start may be there still.
+    """Return whether the worker of this process has noted itself; one of an earlier start may be there still.
 
     The registry is asked and not the API, which may want a key for its answer.
     """
@@ -77,7 +77,7 @@ def is_registered(valkey_url: str, slug: str, pid: int) -> bool:
 
 
 def has_gone_round(valkey_url: str, process: str, pid: int) -> bool:
-    """Whether each loop of this process has finished a round; those of an earlier start do not count."""
+    """Return whether each loop of this process has finished a round; those of an earlier start do not count."""
     try:
         with connect(valkey_url) as valkey:
             latest = Rounds(valkey, period_s=1).latest()

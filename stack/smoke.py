@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def error(self) -> str | None:
-        """Why there is no image, if there is none."""
+        """Return why there is no image, if there is none."""
         error = self.record["error"]
         return None if error is None else f"{self.name}: {error['message']} ({error['code']})"
 
@@ -96,7 +96,7 @@ def draw_all(client: ApiClient, meanwhile: Callable[[], None]) -> list[Outcome]:
 
 
 def outcome_of(client: ApiClient, name: str, record: Record) -> Outcome:
-    """What came of a job that has ended, with its image."""
+    """Return what came of a job that has ended, with its image."""
     urls = [image["url"] for image in record["images"] if image["url"]]
     return Outcome(name, record, client.get(urls[0]).require_success().body if urls else None)
 

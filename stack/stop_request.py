@@ -1,4 +1,4 @@
-"""What the user wants of a running stack."""
+"""The user's request to a running stack."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Supervisor:
         return Process(process.part, self._folder)
 
     def _pause_before_restart(self, name: str, death: PartDied) -> float:
-        """How long to wait before a part is started anew.
+        """Return how long to wait before a part is started anew.
 
         Raises:
             PartDied: it was started anew too often.

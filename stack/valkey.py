@@ -18,7 +18,7 @@ from stack.ports import LOOPBACK
 
 
 def valkey_url(port: int, password: str | None = None) -> str:
-    """Where clients reach it."""
+    """Return where clients reach it."""
     user = "" if password is None else f":{password}@"
     return f"redis://{user}{LOOPBACK}:{port}/0"
 
@@ -53,7 +53,7 @@ def valkey_part(folder: Path, port: int, password: str | None = None) -> Part:
 
 
 def answers_ping(url: str) -> bool:
-    """Whether a Valkey or Redis answers at ``url`` and has loaded its data."""
+    """Return whether a Valkey or Redis answers at ``url`` and has loaded its data."""
     once = Retry(NoBackoff(), retries=0)
     with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1, retry=once) as client:
         try:

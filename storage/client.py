@@ -19,7 +19,7 @@ PATIENT = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard"
 """For the work itself, in seconds: at most about a minute before a job hears that storage is unavailable."""
 
 PROMPT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
-"""For a health check, in seconds: it must answer before whoever asks gives up."""
+"""For a health check, in seconds: it must answer before its caller gives up."""
 
 COPYING = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 30)
 """S3 copies at most 5 GiB in one request; larger objects are copied in parts."""

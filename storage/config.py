@@ -1,4 +1,4 @@
-"""Where the images are kept and how they are handed out."""
+"""Configuration of the buckets and of their URLs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class PublicBucket:
-    """A bucket that everybody may read. Nothing else lies in it than what begins with its prefix.
+    """A public bucket. It holds only objects whose keys begin with its prefix.
 
     Attributes:
         name: of the bucket.
         prefix: what the keys of its objects begin with.
-        base_url: below which everybody finds an object by its key: the bucket's own, or a CDN's.
+        base_url: below which an object is found by its key: the bucket's own, or a CDN's.
     """
 
     name: str
@@ -32,7 +32,7 @@ class S3Config:
         secret_key: None means found by boto3.
         create_bucket: make a bucket that is missing.
         public_endpoint: the endpoint as clients reach it, where that differs; presigned URLs name it.
-        public: where objects lie that everybody may read; None: there are none, and every URL is presigned.
+        public: bucket of the objects that are public; None if there are none, and every URL is presigned.
         url_ttl_s: seconds that a presigned URL is valid.
     """
 

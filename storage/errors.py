@@ -1,4 +1,4 @@
-"""What can go wrong with storage, by kind. Messages are for the operator: they name endpoints, buckets and settings.
+"""Errors of storage, by kind. Messages are for the operator: they name endpoints, buckets and settings.
 
 StorageError               of the request: the same request is refused again, from any machine
 ├── ObjectNotFound         no object has this key

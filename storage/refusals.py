@@ -1,7 +1,7 @@
 """What we make of the codes with which a service refuses a request: is it of the moment, of the machine, or of the
 request? (S3 API reference, "Error responses"; other services use the same codes, and some of their own.)
 
-Of the moment is what time alone, or somebody elsewhere, may mend: a server that fails or is overloaded, a request that
+Of the moment is what passes with time, or is mended elsewhere: a server that fails or is overloaded, a request that
 was damaged or cut off on its way, credentials that are renewed by themselves, clocks that are set. Of the machine is
 what this process will meet again until its settings, its bucket or the bucket's policy are changed.
 """
@@ -111,7 +111,7 @@ OF_THE_REQUEST: Refusal = (StorageError, "{where} refuses the request ({code})."
 
 
 def refusal_of(code: str, status: int | None) -> Refusal:
-    """What a refusal is to us.
+    """Return what a refusal is to us.
 
     Args:
         status: HTTP status of the answer; None for one of many objects that one request named.

@@ -70,12 +70,12 @@ class S3Storage:
     def put(
         self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> StoredObject:
-        """Store an object. Its content never changes, so whoever fetches it may keep it for ever.
+        """Store an object. Its content never changes, so clients may cache it for ever.
 
         Args:
             key: where; an object that is there already is replaced.
             body: the content; storage is given its sha256 to compare.
-            content_type: what a browser is told that it is.
+            content_type: of the object, for browsers.
             metadata: names and values in ASCII that are kept with the object.
 
         Raises:
@@ -149,7 +149,7 @@ class S3Storage:
         """Size of an object in bytes; None if there is none.
 
         Raises:
-            StorageError: nobody can say.
+            StorageError: that cannot be determined.
         """
         with self._bucket(key) as bucket:
             listed = self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)

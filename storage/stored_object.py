@@ -1,4 +1,4 @@
-"""What is known of an object in storage."""
+"""Metadata of an object in storage."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Readable(Protocol):
-    """What can be read once, from the beginning to the end."""
+    """A stream that can be read once, from the beginning to the end."""
 
     def read(self, count: int = -1, /) -> bytes:
         """The next bytes, none when it is over."""

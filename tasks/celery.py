@@ -54,7 +54,7 @@ def celery_options() -> dict[str, object]:
         "task_acks_late": False,
         "broker_transport_options": {
             "socket_connect_timeout": 1,
-            # Or whoever sends a message waits for ever for a Valkey that stalls. Workers ask it anew each second.
+            # Or the sender of a message waits for ever for a Valkey that stalls. Workers ask it anew each second.
             "socket_timeout": 5,
             "socket_keepalive": True,
         },

@@ -1,4 +1,4 @@
-"""What it takes until something counts as accepted, and whether the server keeps what it is given.
+"""The durability of accepted requests, and the check that the server keeps its data.
 
 stokehold:accepted   string  written behind what was accepted: where this is, everything before it is too
 """

@@ -31,7 +31,7 @@ JSON_NUMBER = BeforeValidator(require_number)
 
 
 class ImageFormat(StrEnum):
-    """How an image is encoded."""
+    """The file format of an image."""
 
     PNG = "png"
     """Without loss, and with what made it inside."""
@@ -119,5 +119,5 @@ def not_understood(name: str, error: ValidationError | RecordNotUnderstood) -> R
 
 
 def places(error: ValidationError) -> Iterable[str]:
-    """Where in a record something is wrong."""
+    """Return where in a record something is wrong."""
     return (".".join(map(str, problem["loc"])) for problem in error.errors(include_url=False, include_input=False))

@@ -1,4 +1,4 @@
-"""What each API key holds of what all keys share: answers that wait for a job, places in storage, bytes there.
+"""Shared resources that API keys hold: answers that wait for a job, places in storage, bytes there.
 
 stokehold:held:<kind>:<owner>           sorted  ids of what a key holds, by the time at which each is forgotten
 stokehold:held:<kind>:<owner>:amounts   hash    bytes that each of them takes
@@ -35,7 +35,7 @@ class Holdings:
 
     @contextmanager
     def answer(self, key: ApiKey | None, seconds: float) -> Iterator[None]:
-        """Hold an answer within this block, for at most so many seconds.
+        """Hold an answer within this block, for at most this many seconds.
 
         Raises:
             LimitExceeded: the key holds as many as it may.
@@ -91,7 +91,7 @@ def too_many_bytes(most: int) -> LimitExceeded:
 
 
 def held_keys(kind: str, owner: str) -> tuple[str, str]:
-    """What a key holds of a kind, and how much each takes."""
+    """Return what a key holds of a kind, and how much each takes."""
     held = f"stokehold:held:{kind}:{identifier(owner)}"
     return held, f"{held}:amounts"
 

@@ -14,7 +14,7 @@ class NotAnIdentifier(ValueError):
 
 
 def is_identifier(text: str) -> bool:
-    """Whether a text can be an id. What cannot is answered as one that is unknown."""
+    """Return whether a text can be an id. What cannot is answered as one that is unknown."""
     return PATTERN.fullmatch(text) is not None
 
 

@@ -2,7 +2,7 @@
 
     stokehold:keys    hash    id of a key -> the key as JSON, with a digest of its secret
 
-A secret is 256 random bits, so that SHA-256 alone is enough: nobody guesses it, and a slow hash as for passwords would
+A secret is 256 random bits, so that SHA-256 alone is enough: it is unguessable, and a slow hash as for passwords would
 only slow every request. A revoked key stays, so that a service that had a key is never open to everyone again.
 """
 
@@ -30,7 +30,7 @@ MAX_WEIGHT = 100
 
 
 class KeyLimits(Stored):
-    """How much a key may use."""
+    """The limits of a key."""
 
     requests_per_minute: PositiveInt
     queued_jobs: PositiveInt
@@ -57,7 +57,7 @@ class ApiKey(StoredRecord):
 
 
 def default_limits(settings: Settings) -> KeyLimits:
-    """The limits of a key that names none of its own."""
+    """The limits of a key that sets none itself."""
     return KeyLimits(
         requests_per_minute=settings.requests_per_minute,
         queued_jobs=settings.queued_jobs,
@@ -136,7 +136,7 @@ class ApiKeys:
         return key if hmac.compare_digest(key.digest, digest_of(secret)) and key.revoked_at is None else None
 
     def allow_private(self, key_id: str | None) -> bool:
-        """Whether the key of this id may use private and gated adapters now; without a key nobody may."""
+        """Return whether the key of this id may use private and gated adapters now; without a key, not at all."""
         if key_id is None:
             return False
         try:
@@ -150,7 +150,7 @@ class ApiKeys:
         return 1 if key_id is None else self.get(key_id).weight
 
     def are_needed(self) -> bool:
-        """Whether a request must show a key: one is required, or there ever was one.
+        """Return whether a request must show a key: one is required, or there ever was one.
 
         That there was one is remembered: a server that comes back empty opens nothing.
         """
@@ -166,5 +166,5 @@ class ApiKeys:
 
 
 def digest_of(secret: str) -> str:
-    """What is kept of a secret."""
+    """Return what is kept of a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

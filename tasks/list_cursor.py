@@ -11,7 +11,7 @@ PLACE = re.compile(r"\d+\.\d{6}:[\w-]+", re.ASCII)
 
 
 def cursor_at(place: str) -> str:
-    """What leads to the page behind this place in the list."""
+    """Return what leads to the page behind this place in the list."""
     return urlsafe_b64encode(place.encode()).decode()
 
 

@@ -57,7 +57,7 @@ _LEFT_OUT = re.compile(r" tokens:? ")
 
 
 def shortened(text: str, most: int) -> str:
-    """The text, cut to so many characters; what is cut says so."""
+    """Return the text, cut to this many characters; what is cut says so."""
     return text if len(text) <= most else text[:most] + CUT
 
 
@@ -91,7 +91,7 @@ def without_signature(query: re.Match[str]) -> str:
 
 
 def without_password(found: re.Match[str]) -> str:
-    """What is behind the scheme of a URL, without a password."""
+    """Return what is behind the scheme of a URL, without a password."""
     userinfo, at, rest = found[1].rpartition("@")
     if not at and is_cut(found):
         userinfo, rest = rest, ""
@@ -100,7 +100,7 @@ def without_password(found: re.Match[str]) -> str:
 
 
 def is_cut(found: re.Match[str]) -> bool:
-    """Whether the text is cut off where this ends."""
+    """Return whether the text is cut off where this ends."""
     return found.string.startswith(CUT, found.end())
 
 
@@ -127,7 +127,7 @@ def without_quoted_prompts(text: str) -> str:
 
 
 def closing_quote(text: str, begin: int, quote: str) -> int:
-    """Where the quote is closed: at the next such quote that is not escaped, or at the end of the text."""
+    """Return where the quote is closed: at the next such quote that is not escaped, or at the end of the text."""
     end = text.find(quote, begin)
     while end > begin and text[end - 1] == "\\":
         end = text.find(quote, end + len(quote))

@@ -38,7 +38,7 @@ class Device(StrEnum):
 
 
 class AcceptedWhen(StrEnum):
-    """Where an accepted request must be before its 202."""
+    """The place where an accepted request must be before its 202."""
 
     RECORDED = "recorded"
     """In Valkey, which writes it to disk as its own ``appendfsync`` says."""

@@ -1,4 +1,4 @@
-"""The connection to Valkey or Redis: bounded waits, and one error of ours when the server is unavailable."""
+"""The connection to Valkey or Redis: bounded waits, and one error when the server is unavailable."""
 
 from __future__ import annotations
 

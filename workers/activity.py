@@ -1,4 +1,4 @@
-"""What must move or end: an attempt that makes no progress for too long is overdue, whichever stage it is in."""
+"""Stall detection: an attempt that makes no progress for too long is overdue, whichever stage it is in."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ RELOADS = 4
 READ_BYTES_PER_S = 8 << 20
 """The least rate at which an adapter is read and parsed, or an image sent; the Hub's parts are reported."""
 END_SHARE = 4
-"""A drawing that is canceled may go on for one of so many parts of the time after which it would count as stalled."""
+"""A canceled drawing may go on for this fraction (1 / n) of the time after which it would count as stalled."""
 
 NoteProgress = Callable[[], None]
 """Reports progress."""
 
 
 class Phase(StrEnum):
-    """What an attempt is doing, as its job's record may say it."""
+    """The phase of an attempt, as its job's record may say it."""
 
     WAITING = "waiting"
     """For the device, behind others, which are watched themselves."""
@@ -35,13 +35,13 @@ class Phase(StrEnum):
 
     @property
     def has_device(self) -> bool:
-        """Whether the thread that uses the device must move for it."""
+        """Return whether the thread that uses the device must move for it."""
         return self in (Phase.SWAPPING, Phase.DRAWING, Phase.TESTING)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long an attempt may take.
+    """Time limits of an attempt.
 
     Attributes:
         stall_s: seconds without progress, at least.
@@ -60,11 +60,11 @@ class Bounds:
     max_adapter_bytes: int = 0
 
     def step_s(self, spec: JobSpec, images: int) -> float:
-        """Seconds after which a step that draws so many images counts as no progress."""
+        """Return the seconds after which a step that draws this many images counts as no progress."""
         return max(self.stall_s, SLOWER * self.pixel_step_s * spec.width * spec.height * images)
 
     def read_s(self, size: int) -> float:
-        """Seconds after which reading or sending so many bytes counts as no progress."""
+        """Return the seconds after which reading or sending this many bytes counts as no progress."""
         return self.stall_s + self.storage_s + size / READ_BYTES_PER_S
 
     def prepare_s(self, spec: JobSpec) -> float:
@@ -82,7 +82,7 @@ class Bounds:
 
 
 class Activity:
-    """When something last moved, and until when it must move again. One thread reports, others look.
+    """The progress of an attempt, and its deadline for more. One thread reports, others look.
 
     Args:
         max_s: seconds for all of it but waiting.
@@ -123,7 +123,7 @@ class Activity:
             self._told = self._clock()
 
     def overdue(self) -> str | None:
-        """What went on for too long; None if nothing did."""
+        """Return what went on for too long; None if nothing did."""
         now, phase = self._clock(), self.phase
         if phase is Phase.WAITING:
             return None

@@ -57,7 +57,7 @@ def require_one(images: int) -> int:
 
 
 class InferenceParameters(BaseModel):
-    """How to draw. What is left out comes from the base model's defaults."""
+    """Parameters of the generation. Fields that are left out take the base model's defaults."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,7 +83,7 @@ class InferenceOptions(BaseModel):
 
 
 class InferenceRequest(BaseModel):
-    """What to draw."""
+    """A request for images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -164,7 +164,7 @@ def tell_hub_client(response: Response) -> Response:
 
 
 class InferenceHeader(SubmissionHeader):
-    """Which adapter, beside the path."""
+    """A further adapter, beside the one in the path."""
 
     lora: str | None = Field(
         None,

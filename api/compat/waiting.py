@@ -30,7 +30,7 @@ SLICE_S = 10
 
 
 def waited_for(request: JobRequest, idempotency_key: str | None) -> Job:
-    """Submit a job for the client that sends the present request; the job when it has ended, or when the time is over.
+    """Submit a job for the client of the present request; return it when it has ended, or after its time to wait.
 
     Raises:
         TooManyWaiting: there is no room for another held answer; nothing was submitted.
@@ -62,7 +62,7 @@ def holding(context: Context) -> Iterator[None]:
 
 
 def ended(job: Job, store: JobStore, wait_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
-    """The job when it has ended, or as it is after so many seconds."""
+    """Return the job when it has ended, or as it is after this many seconds."""
     deadline = clock() + wait_s
     while not job.status.is_terminal and (left := deadline - clock()) > 0:
         job = store.wait(job.id, min(left, SLICE_S))

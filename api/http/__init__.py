@@ -1,1 +1,1 @@
-"""What every route needs: bodies, answers, problems, keys, headers, documentation."""
+"""Shared by every route: bodies, answers, problems, keys, headers, documentation."""

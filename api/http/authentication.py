@@ -1,4 +1,4 @@
-"""Who sends a request: ``Authorization: Bearer`` with an API key, needed as soon as there is one."""
+"""Authentication: ``Authorization: Bearer`` with an API key, needed as soon as there is one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def register(app: Flask) -> None:
-    """Let nobody without a key in where one is needed."""
+    """Refuse requests without a key where one is required."""
     app.before_request(authenticate)
 
 
@@ -88,7 +88,7 @@ def own_batch(batch_id: str) -> Batch:
 
 
 def requester() -> Requester:
-    """Which adapters the client that sends the present request may see and use."""
+    """Return which adapters the client that sends the present request may see and use."""
     key: ApiKey | None = g.api_key
     return Requester() if key is None else Requester(key.id, key.allow_private)
 

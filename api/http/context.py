@@ -1,4 +1,4 @@
-"""What the views of an application share."""
+"""State that the views of an application share."""
 
 from __future__ import annotations
 

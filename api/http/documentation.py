@@ -51,5 +51,5 @@ def page() -> Response:
 
 @blueprint.get("/docs.js")
 def script() -> Response:
-    """What starts Swagger UI."""
+    """Return what starts Swagger UI."""
     return current_app.send_static_file("docs.js")

@@ -76,5 +76,5 @@ IdempotencyKey = Annotated[str | None, Field(alias="Idempotency-Key", min_length
 
 @cache
 def made_once(make: Callable[..., dict[str, Any]], *arguments: Any, **options: Any) -> dict[str, Any]:
-    """What ``make`` gives for these arguments the first time."""
+    """Return what ``make`` gives for these arguments the first time."""
     return make(*arguments, **options)

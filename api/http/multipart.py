@@ -26,7 +26,7 @@ class FilePart:
         self._over = False
 
     def read(self, count: int = -1) -> bytes:
-        """The next bytes, at least one until the file is over."""
+        """Return the next bytes, at least one before the end of the file."""
         while not self._rest and not self._over:
             event = next(self._events, None)
             if not isinstance(event, Data):

@@ -40,7 +40,7 @@ MAX_FIELD_CHARACTERS = 100
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field."""
+    """A field that is not valid."""
 
     model_config = ConfigDict(frozen=True)
 

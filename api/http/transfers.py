@@ -1,4 +1,4 @@
-"""How many files may come in and go out at once: each occupies a thread for as long as its client takes."""
+"""A bound on concurrent file transfers: each occupies a thread for as long as its client takes."""
 
 from __future__ import annotations
 

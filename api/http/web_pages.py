@@ -1,4 +1,4 @@
-"""What a web page of another site may not do with a service that no API key protects.
+"""Protection of a service without API keys against web pages of other sites.
 
 A page in a browser on this machine reaches what listens on loopback. Two things give it away, and both are looked at
 before anything else: the host that the request is for, if a name of the page's was made to lead here (DNS rebinding);
@@ -69,7 +69,7 @@ def address_in(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_from_this_origin(request: Request) -> bool:
-    """Whether a request changes nothing, or comes from a page of this service, or from no page at all."""
+    """Return whether a request changes nothing, or comes from a page of this service, or from no page at all."""
     if request.method in SAFE_METHODS:
         return True
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")

@@ -111,7 +111,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
             self._go_on(connection)
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Let connections go whose time is over, and the one that waited longest where there is no room for another."""
+        """Close connections whose time has expired, and the one that waited longest if there is no room for another."""
         now = time.monotonic()
         if now - self._swept > SWEEP_S or force:
             self._swept = now
@@ -129,7 +129,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
             connection.deadline = min(connection.deadline, deadline)
 
     def _keepalive_after(self, connection: Connection, keepalive: bool) -> bool:
-        """Whether a connection may be used again: what is left of a body is thrown away, but not waited for."""
+        """Return whether a connection may be used again: what is left of a body is thrown away, but not waited for."""
         return keepalive and bool(connection.parser.finish_body(deadline=time.monotonic() + 0.05))
 
     def _wait(self, connection: Connection, waiting: dict[Connection, None], seconds: float) -> None:

@@ -16,7 +16,7 @@ PIECE_BYTES = 256 * 1024
 
 
 class Pace:
-    """How fast a client is, counting only the time that was spent waiting for it."""
+    """A client's rate, counting only the time that was spent waiting for it."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -42,7 +42,7 @@ class Pace:
 
 
 def too_slow() -> ConnectionResetError:
-    """What ends a connection that would hold a thread, as if the client had hung up."""
+    """Return what ends a connection that would hold a thread, as if the client had hung up."""
     return ConnectionResetError(errno.ECONNRESET, "the client is too slow")
 
 

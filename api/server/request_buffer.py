@@ -1,4 +1,4 @@
-"""How much of a request has come in: what a client sends slowly is waited for here, and not by a thread.
+"""The received part of a request: slow clients are waited for here, and not by a thread.
 
 A request is handed to a thread when its head is complete and, unless it is a large one, its body too. Whether it is a
 good request is gunicorn's parser's affair: what that will refuse is handed over as it is.
@@ -19,7 +19,7 @@ CONTINUE = b"100-continue"
 
 
 class Arrival(Enum):
-    """How far a request is."""
+    """The state of a request's arrival."""
 
     PARTIAL = auto()
     READY = auto()
@@ -59,7 +59,7 @@ class RequestBuffer:
         return self._head(begin)
 
     def without_expectation(self) -> bytes:
-        """What has come in, without the field to which ``100 Continue`` was the answer."""
+        """Return what has come in, without the field to which ``100 Continue`` was the answer."""
         head, end, rest = bytes(self.data).partition(HEAD_END)
         lines = (line for line in head.split(LINE_END) if not line.lower().startswith(b"expect:"))
         return LINE_END.join(lines) + end + rest
@@ -105,7 +105,7 @@ class RequestBuffer:
         return self._bounded()
 
     def _trailers(self, begin: int) -> Arrival:
-        """What follows the last chunk: nothing, or fields, and an empty line."""
+        """Return what follows the last chunk: nothing, or fields, and an empty line."""
         return Arrival.READY if self._find(HEAD_END, begin) >= 0 else self._bounded()
 
     def _bounded(self) -> Arrival:
@@ -113,7 +113,7 @@ class RequestBuffer:
         return Arrival.BODY_TOO_LONG if too_long else Arrival.PARTIAL
 
     def _find(self, token: bytes, begin: int) -> int:
-        """Where a token is, as ``bytes.find``; where it is not is not looked at again."""
+        """Return where a token is, as ``bytes.find``; where it is not is not looked at again."""
         found = self.data.find(token, max(begin, self._searched))
         if found < 0:
             self._searched = max(begin, len(self.data) - len(token) + 1)

@@ -24,7 +24,7 @@ blueprint.before_request(require_json_object)
 
 
 class UploadRequest(BaseModel):
-    """Which file will be sent."""
+    """The file that will be uploaded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

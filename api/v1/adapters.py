@@ -33,7 +33,7 @@ blueprint = APIBlueprint("adapters", __name__, url_prefix="/v1/adapters", abp_ta
 
 
 class AdapterPath(BaseModel):
-    """Which entry."""
+    """Path of an entry."""
 
     name: str = Field(description="as `GET /v1/adapters` lists it")
 
@@ -45,7 +45,7 @@ class EntryBody(RawModel):
 
 
 class SearchQuery(Parameters):
-    """Which adapters, and how many."""
+    """Filters and page of the list of adapters."""
 
     model_config = ConfigDict(extra="forbid")
 

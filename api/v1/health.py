@@ -32,7 +32,7 @@ class Health(BaseModel):
 
 @blueprint.get("/healthz", operation_id="healthz", responses={HTTPStatus.OK: Health, **documented()})
 def healthz() -> Response:
-    """Whether this process lives."""
+    """Return whether this process lives."""
     return answer(Health())
 
 

@@ -21,7 +21,7 @@ blueprint.before_request(require_json_object)
 
 
 class InspectionRequest(BaseModel):
-    """Which adapter to judge."""
+    """The adapter to inspect."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

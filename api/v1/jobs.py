@@ -23,7 +23,7 @@ MAX_WAIT_S = 30
 POLL_AGAIN_S = 1
 POLL_AGAIN_AT_MOST_S = 10
 JOBS_PER_S = 50
-"""More than the workers of a base model finish: who comes after so many of the jobs before its own misses nothing."""
+"""More than the workers of a base model finish, so that polling after this many jobs misses nothing."""
 
 LOCATION = {"description": "where to poll the job", "schema": {"type": "string", "format": "uri-reference"}}
 ACCEPTED = {
@@ -37,13 +37,13 @@ blueprint.before_request(require_json_object)
 
 
 class JobPath(BaseModel):
-    """Which job."""
+    """Path of a job."""
 
     job_id: str = Field(description="as returned when it was submitted")
 
 
 class SubmissionHeader(Parameters):
-    """How to submit safely more than once."""
+    """Header that makes a submission safe to repeat."""
 
     idempotency_key: IdempotencyKey = Field(
         None,
@@ -53,7 +53,7 @@ class SubmissionHeader(Parameters):
 
 
 class PollQuery(Parameters):
-    """How to poll."""
+    """Options of polling."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -67,7 +67,7 @@ class PollQuery(Parameters):
 
 
 class ListQuery(Parameters):
-    """Which jobs, and how many."""
+    """Filters and page of the list of jobs."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -23,7 +23,7 @@ def index() -> Response:
 
 
 def image_origins(storage: S3Storage) -> tuple[str, ...]:
-    """Where a browser fetches images from; nowhere if storage cannot say so now, as without credentials."""
+    """Return where a browser fetches images from; nowhere if storage cannot say so now, as without credentials."""
     try:
         url = urlsplit(storage.url("images/"))
     except StorageError:

@@ -26,7 +26,7 @@ bulk.before_request(require_json_object)
 
 
 class RetryRequest(Frozen):
-    """Which failed jobs to draw again."""
+    """Filter of the failed jobs to retry."""
 
     code: str | None = Field(None, max_length=64, description="only those that failed with this `error.code`")
     since: AwareDatetime | None = Field(None, description="only those that failed at this time or later")

@@ -35,7 +35,7 @@ class Entry:
 
 
 def check_adapters(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """What the catalogue of a history does that it cannot do."""
+    """Return what the catalogue of a history does that it cannot do."""
     entries = entries_of(operations)
     for name, entry in sorted(entries.items()):
         yield from name_is_unique(name, entry.registers, entry.removals)
@@ -45,7 +45,7 @@ def check_adapters(operations: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def entries_of(operations: Sequence[Operation]) -> Mapping[str, Entry]:
-    """What was done to each name that a client has tried to register."""
+    """Return what was done to each name that a client has tried to register."""
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
     names = {operation.request.target for operation in of_kind(operations, Kind.REGISTER_ADAPTER)}
     about = {name: [one for one in operations if one.request.target == name] for name in names if name is not None}
@@ -73,7 +73,7 @@ def adapter_stays(name: str, listings: Iterable[Operation], entry: Entry) -> Ite
 
 
 def lacks(listing: Operation, name: str, file: SeenImage | None) -> bool:
-    """Whether a list has no adapter of this name and file."""
+    """Return whether a list has no adapter of this name and file."""
     sha256 = None if file is None else file.sha256
     seen = listing.answer.adapters if isinstance(listing.answer, SeenAdapters) else ()
     return not any(adapter.name == name and adapter.sha256 == sha256 for adapter in seen)
@@ -109,10 +109,10 @@ def adapter_goes(name: str, operations: Sequence[Operation], registers: Sequence
 
 
 def is_listed(name: str, answer: SeenAdapters) -> bool:
-    """Whether a list has an adapter of this name."""
+    """Return whether a list has an adapter of this name."""
     return any(adapter.name == name for adapter in answer.adapters)
 
 
 def came_after(register: Operation, removal: Operation) -> bool:
-    """Whether a registration can have taken effect after a removal."""
+    """Return whether a registration can have taken effect after a removal."""
     return register.may_have_happened and register.ended > removal.began

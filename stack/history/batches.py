@@ -30,7 +30,7 @@ READS = (Kind.READ_BATCH, Kind.READ_RESULTS, Kind.CANCEL_BATCH, Kind.RETRY_BATCH
 
 
 def check_batches(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """What the batches of a history do that a batch cannot do."""
+    """Return what the batches of a history do that a batch cannot do."""
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
     submissions = tuple(of_kind(operations, Kind.SUBMIT_BATCH))
     sightings = tuple(batch_sightings(operations))
@@ -66,7 +66,7 @@ def forward(seen: Sequence[Sighting[SeenBatch]], retries: Sequence[Operation]) -
 
 
 def goes_back(first: SeenBatch, second: SeenBatch) -> bool:
-    """Whether a batch cannot be at the second place after the first one."""
+    """Return whether a batch cannot be at the second place after the first one."""
     if first.status.is_terminal:
         return first != second
     return ORDER[second.status] < ORDER[first.status] or second.succeeded < first.succeeded

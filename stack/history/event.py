@@ -72,7 +72,7 @@ class SeenJob(Frozen):
 
     @property
     def end(self) -> tuple[Status, int, tuple[SeenImage, ...], str | None] | None:
-        """What can never change again; None before the job has ended."""
+        """Return what can never change again; None before the job has ended."""
         return (self.status, self.attempt, self.images, self.error) if self.status.is_terminal else None
 
 

@@ -22,7 +22,7 @@ from tasks.jobs.job import Status
 
 
 def check_jobs(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """What the jobs of a history do that a job cannot do."""
+    """Return what the jobs of a history do that a job cannot do."""
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
     submissions = tuple(of_kind(operations, Kind.SUBMIT_JOB))
     sightings = tuple(job_sightings(operations))
@@ -81,7 +81,7 @@ def described(job: SeenJob) -> str:
 
 
 def images_wanted(submissions: Iterable[Operation]) -> Mapping[str, int]:
-    """How many images each job was asked to make, by its id."""
+    """Return how many images each job was asked to make, by its id."""
     return {
         submission.answer.id: submission.request.images
         for submission in submissions
@@ -99,7 +99,7 @@ def record_is_coherent(sightings: Iterable[Sighting[SeenJob]], wanted: Mapping[s
 
 
 def is_coherent(job: SeenJob, wanted: int | None) -> bool:
-    """Whether a record can be that of a job which was asked for so many images; None where that is unknown."""
+    """Return whether a record can be that of a job which was asked for so many images; None where that is unknown."""
     if job.status in (Status.RUNNING, Status.SUCCEEDED) and job.attempt < 1:
         return False
     if (job.error is not None) != (job.status is Status.FAILED):

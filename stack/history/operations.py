@@ -37,20 +37,20 @@ class Operation:
 
     @property
     def kind(self) -> Kind:
-        """What was done."""
+        """Return what was done."""
         return self.request.kind
 
     @property
     def may_have_happened(self) -> bool:
-        """Whether the service did it, or may have done it."""
+        """Return whether the service did it, or may have done it."""
         return self.outcome is not Phase.FAIL
 
     def precedes(self, other: Operation) -> bool:
-        """Whether it was surely over before the other one began."""
+        """Return whether it was surely over before the other one began."""
         return self.ended < other.began
 
     def may_lie_between(self, first: Operation, second: Operation) -> bool:
-        """Whether it can have taken effect after the effect of ``first`` and before that of ``second``."""
+        """Return whether it can have taken effect after the effect of ``first`` and before that of ``second``."""
         return self.may_have_happened and self.ended > first.began and self.began < second.ended
 
 
@@ -107,5 +107,5 @@ def done(operations: Iterable[Operation], *kinds: Kind) -> Iterator[Operation]:
 
 
 def may_separate(separators: Sequence[Operation], first: Operation, second: Operation) -> bool:
-    """Whether one of these operations can lie between two others."""
+    """Return whether one of these operations can lie between two others."""
     return any(separator.may_lie_between(first, second) for separator in separators)

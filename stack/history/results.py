@@ -19,7 +19,7 @@ Reading = tuple[Operation, Sequence[SeenLine]]
 
 
 def check_results(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """What the results of the batches of a history say that they may not say."""
+    """Return what the results of the batches of a history say that they may not say."""
     known = accepted(operations, Kind.SUBMIT_BATCH)
     batches = by_id(batch_sightings(operations))
     jobs = jobs_by_line(operations, known)

@@ -31,7 +31,7 @@ class Accepted:
 
 
 def accepted(operations: Iterable[Operation], kind: Kind) -> Mapping[str, Accepted]:
-    """What submissions of this kind were acknowledged, by id."""
+    """Return what submissions of this kind were acknowledged, by id."""
     found: dict[str, Accepted] = {}
     for operation in sorted(done(operations, kind), key=lambda operation: operation.ended):
         if isinstance(operation.answer, SeenJob | SeenBatch):
@@ -71,7 +71,7 @@ def one_for_a_key(ids: Mapping[Key, Mapping[str, Operation]], emptyings: Sequenc
 def refused_is_not_done(
     submissions: Iterable[Operation], ids: Mapping[Key, Mapping[str, Operation]]
 ) -> Iterator[Violation]:
-    """What exists although each try to submit it was refused."""
+    """Return what exists although each try to submit it was refused."""
     tries: dict[Key, list[Operation]] = defaultdict(list)
     for operation in submissions:
         if operation.request.key:

@@ -12,7 +12,7 @@ from tasks.webhooks.delivery import DeliveryStatus
 
 
 def check_webhooks(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """What deliveries say that they may not say. That a job's end is told as it was is checked with the job."""
+    """Return what deliveries say that they may not say. That a job's end is told as it was is checked with the job."""
     told = list(webhooks_of(operations))
     for operation, webhook in told:
         if not webhook.genuine:
@@ -43,7 +43,7 @@ def webhook_id_is_stable(told: Iterable[tuple[Operation, SeenWebhook]]) -> Itera
 
 
 def every_end_is_told(operations: Sequence[Operation], known: Iterable[Accepted]) -> Iterator[Violation]:
-    """What was to be told, and when all is calm was not received and is not in the log of deliveries either."""
+    """Return what was to be told, and when all is calm was not received and is not in the log of deliveries either."""
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
     received = {answer.about.id for _, answer in webhooks_of(operations)}
     wanted = [found for found in known if found.by.request.webhook and found.id not in received]
@@ -58,7 +58,7 @@ def every_end_is_told(operations: Sequence[Operation], known: Iterable[Accepted]
 
 
 def delivered_is_received(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """What the log of deliveries calls delivered, and no receiver got."""
+    """Return what the log of deliveries calls delivered, and no receiver got."""
     received = {answer.id for _, answer in webhooks_of(operations)}
     for log, deliveries in logs_of(operations):
         for delivery in deliveries:

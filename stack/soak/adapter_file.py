@@ -18,7 +18,7 @@ def adapter_file(number: int) -> bytes:
 
 
 def entry_of(name: str) -> Mapping[str, str]:
-    """What is said of an adapter beside its file."""
+    """Return what is said of an adapter beside its file."""
     return {"name": name, "base_model": "demo"}
 
 

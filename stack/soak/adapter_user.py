@@ -1,4 +1,4 @@
-"""What a client does who has adapters of its own."""
+"""A simulated user that registers adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client does who wants many images."""
+"""A simulated user that submits batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client does who wants single images."""
+"""A simulated user that submits jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What came of every job of a soak: nothing may be lost, done twice or left over."""
+"""The outcome of every job of a soak: nothing may be lost, done twice or left over."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Ledger:
 
     @property
     def is_clean(self) -> bool:
-        """Whether the service kept its promise."""
+        """Return whether the service kept its promise."""
         ended = self.succeeded + self.failed + self.canceled + self.forgotten
         return not (self.lost or self.twice or self.orphans) and self.base_clean and ended == self.submitted
 

@@ -34,7 +34,7 @@ class Load:
         self._pool.shutdown()
 
     def settle(self) -> bool:
-        """When the block is over: let all find out what came of what they sent; whether they did.
+        """Return when the block is over: let all find out what came of what they sent; whether they did.
 
         Raises:
             Exception: what a visitor did not expect.

@@ -38,7 +38,7 @@ class Orders:
 
     @property
     def is_hanging(self) -> bool:
-        """Whether a drawing hangs."""
+        """Return whether a drawing hangs."""
         return self._mark.exists()
 
     @property

@@ -54,7 +54,7 @@ class RandomRequests:
         ]
 
     def batch_query(self, key: str) -> str:
-        """How a batch is submitted; the same for the same key."""
+        """Return how a batch is submitted; the same for the same key."""
         return f"?webhook_url={quote(self.webhook_url)}" if key.endswith(("0", "5")) else ""
 
     def _some(self, count: int) -> list[Json]:

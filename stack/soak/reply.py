@@ -34,22 +34,22 @@ class Reply:
 
     @property
     def is_done(self) -> bool:
-        """Whether it was done."""
+        """Return whether it was done."""
         return self.phase is Phase.OK
 
     @property
     def is_gone(self) -> bool:
-        """Whether there is no such thing, as when Valkey was emptied; the history says whether that can be."""
+        """Return whether there is no such thing, as when Valkey was emptied; the history says whether that can be."""
         return self.status == HTTPStatus.NOT_FOUND
 
     @property
     def is_settled(self) -> bool:
-        """Whether the client need not send its request again."""
+        """Return whether the client need not send its request again."""
         return self.phase is not Phase.INFO and self.status != HTTPStatus.TOO_MANY_REQUESTS
 
 
 def phase_of(status: int) -> Phase:
-    """What an HTTP status says of a request: it was done, it was surely not done, or that is unknown."""
+    """Return what an HTTP status says of a request: it was done, it was surely not done, or that is unknown."""
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return Phase.OK
     refused = status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.REQUEST_TIMEOUT

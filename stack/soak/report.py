@@ -1,4 +1,4 @@
-"""What a soak says in the end."""
+"""The report of a soak."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether the service kept its promises."""
+        """Return whether the service kept its promises."""
         return self.ledger.is_clean and not self.violations
 
     def as_dict(self) -> dict[str, object]:

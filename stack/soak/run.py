@@ -112,7 +112,7 @@ def come_to_rest(service: Service, accepted: Sequence[str]) -> None:
 
 
 def at_rest(service: Service, accepted: Sequence[str]) -> bool:
-    """Whether nothing is left to be done."""
+    """Return whether nothing is left to be done."""
     try:
         jobs = [find(service, job_id) for job_id in accepted]
         ended = all(job is None or job.status.is_terminal for job in jobs)

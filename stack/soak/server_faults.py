@@ -33,7 +33,7 @@ STEP_S = 600.0
 
 
 def refusal(status: int, code: str) -> Refusal:
-    """What S3 answers when it refuses."""
+    """Return what S3 answers when it refuses."""
     body = f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>Not now.</Message></Error>'.encode()
     head = f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nConnection: close\r\n"
     return Refusal(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
@@ -167,7 +167,7 @@ class StoreFaults:
                 self.service.celery.send_task(GENERATE, args=(job_id,), queue=queue, priority=0)
 
     def _hashes_of_keys(self) -> list[str]:
-        """Where API keys and their webhook secrets are."""
+        """Return where API keys and their webhook secrets are."""
         secrets = cast(list[str], self.service.valkey.keys(secret_key("*")))
         return [*secrets, *([KEYS] if self.service.keys.are_needed() else [])]
 

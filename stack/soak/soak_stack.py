@@ -55,7 +55,7 @@ class SoakStack:
 
     @property
     def url(self) -> str:
-        """Where clients reach the API."""
+        """Return where clients reach the API."""
         return api_url(self.api.port)
 
     @property

@@ -30,7 +30,7 @@ class SimulatedUser(ABC):
     @property
     @abstractmethod
     def acts(self) -> Mapping[Act, int]:
-        """What it may do, and how often beside the others."""
+        """Return what it may do, and how often beside the others."""
 
     @abstractmethod
     def settle(self) -> bool:

@@ -66,7 +66,7 @@ class Users:
                 yield JobUser(client, self._chance(), requests, self.has_room, self.everyones)
 
     def has_room(self) -> bool:
-        """Whether the workers can bear another job."""
+        """Return whether the workers can bear another job."""
         try:
             waiting = sum(self.service.index.waiting(model.slug) for model in self.service.base_models)
         except ValkeyUnavailable:

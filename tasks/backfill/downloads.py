@@ -19,7 +19,7 @@ UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Downloads:
-    """What came of the downloads of a batch.
+    """The outcome of the downloads of a batch.
 
     Attributes:
         fetched: images that were fetched.
@@ -81,7 +81,7 @@ def file_name(line: dict[str, Any], number: int, url: str) -> str:
 
 
 def is_there(path: Path, sha256: str) -> bool:
-    """Whether a file has this content."""
+    """Return whether a file has this content."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256

@@ -1,4 +1,4 @@
-"""How far a batch is, on the terminal."""
+"""Progress of a batch, on the terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the lines of a backfill come from: JSON lines, a table, a list of prompts, or a product of lists."""
+"""Sources of the lines of a backfill: JSON lines, a table, a list of prompts, or a product of lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a results folder knows of its batch, so that the same command goes on where it was."""
+"""The state of a results folder, so that the same command continues its batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME = "backfill.json"
 
 
 class BackfillState(StoredRecord):
-    """Which batch the folder belongs to.
+    """The batch that the folder belongs to.
 
     Attributes:
         digest: SHA-256 of the lines as they were sent.

@@ -33,7 +33,7 @@ class Scheduler(StrEnum):
 
 
 class Pristine(StrEnum):
-    """Where the pristine copies of changed weights are kept."""
+    """The place of the pristine copies of changed weights."""
 
     DEVICE = "device"
     """Beside the weights: the fastest swap, and up to twice the device memory of the denoiser."""
@@ -42,7 +42,7 @@ class Pristine(StrEnum):
 
 
 class Defaults(BaseModel):
-    """What a request that names nothing gets."""
+    """Defaults for fields that a request leaves out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

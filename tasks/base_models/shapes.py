@@ -1,6 +1,6 @@
-"""What base models look like: the modules that an adapter may change, and their shapes.
+"""The shapes of base models: the modules that an adapter may change, and their shapes.
 
-stokehold:shapes:<slug>   string  what the latest worker to load the base model has told; expires
+stokehold:shapes:<slug>   string  what the latest worker to load the base model has reported; expires
 
 A worker tells it when it has loaded its base model, and sees to it that it stays. The API judges adapters by it.
 """
@@ -75,7 +75,7 @@ class BaseShapes(StoredRecord):
         return UNET in self.components
 
     def is_of(self, model: ServedModel) -> bool:
-        """Whether it tells of the model that ``models.toml`` has now."""
+        """Return whether it tells of the model that ``models.toml`` has now."""
         return (self.model, self.revision) == (model.model, model.revision)
 
 
@@ -89,21 +89,21 @@ class ShapeStore:
         self._lock = Lock()
 
     def publish(self, slug: str, shapes: BaseShapes) -> None:
-        """Tell what a base model looks like, in place of what was told before."""
+        """Report the shapes of a base model, in place of those reported before."""
         self._valkey.set(_key(slug), shapes.model_dump_json(), ex=KEEP_S)
 
     def keep(self, slug: str, shapes: BaseShapes) -> None:
-        """Keep what was told for longer; tell it again where it was lost."""
+        """Keep the reported shapes for longer; report them again if they were lost."""
         if not self._valkey.expire(_key(slug), KEEP_S):
             self.publish(slug, shapes)
 
     def of(self, model: ServedModel) -> BaseShapes | None:
-        """What a base model looks like; None where no worker has told it."""
+        """Return the shapes of a base model; None if no worker has reported them."""
         with self._lock:
             if model.slug in self._cached:
                 return self._cached[model.slug]
         told = cast(str | None, self._valkey.get(_key(model.slug)))
-        shapes = None if told is None else read(BaseShapes, told, f"What base model {model.slug} looks like")
+        shapes = None if told is None else read(BaseShapes, told, f"The shapes of base model {model.slug}")
         if shapes is not None and not shapes.is_of(model):
             shapes = None
         with self._lock:

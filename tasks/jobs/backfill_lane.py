@@ -1,6 +1,6 @@
 """The choice of the backfill jobs that a worker draws next: fair between owners, and with as few swaps as that allows.
 
-Nobody sends these jobs to a worker. One that has time asks here for those that suit it best, so the jobs of one adapter
+No worker is sent these jobs. One that has time asks here for those that suit it best, so the jobs of one adapter
 are drawn one after another by one worker, and another worker takes another adapter.
 
     stokehold:backfill:<slug>                     sorted  groups of queued backfill jobs, by the time of their first job
@@ -41,7 +41,7 @@ class BackfillLane:
         """Take the queued backfill jobs that suit this worker best, each under a new lease; none if there is none.
 
         Args:
-            count: at most so many, which want the same adapters and settings and so may be drawn in one pass.
+            count: the most jobs to claim; they have the same adapters and settings, so that one pass can draw them.
         """
         spared: set[str] = set()
         for _ in range(MAX_TRIES):

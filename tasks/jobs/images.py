@@ -54,7 +54,7 @@ class Images:
         self.index.note_images(lease)
 
     def settle(self, lease: Lease) -> bool:
-        """Remove the images of an attempt that is over, unless they are what its job succeeded with.
+        """Remove the images of an attempt that has ended, unless they are what its job succeeded with.
 
         Unavailable storage is not an error: the note stays, and housekeeping comes back to it.
 
@@ -82,7 +82,7 @@ class Images:
         return True
 
     def settle_all(self) -> None:
-        """Settle whatever has begun to upload and is over, as far as storage is there: a loop of the light worker."""
+        """Settle attempts that began to upload and have ended, if storage is available: a loop of the light worker."""
         for member in within(BUDGET_S, self.index.unsettled_images()):
             self.quarantine.attempt(UNSETTLED_IMAGES, member, partial(self._settle_noted, member))
 

@@ -52,7 +52,7 @@ class JobIndex:
         return self._until(LEASES, self._valkey.now(), count)
 
     def late(self, count: int) -> list[str]:
-        """Ids of jobs that have not begun and whose deadline is over, the ``count`` oldest."""
+        """Ids of jobs that have not begun and whose deadline has passed, the ``count`` oldest."""
         return self._until(DEADLINES, self._valkey.now(), count)
 
     def unsent(self, older_than_s: float, count: int) -> list[str]:

@@ -22,7 +22,7 @@ class Pace:
         self._remembered: dict[str, tuple[float, float | None]] = {}
 
     def eta_s(self, slug: str, position: int) -> float | None:
-        """Seconds until a queued job with so many before it has its images; None while nothing is known.
+        """Seconds until a queued job with this many before it has its images; None while nothing is known.
 
         What the workers have begun already is not counted: how far they are with it is known to them alone.
         """

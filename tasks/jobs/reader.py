@@ -43,7 +43,7 @@ class JobReader:
         return known_jobs(dict(zip(wanted, hashes, strict=True)))
 
     def wait(self, job_id: str, timeout_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
-        """The job, as soon as its status is another than now or the time is over.
+        """Return the job as soon as its status has changed, or after the time to wait.
 
         Raises:
             JobNotFound: there is none.

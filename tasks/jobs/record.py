@@ -41,7 +41,7 @@ class ImageRecord(Frozen):
 
 
 class JobState(Frozen):
-    """Where a job stands."""
+    """The status of a job, and everything that clients see of it."""
 
     id: str
     status: Status

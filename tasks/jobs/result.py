@@ -66,7 +66,7 @@ def known_swap_way(way: object) -> object:
 
 
 class Timings(Stored):
-    """Seconds that each stage took; None until it is over."""
+    """Seconds that each stage took; None until it has ended."""
 
     queued: Seconds | None = Field(None, description="from acceptance until a worker claimed it")
     adapter: Seconds | None = Field(None, description="fetch and parse the adapters")
@@ -134,7 +134,7 @@ class Result(Provenance):
 
 
 class Failure(Stored):
-    """Why a job failed, for its submitter: a stable code, and a sentence to act on."""
+    """The reason why a job failed: a stable code, and a sentence that says what to do."""
 
     code: str
     message: str

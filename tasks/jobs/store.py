@@ -83,7 +83,7 @@ class JobStore(JobReader):
     def claim(self, job_id: str, worker: str, spare: Callable[[Job], bool] = lambda _: False) -> Job | None:
         """Take a queued job for this worker, under a new lease; None if it is not there to be taken.
 
-        A job whose deadline is over is ended instead.
+        A job whose deadline has passed is ended instead.
 
         Args:
             spare: whether this worker shall leave a job to another one.
@@ -167,7 +167,7 @@ class JobStore(JobReader):
         return job_of(job_id, self._step(self.get(job_id), Status.CANCELED, {}))
 
     def end_late(self, job: Job) -> None:
-        """Fail a job whose deadline is over; nothing happens if it has ended meanwhile."""
+        """Fail a job whose deadline has passed; nothing happens if it has ended meanwhile."""
         message = (
             f"The job did not begin within {job.options.deadline_s:g} s. Set a longer deadline, or try again later."
         )

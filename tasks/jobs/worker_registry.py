@@ -49,7 +49,7 @@ class WorkerNote(StoredRecord):
 
 
 class WorkerRegistry:
-    """Who works on which base model.
+    """The workers of each base model.
 
     Args:
         valkey: where everything is kept.

@@ -132,7 +132,7 @@ def end_process(reason: str) -> None:
 
 
 def within(seconds: float, items: Iterable[Item]) -> Iterator[Item]:
-    """The items until the time is over; the first one in any case."""
+    """Yield the items until the time has passed; the first one in any case."""
     deadline = time.monotonic() + seconds
     for item in items:
         yield item

@@ -1,4 +1,4 @@
-"""When each loop last finished a round, so that one that has died or hangs is missed.
+"""The time of each loop's latest round, so that a loop that has died or hangs is noticed.
 
 stokehold:rounds   hash   by loop: when it last finished a round, and in which process, as JSON
 stokehold:probe    string  is written to see whether the server takes writes

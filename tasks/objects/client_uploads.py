@@ -84,7 +84,7 @@ class ClientUploads:
     """Promises places in storage, and takes what clients have put there.
 
     Attributes:
-        count_upload: counts a promise: of an owner, by its id, with its size in bytes, for so many seconds. Raises
+        count_upload: counts a promise: of an owner, by its id, with its size in bytes, for this many seconds. Raises
             ``LimitExceeded`` for one too many.
         url_ttl_s: seconds for which the URL of an upload is good.
     """

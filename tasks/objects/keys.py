@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 IMAGES = "images/"
-"""Images, and nothing else: with a public bucket, everybody may read them who knows their keys."""
+"""Images, and nothing else: with a public bucket, all clients that know their keys can read them."""
 MANIFESTS = "manifests/"
 """Manifests: what made the images, and for which job."""

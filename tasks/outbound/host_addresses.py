@@ -1,4 +1,4 @@
-"""Which addresses a host has, asked in a bounded time.
+"""The addresses of a host, resolved in a bounded time.
 
 The system's own resolver cannot be told to stop, so the name servers of ``/etc/resolv.conf`` are asked directly.
 """

@@ -1,4 +1,4 @@
-"""Which addresses are of the public internet: the only ones to which a stranger may have something sent.
+"""Public internet addresses: the only ones to which a client may have something sent.
 
 Python's ``is_global`` differs between versions (3.11 calls ``fec0::/10`` and ``3fff::/20`` public), so the registries
 of special-purpose addresses are written down here, with what else leads inside. Of IPv6, IANA has given ``2000::/3``
@@ -67,13 +67,13 @@ NETWORKS: tuple[Network, ...] = tuple(map(ipaddress.ip_network, SPECIAL))
 
 
 def is_public(address: IPAddress) -> bool:
-    """Whether an address is a unicast address of the public internet that does not stand for another address."""
+    """Return whether an address is a unicast address of the public internet that does not stand for another address."""
     if isinstance(address, ipaddress.IPv6Address) and not is_plain(address):
         return False
     return not any(address in network for network in NETWORKS if network.version == address.version)
 
 
 def is_plain(address: ipaddress.IPv6Address) -> bool:
-    """Whether an address is a unicast one for which no network interface and no tunnel is named."""
+    """Return whether an address is a unicast one for which no network interface and no tunnel is named."""
     is_tunnel = (int(address) >> 32) & 0xFFFF_FFFF & ~UNIVERSAL == ISATAP
     return address in GLOBAL_UNICAST and address.scope_id is None and not is_tunnel

@@ -75,7 +75,7 @@ class Deadline:
             timeout: what it may take at most.
 
         Raises:
-            httpcore2.ReadTimeout: the deadline is over.
+            httpcore2.ReadTimeout: the deadline has passed.
         """
         left = self._at - time.monotonic()
         if left <= 0:
@@ -191,7 +191,7 @@ def post(
 
 
 def in_words(error: Exception) -> str:
-    """What went wrong, without a word about our side of it."""
+    """Return what went wrong, without a word about our side of it."""
     reasons = [error, error.__cause__, error.__context__]
     if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
         return "the certificate is not valid for this host"

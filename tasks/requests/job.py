@@ -1,4 +1,4 @@
-"""What a client may ask for: the body of ``POST /v1/jobs``, bounded in every field."""
+"""Requests of clients: the body of ``POST /v1/jobs``, bounded in every field."""
 
 from __future__ import annotations
 

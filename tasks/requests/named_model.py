@@ -1,4 +1,4 @@
-"""What a client names as its model: a base model served here, or an adapter, whose base model is found."""
+"""The model that a client names: a base model served here, or an adapter, whose base model is found."""
 
 from __future__ import annotations
 

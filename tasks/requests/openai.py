@@ -1,4 +1,4 @@
-"""The body of ``POST /v1/images/generations``: OpenAI's fields, and those of ours that go into ``extra_body``."""
+"""The body of ``POST /v1/images/generations``: OpenAI's fields, and our further ones that go into ``extra_body``."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ Size = Annotated[
 
 
 class OpenAiOnly(BaseModel):
-    """What OpenAI's models can do and ours cannot. Nothing is ignored: what would change an image is refused."""
+    """Fields of OpenAI's API without a counterpart here. What would change an image is refused."""
 
     quality: Annotated[Literal["auto", "standard"] | None, NoCounterpart("Set steps in extra_body instead.")] = None
     background: Annotated[
@@ -112,7 +112,7 @@ class OpenAiOnly(BaseModel):
 
 
 class ImagesRequest(OpenAiOnly):
-    """What to draw."""
+    """A request for images."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -148,7 +148,7 @@ class ImagesRequest(OpenAiOnly):
         return width, height
 
     def named_model(self, base_models: BaseModels) -> NamedModel:
-        """What ``model`` names."""
+        """Return what ``model`` names."""
         return NamedModel() if self.model is None else named(base_models, self.model)
 
 

@@ -121,5 +121,5 @@ class AdapterCache:
 
 
 def empty(max_bytes: int) -> LRUCache[FileVersion, LoadedAdapter]:
-    """A cache of so many bytes."""
+    """Return a cache of this many bytes."""
     return LRUCache(max_bytes, getsizeof=lambda loaded: loaded.parsed.bytes)

@@ -1,4 +1,4 @@
-"""How much of this machine's disk the Hub's adapters may take."""
+"""A bound on the disk space that the Hub's adapters take."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IN_USE_S = 600
 """A file that was used in the last ten minutes may be in use, also by another worker of this machine: it stays."""
 
 MARK = ".stokehold-adapter"
-"""In the cache's folder of a repository: that it is an adapter of ours, and not somebody else's base model."""
+"""In the cache's folder of a repository: that it is an adapter, and not the base model of another program."""
 
 
 @dataclass(frozen=True, order=True)
@@ -35,7 +35,7 @@ class DiskCache:
     """Adapters in the Hub client's own cache, within a bound that only a burst of files in use may break.
 
     Attributes:
-        folder: the cache. Others may use it too: what has no mark of ours is neither counted nor removed.
+        folder: the cache. Others may use it too: what does not have our mark is neither counted nor removed.
         max_bytes: the bound.
         clock: seconds since 1970.
     """
@@ -69,7 +69,7 @@ class DiskCache:
 
 
 def too_many(adapters: Iterable[CachedAdapter], max_bytes: int, used_before: float) -> list[str]:
-    """The commits to remove so that the rest takes at most so many bytes, least recently used first."""
+    """The commits to remove so that the rest takes at most this many bytes, least recently used first."""
     oldest_first = sorted(adapters)
     left = sum(adapter.bytes for adapter in oldest_first)
     doomed = []

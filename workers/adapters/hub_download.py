@@ -28,7 +28,7 @@ GIT_BLOB = re.compile("[0-9a-f]{40}")
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether a downloaded file is another than the Hub named before it sent it.
+    """Return whether a downloaded file is another than the Hub named before it sent it.
 
     The client checks the length alone. Its cache links each file to a blob that is named by the Hub's ETag: of a large
     file the SHA-256, of a small one git's own digest. Where the cache has no links, nothing is known.
@@ -58,7 +58,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class DownloadBounds:
-    """How long an adapter's download may take.
+    """Time limits of an adapter's download.
 
     Attributes:
         bytes_per_s: the least rate, on average since the beginning.
@@ -91,14 +91,14 @@ class DownloadWatch:
         self._size = 0
 
     def expect(self, size: int) -> None:
-        """Allow the time for a file of so many bytes."""
+        """Allow the time for a file of this many bytes."""
         self._size = size
 
     def check(self) -> None:
         """See whether the download may go on.
 
         Raises:
-            AdapterUnavailable: its time is over.
+            AdapterUnavailable: it took too long.
             WorkerStopping: the worker shuts down.
         """
         self._require(self._size)

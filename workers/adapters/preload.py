@@ -25,7 +25,7 @@ class AdapterPreloader:
 
     Args:
         slug: of the worker's base model.
-        max_bytes: memory for adapters that nobody has asked for yet.
+        max_bytes: memory for adapters that no job has needed yet.
     """
 
     def __init__(self, catalogue: Catalogue, adapters: AdapterCache, slug: str, *, max_bytes: int) -> None:
@@ -54,7 +54,7 @@ class AdapterPreloader:
             self._kept = pinned
 
     def load_used(self) -> None:
-        """Load what jobs wanted last, as long as there is room that nobody has asked for."""
+        """Load what jobs wanted last, as long as there is room that no job needs."""
         for adapter in self._catalogue.used(self._slug):
             if self._adapters.bytes + (adapter.size_bytes or 0) > self._max_bytes or self._stopped.is_set():
                 return

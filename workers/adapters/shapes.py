@@ -1,4 +1,4 @@
-"""What a loaded pipeline tells of itself, so that an adapter can be judged without it."""
+"""The shapes of a loaded pipeline, so that an adapter can be judged without it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def shapes_of(model: ServedModel, shell: LoaderShell) -> BaseShapes:
 
 
 def other_names(component: str, name: str, root: Any) -> Iterator[str]:
-    """How files of other formats than diffusers' own name a module."""
+    """Return how files of other formats than diffusers' own name a module."""
     if component == UNET:
         yield f"lora_unet_{flat(name)}"
         original = original_name(name, root.config.layers_per_block)

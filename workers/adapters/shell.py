@@ -23,7 +23,7 @@ from workers.base.pipeline import loadable_components, weights_of
 
 @dataclass(frozen=True)
 class ComponentAdapter:
-    """What diffusers would load into one component.
+    """The weights that diffusers would load into one component.
 
     Attributes:
         component: its name in the pipeline.
@@ -38,7 +38,7 @@ class ComponentAdapter:
 
 @dataclass(frozen=True)
 class AdapterContents:
-    """What diffusers would load from a file.
+    """The weights that diffusers would load from a file.
 
     Attributes:
         parts: by component.
@@ -71,7 +71,7 @@ class LoaderShell:
                 self._pipeline.__dict__[name] = self.components.get(name)
 
     def read(self, path: Path) -> AdapterContents:
-        """What diffusers would load from this file. May be called from several threads.
+        """Return what diffusers would load from this file. May be called from several threads.
 
         Raises:
             OSError, SafetensorError: the file cannot be read.
@@ -111,14 +111,14 @@ class LoaderShell:
 
 
 class Layout:
-    """Which modules and parameters some modules consist of. Faster to compare than their names and shapes."""
+    """The modules and parameters of some modules. Faster to compare than their names and shapes."""
 
     def __init__(self, roots: Iterable[torch.nn.Module]) -> None:
         self._modules = [module for root in roots for module in root.modules()]
         self._parts = [parts(module) for module in self._modules]
 
     def holds(self) -> bool:
-        """Whether none of them was replaced, added or taken away."""
+        """Return whether none of them was replaced, added or taken away."""
         return all(parts(module) == before for module, before in zip(self._modules, self._parts, strict=True))
 
 

@@ -79,7 +79,7 @@ def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path
 
 
 def object_key(adapter: ResolvedAdapter) -> str:
-    """Where the file of an uploaded adapter lies in storage."""
+    """Return where the file of an uploaded adapter lies in storage."""
     assert adapter.object_key is not None
     return adapter.object_key
 

@@ -63,7 +63,7 @@ def memory_errors() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether this is a failed allocation, on whichever device."""
+    """Return whether this is a failed allocation, on whichever device."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
@@ -71,7 +71,7 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy"
 
 
 def environment_of(model: ServedModel, device: torch.device) -> Environment:
-    """What a worker of this base model on this device draws with."""
+    """Return what a worker of this base model on this device draws with."""
     versions = {name: version(name) for name in PACKAGES}
     return Environment(
         device=device_name(device),
@@ -81,7 +81,7 @@ def environment_of(model: ServedModel, device: torch.device) -> Environment:
 
 
 def device_name(device: torch.device) -> str:
-    """What kernels run on: they differ between kinds of GPU, and between the instruction sets of CPUs."""
+    """Return what kernels run on: they differ between kinds of GPU, and between the instruction sets of CPUs."""
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     if device.type == "cpu":

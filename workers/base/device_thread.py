@@ -37,11 +37,11 @@ class Turn:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the call is made, or has been."""
+        """Return whether the call is made, or has been."""
         return self.future.running() or self.future.done()
 
     def take(self) -> None:
-        """Make the call, unless nobody waits for it any more."""
+        """Make the call, unless it is no longer waited for."""
         if not self.future.set_running_or_notify_cancel():
             return
         try:
@@ -54,7 +54,7 @@ class Turn:
 
 
 class DeviceThread:
-    """Who asks first has it first, but for those who go before all that do not."""
+    """First come, first served, except that callers with priority go before all others."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
@@ -64,12 +64,12 @@ class DeviceThread:
 
     @property
     def is_taken(self) -> bool:
-        """Whether who asks now must wait."""
+        """Return whether who asks now must wait."""
         return self._is_busy or bool(self._waiting)
 
     @property
     def is_wanted(self) -> bool:
-        """Whether somebody waits who goes first."""
+        """Return whether a caller with priority waits."""
         return any(turn.first for turn in tuple(self._waiting))
 
     def run(

@@ -108,7 +108,7 @@ def check_clip_skip(pipeline: Any, model: ServedModel) -> None:
 
 
 def max_clip_skip(pipeline: Any) -> int:
-    """How many layers the pipeline can skip: fewer than the smallest of its CLIP text encoders has."""
+    """Return how many layers the pipeline can skip: fewer than the smallest of its CLIP text encoders has."""
     encoders = [part for part in pipeline.components.values() if isinstance(part, CLIP_TEXT_ENCODERS)]
     if not encoders or "clip_skip" not in inspect.signature(type(pipeline).__call__).parameters:
         return 0

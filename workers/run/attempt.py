@@ -80,7 +80,7 @@ class Attempt:
         self._waits = waits
 
     def check_needed(self) -> None:
-        """Draw nothing that nobody waits for, and nothing on a worker that shuts down.
+        """Draw nothing that is no longer waited for, and nothing on a worker that shuts down.
 
         Raises:
             LeaseLost: the job was canceled.
@@ -151,7 +151,7 @@ class Attempt:
         self.activity.begin(Phase.DRAWING, self._bounds.step_s(self.job.spec, self._images))
 
     def note_publishing(self, size: int) -> None:
-        """Note that images of so many bytes, before they are encoded, are stored."""
+        """Note that images of this many bytes, before they are encoded, are stored."""
         self.activity.begin(Phase.PUBLISHING, self._bounds.read_s(size))
 
     def note_testing(self) -> None:
@@ -159,13 +159,13 @@ class Attempt:
         self.activity.begin(Phase.TESTING, 2 * self._bounds.swap_s)
 
     def overdue(self) -> str | None:
-        """What went on for too long; None if nothing did."""
+        """Return what went on for too long; None if nothing did."""
         if self.job.id in self._cancellations:
             self.activity.request_end()
         return self.activity.overdue()
 
     def keeps_lease(self) -> bool:
-        """Whether its lease is to be renewed: it makes progress; to be alive is not enough."""
+        """Return whether its lease is to be renewed: it makes progress; to be alive is not enough."""
         return not self.is_ended and not self.has_lost_lease and self.activity.overdue() is None
 
     def _refuse_canceled(self) -> None:

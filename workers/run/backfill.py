@@ -63,6 +63,6 @@ class Backfill:
             return bool(jobs)
         except ValkeyUnavailable as error:
             logger.warning("backfill jobs must wait: %s", error)
-        except Exception:  # the outermost loop of a thread that nobody would miss
+        except Exception:  # the outermost loop of a thread whose end would go unnoticed
             logger.exception("backfill jobs must wait")
         return False

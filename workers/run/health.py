@@ -1,4 +1,4 @@
-"""Whether this worker can be trusted with jobs: it tests itself after each fault, and leaves its queue if it fails."""
+"""The health of this worker: it tests itself after each fault, and leaves its queue if it fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Health:
-    """What this worker knows of itself. Thread-safe.
+    """The result of this worker's self tests. Thread-safe.
 
     Args:
         test: raises ``SelfTestFailed``.

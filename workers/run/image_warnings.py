@@ -1,4 +1,4 @@
-"""What is doubtful about images that were drawn."""
+"""Warnings about images that were drawn."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def image_warnings(images: Sequence[DrawnImage], spec: JobSpec) -> Iterator[str]
 
 
 def is_of_one_colour(image: Image) -> bool:
-    """Whether all pixels are the same."""
+    """Return whether all pixels are the same."""
     extrema = cast(tuple[tuple[int, int], ...], image.convert("RGB").getextrema())
     return all(least == most for least, most in extrema)

@@ -43,7 +43,7 @@ class BeginAttempt(Protocol):
     """Makes the attempt at a claimed job."""
 
     def __call__(self, job: Job, *, images: int) -> Attempt:
-        """Of so many images that are drawn at once."""
+        """Begin an attempt; ``images`` are drawn at once."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class JobRunner:
         self.settlement.clean_up(attempt.job)
 
     def settle_failure(self, attempt: Attempt, error: Exception) -> None:
-        """Fail a job for a reason of its own; hand it on for one of this machine, after a look at that."""
+        """Fail a job for its own reason; let another worker retry it for a fault of this machine, after a self test."""
         if isinstance(error, JobFailed) and not isinstance(error, OutOfMemory):
             logger.warning("failed: %s", error)
             self.settlement.fail(attempt, error.code, str(error))

@@ -1,4 +1,4 @@
-"""What a worker must be able to do: draw an image that it knows, keep a file on its disk, and store an object."""
+"""The self test of a worker: draw an image that it knows, keep a file on its disk, and store an object."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Unwatched:
 
 
 def known_spec(model: ServedModel) -> JobSpec:
-    """What the known image of a base model is drawn from: few steps of its smallest size, without adapters."""
+    """Return what the known image of a base model is drawn from: few steps of its smallest size, without adapters."""
     side = -(-model.limits.min_side // model.limits.multiple_of) * model.limits.multiple_of
     return JobSpec(
         base_model=model.slug,

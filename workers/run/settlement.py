@@ -1,4 +1,4 @@
-"""How an attempt ends in the job store: the job succeeded, failed, or goes back to the queue."""
+"""The end of an attempt in the job store: the job succeeded, failed, or goes back to the queue."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Settlement:
 
     Attributes:
         worker: its name.
-        max_attempts: after so many tries a job fails for a fault of a machine.
+        max_attempts: tries after which a job fails for a fault of a machine.
     """
 
     store: JobStore

@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 
 
 class Shutdown:
-    """What a first SIGTERM means, and what a second one does.
+    """Requests to shut down: gracefully after a first SIGTERM, immediately after a second.
 
     Attributes:
-        graceful: told once: what has the pipeline is finished, what only waits for it goes back.
-        immediate: told twice: what is being drawn goes back, too.
+        graceful: requested once: a job that has the pipeline is finished, one that only waits for it is requeued.
+        immediate: requested twice: a job that is being drawn is requeued, too.
     """
 
     def __init__(self) -> None:

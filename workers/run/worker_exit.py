@@ -1,4 +1,4 @@
-"""How a worker ends by itself: it takes no more jobs, settles those that it has, and says why in its exit code."""
+"""The exit of a worker by itself: it takes no more jobs, settles those that it has, and says why in its exit code."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ logger = logging.getLogger(__name__)
 
 
 class ExitCode(IntEnum):
-    """Why a worker has ended by itself (numbers of sysexits.h)."""
+    """The reason why a worker has ended by itself (numbers of sysexits.h)."""
 
     UNHEALTHY = 69
     """It cannot be trusted with jobs: a new process may be, or its machine must be mended."""
     STALLED = 70
-    """An attempt stalled, or the process did not end when it was told to."""
+    """An attempt stalled, or the process did not end when it was asked to."""
 
 
 class WorkerExit:

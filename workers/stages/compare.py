@@ -106,7 +106,7 @@ def comparison(get: Callable[[str], bytes], first: Job, images: tuple[StoredImag
 
 
 def difference(get: Callable[[str], bytes], then: StoredImage, now: StoredImage) -> ImageDifference | None:
-    """How far two images are from one another; None where one was held back, and so is not stored.
+    """Return how far two images are from one another; None where one was held back, and so is not stored.
 
     Raises:
         StorageError: one cannot be had.

@@ -108,7 +108,7 @@ def draw(
 
 
 def pipeline_arguments(specs: Sequence[JobSpec]) -> dict[str, Any]:
-    """What the pipeline is asked for: of each job its prompts, and of the first one what is the same for all."""
+    """Return what the pipeline is asked for: of each job its prompts, and of the first one what is the same for all."""
     spec = specs[0]
     skipping = {} if spec.clip_skip is None else {"clip_skip": spec.clip_skip}  # which not every pipeline takes
     return {
@@ -186,7 +186,7 @@ class Session:
         )
 
     def let_others_go_first(self) -> None:
-        """Between two steps, lend the pipeline to whoever should not wait for this drawing, and merge again.
+        """Between two steps, lend the pipeline to jobs that should not wait for this drawing, and merge again.
 
         The swap is exact, so the drawing goes on as if nothing had happened.
 

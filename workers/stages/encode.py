@@ -19,7 +19,7 @@ from tasks.jobs.manifest import METADATA_KEY, Manifest
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a format is named, and written by Pillow."""
+    """Name and Pillow options of a format."""
 
     suffix: str
     content_type: str

@@ -1,4 +1,4 @@
-"""What torch and diffusers raise, translated in one place: which errors are of the job, and which of the machine."""
+"""Errors of torch and diffusers, translated in one place: which errors are of the job, and which of the machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def drawing_errors() -> Iterator[None]:
         DrawingFailed: the pipeline refuses the request, on any worker.
         DrawingFault: the pipeline raised something that the request does not explain.
         OutOfMemory: an allocation failed.
-        StokeholdError: of ours, as it was raised.
+        StokeholdError: one of our own, as it was raised.
     """
     with memory_errors():
         try:
@@ -48,7 +48,7 @@ def drawing_errors() -> Iterator[None]:
 
 
 def translated(error: Exception) -> StokeholdError:
-    """What an error is to the job that met it."""
+    """Return what an error is to the job that met it."""
     text = str(error)
     if is_of_device(error):
         return DeviceFault("The worker's device failed while it drew this job. Submit the job again later.")
@@ -58,7 +58,7 @@ def translated(error: Exception) -> StokeholdError:
 
 
 def is_of_device(error: BaseException) -> bool:
-    """Whether the device, its driver or one of its libraries failed."""
+    """Return whether the device, its driver or one of its libraries failed."""
     return isinstance(error, torch.AcceleratorError) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in DEVICE_ERRORS)
     )

@@ -35,11 +35,11 @@ Result = TypeVar("Result")
 
 
 Pause = Callable[[float], None]
-"""Waits so many seconds; what it raises ends the waiting for good."""
+"""Waits this many seconds; what it raises ends the waiting for good."""
 
 
 class StorageRetry:
-    """How long one job waits for storage, in one of its stages.
+    """Retries of storage for one job, in one of its stages.
 
     Args:
         seconds: the bound.

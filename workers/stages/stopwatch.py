@@ -58,5 +58,5 @@ class Stopwatch:
 
     @property
     def timings(self) -> Timings:
-        """What has been measured so far."""
+        """Return what has been measured so far."""
         return Timings.model_validate({**self._seconds, "swap_way": self.swap_way})

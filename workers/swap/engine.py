@@ -98,7 +98,7 @@ class MergeEngine:
         return {name: self.pristine[name] if name in self._changed else weight for name, weight in weights.items()}
 
     def receipt(self, prepared: PreparedAdapter) -> AdapterReceipt:
-        """What an adapter that was merged did to the weights, whatever is merged by now."""
+        """Return what an adapter that was merged did to the weights, whatever is merged by now."""
         changes = prepared.parsed.changes
         change = sum(item.norm**2 for item in changes.values()) ** 0.5 * abs(prepared.scale)
         before = sum(self.pristine.norm(name) ** 2 for name in changes) ** 0.5
@@ -184,7 +184,7 @@ def attention_weights(pipeline: Any) -> list[str]:
 
 
 def plan(adapters: AdapterSet, device: torch.device) -> Plan:
-    """What is added to which weight of a pipeline on this device."""
+    """Return what is added to which weight of a pipeline on this device."""
     changes: dict[str, list[Scaled]] = {}
     for prepared in adapters:
         for name, change in prepared.parsed.changes_on(device).items():

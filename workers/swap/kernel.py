@@ -46,7 +46,7 @@ class Merge:
 
     @property
     def fits_kernel(self) -> bool:
-        """Whether the kernel can do it: bfloat16 in this machine's memory, in whole tiles and pairs of ranks."""
+        """Return whether the kernel can do it: bfloat16 in this machine's memory, in whole tiles and pairs of ranks."""
         weight = self.weight
         return (
             weight.dtype == torch.bfloat16

@@ -80,7 +80,7 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class ParsedAdapter:
-    """What an adapter's file says, for one pipeline.
+    """The changes of an adapter, for one pipeline.
 
     Attributes:
         changes: by name of the weight, with its component in front (``unet.conv_in.weight``).

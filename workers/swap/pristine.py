@@ -27,7 +27,7 @@ def fingerprint(weight: torch.Tensor) -> torch.Tensor:
     """The bits of a weight as integers, summed along rows and columns, each sum times a number of its own, modulo 2^64.
 
     A changed bit changes a row's and a column's sum; so does a changed order, unless whole rows and columns make up for
-    it. It finds drift, stray writes and broken memory; it is not a defence against somebody who means to deceive it.
+    it. It finds drift, stray writes and broken memory; it is not a defence against an attacker.
     """
     flat = weight.detach().contiguous().flatten().view(torch.uint8)
     if flat.storage_offset() % 8:  # a part of a larger tensor, where no eight bytes begin

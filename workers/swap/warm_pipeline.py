@@ -44,7 +44,7 @@ class LoadedBase:
 
     @classmethod
     def around(cls, pipeline: Any, pristine_device: torch.device | None) -> Self:
-        """What is needed around a pipeline that was just loaded."""
+        """Return what is needed around a pipeline that was just loaded."""
         fix_device(pipeline)
         weights = all_weights(pipeline)
         return cls(
@@ -114,7 +114,7 @@ class WarmPipeline:
 
     @property
     def merged(self) -> AdapterSet:
-        """What is merged now. On any thread, like the numbers below; while the base is being loaded, nothing."""
+        """Return what is merged now. On any thread, like the numbers below; while the base is being loaded, nothing."""
         return self._base.engine.merged if self._base else ()
 
     @property
@@ -140,7 +140,7 @@ class WarmPipeline:
         return way
 
     def receipt(self) -> BaseReceipt:
-        """Which base is drawn with now. Called on the device's thread."""
+        """Return which base is drawn with now. Called on the device's thread."""
         return BaseReceipt(fingerprint=self.base.fingerprint, swaps_since_check=self._swaps)
 
     def check(self) -> bool:

@@ -16,7 +16,7 @@ Word = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 
 
 class Entry(Frozen):
-    """What its owner says of an adapter."""
+    """The owner's description of an adapter."""
 
     name: str = Field(
         pattern=r"^[a-z0-9]+([._-]+[a-z0-9]+)*$", max_length=64, description="what a request writes as `ref`"
@@ -83,5 +83,5 @@ class CatalogueAdapter(Entry, StoredRecord):
 
 
 def is_visible(entry: CatalogueAdapter, owner: str | None) -> bool:
-    """Whether someone may see and use an entry."""
+    """Return whether someone may see and use an entry."""
     return entry.shared or entry.owner == owner

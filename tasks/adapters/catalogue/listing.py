@@ -1,4 +1,4 @@
-"""What a client sees of the catalogue: the entries of clients and the files of the adapter folders, by name."""
+"""The catalogue as clients see it: the entries of clients and the files of the adapter folders, by name."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class CataloguePage(BaseModel):
 
 
 class Search(BaseModel):
-    """Which adapters: all that is said must hold."""
+    """A filter of adapters; all conditions must hold."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -65,7 +65,7 @@ class Search(BaseModel):
     tag: str | None = None
 
     def finds(self, record: CatalogueRecord) -> bool:
-        """Whether an adapter is one of them."""
+        """Return whether an adapter is one of them."""
         said = " ".join((record.name, record.description, *record.trigger_words, *record.tags)).casefold()
         return (
             (self.text is None or all(word in said for word in self.text.casefold().split()))

@@ -217,7 +217,7 @@ class Registrations:
 
 
 def digest_of_file(registration: Entry, sha256: str) -> str:
-    """What tells a request that sends a file from others."""
+    """Return what tells a request that sends a file from others."""
     return digest(f"{sha256} {registration.model_dump_json()}")
 
 

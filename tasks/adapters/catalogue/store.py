@@ -96,7 +96,7 @@ class Catalogue:
         return None if entry is None else entry.found
 
     def has(self, name: str) -> bool:
-        """Whether a name is taken, by whomever."""
+        """Return whether a name is taken, by whomever."""
         return bool(self._valkey.exists(_entry(name)))
 
     def behind(self, name: str) -> Iterator[CatalogueAdapter]:

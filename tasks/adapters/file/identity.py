@@ -1,4 +1,4 @@
-"""What identifies an adapter: where it comes from, and which bytes its file has."""
+"""The identity of an adapter: its source, and the bytes of its file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.fields import Stored
 
 
 class AdapterSource(StrEnum):
-    """Where an adapter's file comes from."""
+    """The source of an adapter's file."""
 
     HUB = "hub"
     """A repository on the model hub."""
@@ -25,7 +25,7 @@ FileVersion = tuple[AdapterSource, str, str, str]
 
 
 def is_none(value: object) -> bool:
-    """Whether a field is left out."""
+    """Return whether a field is left out."""
     return value is None
 
 

@@ -1,4 +1,4 @@
-"""How a client names an adapter: ``owner/name[@revision][:weight_name]``, or one word for our own catalogue."""
+"""References to adapters: ``owner/name[@revision][:weight_name]``, or one word for our own catalogue."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXPECTED = (
 ADAPTER_NAME = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 # The Hub's own rules for a repository: huggingface_hub.utils.validate_repo_id.
 _REPOSITORY = re.compile(r"(?!.*(?:\.\.|--))\w(?:[\w.-]{0,94}\w)?/\w(?:[\w.-]{0,94}\w)?(?<!\.git)", re.ASCII)
-# Branches, tags, commits and refs/pr/1: git allows more, and nobody uses it.
+# Branches, tags, commits and refs/pr/1: git allows more, which is not used.
 _REVISION = re.compile(r"(?!.*(?:\.\.|//))\w(?:[\w./+-]{0,126}\w)?", re.ASCII)
 
 
@@ -56,7 +56,7 @@ class AdapterReference:
 
     @property
     def is_name(self) -> bool:
-        """Whether it names an adapter of our own catalogue."""
+        """Return whether it names an adapter of our own catalogue."""
         return "/" not in self.repository
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class AdapterReference:
 
 
 def _is_weight_name(path: str) -> bool:
-    """Whether a path stays inside its repository, on every operating system, and ends in ``.safetensors``."""
+    """Return whether a path stays inside its repository, on every operating system, and ends in ``.safetensors``."""
     return (
         path.isprintable()
         and not set(path) & set("\\:")

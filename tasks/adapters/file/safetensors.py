@@ -70,7 +70,7 @@ _ONE_AT_A_TIME = Lock()
 
 @dataclass(frozen=True)
 class SafetensorsHeader:
-    """What a safetensors file says of itself; its values are not read.
+    """The header of a safetensors file; its values are not read.
 
     Attributes:
         shapes: of each tensor, by name.
@@ -101,7 +101,7 @@ def read_header(path: Path) -> SafetensorsHeader:
 
 
 def header_end(start: bytes, *, name: str) -> int:
-    """How many bytes from the beginning of a file its header ends, from the first eight of them.
+    """Return how many bytes from the beginning of a file its header ends, from the first eight of them.
 
     Raises:
         AdapterNotUsable: this is not a beginning of a safetensors file, or its header is longer than any adapter's.

@@ -1,4 +1,4 @@
-"""What a local adapter says of itself: its sidecar ``<name>.toml`` first, its own safetensors header second."""
+"""The description of a folder adapter: its sidecar ``<name>.toml`` first, its own safetensors header second."""
 
 from __future__ import annotations
 

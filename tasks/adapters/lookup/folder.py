@@ -1,7 +1,7 @@
 """The catalogue of local adapters: folders of ``<name>.safetensors`` files, read anew as the files change.
 
 A file that cannot be used is left out, by name and with its reason: in the log for the operator, once for each version
-of the file, and in the answer to whoever asks for it by name. One bad file must not take the others away.
+of the file, and in the response to a request that gives its name. One bad file must not take the others away.
 """
 
 from __future__ import annotations

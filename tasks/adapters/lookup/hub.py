@@ -59,7 +59,7 @@ class AdapterHub:
         """Pin an adapter on the Hub to the commit that its revision stands for now.
 
         Args:
-            allow_private: whoever asks may use private and gated repositories that the service's token may read.
+            allow_private: the requester may use private and gated repositories that the service's token can read.
 
         Raises:
             AdapterNotFound: there is no such repository, revision or file, or it is private and not allowed.
@@ -225,7 +225,7 @@ def choose_weight_file(repository: str, files: Sequence[str], weight_name: str |
 
 
 def translate(error: HfHubHTTPError, reference: AdapterReference) -> StokeholdError:
-    """What an HTTP status of the Hub means for a reference."""
+    """Return what an HTTP status of the Hub means for a reference."""
     status = error.response.status_code
     repository = reference.repository
     if isinstance(error, GatedRepoError | DisabledRepoError):

@@ -143,5 +143,5 @@ def new_file_key() -> str:
 
 
 def incoming_key(upload_id: str) -> str:
-    """Where a client puts a file that it sends to storage itself."""
+    """Return where a client puts a file that it sends to storage itself."""
     return f"{INCOMING}{upload_id}.safetensors"

@@ -1,4 +1,4 @@
-"""What the file of an adapter says of itself, remembered for as long as it cannot change.
+"""Facts from the header of an adapter's file, cached for as long as they cannot change.
 
 stokehold:header:<digest>   string  names and shapes of a file's tensors, compressed; expires
 """
@@ -42,7 +42,7 @@ MAX_ALPHAS = 20
 
 
 class StoredFacts(StoredRecord):
-    """A header without what nobody asks for."""
+    """A header without the parts that are not used."""
 
     shapes: dict[str, Shape]
     metadata: dict[str, str]
@@ -50,7 +50,7 @@ class StoredFacts(StoredRecord):
 
 @dataclass(frozen=True)
 class AdapterFacts:
-    """What a file says of itself."""
+    """Facts from the header of a file."""
 
     layers: AdapterLayers
     metadata: Mapping[str, str]
@@ -74,7 +74,7 @@ class FactsCache:
         self._lock = Lock()
 
     def of(self, found: FoundAdapter, read: Callable[[FoundAdapter], SafetensorsHeader]) -> AdapterFacts:
-        """What the file says; ``read`` is asked where nobody remembers.
+        """Return what the file says; ``read`` fetches it if it is not cached.
 
         Raises:
             ValkeyUnavailable: Valkey does not answer.
@@ -113,7 +113,7 @@ class FactsCache:
 
 
 def stored_facts(header: SafetensorsHeader) -> StoredFacts:
-    """What is kept of a header."""
+    """Return what is kept of a header."""
     kept = {key: header.metadata[key] for key in KEPT_KEYS if key in header.metadata}
     short = {key: value for key, value in kept.items() if len(value) <= MAX_VALUE_CHARACTERS}
     return StoredFacts(shapes=dict(header.shapes), metadata=short)

@@ -1,4 +1,4 @@
-"""Whether an adapter's layers fit a base model.
+"""The fit of an adapter's layers to a base model.
 
 It foresees what a worker does with the file: what ``workers.adapters.parser`` and diffusers' loaders refuse is rejected
 here, and what they might take is not.
@@ -23,7 +23,7 @@ PRODUCT = frozenset({Kind.DOWN, Kind.UP, Kind.BIAS})
 
 
 class Verdict(StrEnum):
-    """What is to be expected of an adapter on a base model."""
+    """The expected outcome of an adapter on a base model."""
 
     ACCEPTED = "accepted"
     """It fits."""
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Fit:
-    """How an adapter fits one base model.
+    """The fit of an adapter to one base model.
 
     Attributes:
         reason: a sentence's end, for the one who asks.
@@ -54,7 +54,7 @@ NO_SHAPES = Fit(Verdict.UNKNOWN, "no worker has reported the layers of this base
 
 
 def fit(adapter: AdapterLayers, base: BaseShapes | None) -> Fit:
-    """Judge a file that holds low-rank factors; None stands for a base model whose shapes nobody has told."""
+    """Judge a file that holds low-rank factors; None stands for a base model whose shapes are not known."""
     if base is None:
         return NO_SHAPES
     unreadable = refused_by_unet_loaders(adapter) if base.has_unet else None
@@ -115,7 +115,7 @@ def mostly_unmatched(found: Fit, family: Family | None, base: BaseShapes) -> Fit
 
 
 def refused_by_unet_loaders(adapter: AdapterLayers) -> str | None:
-    """Why diffusers refuses the file for every UNet, whatever its layers are; None where it does not."""
+    """Return why diffusers refuses the file for every UNet, whatever its layers are; None where it does not."""
     if adapter.format in {Format.LOHA, Format.LOKR}:
         return f"its layers are {adapter.format.name}, which diffusers does not read for this base; export it as a LoRA"
     if adapter.is_kohya_named:
@@ -137,7 +137,7 @@ def first_misfit(pairs: Iterable[tuple[Layer, ModuleShape]], origin: str) -> str
 
 
 def misfit_of(layer: Layer, module: ModuleShape, origin: str) -> str | None:
-    """Why a layer does not fit its module; None where it does, or where it is not a plain low-rank product.
+    """Return why a layer does not fit its module; None where it does, or where it is not a plain low-rank product.
 
     Args:
         origin: what the adapter was made for, if it was for another base model.
@@ -169,12 +169,12 @@ def family_of_adapter(adapter: AdapterLayers) -> Family | None:
 
 
 def is_other(family: Family, base: BaseShapes) -> bool:
-    """Whether a base model is surely of another family."""
+    """Return whether a base model is surely of another family."""
     if base.family is not None:
         return family is not base.family
     return base.has_unet is not (family in OF_UNETS)
 
 
 def made_for(family: Family | None, base: BaseShapes) -> str:
-    """How a rejection begins."""
+    """Return how a rejection begins."""
     return "made for another base model" if family is None or family is base.family else f"made for {family}"

@@ -12,7 +12,7 @@ from tasks.adapters.file.safetensors import Shape
 
 
 class Format(StrEnum):
-    """How a file names its layers."""
+    """The naming scheme of the layers in a file."""
 
     DIFFUSERS = "diffusers"
     """``unet.<module>.lora_A.weight``, as diffusers writes it now."""
@@ -31,7 +31,7 @@ class Format(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a tensor is to its layer."""
+    """The role of a tensor in its layer."""
 
     DOWN = "down"
     """The factor next to the input: [rank, inputs]."""
@@ -82,7 +82,7 @@ _TEXT_ENCODER = re.compile(r"(base_model\.model\.)?(text_encoder|text_model|lora
 
 @dataclass(frozen=True)
 class Layer:
-    """What a file holds for one module.
+    """The tensors of a file for one module.
 
     Attributes:
         name: of the module, as the file has it.
@@ -129,7 +129,7 @@ class AdapterLayers:
 
     @property
     def has_factors(self) -> bool:
-        """Whether anything in it looks like a LoRA or one of its kin."""
+        """Return whether anything in it looks like a LoRA or one of its kin."""
         return any(FACTORS & layer.shapes.keys() for layer in self.layers.values())
 
     @property
@@ -148,7 +148,7 @@ class AdapterLayers:
 
     @property
     def is_kohya_named(self) -> bool:
-        """Whether every key is named as kohya names it, whatever the factors are."""
+        """Return whether every key is named as kohya names it, whatever the factors are."""
         return all(_KOHYA.match(key) for key in (*self.layers, *self.other_keys))
 
     @property
@@ -163,7 +163,7 @@ class AdapterLayers:
         return tuple(part for part in Part if part in found)
 
     def holds(self, kind: Kind) -> bool:
-        """Whether a tensor of this kind is in it."""
+        """Return whether a tensor of this kind is in it."""
         return any(kind in layer.shapes for layer in self.layers.values())
 
     def _begins_with(self, prefix: str) -> bool:

@@ -25,7 +25,7 @@ MAX_REMEMBERED = 1024
 
 
 class Passport(PinnedFile):
-    """What is to be expected of an adapter, before any worker has seen it."""
+    """The expected outcome of an adapter, before a worker has loaded it."""
 
     ref: str = Field(description="as the request gave it")
     verdict: Verdict = Field(description="`unknown`: it is used, with a warning in the job's record")
@@ -102,7 +102,7 @@ class Passports:
         """The passport of an adapter as things stand: it is made anew when a base model has changed.
 
         Args:
-            read_header: fetches the header, where nobody remembers it.
+            read_header: fetches the header if it is not cached.
             preferred: slug, id or alias of the base model that a request asks for.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Which base model serves an adapter: its card says, and the shapes of its layers have the last word."""
+"""The choice of the base model for an adapter: its card says, and the shapes of its layers have the last word."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_LORA = Fit(Verdict.REJECTED, "it is not a LoRA: none of its tensors looks lik
 
 @dataclass(frozen=True)
 class Route:
-    """Where a job with an adapter goes.
+    """The base model of a job with an adapter.
 
     Attributes:
         base_model: slug; None where no base model serves it, or where the request must name one of ``fits``.
@@ -46,7 +46,7 @@ def choose_route(
     """The base model for an adapter.
 
     Args:
-        shapes: of each base model, by slug; None where nobody has told them.
+        shapes: of each base model, by slug; None where they are not known.
         preferred: slug of the one that a request asks for; it is taken where the adapter is sure to fit it.
     """
     if not layers.has_factors:
@@ -114,7 +114,7 @@ class Candidates:
 
 
 def origin(found: FoundAdapter, card: ServedModel | None) -> str:
-    """What the card says of the base model."""
+    """Return what the card says of the base model."""
     if card is not None:
         return f"The card of {found.repository} names base model {card.slug!r}"
     if found.base_names:
