@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # diffusers, transformers and peft warn of one another
 ]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PROMPT = "a red circle on a blue background"
 CPU = torch.device("cpu")
 

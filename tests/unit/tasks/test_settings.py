@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tasks.settings import PREFIX, Settings, describe
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 
 
 def test_a_wrong_value_names_itself_and_what_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:

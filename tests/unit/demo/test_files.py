@@ -12,7 +12,7 @@ from demo.lora_files import BASE_MODEL, to_kohya
 
 pytestmark = pytest.mark.torch
 
-DEMO = Path(__file__).parents[2] / "demo"
+DEMO = Path(__file__).parents[3] / "demo"
 LORAS = sorted((DEMO / "loras").glob("*.safetensors"))
 
 

@@ -16,7 +16,7 @@ from stack.services import api_part
 from tasks.settings import PREFIX
 from tests.support.waiting import patience
 
-MODELS = Path(__file__).parents[2] / "models.toml"
+MODELS = Path(__file__).parents[4] / "models.toml"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from stack.stop_request import StopRequest
 from stack.supervisor import MAX_RESTARTS, supervised
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tasks.errors import ValkeyUnavailable
 from tasks.loops.loop import HUNG, Loop, Running, Watch, run_until, within
 from tests.support.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 
 
 def loop(round_: Callable[[], None], finished: Callable[[str], None] = lambda _: None, max_s: float = 10) -> Loop:

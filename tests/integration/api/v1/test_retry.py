@@ -157,7 +157,7 @@ def test_limits_of_the_owner_end_it_and_it_says_so(client: FlaskClient, service:
 def test_an_operator_retries_the_failed_jobs_of_all_owners(service: Service, valkey_url: str, fail: Fail) -> None:
     jobs = [fail(), fail("storage_unavailable")]
     since = (jobs[0].finished_at or jobs[0].created_at) - timedelta(hours=1)
-    from tests.integration.test_key_commands import run
+    from tests.integration.api.test_key_commands import run
 
     command = ("stokehold", "retry", "--since", f"{since:%Y-%m-%dT%H:%M:%S}")
     first, again = (run(valkey_url, *command) for _ in range(2))

@@ -11,7 +11,7 @@ from tasks.base_models.registry import read_base_models
 from tasks.errors import BaseModelNotServed, ConfigurationError
 from tests.support.base_models import DEMO_AND_SDXL
 
-SHIPPED = Path(__file__).parents[2] / "models.toml"
+SHIPPED = Path(__file__).parents[4] / "models.toml"
 
 ENTRY = """
 [[base]]

@@ -25,7 +25,7 @@ from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
 from workers.adapters.fetch import fetch
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 WEIGHTS = "pytorch_lora_weights.safetensors"
 LORA = lora_bytes(rank=4)
 OTHER_LORA = lora_bytes(rank=8)
