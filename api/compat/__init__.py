@@ -1,1 +1,3 @@
 """The APIs of others: the Hub's Inference API and OpenAI's images."""
+
+__all__ = ["hub", "openai"]

@@ -1,1 +1,13 @@
 """Shared by every route: bodies, answers, problems, keys, headers, documentation."""
+
+__all__ = [
+    "authentication",
+    "context",
+    "documentation",
+    "messages",
+    "multipart",
+    "problems",
+    "root_path",
+    "security_headers",
+    "web_pages",
+]

@@ -1,1 +1,27 @@
 """Jobs: what fixes their images, their life in Valkey, and what clients see of them."""
+
+__all__ = [
+    "backfill_lane",
+    "hash",
+    "idempotency",
+    "images",
+    "index",
+    "interactive_lane",
+    "job",
+    "keyspace",
+    "line_place",
+    "listing",
+    "manifest",
+    "pace",
+    "queues",
+    "quotas",
+    "reader",
+    "record",
+    "recorder",
+    "result",
+    "retry",
+    "specification",
+    "store",
+    "submission",
+    "worker_registry",
+]

@@ -1,1 +1,3 @@
 """Webhooks: signed messages that tell a client's server that a job or a batch has ended."""
+
+__all__ = ["deliveries", "delivery", "notice", "secrets", "sender"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,19 @@ def test_modules_import_from_their_own_room_and_those_before_it(house: House) ->
     }
 
     assert strays == set()
+
+
+def test_a_room_is_entered_by_its_face(house: House) -> None:
+    """``__all__`` of a room names the modules that others import: no more, and no fewer."""
+    entered = {
+        (room_of(house, target), target.rpartition(".")[2])
+        for source, target in read_house(ROOT, [*MAY_IMPORT, "stack", "benchmarks"]).arrows
+        if target in house.modules and source.rpartition(".")[0] != house.modules[target].room
+    }
+
+    for room in (room for rooms in ROOMS.values() for room in rooms if "." in room and room != "tasks.adapters"):
+        face = getattr(import_module(room), "__all__", [])
+        assert list(face) == sorted(module for entered_room, module in entered if entered_room == room), room
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)

@@ -1,1 +1,3 @@
 """Where adapters are found: folders, the Hub, and uploads."""
+
+__all__ = ["folder", "hub", "resolver", "uploaded"]
