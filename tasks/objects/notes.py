@@ -3,10 +3,12 @@
 An object is noted before it is written, under a key that is used once. The script that makes its record takes the note
 in the same atomic step: ``ZREM`` of the key from ``UNTAKEN`` must return 1, or the object is gone, and there is no
 record. The script that ends the record notes the object again. So at each moment an object has either a note or a
-record, whatever dies in between. Nothing but ``remove_untaken`` removes such an object.
+record, whatever dies in between. Nothing but ``remove_untaken`` removes such an object. A writer that stood still for
+longer than its note finds the object removed, or writes it after that; it gives the object up, which notes it again.
 
     stokehold:objects:untaken    sorted  keys of objects, by the server's time after which they may be removed
     stokehold:objects:removing   set     keys of objects that are being removed: they cannot be taken any more
+    stokehold:objects:removed    sorted  keys of objects that were removed, by the server's time, for a day
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 UNTAKEN = "stokehold:objects:untaken"
 REMOVING = "stokehold:objects:removing"
+REMOVED = "stokehold:objects:removed"
+REMEMBER_S = 86_400
+"""For which an object that was removed is remembered."""
 WRITING_S = 3600
 """For which an object is kept that is written and then recorded: longer than any request or round lasts."""
 MAX_PER_ROUND = 500
@@ -39,18 +44,19 @@ class ObjectNotes:
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
         self._note = valkey.script("objects/note")
+        self._give_up = valkey.script("objects/give_up")
         self._doom = valkey.script("objects/doom")
 
     def note(self, key: str, keep_s: float = WRITING_S) -> None:
         """Note an object that is about to be written; it is removed after ``keep_s`` seconds unless it is taken."""
-        self._note(keys=[UNTAKEN], args=[key, keep_s, "any"])
+        self._note(keys=[UNTAKEN], args=[key, keep_s])
 
     def give_up(self, key: str) -> None:
-        """Let an object be removed with the next round, if nothing has taken it.
+        """Let an object be removed with the next round, if nothing has taken it; once more, if it was removed before.
 
         After a failure, call this instead of removing the object: a step whose answer was lost may have taken it.
         """
-        self._note(keys=[UNTAKEN], args=[key, 0, "noted"])
+        self._give_up(keys=[UNTAKEN, REMOVING, REMOVED], args=[key])
 
     @contextmanager
     def writing(self, key: str, keep_s: float = WRITING_S) -> Iterator[str]:
@@ -74,7 +80,12 @@ class ObjectNotes:
 
     def forget(self, key: str) -> None:
         """Note that an object has been removed."""
-        self._valkey.srem(REMOVING, key)
+        now = self._valkey.now()
+        with self._valkey.pipeline() as pipeline:
+            pipeline.srem(REMOVING, key)
+            pipeline.zadd(REMOVED, {key: now})
+            pipeline.zremrangebyscore(REMOVED, "-inf", now - REMEMBER_S)
+            pipeline.execute()
 
 
 def remove_untaken(notes: ObjectNotes, storage: S3Storage) -> None:

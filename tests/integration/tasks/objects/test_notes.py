@@ -77,6 +77,31 @@ def test_a_removal_that_was_cut_off_is_finished_later(
     assert not valkey.exists(UNTAKEN, REMOVING)
 
 
+def test_what_is_written_after_its_note_has_gone_is_removed_when_it_is_given_up(
+    notes: ObjectNotes, storage: S3Storage
+) -> None:
+    with notes.writing("adapters/one", keep_s=0):  # by a process that stands still until its note is gone
+        remove_untaken(notes, storage)
+        stored(storage, "adapters/one")
+
+    remove_untaken(notes, storage)
+
+    assert not list(storage.list("adapters/"))
+
+
+def test_what_is_written_while_it_is_removed_is_removed_when_it_is_given_up(
+    notes: ObjectNotes, storage: S3Storage
+) -> None:
+    with notes.writing("adapters/one", keep_s=0):
+        notes.doomed(10)
+        stored(storage, "adapters/one")
+        notes.forget("adapters/one")
+
+    remove_untaken(notes, storage)
+
+    assert not list(storage.list("adapters/"))
+
+
 class Refusing(S3Storage):
     """Refuses to remove what has "locked" in its key, and does not answer for what has "away" in it."""
 
