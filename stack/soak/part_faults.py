@@ -59,7 +59,7 @@ class PartFaults:
         return {
             "worker_killed": lambda: self.kill(one(), away_s=0),
             "worker_frozen": lambda: self.freeze(one()),
-            "worker_told_to_end": lambda: self.request_shutdown(one()),
+            "worker_terminated": lambda: self.request_shutdown(one()),
             "worker_hung": hang,
             "worker_broken": lambda: self.break_device(orders[one()]),
         }

@@ -97,7 +97,7 @@ def test_each_fault_of_a_part_leaves_it_running_again(parts: Parts) -> None:
     finally:
         parts.stop()
 
-    assert set(faults) == {"api_killed", "api_frozen", "api_told_to_end"}
+    assert set(faults) == {"api_killed", "api_frozen", "api_terminated"}
 
 
 def test_a_part_that_ends_by_itself_is_started_again_and_counted(parts: Parts) -> None:

@@ -163,4 +163,4 @@ def test_a_file_that_is_gone_fails_its_job_at_once(
 
     error = service.store.get(job.id).error
     assert error is not None
-    assert (error.code, "is gone" in error.message) == ("adapter_fetch_failed", True)
+    assert (error.code, "is missing" in error.message) == ("adapter_fetch_failed", True)

@@ -61,7 +61,7 @@ def test_a_server_that_keeps_all_in_memory_is_warned_of(changed: Valkey, caplog:
 def test_what_a_server_cannot_promise_is_refused_at_the_start(changed: Valkey) -> None:
     changed.config_set("appendonly", "no")
 
-    with pytest.raises(ConfigurationError, match="STOKEHOLD_ACCEPTED_WHEN=on_disk cannot be had"):
+    with pytest.raises(ConfigurationError, match="STOKEHOLD_ACCEPTED_WHEN=on_disk is not available"):
         Durability(changed, AcceptedWhen.ON_DISK).check_server()
 
 

@@ -148,7 +148,7 @@ def test_a_job_that_could_not_be_recorded_is_given_back(
         raise ValkeyUnavailable("away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.store, "_create", away)
+        patch.setattr(service.recorder, "_create", away)
         refused = caller.submit().status_code
     accepted = caller.submit().status_code
 

@@ -83,7 +83,7 @@ def test_a_scheduler_of_a_newer_version_is_not_mistaken_for_none(service: Servic
 
 def of_a_newer_version(lane: Lane, service: Service) -> Job:
     """A job that wants what this version does not know."""
-    return recorded(service.recorder, JobSpec.model_validate({**SPEC.model_dump(), "clip_skip": 2}), lane)
+    return recorded(service.recorder, JobSpec.model_validate({**SPEC.model_dump(), "tiling": 2}), lane)
 
 
 def test_a_worker_leaves_an_interactive_job_that_it_would_draw_wrongly(service: Service) -> None:

@@ -119,7 +119,7 @@ def test_a_file_that_is_gone_or_too_large_is_said(service: Service, adapter: Res
     with pytest.raises(AdapterFetchFailed, match="takes at most 10"):
         fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10)
     service.storage.delete("adapters/")
-    with pytest.raises(AdapterFetchFailed, match="is gone"):
+    with pytest.raises(AdapterFetchFailed, match="is missing"):
         fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10**9)
 
 

@@ -52,7 +52,7 @@ def test_what_safetensors_writes_is_read_from_its_beginning(
         (b"PK\x03\x04 and so on", "its header would have"),
         (struct.pack("<Q", MAX_HEADER_BYTES + 1), "its header would have"),
         (struct.pack("<Q", 100) + b"{}", "its header is cut off"),
-        (struct.pack("<Q", 2) + b"{]", "no JSON"),
+        (struct.pack("<Q", 2) + b"{]", "not valid JSON"),
         (file_of([]), "not a JSON object"),
         (file_of({"a": 1}), "its header has"),
         (file_of({"__metadata__": {"a": 1}}), "its header has"),
@@ -67,8 +67,8 @@ def test_what_safetensors_writes_is_read_from_its_beginning(
         (file_of({str(number): tensor(shape=[0], end=0) for number in range(2 * MAX_TENSORS)}), "too many tensors"),
         (file_of({str(number): 0 for number in range(MAX_TENSORS + 1)}), "tensors"),
         (file_of({"a" * 10_000: tensor()}, 8), "its header has"),
-        (struct.pack("<Q", 1_000_000) + b"[" * 1_000_000, "no JSON"),
-        (struct.pack("<Q", 100_000) + b'{"a":' * 20_000, "no JSON"),
+        (struct.pack("<Q", 1_000_000) + b"[" * 1_000_000, "not valid JSON"),
+        (struct.pack("<Q", 100_000) + b'{"a":' * 20_000, "not valid JSON"),
     ],
 )
 def test_what_is_no_whole_safetensors_file_is_refused_with_the_reason(content: bytes, reason: str) -> None:
