@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
@@ -84,6 +84,7 @@ class StoredRecord(Stored):
 
 
 Value = TypeVar("Value", bound=BaseModel)
+Form = TypeVar("Form")
 
 
 def read(kind: type[Value], text: str | bytes, name: str) -> Value:
@@ -102,11 +103,20 @@ def read(kind: type[Value], text: str | bytes, name: str) -> Value:
 
 
 def read_all(kind: type[Value], texts: Mapping[str, str]) -> list[Value]:
-    """Stored values by name, from their JSON, without those that are not understood: these are named in the log."""
+    """Return stored values by name, from their JSON, without those that are not understood: the log names these."""
+    return understood(lambda name, text: read(kind, text, name), texts)
+
+
+def understood(make: Callable[[str, Form], Value], stored: Mapping[str, Form]) -> list[Value]:
+    """Return what ``make`` makes of each stored form and its name, without what it does not understand.
+
+    Args:
+        make: raises RecordNotUnderstood for what another version wrote or what is damaged; the log names it.
+    """
     found: list[Value] = []
-    for name, text in texts.items():
+    for name, form in stored.items():
         try:
-            found.append(read(kind, text, name))
+            found.append(make(name, form))
         except RecordNotUnderstood as error:
             logger.error("%s", error)
     return found

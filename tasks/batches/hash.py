@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tasks.batches.batch import Batch, BatchOptions, Forecast, LineError
 from tasks.errors import RecordNotUnderstood
-from tasks.fields import not_understood
+from tasks.fields import not_understood, understood
 from tasks.jobs.hash import datetime_of
 from tasks.jobs.result import Failure
-
-logger = logging.getLogger(__name__)
 
 JSON_FIELDS: Mapping[str, TypeAdapter[object]] = {
     "options": TypeAdapter(BatchOptions),
@@ -26,14 +23,7 @@ TIMES = ("created_at", "started_at", "finished_at")
 
 def known_batches(batches: Mapping[str, Mapping[str, str]]) -> list[Batch]:
     """The batches of these hashes, by id, without those that are gone or not understood: the latter the log names."""
-    found: list[Batch] = []
-    for batch_id, fields in batches.items():
-        try:
-            if fields:
-                found.append(batch_of(batch_id, fields))
-        except RecordNotUnderstood as error:
-            logger.error("%s", error)
-    return found
+    return understood(batch_of, {name: fields for name, fields in batches.items() if fields})
 
 
 def batch_of(batch_id: str, fields: Mapping[str, str]) -> Batch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,11 +9,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.errors import RecordNotUnderstood
-from tasks.fields import not_understood
+from tasks.fields import not_understood, understood
 from tasks.jobs.job import Job, JobOptions, JobSpec, Progress
 from tasks.jobs.result import Failure, Result, Timings
-
-logger = logging.getLogger(__name__)
 
 JSON_FIELDS: Mapping[str, TypeAdapter[Any]] = {
     "spec": TypeAdapter(JobSpec),
@@ -34,14 +31,7 @@ def flat(fields: Mapping[str, str]) -> list[str]:
 
 def known_jobs(jobs: Mapping[str, Mapping[str, str]]) -> list[Job]:
     """The jobs of these hashes, by id, without those that are gone or not understood: the latter the log names."""
-    found: list[Job] = []
-    for job_id, fields in jobs.items():
-        try:
-            if fields:
-                found.append(job_of(job_id, fields))
-        except RecordNotUnderstood as error:
-            logger.error("%s", error)
-    return found
+    return understood(job_of, {name: fields for name, fields in jobs.items() if fields})
 
 
 def datetime_of(seconds: str) -> datetime:

@@ -45,7 +45,7 @@ from tasks.webhooks.delivery import (
     DeliveryPage,
 )
 from tasks.webhooks.outcome import Outcome
-from tasks.webhooks.stored import ATTEMPTS, Taken, delivery_of, taken_of, understood
+from tasks.webhooks.stored import ATTEMPTS, Taken, delivery_of, known_deliveries, taken_of
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class End:
-    """The end of a job or a batch whose submitter wants a message of it.
+    """The end of a job or a batch whose client wants a message of it.
 
     Attributes:
         name: among the ends that are not deliveries yet: id of the job, or of the batch behind ``batch:``.
@@ -217,7 +217,7 @@ class Deliveries:
             for delivery_id in ids:
                 pipeline.hgetall(delivery_key(delivery_id))
             hashes = pipeline.execute()
-        return tuple(understood(dict(zip(ids, hashes, strict=True))))
+        return tuple(known_deliveries(dict(zip(ids, hashes, strict=True))))
 
 
 def script(valkey: Valkey, name: str) -> Script:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from pydantic import TypeAdapter
 
 from tasks.errors import RecordNotUnderstood
+from tasks.fields import understood
 from tasks.jobs.hash import datetime_of
 from tasks.jobs.keyspace import BATCH
 from tasks.webhooks.delivery import Attempt, Delivery, DeliveryStatus
-
-logger = logging.getLogger(__name__)
 
 ATTEMPTS = TypeAdapter(tuple[Attempt, ...])
 
@@ -55,14 +53,9 @@ def taken_of(claim: str, now: datetime, delivery_id: str, fields: Mapping[str, s
     )
 
 
-def understood(hashes: Mapping[str, Mapping[str, str]]) -> Iterator[Delivery]:
-    """The deliveries of these hashes, by id, without those that are gone or of another version."""
-    for delivery_id, fields in hashes.items():
-        try:
-            if fields:
-                yield delivery_of(delivery_id, fields)
-        except RecordNotUnderstood as error:
-            logger.error("%s", error)
+def known_deliveries(deliveries: Mapping[str, Mapping[str, str]]) -> list[Delivery]:
+    """The deliveries of these hashes, by id, without those that are gone or, as the log says, not understood."""
+    return understood(delivery_of, {name: fields for name, fields in deliveries.items() if fields})
 
 
 def delivery_of(delivery_id: str, fields: Mapping[str, str]) -> Delivery:
