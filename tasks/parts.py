@@ -86,6 +86,7 @@ class Parts:
         index = JobIndex(valkey, retention_s=settings.retention_s)
         workers = WorkerRegistry(valkey, forget_after_s=settings.lease_s)
         storage = S3Storage(storage_config(settings))
+        hub, uploads = AdapterHub(), UploadedAdapters(storage)
         catalogue = Catalogue(valkey, pinned_bytes=settings.adapter_memory_bytes // 2)
         return cls(
             settings=settings,
@@ -94,12 +95,7 @@ class Parts:
             base_models=base_models,
             adapter_folders=adapter_folders,
             resolver=AdapterResolver(
-                adapter_folders,
-                AdapterHub(),
-                catalogue.find_file,
-                UploadedAdapters(storage),
-                passports,
-                ttl_s=settings.resolution_ttl_s,
+                adapter_folders, hub, catalogue.find_file, uploads, passports, ttl_s=settings.resolution_ttl_s
             ),
             shapes=shapes,
             catalogue=catalogue,
