@@ -57,9 +57,7 @@ class BatchRecord(BaseModel):
     eta_s: float | None = Field(description="estimated seconds until it is done, at this rate")
     forecast: Forecast | None = Field(description="cost of its plan, once it is planned")
     outcome: BatchOutcome
-    results_url: str | None = Field(
-        description="URL of URL of URL of its results in the order of its lines, once it has ended"
-    )
+    results_url: str | None = Field(description="URL of its results in the order of its lines, once it has ended")
     errors_url: str | None = Field(description="URL of the results without images")
     errors: tuple[LineError, ...] = Field(description="invalid lines, the first 1000")
     error: Failure | None
