@@ -2,7 +2,7 @@
 
     StokeholdError
     ├── ConfigurationError          the operator must change a setting or models.toml
-    ├── RequestError                the submitter must change the request (HTTP 4xx)
+    ├── RequestError                the client must change the request (HTTP 4xx)
     │   ├── AdapterExists           409
     │   ├── AdapterNotInCatalogue   404
     │   ├── ApiKeyNotFound          404
@@ -337,7 +337,7 @@ class AdapterLoadFailed(JobFailed):
 
 
 class DeadlineExceeded(JobFailed):
-    """The job did not begin in the time that its submitter gave it."""
+    """The job did not begin in the time that its client gave it."""
 
     code = "deadline_exceeded"
 

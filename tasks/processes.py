@@ -1,7 +1,7 @@
 """The processes without a device that run loops: ``python -m tasks.processes housekeeping|light-worker|webhooks``.
 
-*Housekeeping* talks to Valkey alone, so nothing that a submitter sends can hold it up. The *light worker* reads files
-of submitters and removes objects from storage. *Webhooks* sends to servers of submitters. With ``--check`` the command
+*Housekeeping* talks to Valkey alone, so nothing that a client sends can hold it up. The *light worker* reads files
+of clients and removes objects from storage. *Webhooks* sends to servers of clients. With ``--check`` the command
 reports whether the loops of a running process are on time: for health checks.
 """
 

@@ -42,7 +42,7 @@ class BatchStatus(StrEnum):
     FAILED = "failed"
     """It cannot run, or cannot go on; ``error`` and ``errors`` say why."""
     CANCELED = "canceled"
-    """Its submitter canceled it; the results of what was drawn before are in storage."""
+    """Its client canceled it; the results of what was drawn before are in storage."""
 
     @property
     def is_terminal(self) -> bool:
@@ -82,7 +82,7 @@ class OnError(StrEnum):
 
 
 class BatchOptions(Stored):
-    """The submitter of a batch, and the options that it has chosen."""
+    """The client of a batch, and the options that it has chosen."""
 
     owner: str | None = Field(None, description="id of the API key that submitted it; null where none is configured")
     on_error: OnError = OnError.REJECT

@@ -1,4 +1,4 @@
-"""Canceling and retrying a batch at its submitter's request."""
+"""Canceling and retrying a batch at its client's request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.batches.store import BatchStore
 from tasks.errors import StatusConflict
 
 MAX_TRIES = 5
-"""Of a submitter's step, while the light worker takes others."""
+"""Of a client's step, while the light worker takes others."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class BatchControl:
         return self.batches.transition(batch, BatchStatus.VALIDATING, {"generation": batch.generation + 1, "error": ""})
 
     def _persistently(self, batch: Batch, step: Callable[[Batch], Batch]) -> Batch:
-        """Take a submitter's step, also while the batch takes others.
+        """Take a client's step, also while the batch takes others.
 
         Raises:
             StatusConflict: the step is not possible in the batch's status.

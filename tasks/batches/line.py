@@ -1,4 +1,4 @@
-"""One line of a batch's file: a request, as of ``POST /v1/jobs`` or of OpenAI, and an id from its submitter."""
+"""One line of a batch's file: a request, as of ``POST /v1/jobs`` or of OpenAI, and an id from its client."""
 
 from __future__ import annotations
 

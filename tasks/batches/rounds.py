@@ -114,7 +114,7 @@ class BatchRounds:
 
 
 def failure_of(error: Exception) -> Failure:
-    """Return the reason why a batch cannot go on, in words for its submitter."""
+    """Return the reason why a batch cannot go on, in words for its client."""
     if isinstance(error, InvalidRequest):
         return Failure(code=error.code, message=f"The remaining lines can no longer be served. {error}")
     if isinstance(error, ObjectNotFound):

@@ -17,7 +17,7 @@ class Idempotency:
     """The key under which a submission is known, and what it asks for."""
 
     key: str
-    """Digest of the submitter and of the key that it chose: keys of two submitters never meet, and none is kept."""
+    """Digest of the client and of the key that it chose: keys of two clients never meet, and none is kept."""
     request: str
     """Digest of the validated request, so that spelling and left-out defaults do not count."""
     keep_s: int = KEEP_S

@@ -33,7 +33,7 @@ class Status(StrEnum):
     FAILED = "failed"
     """It ended without images; ``error`` says why."""
     CANCELED = "canceled"
-    """Its submitter canceled it."""
+    """Its client canceled it."""
 
     @property
     def is_terminal(self) -> bool:
@@ -140,11 +140,11 @@ class Line(Stored):
 
     batch: str = Field(description="id")
     number: int = Field(description="of the line in its file; the first is 1")
-    custom_id: str = Field(description="its submitter's own name for it")
+    custom_id: str = Field(description="its client's own name for it")
 
 
 class JobOptions(Stored):
-    """The submitter, and what it asks for beside the images."""
+    """The client, and what it asks for beside the images."""
 
     owner: str | None = Field(
         None, description="id of the API key that submitted the job; null where none is configured"

@@ -1,4 +1,4 @@
-"""A submitter's own jobs, newest first, a page at a time."""
+"""A client's own jobs, newest first, a page at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
--- Count what a batch costs against what its submitter's key may spend in a day, once.
+-- Count what a batch costs against what its client's key may spend in a day, once.
 --
 -- KEYS: what the owner has spent today, batch hash
 -- ARGV: 1 pixels times steps of the batch   2 most of these a day

@@ -44,13 +44,13 @@ class Submissions:
         one to be.
 
         Args:
-            owner: id of the submitter's API key; None where no key is configured.
-            idempotency_key: chosen by the submitter.
+            owner: id of the client's API key; None where no key is configured.
+            idempotency_key: chosen by the client.
 
         Raises:
             IdempotencyConflict: the key was used for another request.
             InvalidRequest: an adapter, the base model or a setting cannot be served; the error names the field.
-            LimitExceeded: the submitter's API key has used as much as it may; nothing is counted.
+            LimitExceeded: the client's API key has used as much as it may; nothing is counted.
             ServiceUnavailable: the job store or the Hub does not answer.
         """
         if request.webhook_url is not None:
@@ -146,7 +146,7 @@ class Submissions:
         check_limits(spec, model)
 
     def admit_adapters(self, request: JobRequest, owner: str | None) -> list[Admitted]:
-        """The adapters of a request, as far as the submitter may use them and they fit.
+        """The adapters of a request, as far as the client may use them and they fit.
 
         Raises:
             InvalidRequest: one of them cannot be used; the error names its field.

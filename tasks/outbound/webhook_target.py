@@ -31,7 +31,7 @@ class WebhookTargets:
         """Check a URL as far as that is possible before its host is resolved.
 
         Args:
-            owner: id of the submitter's API key; None where no key is configured.
+            owner: id of the client's API key; None where no key is configured.
 
         Raises:
             InvalidRequest: nothing will be sent there; the message says why.

@@ -25,7 +25,7 @@ def send_due(service: Service) -> None:
 
 
 def ended(service: Service, url: str, owner: str | None = None) -> Job:
-    """A job that was canceled and whose submitter wants to be told."""
+    """A job that was canceled and whose client wants to be told."""
     job = service.submissions.submit(JobRequest(prompt="a red circle", webhook_url=url), owner=owner)
     return service.store.cancel(job.id)
 

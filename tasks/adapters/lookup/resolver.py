@@ -30,7 +30,7 @@ class Admitted:
     """An adapter that a job may use.
 
     Attributes:
-        warnings: what the submitter should know.
+        warnings: what the client should know.
         default_scale: of a request that names none.
     """
 

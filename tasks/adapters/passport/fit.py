@@ -77,7 +77,7 @@ def fit(adapter: AdapterLayers, base: BaseShapes | None) -> Fit:
 
 
 def accepted(found: Fit, adapter: AdapterLayers) -> Fit:
-    """A file most of whose layers fit, with what its submitter should know."""
+    """A file most of whose layers fit, with what its client should know."""
     warnings = []
     if found.unmatched:
         warnings.append(f"{len(found.unmatched)} of its keys have no place here, such as {found.unmatched[0][:SHOWN]}")

@@ -1,4 +1,4 @@
-"""What a submitter can do about webhooks: a secret, the log, sending one again. Each sees its own alone."""
+"""What a client can do about webhooks: a secret, the log, sending one again. Each sees its own alone."""
 
 from __future__ import annotations
 

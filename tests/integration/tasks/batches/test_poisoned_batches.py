@@ -1,4 +1,4 @@
-"""A batch that cannot go on fails with a reason that its submitter understands, and holds up no other."""
+"""A batch that cannot go on fails with a reason that its client understands, and holds up no other."""
 
 from __future__ import annotations
 

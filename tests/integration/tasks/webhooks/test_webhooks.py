@@ -1,4 +1,4 @@
-"""The submitter's server is told that a job has ended, whatever dies in between."""
+"""The client's server is told that a job has ended, whatever dies in between."""
 
 from __future__ import annotations
 
