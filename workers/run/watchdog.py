@@ -93,6 +93,7 @@ class Watchdog:
 
     def start(self) -> None:
         """Begin to look."""
+        self._await_interpreter()
         self._thread.start()
 
     def stop(self) -> None:
@@ -137,10 +138,14 @@ class Watchdog:
                     self._settlement.requeue_unstarted(attempt.job)
         self._worker_exit.exit_immediately(ExitCode.STALLED)
 
+    def _await_interpreter(self) -> None:
+        """End the process unless this is called again in time, which takes the interpreter."""
+        faulthandler.dump_traceback_later(INTERPRETERS * self._stall_s, exit=True, file=STDERR)
+
     def _run(self) -> None:
         while not self._stopped.wait(self._period_s):
             try:
-                faulthandler.dump_traceback_later(INTERPRETERS * self._stall_s, exit=True, file=STDERR)
+                self._await_interpreter()
                 self.look()
             except Exception:  # the outermost loop of the thread that ends what stalls
                 logger.exception("the watchdog met an error and continues")
