@@ -75,6 +75,7 @@ class FoundAdapter(PinnedFile):
         trigger_words: by its card or its sidecar; empty where only the file itself may name some.
         default_scale: of a request that names none.
         object_key: where an uploaded file lies in storage. For us alone.
+        warnings: what its place holds beside it, and which file was chosen there.
     """
 
     ref: str
@@ -83,6 +84,7 @@ class FoundAdapter(PinnedFile):
     trigger_words: tuple[str, ...] = ()
     default_scale: float = 1.0
     object_key: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def resolved(self, base_model: str) -> ResolvedAdapter:
         """The adapter for a job of this base model."""

@@ -7,9 +7,8 @@ faster" (Hugging Face, December 2023) does it; unlike there, the shapes in the f
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 
 import httpx2
 from huggingface_hub import HfApi, ModelInfo, hf_hub_url
@@ -29,9 +28,8 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import FIRST_BYTES, SafetensorsHeader, header_end, parse_header
-from tasks.adapters.file.sidecar import PICKLE_SUFFIXES
+from tasks.adapters.lookup.weight_files import choose_weight_file
 from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, StokeholdError
-from tasks.logs import shortened
 
 MAX_TRIGGER_CHARACTERS = 200
 MAX_BASE_NAMES, MAX_NAME = 20, 200
@@ -39,8 +37,6 @@ MAX_TIMEOUTS = 4
 """How many timeouts the header of a file may take in all."""
 LORA_TAG = "lora"
 BASE_MODEL_TAG = "base_model:adapter:"
-DEFAULT_WEIGHT_NAME = "pytorch_lora_weights.safetensors"
-"""The name that diffusers gives the file."""
 
 
 class AdapterHub:
@@ -73,20 +69,21 @@ class AdapterHub:
             raise HubUnavailable(
                 f"The Hub did not return a commit for {reference}. The operator should check HF_ENDPOINT."
             )
-        weight_name = choose_weight_file(info.id, files_of(info), reference.weight_name)
-        size_bytes, sha256 = file_facts(info, weight_name)
+        chosen = choose_weight_file(info.id, files_of(info), reference.weight_name)
+        size_bytes, sha256 = file_facts(info, chosen.path)
         with self._errors(reference):
             return FoundAdapter(
                 ref=str(reference),
                 source=AdapterSource.HUB,
                 repository=info.id,
                 commit=info.sha,
-                weight_name=weight_name,
+                weight_name=chosen.path,
                 sha256=sha256,
                 size_bytes=size_bytes,
                 base_names=base_models_of(info),
                 is_tagged=LORA_TAG in (info.tags or ()),
                 trigger_words=trigger_words_of(info),
+                warnings=chosen.warnings,
             )
 
     def read_header(self, found: FoundAdapter) -> SafetensorsHeader:
@@ -196,32 +193,6 @@ def file_facts(info: ModelInfo, path: str) -> tuple[int | None, str | None]:
 def files_of(info: ModelInfo) -> tuple[str, ...]:
     """The paths of a repository's files."""
     return tuple(sibling.rfilename for sibling in info.siblings or ())
-
-
-def choose_weight_file(repository: str, files: Sequence[str], weight_name: str | None) -> str:
-    """The file that a reference asks for, else diffusers' usual one, else the only one.
-
-    Raises:
-        AdapterNotFound: the file that is asked for does not exist.
-        AdapterNotUsable: there is not a safetensors file, or several and none is asked for.
-    """
-    candidates = sorted(file for file in files if file.endswith(".safetensors"))
-    listed = ", ".join(shortened(file, 100) for file in candidates[:10])
-    if not candidates:
-        pickles = any(PurePosixPath(file).suffix in PICKLE_SUFFIXES for file in files)
-        found = "only pickles, which may run code when loaded" if pickles else "none"
-        raise AdapterNotUsable(f"{repository} must hold a safetensors file; it holds {found}.")
-    if weight_name is not None:
-        if weight_name not in candidates:
-            raise AdapterNotFound(f"{repository} has no file {weight_name!r}; it has {listed}.")
-        return weight_name
-    if DEFAULT_WEIGHT_NAME in candidates:
-        return DEFAULT_WEIGHT_NAME
-    if len(candidates) > 1:
-        raise AdapterNotUsable(
-            f"{repository} holds several adapters: {listed}. Choose one: {repository}:{candidates[0]}"
-        )
-    return candidates[0]
 
 
 def translate(error: HfHubHTTPError, reference: AdapterReference) -> StokeholdError:

@@ -69,7 +69,13 @@ def passport_of(found: FoundAdapter, facts: AdapterFacts, route: Route) -> Passp
         unmatched=len(fit.unmatched),
         unmatched_keys=bounded(fit.unmatched, MAX_UNMATCHED),
         trigger_words=found.trigger_words or facts.trigger_words,
-        warnings=(*doubts, *route.warnings, *(as_sentence(warning) for warning in fit.warnings), *untagged),
+        warnings=(
+            *doubts,
+            *route.warnings,
+            *(as_sentence(warning) for warning in fit.warnings),
+            *found.warnings,
+            *untagged,
+        ),
     )
 
 

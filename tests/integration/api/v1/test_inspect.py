@@ -92,6 +92,23 @@ class TestTheVerdict:
         }
         assert submit(client, "ada/pixel")["warnings"] == []
 
+    def test_the_choice_among_several_files_and_embeddings_that_are_left_stand_in_the_warnings(
+        self, client: FlaskClient, hub: HubServer
+    ) -> None:
+        content = unet_lora(SD15)
+        files = dict.fromkeys(
+            ("pixel.safetensors", "checkpoint-500/pixel.safetensors", "pixel_emb.safetensors"), content
+        )
+        hub.add_repository("ada/pixel", files, base_model="demo/base")
+
+        passport = inspect(client, "ada/pixel")
+
+        chosen, left = passport["warnings"]
+        assert (passport["verdict"], passport["weight_name"]) == ("accepted", "pixel.safetensors")
+        assert "pixel.safetensors is used; the others: checkpoint-500/pixel.safetensors" in chosen
+        assert "learned embeddings, which are not loaded: pixel_emb.safetensors" in left
+        assert submit(client, "ada/pixel")["warnings"] == [f"ada/pixel: {text}" for text in (chosen, left)]
+
     def test_what_was_made_for_another_family_is_rejected_with_the_module_and_both_numbers(
         self, client: FlaskClient, hub: HubServer, service: Service
     ) -> None:
