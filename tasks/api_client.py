@@ -15,6 +15,7 @@ import httpx2
 from pydantic import SecretStr
 
 from tasks.errors import RequestRefused, ServerSilent, ServiceUnavailable
+from tasks.jobs.job import Status
 
 Record = dict[str, Any]
 Body = bytes | Iterable[bytes]
@@ -25,6 +26,13 @@ POLL_S = 2
 IDLE_S = 1
 """A server may close an idle connection at any moment; a new one costs nothing beside the pause of a poll."""
 PAGE = 100
+UNAVAILABLE = frozenset(
+    {
+        *(HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY),
+        *(HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT),
+    }
+)
+"""Statuses after which the same request may succeed later."""
 
 JSON: Mapping[str, str] = MappingProxyType({"Content-Type": "application/json"})
 LINES: Mapping[str, str] = MappingProxyType({"Content-Type": "application/jsonl"})
@@ -56,7 +64,7 @@ class ApiResponse:
             detail = str(json.loads(self.body)["detail"])
         except (ValueError, LookupError, TypeError):
             detail = f"{self.url} answers {self.status}: {self.body[:300].decode('utf-8', 'replace')}"
-        if self.status in (429, 502, 503, 504):
+        if self.status in UNAVAILABLE:
             raise ServiceUnavailable(detail)
         raise RequestRefused(detail)
 
@@ -162,9 +170,11 @@ class ApiClient:
         Raises:
             RequestRefused, ServiceUnavailable: as ``ApiResponse.record`` and ``send`` do.
         """
-        while (record := self.get(f"/v1/jobs/{job_id}?wait={POLL_S}").record)["status"] in ("queued", "running"):
+        while True:
+            record = self.get(f"/v1/jobs/{job_id}?wait={POLL_S}").record
+            if Status(record["status"]).is_terminal:
+                return record
             meanwhile()
-        return record
 
     def _request(self, method: str, url: str, body: Body, headers: Mapping[str, str]) -> httpx2.Request:
         key = self._key if url.startswith("/") else {}

@@ -57,19 +57,22 @@ def require_one(images: int) -> int:
 
 
 class InferenceParameters(BaseModel):
-    """Parameters of the generation. Fields that are left out take the base model's defaults."""
+    """Parameters of the generation. Fields that are left out take the base model's defaults.
+
+    Each is a field of ``JobRequest``; its alias is the name that the Hub's clients use.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     negative_prompt: Prompt | None = None
     height: Side | None = Field(None, description="pixels")
     width: Side | None = Field(None, description="pixels")
-    num_inference_steps: Steps | None = None
+    steps: Steps | None = Field(None, alias="num_inference_steps")
     guidance_scale: GuidanceScale | None = None
     scheduler: SchedulerName | None = Field(None, description="a short name, or a class of diffusers")
     seed: Seed | None = Field(None, description="chosen at random if left out; the header `x-seed` returns it")
-    num_images_per_prompt: Annotated[int, AfterValidator(require_one), JSON_NUMBER] = Field(
-        1, json_schema_extra={"const": 1}
+    images: Annotated[int, AfterValidator(require_one), JSON_NUMBER] = Field(
+        1, alias="num_images_per_prompt", json_schema_extra={"const": 1}
     )
 
 
@@ -191,10 +194,7 @@ FIELDS = {
     "base_model": "model",
     "adapters": "lora",
     "prompt": "inputs",
-    "width": "parameters.width",
-    "height": "parameters.height",
-    "steps": "parameters.num_inference_steps",
-    "scheduler": "parameters.scheduler",
+    **{name: f"parameters.{field.alias or name}" for name, field in InferenceParameters.model_fields.items()},
 }
 """The fields of a job request, as the Hub's clients call them."""
 
@@ -232,17 +232,12 @@ def image_response(name: str, header: InferenceHeader, body: InferenceRequest) -
 def job_request(model: NamedModel, lora: str | None, body: InferenceRequest, image_format: ImageFormat) -> JobRequest:
     """The job that the request asks for."""
     parameters = body.parameters or InferenceParameters()
+    same = {name: getattr(parameters, name) for name in InferenceParameters.model_fields}
     return JobRequest(
+        **same,
         prompt=body.inputs,
-        negative_prompt=parameters.negative_prompt,
         adapters=model.adapters if lora is None else (*model.adapters, AdapterRequest(ref=lora)),
         base_model=model.base_model,
-        width=parameters.width,
-        height=parameters.height,
-        steps=parameters.num_inference_steps,
-        guidance_scale=parameters.guidance_scale,
-        scheduler=parameters.scheduler,
-        seed=parameters.seed,
         image_format=image_format,
     )
 

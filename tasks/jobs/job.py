@@ -230,6 +230,10 @@ class Job(StoredRecord):
         """Attempts that count against ``max_attempts``."""
         return self.attempt - self.uncounted - self.waits
 
+    def may_be_tried_again(self, max_attempts: int) -> bool:
+        """Return whether an attempt is left to a job that has just failed in one, or lost its worker in one."""
+        return self.tries < max_attempts
+
     @property
     def lease(self) -> Lease:
         return Lease(job_id=self.id, attempt=self.attempt, claim=self.claim)

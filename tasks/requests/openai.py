@@ -152,20 +152,20 @@ class ImagesRequest(OpenAiOnly):
         return NamedModel() if self.model is None else named(base_models, self.model)
 
 
+SAME_FIELDS = ImagesRequest.model_fields.keys() & JobRequest.model_fields.keys() - {"adapters"}
+"""Fields that a job request has under the same name and with the same meaning."""
+
+
 def job_request(model: NamedModel, body: ImagesRequest) -> JobRequest:
     """The job that the request asks for."""
     width, height = body.sides
+    same = {name: getattr(body, name) for name in SAME_FIELDS}
     return JobRequest(
-        prompt=body.prompt,
-        negative_prompt=body.negative_prompt,
+        **same,
         adapters=(*model.adapters, *(body.adapters or ())),
         base_model=model.base_model,
         width=width,
         height=height,
-        steps=body.steps,
-        guidance_scale=body.guidance_scale,
-        scheduler=body.scheduler,
-        seed=body.seed,
         images=body.n or 1,
         image_format=body.output_format,
     )

@@ -88,15 +88,15 @@ class Housekeeping:
     def requeue_lapsed_job(self, job: Job) -> None:
         """Queue a job again whose worker is gone, or end it after the last attempt."""
         try:
-            if job.tries >= self.max_attempts:
+            if job.may_be_tried_again(self.max_attempts):
+                self.store.requeue(job, uncounted=job.waits)
+                self.queues.send(job)
+                logger.warning("job %s is queued again: worker %s gave no sign of life", job.id, job.worker)
+            else:
                 message = (
                     f"The worker died {job.tries} times while it worked on this job. Request smaller or fewer images."
                 )
                 self.store.fail(job, Failure(code=WorkerLost.code, message=message))
                 logger.error("job %s failed: its worker died in each of %d attempts", job.id, job.tries)
-            else:
-                self.store.requeue(job, uncounted=job.waits)
-                self.queues.send(job)
-                logger.warning("job %s is queued again: worker %s gave no sign of life", job.id, job.worker)
         except LeaseLost:
             logger.info("job %s moved on by itself", job.id)

@@ -121,19 +121,19 @@ class Sender:
             logger.exception("the end of %s is tried again in %d s", name, POSTPONED_S)
 
     def _make_delivery(self, name: str) -> None:
-        """Make a delivery of an end, now or, if its record is not understood, later.
+        """Make a delivery of an end.
 
         Raises:
-            Exception: it is tried again later.
+            Exception: it is tried again later, in a minute if its record is at fault.
         """
         try:
             self._deliveries.enlist(self._notices.end(name))
-        except RecordNotUnderstood as error:
-            logger.warning("the end of %s waits for a newer version of this process: %s", name, error)
-            self._deliveries.postpone_end(name, POSTPONED_S)
         except (BatchNotFound, JobNotFound, EventSuperseded) as error:
             logger.warning("no message of the end of %s is sent: %s", name, error)
             self._deliveries.forget_end(name)
+        except RecordNotUnderstood:
+            self._deliveries.postpone_end(name, POSTPONED_S)
+            raise
         except ServiceUnavailable:
             raise
         except Exception:

@@ -35,8 +35,8 @@ ROOMS = {
         "tasks.batches",
         "tasks.webhooks",
         "tasks.upkeep",
-        "tasks.backfill",
         "top of tasks",
+        "tasks.backfill",
     ],
     "workers": [
         "workers",
@@ -52,7 +52,17 @@ ROOMS = {
 """The rooms of each package. A module imports from its own room and from those before it."""
 
 TOP = {
-    "tasks": {"celery", "celery_transport", "celery_worker", "parts", "processes", "replay", "scratch", "service"},
+    "tasks": {
+        "api_client",
+        "celery",
+        "celery_transport",
+        "celery_worker",
+        "parts",
+        "processes",
+        "replay",
+        "scratch",
+        "service",
+    },
     "workers": {"worker", "__main__"},
 }
 """Modules that put the rooms together, and lie beside the ground floor."""

@@ -58,10 +58,10 @@ class Settlement:
 
     def retry_elsewhere(self, attempt: Attempt, fault: MachineFault) -> None:
         """Let another worker try a job that met a fault of this one's machine; fail it after the last try."""
-        if attempt.job.tries >= self.max_attempts:
-            self.fail(attempt, fault.code, str(fault))
-        else:
+        if attempt.job.may_be_tried_again(self.max_attempts):
             self._requeue(attempt.job, partial(self.store.requeue, attempt.job, failed_on=self.worker))
+        else:
+            self.fail(attempt, fault.code, str(fault))
 
     def clean_up(self, job: Job) -> None:
         """Leave no image behind that is not the job's."""

@@ -201,6 +201,32 @@ def test_an_end_that_raises_is_tried_again_some_rounds_and_then_quarantined_with
     assert len(statuses(service, owner)) == 2
 
 
+def test_an_end_that_no_round_understands_is_quarantined_and_delivered_after_its_release(service: Service) -> None:
+    owner = make_key(service)
+    newer, plain = ended(service, "https://newer.example/", owner), ended(service, "https://plain.example/", owner)
+    service.valkey.hset(f"stokehold:job:{newer.id}", "record_version", 1000)
+
+    with sender_through(service, lambda *_: 200) as sender:
+        for _ in range(MAX_FAILURES):
+            assert service.valkey.zscore(WEBHOOKS, newer.id) is not None
+            sender.enlist_ends()
+            sender.enlist_ends()  # at once: it is not due again
+            service.valkey.zadd(WEBHOOKS, {newer.id: 0}, xx=True)
+
+    assert service.valkey.zscore(WEBHOOKS, newer.id) is None
+    [record] = service.quarantine.records()
+    assert (record.index, record.member) == (WEBHOOKS, newer.id)
+    assert "another version" in record.reason
+    assert [delivery.job for delivery in service.deliveries.page(owner, limit=10).deliveries] == [plain.id]
+
+    service.valkey.hset(f"stokehold:job:{newer.id}", "record_version", 1)
+    service.quarantine.release_all()
+    service.valkey.zadd(WEBHOOKS, {newer.id: 0}, xx=True)
+    with sender_through(service, lambda *_: 200) as sender:
+        sender.enlist_ends()
+    assert len(statuses(service, owner)) == 2
+
+
 def test_an_end_that_meets_a_fault_of_this_machine_stays_and_stops_none_behind_it(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
