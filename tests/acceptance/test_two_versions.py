@@ -1,9 +1,10 @@
-"""While a service is updated: the API and the worker of another version beside those of this one, under load."""
+"""While a service is updated: the API and the worker of other versions beside those of this one, under load."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,11 @@ JOBS = 8
 REQUEST = {"prompt": "a red circle", "width": 32, "height": 32, "steps": 2}
 
 
-@pytest.fixture(params=["previous", "following"])
-def other(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The files of another version."""
-    if request.param == "following":
-        return following(tmp_path / "following")
-    tree = previous(tmp_path / "previous")
-    if tree is None:
-        pytest.skip("There is no commit before this one that knows stored records.")
-    return tree
+@pytest.fixture
+def others(tmp_path: Path) -> list[Path]:
+    """The files of other versions: the next one, and the one before, if that knows stored records."""
+    before = previous(tmp_path / "previous")
+    return [following(tmp_path / "following"), *([before] if before else [])]
 
 
 @pytest.fixture
@@ -49,31 +46,29 @@ def ports() -> Ports:
 
 
 @pytest.fixture
-def clients(other: Path, ports: Ports, tmp_path: Path) -> Iterator[tuple[ApiClient, ApiClient]]:
-    """Clients of this version's API and of the other's; a worker of each draws, and either may draw any job."""
-    parts, beside = Parts(StackFolder(tmp_path / "stack")), Ports.free()
-    valkey, settings = valkey_url(ports.valkey), environment(ports)
+def clients(others: list[Path], ports: Ports, tmp_path: Path) -> Iterator[list[ApiClient]]:
+    """Clients of this version's API and of the others'; a worker of each draws, and each may draw any job."""
+    folder = StackFolder(tmp_path / "stack")
+    parts, valkey, settings = Parts(folder), valkey_url(ports.valkey), environment(ports)
+    servers = [
+        valkey_part(folder.data("valkey"), ports.valkey),
+        seaweedfs_part(folder.data("s3"), ports, KEY, SECRET),
+    ]
+    ours = [api_part(ports.api, settings), base_worker_part("demo", valkey, settings)]
+    loops = [loops_part(process, valkey, settings) for process in LOOPS]
+    beside = [replace(ports, api=Ports.free().api) for _ in others]
+    theirs = [
+        of(tree, part)
+        for tree, free in zip(others, beside, strict=True)
+        for part in (api_part(free.api, settings), base_worker_part("demo", valkey, settings))
+    ]
     try:
-        data = StackFolder(tmp_path / "stack")
-        storage = seaweedfs_part(data.data("s3"), ports, KEY, SECRET)
-        parts.start([valkey_part(data.data("valkey"), ports.valkey), storage])
-        parts_of_ours = [
-            *(loops_part(process, valkey, settings) for process in LOOPS),
-            base_worker_part("demo", valkey, settings),
-        ]
-        their_worker = base_worker_part("demo", valkey, settings)
-        parts.start(
-            [
-                api_part(ports.api, settings),
-                *parts_of_ours,
-                of(other, api_part(beside.api, settings)),
-                of(other, their_worker),
-            ]
-        )
-        with ApiClient(api_url(ports.api), None) as ours, ApiClient(api_url(beside.api), None) as theirs:
-            yield ours, theirs
+        parts.start(servers)
+        parts.start([*ours, *loops, *theirs])
+        with ExitStack() as open_clients:
+            yield [open_clients.enter_context(ApiClient(api_url(each.api), None)) for each in (ports, *beside)]
     finally:
-        parts.stop()
+        parts.stop(urgent=True)
 
 
 def environment(ports: Ports) -> Mapping[str, str]:
@@ -89,27 +84,28 @@ def environment(ports: Ports) -> Mapping[str, str]:
 
 def of(tree: Path, part: Part) -> Part:
     """The part as it is in another version."""
-    return replace(part, name=f"other-{part.name}", command=("env", "-C", str(tree), *part.command))
+    return replace(part, name=f"{tree.name}-{part.name}", command=("env", "-C", str(tree), *part.command))
 
 
 def go_on() -> None:
     """Poll again."""
 
 
-def test_either_version_accepts_draws_and_shows_the_jobs_of_both(
-    clients: tuple[ApiClient, ApiClient], ports: Ports
-) -> None:
-    with ThreadPoolExecutor(4) as pool:
+def test_every_version_accepts_draws_and_shows_the_jobs_of_all(clients: list[ApiClient], ports: Ports) -> None:
+    with ThreadPoolExecutor(len(clients)) as pool:
         ids = list(
-            pool.map(lambda number: clients[number % 2].submit_job({**REQUEST, "seed": number}), range(2 * JOBS))
+            pool.map(
+                lambda number: clients[number % len(clients)].submit_job({**REQUEST, "seed": number}),
+                range(JOBS * len(clients)),
+            )
         )
 
-        # Each version shows what either has accepted and drawn.
+        # Each version shows what any has accepted and drawn.
         shown = list(pool.map(lambda job_id: [client.finished_job(job_id, go_on) for client in clients], ids))
 
-    records = [record for pair in shown for record in pair]
+    records = [record for each in shown for record in each]
     assert {record["status"] for record in records} == {"succeeded"}
-    assert len({record["worker"] for record in records}) == 2
+    assert len({record["worker"] for record in records}) == len(clients)
     assert all(len(record["images"]) == 1 for record in records)
     with connect(valkey_url(ports.valkey)) as valkey:
         assert {valkey.hget(job_key(job_id), "attempt") for job_id in ids} == {"1"}
