@@ -82,7 +82,7 @@ def soak_stack(root: Path) -> Iterator[SoakStack]:
         configuration = Settings.model_validate(dict(values))
         environment = through(environment_of(values, root / "tmp"), valkey, storage)
         parts = Parts(folder)
-        cleanup.callback(parts.stop)
+        cleanup.callback(parts.stop, urgent=True)  # all has been checked by then
         parts.start(stack.servers())
         S3Storage(storage_config(configuration)).ensure_buckets()
         *others, worker = (with_environment(part, environment) for part in stack.services(configuration))
