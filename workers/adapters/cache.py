@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from tasks.adapters.file.identity import FileVersion, ResolvedAdapter
 from workers.activity import NoteProgress
-from workers.swap.low_rank import ParsedAdapter
+from workers.swap.parsed_adapter import ParsedAdapter
 
 NOTICE_S = 0.5
 """How soon a job that waits for another one's adapter passes its progress on."""

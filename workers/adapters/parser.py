@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from tasks.errors import AdapterLoadFailed, AdapterUnavailable
 from workers.adapters.shell import ComponentAdapter, LoaderShell
 from workers.base.device import first_line
-from workers.swap.low_rank import BiasDelta, Change, LowRank, ParsedAdapter
+from workers.swap.changes import Change, Difference, LowRank
+from workers.swap.parsed_adapter import ParsedAdapter
 
 DOWN, UP, BIAS = ".lora_A.weight", ".lora_B.weight", ".lora_B.bias"
 
@@ -36,12 +37,12 @@ def parse_adapter(shell: LoaderShell, path: Path, ref: str) -> ParsedAdapter:
         raise AdapterUnavailable(f"The worker cannot read the file of adapter {ref!r}. Submit again.") from error
     except (RuntimeError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError) as error:
         raise AdapterLoadFailed(f"Adapter {ref!r} was not made for this base model: {first_line(error)}") from error
-    changes: dict[str, Change] = {}
+    changes: dict[str, tuple[Change, ...]] = {}
     unmatched = list(contents.foreign)
     try:
         for part in contents.parts:
             reader = ComponentReader(part, shell.modules[part.component], ref)
-            changes.update(reader.changes())
+            changes.update((name, (change,)) for name, change in reader.changes())
             unmatched.extend(reader.unmatched)
     except NeedsDiffusers as reason:
         return ParsedAdapter({}, needs_diffusers=str(reason))
@@ -116,7 +117,7 @@ class ComponentReader:
             bias = module.bias
             if not isinstance(bias, torch.Tensor) or bias.shape != parts[BIAS].shape:
                 raise self._misfit(name, BIAS, parts[BIAS])
-            yield f"{full_name}.bias", BiasDelta(parts[BIAS], scale)
+            yield f"{full_name}.bias", Difference(parts[BIAS], scale)
 
     def _flat(
         self, name: str, weight: torch.Tensor, down: torch.Tensor, up: torch.Tensor

@@ -1,3 +1,3 @@
-"""The swap: pristine weights, low-rank products, and the rewrite in place."""
+"""The swap: pristine weights, what adapters change of them, and the rewrite in place."""
 
-__all__ = ["engine", "low_rank", "pristine", "warm_pipeline"]
+__all__ = ["changes", "engine", "parsed_adapter", "pristine", "warm_pipeline"]

@@ -8,7 +8,8 @@ layers beside the weights: slower, and as exact.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,9 @@ from tasks.jobs.result import AdapterReceipt, SwapWay
 from workers.base.device import first_line
 from workers.base.pipeline import loadable_components, weights_of
 from workers.swap.kernel import load_kernel
-from workers.swap.low_rank import ParsedAdapter
+from workers.swap.parsed_adapter import ParsedAdapter
 from workers.swap.pristine import PristineWeights
-from workers.swap.rewrite import Scaled, rewrite
+from workers.swap.rewrite import Addition, rewrite
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,12 @@ class PreparedAdapter:
 
 
 AdapterSet = tuple[PreparedAdapter, ...]
-Plan = Mapping[str, list[Scaled]]
+Plan = Mapping[str, list[Addition]]
 """By weight: what is added to it."""
+
+
+KEPT_NORMS = 100
+"""Adapters whose norms are kept: more than are merged between a swap and the receipt of its job."""
 
 
 class MergeEngine:
@@ -63,6 +68,7 @@ class MergeEngine:
         self._kernel = load_kernel() if self._device.type == "cpu" and in_bfloat16 else None
         self._merged: AdapterSet = ()
         self._changed: set[str] = set()
+        self._norms: dict[str, dict[str, float]] = {}
         self._peft_loaded = False
 
     @property
@@ -99,13 +105,14 @@ class MergeEngine:
 
     def receipt(self, prepared: PreparedAdapter) -> AdapterReceipt:
         """Return what an adapter that was merged did to the weights, whatever is merged by now."""
-        changes = prepared.parsed.changes
-        change = sum(item.norm**2 for item in changes.values()) ** 0.5 * abs(prepared.scale)
-        before = sum(self.pristine.norm(name) ** 2 for name in changes) ** 0.5
+        parsed = prepared.parsed
+        norms = {**parsed.product_norms, **self._norms.get(prepared.sha256, {})} if prepared.scale else {}
+        change = sum(norms[name] ** 2 for name in norms) ** 0.5 * abs(prepared.scale)
+        before = sum(self.pristine.norm(name) ** 2 for name in parsed.changes) ** 0.5
         return AdapterReceipt(
             ref=prepared.adapter.ref,
-            matched=len(changes) if prepared.parsed.needs_diffusers is None else None,
-            unmatched=prepared.parsed.unmatched,
+            matched=len(parsed.changes) if parsed.needs_diffusers is None else None,
+            unmatched=parsed.unmatched,
             relative_change=change / before if before else None,
         )
 
@@ -127,8 +134,24 @@ class MergeEngine:
         left, self._changed = self._changed - changes.keys(), self._changed | changes.keys()
         for name in left:
             self.weights[name].copy_(self.pristine[name], non_blocking=True)
-        rewrite(((self.weights[name], self.pristine[name], items) for name, items in changes.items()), self._kernel)
+        norms = rewrite(((self.weights[name], self.pristine[name], changes[name]) for name in changes), self._kernel)
         self._changed = set(changes)
+        self._note_norms(changes, norms)
+
+    def _note_norms(self, changes: Plan, norms: Sequence[Sequence[torch.Tensor] | None]) -> None:
+        """Keep what was measured for the receipts, of the last adapters that had something to measure."""
+        measured = {
+            (addition.file, name): norm
+            for (name, additions), several in zip(changes.items(), norms, strict=True)
+            if several is not None
+            for addition, norm in zip(additions, several, strict=True)
+        }
+        if not measured:
+            return
+        for (file, name), norm in zip(measured, torch.stack(list(measured.values())).tolist(), strict=True):
+            self._norms.setdefault(file, {})[name] = norm
+        for file in list(self._norms)[:-KEPT_NORMS]:
+            del self._norms[file]
 
     def _refuse_overflow(self, adapters: AdapterSet) -> None:
         """See that every merged weight is finite, where the adapters are strong enough for one that is not.
@@ -136,8 +159,8 @@ class MergeEngine:
         Raises:
             AdapterLoadFailed: one is not.
         """
-        peak = sum(abs(prepared.scale) * prepared.parsed.peak for prepared in adapters)
-        if peak < min((torch.finfo(self.weights[name].dtype).max for name in self._changed), default=0.0) / 2:
+        largest = min((torch.finfo(self.weights[name].dtype).max for name in self._changed), default=0.0)
+        if sum(map(self._peak, adapters)) < largest / 2:
             return
         broken = (name for name in self._changed if not self.weights[name].isfinite().all())
         if (name := next(broken, None)) is not None:
@@ -146,6 +169,11 @@ class MergeEngine:
                 f"Merged into this base model, {strengths} changes {name} to values that are too large to be numbers. "
                 "Lower the scale, or train or export the adapter again."
             )
+
+    def _peak(self, prepared: PreparedAdapter) -> float:
+        """A bound on what an adapter adds to any value of a weight."""
+        norms = (prepared.parsed.peak, *self._norms.get(prepared.sha256, {}).values())
+        return math.inf if any(map(math.isnan, norms)) else abs(prepared.scale) * max(norms)
 
     def _load_as_peft(self, adapters: AdapterSet) -> None:
         self._peft_loaded = True
@@ -185,8 +213,8 @@ def attention_weights(pipeline: Any) -> list[str]:
 
 def plan(adapters: AdapterSet, device: torch.device) -> Plan:
     """Return what is added to which weight of a pipeline on this device."""
-    changes: dict[str, list[Scaled]] = {}
+    changes: dict[str, list[Addition]] = {}
     for prepared in adapters:
-        for name, change in prepared.parsed.changes_on(device).items():
-            changes.setdefault(name, []).append((change, prepared.scale))
+        for name, several in prepared.parsed.changes_on(device).items():
+            changes.setdefault(name, []).append(Addition(prepared.sha256, several, prepared.scale))
     return changes

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from workers.swap.low_rank import LowRank
+from workers.swap.changes import LowRank
 
 logger = logging.getLogger(__name__)
 

@@ -68,9 +68,10 @@ class PristineWeights:
                 self._copies[name] = self._copy(self._weights[name])
 
     def norm(self, name: str) -> float:
-        """Frobenius norm of a pristine weight that is kept."""
+        """Frobenius norm of a pristine weight. One that is not kept has never been changed."""
         if name not in self._norms:
-            self._norms[name] = float(torch.linalg.vector_norm(self._copies[name], dtype=torch.float32))
+            pristine = self._copies.get(name, self._weights[name])
+            self._norms[name] = float(torch.linalg.vector_norm(pristine, dtype=torch.float32))
         return self._norms[name]
 
     @property

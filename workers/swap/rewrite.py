@@ -1,35 +1,56 @@
-"""Set weights to their pristine values plus low-rank products, in place, each in the fastest way that it allows."""
+"""Set weights to their pristine values plus changes, in place, each in the fastest way that it allows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 
+from workers.swap.changes import Change, LowRank
 from workers.swap.kernel import Merge, MergeKernel
-from workers.swap.low_rank import Change, LowRank
 
-Scaled = tuple[Change, float]
-"""A change, and the scale of its adapter."""
+
+@dataclass(frozen=True)
+class Addition:
+    """What one adapter adds to a weight: so many times the sum of these changes.
+
+    Attributes:
+        file: SHA-256 of the adapter's file.
+    """
+
+    file: str
+    changes: tuple[Change, ...]
+    strength: float
+
 
 BLOCK_ELEMENTS = 1 << 18
 """Large enough to keep every core busy, small enough to stay in its caches (measured: docs/decisions/0003)."""
 
 
-def rewrite(weights: Iterable[tuple[torch.Tensor, torch.Tensor, Sequence[Scaled]]], kernel: MergeKernel | None) -> None:
-    """``weight = pristine + sum of scale * change`` for each of these. The weights are read never and written once.
+def rewrite(
+    weights: Iterable[tuple[torch.Tensor, torch.Tensor, Sequence[Addition]]], kernel: MergeKernel | None
+) -> list[list[torch.Tensor] | None]:
+    """Make each of these weights its pristine value plus the additions. The weights are read never and written once.
 
     Args:
         weights: a weight of any floating-point dtype, of a convolution [outputs, channels, height, width]; its pristine
-            copy, on the same device or in host memory; its changes, at least one, of its dtype and on its device.
+            copy, on the same device or in host memory; what is added, at least one, on the weight's device; the
+            matrices of low-rank products in its dtype.
         kernel: for bfloat16 on a CPU, if there is one.
+
+    Returns:
+        For each weight None if only low-rank products were added, which know their norm; else of each addition the norm
+        at strength 1.
     """
-    fitting = []
-    for weight, pristine, changes in weights:
-        products = [(change, scale) for change, scale in changes if isinstance(change, LowRank)]
-        if len(products) < len(changes) or not weight.is_contiguous():
-            rewrite_whole(weight, pristine, changes)
+    fitting: list[Merge] = []
+    norms: list[list[torch.Tensor] | None] = []
+    for weight, pristine, additions in weights:
+        products = as_products(additions) if weight.is_contiguous() and weight.ndim > 1 else None
+        if products is None:
+            norms.append(rewrite_whole(weight, pristine, additions))
             continue
+        norms.append(None)
         merge = Merge(weight.flatten(1), pristine.flatten(1), products)
         if kernel and merge.fits_kernel:
             fitting.append(merge)
@@ -39,6 +60,14 @@ def rewrite(weights: Iterable[tuple[torch.Tensor, torch.Tensor, Sequence[Scaled]
             rewrite_by_products(merge)
     if kernel and fitting:
         kernel.run(fitting)
+    return norms
+
+
+def as_products(additions: Sequence[Addition]) -> list[tuple[LowRank, float]] | None:
+    """Every low-rank product with its strength; None if there is something else among the changes."""
+    changes = [(change, addition.strength) for addition in additions for change in addition.changes]
+    products = [(change, strength) for change, strength in changes if isinstance(change, LowRank)]
+    return products if len(products) == len(changes) else None
 
 
 def rewrite_by_products(merge: Merge) -> None:
@@ -66,9 +95,20 @@ def rewrite_by_blocks(merge: Merge) -> None:
         target.copy_(block)
 
 
-def rewrite_whole(weight: torch.Tensor, pristine: torch.Tensor, changes: Sequence[Scaled]) -> None:
-    """For biases, and for weights that do not lie in rows (``channels_last``)."""
-    weight.copy_(pristine, non_blocking=True)
-    for change, scale in changes:
-        value = (change.up @ change.down).view(weight.shape) if isinstance(change, LowRank) else change.value
-        weight.add_(value, alpha=scale * change.scale)
+def rewrite_whole(weight: torch.Tensor, pristine: torch.Tensor, additions: Sequence[Addition]) -> list[torch.Tensor]:
+    """In float32 and rounded once, for whatever is more than low-rank products.
+
+    Returns:
+        Of each addition the norm at strength 1.
+    """
+    exact = pristine.to(weight.device, torch.promote_types(torch.float32, weight.dtype))
+    total, norms = exact.clone(), []
+    for addition in additions:
+        first, *others = addition.changes
+        delta = first.delta(exact)
+        for other in others:
+            delta.add_(other.delta(exact))
+        norms.append(torch.linalg.vector_norm(delta).float())
+        total.add_(delta, alpha=addition.strength)
+    weight.copy_(total)
+    return norms

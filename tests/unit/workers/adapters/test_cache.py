@@ -13,7 +13,8 @@ from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed
 from workers.activity import NoteProgress
 from workers.adapters.cache import AdapterCache, LoadedAdapter
-from workers.swap.low_rank import LowRank, ParsedAdapter
+from workers.swap.changes import LowRank
+from workers.swap.parsed_adapter import ParsedAdapter
 
 pytestmark = pytest.mark.torch
 
@@ -40,7 +41,7 @@ class CountingLoader:
     def load(self, wanted: ResolvedAdapter, _: NoteProgress = lambda: None) -> LoadedAdapter:
         self.loads.append(wanted.repository)
         product = LowRank(down=torch.zeros(4, 8), up=torch.zeros(8, 4), scale=1.0)
-        parsed = ParsedAdapter.packed({"unet.conv_in.weight": product}, {"unet.conv_in.weight": torch.float32})
+        parsed = ParsedAdapter.packed({"unet.conv_in.weight": (product,)}, {"unet.conv_in.weight": torch.float32})
         return LoadedAdapter(Path(wanted.weight_name), wanted.commit, parsed)
 
 

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 
 import workers.swap.kernel
+from workers.swap.changes import LowRank
 from workers.swap.kernel import THIS_CPU, Merge, MergeKernel, compile_kernel, load_kernel
-from workers.swap.low_rank import LowRank
 
 pytestmark = pytest.mark.torch
 
