@@ -31,9 +31,8 @@ from stack.ports import Ports
 from stack.services import api_part
 from stack.stop_request import StopRequest
 from stack.supervisor import supervised
-from storage import S3Storage
 from tasks.celery import Application
-from tasks.objects.storage_config import storage_config
+from tasks.objects.storage_config import make_storage
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings, settings
 from tasks.valkey import connect
@@ -65,7 +64,7 @@ def apis(folder: StackFolder) -> Iterator[Apis]:
     environment = {f"{PREFIX}{name.upper()}": value for name, value in stack.overrides.items()}
     with supervised(folder, StopRequest(), say_on_stderr) as supervisor:
         supervisor.start(stack.servers())
-        S3Storage(storage_config(configuration)).ensure_buckets()
+        make_storage(configuration).ensure_buckets()
         supervisor.start([api_part(stack.ports.api, environment), bare_part(other.api, environment)])
         api_pid = folder.process_file("api").read()
         assert api_pid is not None

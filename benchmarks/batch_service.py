@@ -14,12 +14,11 @@ from stack.folder import StackFolder
 from stack.local_stack import LocalStack
 from stack.parts import Parts
 from stack.ports import Ports
-from storage import S3Storage
 from tasks.api_client import ApiClient
 from tasks.backfill.__main__ import submit
 from tasks.batches.record import BatchRecord
 from tasks.celery import Application
-from tasks.objects.storage_config import storage_config
+from tasks.objects.storage_config import make_storage
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings, settings
 
@@ -65,7 +64,7 @@ def running(folder: Path) -> Iterator[BatchService]:
         configuration = Settings.model_validate(values)
         environment = {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
         parts.start(stack.servers())
-        S3Storage(storage_config(configuration)).ensure_buckets()
+        make_storage(configuration).ensure_buckets()
         services = [
             replace(part, environment={**part.environment, **environment}) for part in stack.services(configuration)
         ]

@@ -14,10 +14,9 @@ from stack.services import api_part, api_url, base_worker_part, loops_part
 from stack.stop_request import StopRequest
 from stack.supervisor import Say, Supervisor, say_now, supervised
 from stack.valkey import valkey_part, valkey_url
-from storage import S3Storage
 from tasks.base_models.registry import read_base_models
 from tasks.loops.rounds import LOOPS
-from tasks.objects.storage_config import storage_config
+from tasks.objects.storage_config import make_storage
 from tasks.settings import PREFIX, Settings
 
 ACCESS_KEY = "stokehold"
@@ -113,6 +112,6 @@ def running(stack: LocalStack, stop: StopRequest, say: Say = say_now) -> Iterato
         )
         stack.folder.write_environment(stack.environment)
         supervisor.start(stack.servers())
-        S3Storage(storage_config(settings)).ensure_buckets()
+        make_storage(settings).ensure_buckets()
         supervisor.start(stack.services(settings))
         yield supervisor

@@ -19,7 +19,7 @@ from storage.stored_object import StoredObject
 
 
 class PutProcess(BaseManager):
-    """The process. It serves each thread that asks with a thread of its own."""
+    """The other process. It has a thread for each thread that calls it."""
 
 
 PutProcess.register("storage", S3Storage, exposed=("put",))
@@ -34,13 +34,13 @@ class S3StorageWithPutProcess(S3Storage):
 
     def __init__(self, config: S3Config) -> None:
         super().__init__(config)
-        self._quarantine = threading.Lock()
+        self._restarting = threading.Lock()
         self._start()
 
     def put(
         self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> StoredObject:
-        """As ``S3Storage.put``.
+        """Let the other process put an object.
 
         Raises:
             StorageError: the object was not stored.
@@ -50,7 +50,7 @@ class S3StorageWithPutProcess(S3Storage):
         try:
             return remote.put(key, body, content_type=content_type, metadata=metadata)
         except (EOFError, OSError) as error:
-            with self._quarantine:
+            with self._restarting:
                 if self._remote is remote:
                     self._start()
             raise StorageNotReachable("The process that puts objects into storage has ended. Try again.") from error

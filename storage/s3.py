@@ -1,4 +1,4 @@
-"""Put images into an S3-compatible bucket, take them out, and hand out URLs for them."""
+"""``Storage`` in the buckets of one S3-compatible service."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from urllib.parse import quote
 from storage.client import COPYING, PATIENT, PROMPT, connect
 from storage.config import S3Config
 from storage.errors import BucketMissing, StorageMisconfigured
+from storage.protocol import Storage
 from storage.stored_object import StoredObject
 from storage.streams import FullReads, Readable
 from storage.translation import refusal, translated
@@ -26,10 +27,10 @@ logger = logging.getLogger(__name__)
 READ_BYTES = 1 << 20
 
 
-class S3Storage:
-    """Objects by key; the key says in which bucket one lies (``S3Config.bucket_of``). Nothing is connected to yet.
+class S3Storage(Storage):
+    """The key of an object says in which bucket it is (``S3Config.bucket_of``). Nothing is connected to yet.
 
-    May be used from many threads at once (boto3's clients may).
+    Many threads may use it at once, as they may boto3's clients.
 
     Raises:
         StorageMisconfigured: the endpoint is not a URL, or there is only half of the credentials.
@@ -43,12 +44,6 @@ class S3Storage:
         self._signing_client = self._client if public is None else connect(config, public, PATIENT)
 
     def ensure_buckets(self) -> None:
-        """See at start that every bucket can be used, and make those that are missing where that is allowed.
-
-        Raises:
-            StorageMisconfigured: a bucket is missing and may not be made, or the credentials are not accepted.
-            StorageNotReachable: it does not answer.
-        """
         for bucket in self._config.buckets:
             try:
                 self._check(bucket)
@@ -58,29 +53,12 @@ class S3Storage:
                 self._create_bucket(bucket)
 
     def check(self) -> None:
-        """See that every bucket can be used, within about three seconds each.
-
-        Raises:
-            StorageMisconfigured: a bucket is missing, or the credentials are not accepted.
-            StorageNotReachable: it does not answer.
-        """
         for bucket in self._config.buckets:
             self._check(bucket)
 
     def put(
         self, key: str, body: bytes, *, content_type: str, metadata: Mapping[str, str] | None = None
     ) -> StoredObject:
-        """Store an object. Its content never changes, so clients may cache it for ever.
-
-        Args:
-            key: where; an object that is there already is replaced.
-            body: the content; storage is given its sha256 to compare.
-            content_type: of the object, for browsers.
-            metadata: names and values in ASCII that are kept with the object.
-
-        Raises:
-            StorageError: the object was not stored.
-        """
         digest = hashlib.sha256(body)
         with self._bucket(key) as bucket:
             self._client.put_object(
@@ -95,73 +73,34 @@ class S3Storage:
         return StoredObject(key=key, bytes=len(body), sha256=digest.hexdigest())
 
     def get(self, key: str) -> bytes:
-        """The content of an object.
-
-        Raises:
-            ObjectNotFound: there is none of this key.
-            StorageError: it could not be read.
-        """
         with self._bucket(key) as bucket:
             return self._client.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def get_range(self, key: str, begin: int, end: int) -> bytes:
-        """The bytes of an object from ``begin`` to before ``end``.
-
-        Raises:
-            ObjectNotFound: there is none of this key.
-            StorageError: it could not be read.
-        """
         with self._bucket(key) as bucket:
             answer = self._client.get_object(Bucket=bucket, Key=key, Range=f"bytes={begin}-{end - 1}")
             return answer["Body"].read()
 
     def download(self, key: str, path: Path) -> None:
-        """Write the content of an object to a file, a part at a time.
-
-        Raises:
-            ObjectNotFound: there is none of this key.
-            StorageError: it could not be read.
-        """
         with self._bucket(key) as bucket:
             self._client.download_file(bucket, key, str(path))
 
     def upload(self, key: str, path: Path, *, content_type: str) -> None:
-        """Store a file as an object, a part at a time.
-
-        Raises:
-            StorageError: the object was not stored.
-        """
         with path.open("rb") as file:
             self.upload_stream(key, file, content_type=content_type)
 
     def upload_stream(self, key: str, stream: Readable, *, content_type: str) -> None:
-        """Store what a stream gives as an object, a part at a time. What the stream raises leaves no object behind.
-
-        Raises:
-            StorageError: the object was not stored.
-        """
         with self._bucket(key) as bucket:
             self._client.upload_fileobj(
                 cast(IO[bytes], FullReads(stream)), bucket, key, ExtraArgs={"ContentType": content_type}
             )
 
     def size(self, key: str) -> int | None:
-        """Size of an object in bytes; None if there is none.
-
-        Raises:
-            StorageError: that cannot be determined.
-        """
         with self._bucket(key) as bucket:
             listed = self._client.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)
         return next((item["Size"] for item in listed.get("Contents", ()) if item["Key"] == key), None)
 
     def digest(self, key: str) -> StoredObject:
-        """Read an object to its end, a part at a time, and say what it is: its size and the SHA-256 of its content.
-
-        Raises:
-            ObjectNotFound: there is none of this key.
-            StorageError: it could not be read.
-        """
         digest, size = hashlib.sha256(), 0
         with self._bucket(key) as bucket:
             for chunk in self._client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(READ_BYTES):
@@ -170,25 +109,11 @@ class S3Storage:
         return StoredObject(key=key, bytes=size, sha256=digest.hexdigest())
 
     def copy(self, source: str, target: str) -> None:
-        """Copy an object. Storage does it: nothing passes through this process.
-
-        Raises:
-            ObjectNotFound: there is no object of the key ``source``.
-            StorageError: it could not be copied; a part of it may have been.
-        """
         with self._bucket(target) as bucket:
             origin = self._config.bucket_of(source)
             self._client.copy({"Bucket": origin, "Key": source}, bucket, target, Config=COPYING)
 
     def upload_url(self, key: str, *, content_type: str, size_bytes: int | None = None) -> str:
-        """A presigned URL that takes an object by PUT. Asks no server.
-
-        Args:
-            size_bytes: the one size that the object may have; None: any.
-
-        Raises:
-            StorageMisconfigured: there are no credentials to sign with.
-        """
         size = {} if size_bytes is None else {"ContentLength": size_bytes}
         with self._bucket(key) as bucket:
             return self._signing_client.generate_presigned_url(
@@ -198,11 +123,6 @@ class S3Storage:
             )
 
     def url(self, key: str) -> str:
-        """A URL that opens the object in a browser: below the public base URL, or presigned afresh. Asks no server.
-
-        Raises:
-            StorageMisconfigured: there are no credentials to sign with.
-        """
         public = self._config.public
         if public is not None and key.startswith(public.prefix):
             return f"{public.base_url.rstrip('/')}/{quote(key)}"
@@ -212,31 +132,15 @@ class S3Storage:
             )
 
     def list(self, prefix: str) -> Iterator[str]:
-        """The keys that begin with ``prefix``, in order.
-
-        Raises:
-            StorageError: they could not be listed.
-        """
         for page in self._pages(prefix):
             yield from page
 
     def delete(self, prefix: str) -> int:
-        """Remove every object whose key begins with ``prefix``; the number removed.
-
-        Raises:
-            ValueError: the prefix is empty, which would empty the bucket.
-            StorageError: some could not be removed; those before them are gone.
-        """
         if not prefix:
             raise ValueError("an empty prefix would remove every object of the bucket")
         return sum(self._delete_page(page) for page in self._pages(prefix))
 
     def remove(self, key: str) -> None:
-        """Remove one object, and what unfinished uploads in parts have left of it; it need not exist.
-
-        Raises:
-            StorageError: it could not be removed.
-        """
         try:
             self._remove_parts(key)
         except StorageMisconfigured as error:  # a right of its own, without which objects can be removed all the same

@@ -8,7 +8,7 @@ from typing import Self
 
 from celery import Celery
 
-from storage import S3Storage
+from storage import Storage
 from tasks.adapters.catalogue.store import Catalogue
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
@@ -32,7 +32,7 @@ from tasks.keys import ApiKeys
 from tasks.loops.quarantine import Quarantine
 from tasks.loops.rounds import Rounds
 from tasks.objects.notes import ObjectNotes
-from tasks.objects.storage_config import storage_config
+from tasks.objects.storage_config import make_storage
 from tasks.settings import Settings
 from tasks.valkey import Valkey, connect
 from tasks.webhooks.deliveries import Deliveries
@@ -66,7 +66,7 @@ class Parts:
     deliveries: Deliveries
     webhook_secrets: WebhookSecrets
     quarantine: Quarantine
-    storage: S3Storage
+    storage: Storage
     object_notes: ObjectNotes
 
     @classmethod
@@ -85,7 +85,7 @@ class Parts:
         store = JobStore(valkey, lease_s=settings.lease_s)
         index = JobIndex(valkey, retention_s=settings.retention_s)
         workers = WorkerRegistry(valkey, forget_after_s=settings.lease_s)
-        storage = S3Storage(storage_config(settings))
+        storage = make_storage(settings)
         hub, uploads = AdapterHub(), UploadedAdapters(storage)
         catalogue = Catalogue(valkey, pinned_bytes=settings.adapter_memory_bytes // 2)
         return cls(

@@ -15,12 +15,11 @@ from functools import partial
 from celery.signals import worker_ready, worker_shutting_down
 
 from storage import StorageError
-from storage.put_process import S3StorageWithPutProcess
 from tasks.celery import Application, app
 from tasks.errors import StokeholdError
 from tasks.jobs.queues import queue_of
 from tasks.logs import configure_logging
-from tasks.objects.storage_config import storage_config
+from tasks.objects.storage_config import make_storage
 from tasks.scratch import own_scratch
 from tasks.service import Service
 from workers.base.device import choose_device
@@ -105,10 +104,10 @@ def service_of_worker(application: Application) -> Service:
     """The application's service, with uploads that cost the thread that draws no time.
 
     Raises:
-        StorageMisconfigured: as by ``S3Storage``.
+        StorageMisconfigured: as ``make_storage``.
     """
     service = application.service
-    return replace(service, storage=S3StorageWithPutProcess(storage_config(service.settings)))
+    return replace(service, storage=make_storage(service.settings, put_process=True))
 
 
 def celery_arguments(application: Application, slug: str, name: str) -> list[str]:

@@ -19,7 +19,7 @@ from api.compat.waiting import JOB_ID, JOB_ID_HEADER, documented_wait, name_job,
 from api.http.context import current_service
 from api.http.messages import require_json_object
 from api.v1.jobs import SubmissionHeader
-from storage import S3Storage
+from storage import Storage
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.fields import JSON_NUMBER, ImageFormat
 from tasks.jobs.job import Job
@@ -121,7 +121,7 @@ RESPONSES: dict[Any, Any] = {
 }
 
 
-def image_answer(storage: S3Storage, job: Job) -> Response:
+def image_answer(storage: Storage, job: Job) -> Response:
     """The image of a job that has succeeded, and in headers what one may want to know of it."""
     image, key = next(unflagged(job))
     response = Response(storage.get(key), content_type=job.spec.image_format.content_type)

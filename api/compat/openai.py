@@ -18,7 +18,7 @@ from api.http.context import current_service
 from api.http.messages import answer, require_json_object
 from api.http.problems import Problem
 from api.v1.jobs import SubmissionHeader
-from storage import S3Storage
+from storage import Storage
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job
 from tasks.requests.job import MAX_ADAPTERS
@@ -91,7 +91,7 @@ def fields_of(model: NamedModel) -> dict[str, str]:
     return FIELDS | {MODEL_ADAPTER: "model"} | moved
 
 
-def images_answer(storage: S3Storage, job: Job, *, in_base64: bool) -> ImagesAnswer:
+def images_answer(storage: Storage, job: Job, *, in_base64: bool) -> ImagesAnswer:
     """The images of a job that has succeeded."""
     return ImagesAnswer(
         created=int(job.created_at.timestamp()),
@@ -101,7 +101,7 @@ def images_answer(storage: S3Storage, job: Job, *, in_base64: bool) -> ImagesAns
     )
 
 
-def images(storage: S3Storage, job: Job, *, in_base64: bool) -> Iterator[ImageUrl | ImageBase64]:
+def images(storage: Storage, job: Job, *, in_base64: bool) -> Iterator[ImageUrl | ImageBase64]:
     """Each image, as the client wants it."""
     for image, key in unflagged(job):
         if in_base64:

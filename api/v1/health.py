@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from api.http.context import current_service
 from api.http.messages import answer
 from api.http.problems import documented, of_error, of_unavailable, respond
-from storage import S3Storage, StorageError
+from storage import Storage, StorageError
 from tasks.errors import LoopOverdue, ServiceUnavailable, StorageUnavailable, ValkeyUnavailable
 from tasks.loops.rounds import LoopAge, Rounds
 
@@ -65,7 +65,7 @@ def described(age: LoopAge) -> str:
     return f"{age.loop} ({'no round yet' if age.age_s is None else f'last round {age.age_s:g} s ago'})"
 
 
-def unreachable(rounds: Rounds, storage: S3Storage) -> list[ServiceUnavailable]:
+def unreachable(rounds: Rounds, storage: Storage) -> list[ServiceUnavailable]:
     """The servers that a job needs and that do not serve us."""
     away: list[ServiceUnavailable] = []
     try:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, render_template
 
 from api.http.context import current_service
 from api.http.security_headers import POLICY, page_policy
-from storage import S3Storage, StorageError
+from storage import Storage, StorageError
 
 blueprint = Blueprint("page", __name__)
 
@@ -22,7 +22,7 @@ def index() -> Response:
     return response
 
 
-def image_origins(storage: S3Storage) -> tuple[str, ...]:
+def image_origins(storage: Storage) -> tuple[str, ...]:
     """Return where a browser fetches images from; nowhere if storage cannot say so now, as without credentials."""
     try:
         url = urlsplit(storage.url("images/"))

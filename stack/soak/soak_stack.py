@@ -17,9 +17,8 @@ from stack.ports import Ports
 from stack.services import api_url
 from stack.soak.orders import Orders
 from stack.soak.proxy import Proxy, proxying
-from storage import S3Storage
 from tasks.celery import Application
-from tasks.objects.storage_config import storage_config
+from tasks.objects.storage_config import make_storage
 from tasks.service import Service
 from tasks.settings import PREFIX, Settings, settings
 
@@ -84,7 +83,7 @@ def soak_stack(root: Path) -> Iterator[SoakStack]:
         parts = Parts(folder)
         cleanup.callback(parts.stop, urgent=True)  # all has been checked by then
         parts.start(stack.servers())
-        S3Storage(storage_config(configuration)).ensure_buckets()
+        make_storage(configuration).ensure_buckets()
         *others, worker = (with_environment(part, environment) for part in stack.services(configuration))
         orders = {f"{worker.name}-{number}": Orders(root / f"orders-{number}") for number in range(WORKERS)}
         workers = [obedient(worker, name, file) for name, file in orders.items()]

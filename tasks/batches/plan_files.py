@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage import S3Storage
+from storage import Storage
 from tasks.batches.batch import LINES_TYPE, Batch, Plan, plan_objects
 from tasks.fields import read
 from tasks.objects.notes import ObjectNotes
@@ -35,7 +35,7 @@ class Row:
 class PlanFiles:
     """Reads and writes plans."""
 
-    storage: S3Storage
+    storage: Storage
     notes: ObjectNotes
 
     def put(self, batch: Batch, plan: Plan, lines: Path) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from storage import S3Storage
+from storage import Storage
 from tasks.adapters.lookup.resolver import AdapterResolver, Requester
 from tasks.base_models.registry import BaseModels
 from tasks.batches.batch import Batch, BatchStatus, OnError, Plan, plan_objects
@@ -34,7 +34,7 @@ class BatchPlanning:
     plans: PlanFiles
     results: BatchResults
     forecasts: Forecasts
-    storage: S3Storage
+    storage: Storage
     resolver: AdapterResolver
     keys: ApiKeys
     quotas: Quotas

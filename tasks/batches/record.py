@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from storage import S3Storage
+from storage import Storage
 from tasks.batches.batch import Batch, BatchStatus, Forecast, LineError, OnError
 from tasks.batches.progress import BatchProgress
 from tasks.batches.store import BatchStore
@@ -78,7 +78,7 @@ class BatchRecords:
 
     batches: BatchStore
     progress: BatchProgress
-    storage: S3Storage
+    storage: Storage
 
     def of(self, batch: Batch, now: datetime | None = None) -> BatchRecord:
         """Return the record of a batch, with fresh URLs."""

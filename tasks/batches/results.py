@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
-from storage import S3Storage
+from storage import Storage
 from tasks.batches.batch import LINES_TYPE, Batch, result_objects
 from tasks.batches.line_index import LineIndex, line_index
 from tasks.batches.progress import BatchProgress
@@ -58,7 +58,7 @@ class BatchResults:
     progress: BatchProgress
     jobs: JobStore
     records: JobRecords
-    storage: S3Storage
+    storage: Storage
     notes: ObjectNotes
 
     def settle_finished(self, batch: Batch) -> bool:

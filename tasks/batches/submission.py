@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from storage import Readable, S3Storage
+from storage import Readable, Storage
 from tasks.batches.batch import LINES_TYPE, MAX_BYTES, Batch, BatchOptions
 from tasks.batches.store import BatchStore, another_request, request_key
 from tasks.errors import BatchNotFound
@@ -46,7 +46,7 @@ class BatchSubmissions:
 
     batches: BatchStore
     quotas: Quotas
-    storage: S3Storage
+    storage: Storage
     notes: ObjectNotes
     client_uploads: ClientUploads
     webhook_targets: WebhookTargets

@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 
-from storage import S3Storage, StorageError
+from storage import Storage, StorageError
 from tasks.errors import JobNotFound
 from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Lease, Status
@@ -42,7 +42,7 @@ class Images:
 
     store: JobStore
     index: JobIndex
-    storage: S3Storage
+    storage: Storage
     quarantine: Quarantine
 
     def note(self, lease: Lease) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pydantic import ConfigDict, Field
 
-from storage import S3Storage
+from storage import Storage
 from tasks.adapters.file.identity import AdapterSource
 from tasks.fields import Frozen
 from tasks.jobs.index import JobIndex
@@ -88,7 +88,7 @@ class JobRecords:
 
     index: JobIndex
     pace: Pace
-    storage: S3Storage
+    storage: Storage
 
     def of(self, job: Job) -> JobRecord:
         """Return the record of a job, with fresh URLs, its position in the queue and how long that will take."""

@@ -17,7 +17,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from storage import ObjectNotFound, S3Storage, StorageError, StoredObject
+from storage import ObjectNotFound, Storage, StorageError, StoredObject
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.fields import StoredRecord, read
 from tasks.holdings import PROMISE
@@ -91,7 +91,7 @@ class ClientUploads:
 
     promises: Promises
     object_notes: ObjectNotes
-    storage: S3Storage
+    storage: Storage
     count_upload: Callable[[str | None, str, int, float], None]
     url_ttl_s: int
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from storage import S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
+from storage import Storage, StorageError, StorageMisconfigured, StorageNotReachable
 from tasks.errors import ValkeyUnavailable
 from tasks.valkey import Valkey
 
@@ -88,7 +88,7 @@ class ObjectNotes:
             pipeline.execute()
 
 
-def remove_untaken(notes: ObjectNotes, storage: S3Storage) -> None:
+def remove_untaken(notes: ObjectNotes, storage: Storage) -> None:
     """Remove the objects that nothing has taken in time: one round of a stage of retention.
 
     An object that storage refuses to remove stays among those to be removed, and does not hold up the others.

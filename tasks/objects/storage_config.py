@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from storage import PublicBucket, S3Config
+from storage import PublicBucket, S3Config, S3Storage, S3StorageWithPutProcess, Storage
 from tasks.objects.keys import IMAGES
 from tasks.settings import Settings
+
+
+def make_storage(settings: Settings, *, put_process: bool = False) -> Storage:
+    """Return the storage of the settings. Nothing is connected to yet.
+
+    Args:
+        put_process: put objects by another process, which ends with this one.
+
+    Raises:
+        StorageMisconfigured: the endpoint is not a URL, or there is only half of the credentials.
+    """
+    config = storage_config(settings)
+    return S3StorageWithPutProcess(config) if put_process else S3Storage(config)
 
 
 def storage_config(settings: Settings) -> S3Config:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 
-from storage import S3Storage
+from storage import Storage
 from tasks.batches.store import FINISHED as FINISHED_BATCHES
 from tasks.batches.store import REMOVING, BatchStore
 from tasks.errors import BatchNotFound
@@ -34,7 +34,7 @@ class Retention:
     each_job: EachJob
     store: JobStore
     index: JobIndex
-    storage: S3Storage
+    storage: Storage
     object_notes: ObjectNotes
     quarantine: Quarantine
 

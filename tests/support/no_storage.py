@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from storage import S3Config, S3Storage
+from storage import S3Config, S3Storage, Storage
 
-NO_STORAGE = S3Storage(
+NO_STORAGE: Storage = S3Storage(
     S3Config(
         endpoint="http://127.0.0.1:1",
         region="us-east-1",
@@ -15,4 +15,4 @@ NO_STORAGE = S3Storage(
         url_ttl_s=60,
     )
 )
-"""Nobody listens there."""
+"""No server listens there."""

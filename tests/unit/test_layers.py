@@ -119,8 +119,22 @@ def test_a_room_is_entered_by_its_face(house: House) -> None:
         assert list(face) == sorted(module for entered_room, module in entered if entered_room == room), room
 
 
-def test_errors_are_imported_from_their_room_and_not_from_its_modules(house: House) -> None:
-    assert {module for room, module in entries(house) if room == "tasks.errors"} == {"errors"}
+@pytest.mark.parametrize("room", ["storage", "tasks.errors"])
+def test_names_are_imported_from_the_room_and_not_from_its_modules(house: House, room: str) -> None:
+    assert {module for entered_room, module in entries(house) if entered_room == room} == {room.rpartition(".")[2]}
+
+
+def test_only_the_composition_root_names_the_class_of_the_storage() -> None:
+    """Everything else is written for ``Storage``, so that another class can take its place."""
+    files = [
+        path
+        for package in ("tasks", "workers", "api", "stack", "benchmarks")
+        for path in (ROOT / package).rglob("*.py")
+    ]
+
+    naming = {str(path.relative_to(ROOT)) for path in files if "S3Storage" in path.read_text("utf-8")}
+
+    assert naming == {"tasks/objects/storage_config.py"}
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)

@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from storage import S3Storage
+from storage import Storage
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.adapters.lookup.folder import AdapterFolders, file_sha256
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
@@ -31,7 +31,7 @@ UNBOUNDED = 2**63
 def fetch(
     adapter: ResolvedAdapter,
     folders: AdapterFolders,
-    storage: S3Storage,
+    storage: Storage,
     *,
     api: HfApi | None = None,
     cache_dir: Path | None = None,

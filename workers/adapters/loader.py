@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from storage import S3Storage
+from storage import Storage
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.adapters.lookup.folder import AdapterFolders, file_sha256
 from workers.activity import NoteProgress
@@ -28,7 +28,7 @@ class AdapterLoader:
     """
 
     folders: AdapterFolders
-    storage: S3Storage
+    storage: Storage
     disk: DiskCache
     shell: LoaderShell
     max_bytes: int

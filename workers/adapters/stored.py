@@ -16,7 +16,7 @@ from pathlib import Path
 
 from huggingface_hub.file_download import repo_folder_name
 
-from storage import ObjectNotFound, S3Storage
+from storage import ObjectNotFound, Storage
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from workers.adapters.hub_download import is_damaged
@@ -48,7 +48,7 @@ def cached_repository(adapter: ResolvedAdapter) -> str:
     return f"{OWNER}/{adapter.commit}" if adapter.source is AdapterSource.UPLOAD else adapter.repository
 
 
-def fetch_from_storage(adapter: ResolvedAdapter, storage: S3Storage, cache: Path, max_bytes: int) -> Path:
+def fetch_from_storage(adapter: ResolvedAdapter, storage: Storage, cache: Path, max_bytes: int) -> Path:
     """The file of an uploaded adapter on this machine, downloaded unless it is there already.
 
     Raises:
@@ -89,7 +89,7 @@ def gone(adapter: ResolvedAdapter) -> AdapterFetchFailed:
     return AdapterFetchFailed(f"The file of adapter {adapter.ref!r} is missing. Send it to the catalogue again.")
 
 
-def download(storage: S3Storage, adapter: ResolvedAdapter, folder: Path, path: Path) -> None:
+def download(storage: Storage, adapter: ResolvedAdapter, folder: Path, path: Path) -> None:
     """Put an object into the cache: as a whole or not at all."""
     blob = folder / "blobs" / adapter.commit
     blob.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from tempfile import NamedTemporaryFile
 import numpy as np
 from PIL.Image import Image
 
-from storage import S3Storage, StorageError, StorageNotReachable
+from storage import Storage, StorageError, StorageNotReachable
 from tasks.base_models.registry import ServedModel
 from tasks.errors import SelfTestFailed
 from tasks.fields import ImageFormat
@@ -124,7 +124,7 @@ class SelfTest:
     warm: WarmPipeline
     known: KnownImage
     cache: Path
-    storage: S3Storage
+    storage: Storage
     key: str
 
     def __call__(self) -> None:

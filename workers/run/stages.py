@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from storage import S3Storage
+from storage import Storage
 from tasks.jobs.images import Images
 from tasks.jobs.job import Lane
 from tasks.jobs.manifest import Manifest
@@ -36,7 +36,7 @@ class Stages:
     warm: WarmPipeline
     adapters: AdapterCache
     images: Images
-    storage: S3Storage
+    storage: Storage
     comparison: ReplayComparison
     environment: Environment
     storage_wait_s: float

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.Image import DecompressionBombError
 
-from storage import ObjectNotFound, S3Storage, StorageError
+from storage import ObjectNotFound, Storage, StorageError
 from tasks.errors import JobNotFound
 from tasks.jobs.job import Job
 from tasks.jobs.manifest import Manifest, differences, manifest_of
@@ -61,7 +61,7 @@ class ReplayComparison:
     """Compares jobs with those that they draw again."""
 
     store: JobStore
-    storage: S3Storage
+    storage: Storage
 
     def report(
         self, first_id: str, images: tuple[StoredImage, ...], manifest: Manifest, storage_retry: StorageRetry

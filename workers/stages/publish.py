@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from storage import S3Storage, StorageError, StorageMisconfigured, StorageNotReachable, StoredObject
+from storage import Storage, StorageError, StorageMisconfigured, StorageNotReachable, StoredObject
 from tasks.errors import StorageFault
 from tasks.jobs.images import attempt_prefix, manifest_key
 from tasks.jobs.job import Job
@@ -79,7 +79,7 @@ Put = Callable[[str, bytes, str], StoredObject]
 
 
 def publish(
-    storage: S3Storage,
+    storage: Storage,
     job: Job,
     images: tuple[DrawnImage, ...],
     manifest: Manifest,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from storage import Readable, S3Storage
+from storage import Readable, Storage
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
 from tasks.adapters.catalogue.store import Catalogue
 from tasks.adapters.file.identity import FoundAdapter
@@ -44,7 +44,7 @@ class Registrations:
     resolver: AdapterResolver
     client_uploads: ClientUploads
     object_notes: ObjectNotes
-    storage: S3Storage
+    storage: Storage
     max_stored: Callable[[str | None], int]
     max_bytes: int
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 
-from storage import FullReads, ObjectNotFound, Readable, S3Storage
+from storage import FullReads, ObjectNotFound, Readable, Storage
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
 from tasks.adapters.file.safetensors import (
     FIRST_BYTES,
@@ -30,7 +30,7 @@ READ_BYTES = 1 << 20
 class UploadedAdapters:
     """The files in storage."""
 
-    def __init__(self, storage: S3Storage) -> None:
+    def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
     def read_header(self, found: FoundAdapter) -> SafetensorsHeader:
@@ -42,7 +42,7 @@ class UploadedAdapters:
         return read_header(self._storage, found.object_key or "", name=found.ref, size_bytes=found.size_bytes or 0)
 
 
-def read_header(storage: S3Storage, key: str, *, name: str, size_bytes: int) -> SafetensorsHeader:
+def read_header(storage: Storage, key: str, *, name: str, size_bytes: int) -> SafetensorsHeader:
     """The header of a file in storage.
 
     Raises:

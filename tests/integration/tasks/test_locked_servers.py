@@ -16,8 +16,8 @@ from stack.folder import StackFolder
 from stack.local_stack import LocalStack
 from stack.parts import Parts
 from stack.ports import Ports
-from storage import S3Storage
-from tasks.objects.storage_config import storage_config
+from storage import Storage
+from tasks.objects.storage_config import make_storage
 from tasks.settings import Settings
 from tasks.valkey import connect
 from tests.support.waiting import patience
@@ -46,7 +46,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     stack = LocalStack(StackFolder(tmp_path_factory.mktemp("stack")), Ports.free(), Settings(_env_file=None))
     parts = Parts(stack.folder)
     parts.start(stack.servers())
-    storage = S3Storage(storage_config(Settings.model_validate(stack.overrides)))
+    storage = make_storage(Settings.model_validate(stack.overrides))
     storage.ensure_buckets()
     storage.put(KEY, b"a private drawing", content_type="image/png")
     yield stack
@@ -54,8 +54,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 
 
 @pytest.fixture(scope="module")
-def storage(stack: LocalStack) -> S3Storage:
-    return S3Storage(storage_config(Settings.model_validate(stack.overrides)))
+def storage(stack: LocalStack) -> Storage:
+    return make_storage(Settings.model_validate(stack.overrides))
 
 
 def ask(port: int, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
@@ -89,9 +89,7 @@ def test_no_port_of_the_storage_reads_anything_for_a_stranger(stack: LocalStack)
             assert status != 200 or KEY.encode() not in body, (name, path)
 
 
-def test_no_port_of_the_storage_writes_or_removes_anything_for_a_stranger(
-    stack: LocalStack, storage: S3Storage
-) -> None:
+def test_no_port_of_the_storage_writes_or_removes_anything_for_a_stranger(stack: LocalStack, storage: Storage) -> None:
     for name, port in stack.ports.of_seaweedfs.items():
         for method, path in DESTROYS:
             status, body = ask(port, method, path, TUS if "tus" in path else None)

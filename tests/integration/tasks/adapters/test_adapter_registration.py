@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from storage import S3Storage
 from tasks.adapters.catalogue.entry import Entry, Registration
 from tasks.adapters.lookup.resolver import Requester
 from tasks.adapters.lookup.uploaded import incoming_key
@@ -27,16 +26,16 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 
 @pytest.fixture
-def ranged_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def ranged_reads(service: Service, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The key of the object, for each part of one that is read."""
     keys: list[str] = []
-    get_range = S3Storage.get_range
+    get_range = service.storage.get_range
 
-    def counted(storage: S3Storage, key: str, begin: int, end: int) -> bytes:
+    def counted(key: str, begin: int, end: int) -> bytes:
         keys.append(key)
-        return get_range(storage, key, begin, end)
+        return get_range(key, begin, end)
 
-    monkeypatch.setattr(S3Storage, "get_range", counted)
+    monkeypatch.setattr(service.storage, "get_range", counted)
     return keys
 
 
