@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from flask import Response, request
 from flask_openapi3.blueprint import APIBlueprint
 from flask_openapi3.models.tag import Tag
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
 from werkzeug.exceptions import NotAcceptable
 
@@ -166,28 +166,34 @@ def tell_hub_client(response: Response) -> Response:
     return add_error(response, lambda problem: problem.detail)
 
 
+def as_utf8(value: object) -> object:
+    """A header's bytes read as UTF-8, in which clients send them; a server gives them as Latin-1 (PEP 3333)."""
+    try:
+        return value.encode("latin-1").decode() if isinstance(value, str) else value
+    except UnicodeError:
+        return value
+
+
 class InferenceHeader(SubmissionHeader):
     """A further adapter, beside the one in the path."""
 
-    lora: str | None = Field(
+    lora: Annotated[str | None, BeforeValidator(as_utf8)] = Field(
         None,
         min_length=1,
         max_length=MAX_REFERENCE_CHARACTERS,
-        description="adapter to merge as well: `owner/name[@revision][:weight_name]` or a name of the catalogue",
+        description="adapter to merge as well: `owner/name[@revision][:weight_name]`, in UTF-8 or percent-encoded, or "
+        "a name of the catalogue",
     )
 
 
-class SlugPath(BaseModel):
-    """A base model or an adapter of this service."""
+class ModelPath(BaseModel):
+    """A base model or an adapter, whose name may have slashes."""
 
-    slug: str = Field(max_length=64, description="slug of a base model, or an adapter's name in the catalogue")
-
-
-class RepositoryPath(BaseModel):
-    """A base model or an adapter on the Hub."""
-
-    owner: str = Field(max_length=96)
-    name: str = Field(max_length=200, description="of a base model that is served, or of an adapter for one")
+    model: str = Field(
+        max_length=MAX_REFERENCE_CHARACTERS,
+        description="slug, id or alias of a base model; or an adapter: `owner/name[@revision][:weight_name]`, plain or "
+        "percent-encoded, or a name of the catalogue",
+    )
 
 
 FIELDS = {
@@ -206,22 +212,11 @@ DESCRIPTION = (
 )
 
 
-@blueprint.post("/<slug>", operation_id="infer", description=DESCRIPTION, responses=RESPONSES)
-def infer(path: SlugPath, header: InferenceHeader, body: InferenceRequest) -> Response:
-    """Draw an image with a model of this service, and answer with it."""
-    return image_response(path.slug, header, body)
-
-
-@blueprint.post("/<owner>/<name>", operation_id="infer_repository", description=DESCRIPTION, responses=RESPONSES)
-def infer_repository(path: RepositoryPath, header: InferenceHeader, body: InferenceRequest) -> Response:
-    """Draw an image with a model of the Hub, and answer with it."""
-    return image_response(f"{path.owner}/{path.name}", header, body)
-
-
-def image_response(name: str, header: InferenceHeader, body: InferenceRequest) -> Response:
-    """The image, or why there is none."""
+@blueprint.post("/<path:model>", operation_id="infer", description=DESCRIPTION, responses=RESPONSES)
+def infer(path: ModelPath, header: InferenceHeader, body: InferenceRequest) -> Response:
+    """Draw an image with a base model or an adapter, and answer with it."""
     service = current_service()
-    model = named(service.base_models, name)
+    model = named(service.base_models, path.model)
     request = job_request(model, header.lora, body, accepted_format(service.settings.image_format))
     with refused_as(service.base_models, model, fields_of(model)):
         job = waited_for(request, header.idempotency_key)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.base_models.registry import Scheduler
 from tasks.fields import JSON_NUMBER, ImageFormat
 
@@ -36,7 +37,7 @@ class AdapterRequest(BaseModel):
 
     ref: str = Field(
         min_length=1,
-        max_length=300,
+        max_length=MAX_REFERENCE_CHARACTERS,
         description="`owner/name[@revision][:weight_name]` on the Hub, or a name of the catalogue",
         examples=["pixel"],
     )

@@ -165,11 +165,13 @@ class AdapterResolver:
         Raises:
             InvalidRequest, HubUnavailable, ValkeyUnavailable: as ``admit`` does, where there is no file.
         """
-        reference = AdapterReference.parse(ref)
+        return self._found(AdapterReference.parse(ref), requester).model_copy(update={"ref": ref})
+
+    def _found(self, reference: AdapterReference, requester: Requester) -> FoundAdapter:
         if not reference.is_name:
             return self._from_hub(reference, requester.allow_private)
         found = self._find_entry(reference.repository, requester.owner)
-        return self._folders.look_up(reference) if found is None else found.model_copy(update={"ref": ref})
+        return self._folders.look_up(reference) if found is None else found
 
     def _from_hub(self, reference: AdapterReference, allow_private: bool) -> FoundAdapter:
         question = _Question(reference, allow_private)

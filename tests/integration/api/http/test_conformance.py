@@ -64,7 +64,7 @@ def document(app: OpenAPI) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_wsgi("/openapi.json", app)
 
 
-WAIT_FOR_IMAGES = {"/models/{slug}", "/models/{owner}/{name}", "/v1/images/generations"}
+WAIT_FOR_IMAGES = {"/models/{model}", "/v1/images/generations"}
 REQUESTS = [
     ("POST", "/v1/jobs", GenerationMode.POSITIVE),
     ("POST", "/v1/jobs", GenerationMode.NEGATIVE),
@@ -77,9 +77,8 @@ REQUESTS = [
     ("POST", "/v1/jobs/{job_id}/retry", GenerationMode.POSITIVE),
     ("POST", "/v1/jobs/retry", GenerationMode.POSITIVE),
     ("POST", "/v1/jobs/retry", GenerationMode.NEGATIVE),
-    ("POST", "/models/{slug}", GenerationMode.POSITIVE),
-    ("POST", "/models/{slug}", GenerationMode.NEGATIVE),
-    ("POST", "/models/{owner}/{name}", GenerationMode.POSITIVE),
+    ("POST", "/models/{model}", GenerationMode.POSITIVE),
+    ("POST", "/models/{model}", GenerationMode.NEGATIVE),
     ("POST", "/v1/images/generations", GenerationMode.POSITIVE),
     ("POST", "/v1/images/generations", GenerationMode.NEGATIVE),
     ("GET", "/v1/models", GenerationMode.POSITIVE),
@@ -185,8 +184,8 @@ def test_canceling_answers_as_the_document_says(document: schemathesis.BaseSchem
 @pytest.mark.parametrize(
     ("path", "parameters", "bodies"),
     [
-        ("/models/{slug}", {"slug": "demo"}, [{"inputs": "elephant"}]),
-        ("/models/{owner}/{name}", {"owner": "demo", "name": "base"}, [{"inputs": "elephant"}]),
+        ("/models/{model}", {"model": "demo"}, [{"inputs": "elephant"}]),
+        ("/models/{model}", {"model": "demo/base"}, [{"inputs": "elephant"}]),
         (
             "/v1/images/generations",
             {},

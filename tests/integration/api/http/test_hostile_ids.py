@@ -22,7 +22,7 @@ from tasks.service import Service
 
 UNKNOWN = "0123456789abcdef0123456789abcdef"
 NO_BATCH = "urn:stokehold:problem:batch_not_found"
-NOT_IDS = {"filename", "slug", "owner"}
+NOT_IDS = {"filename", "model"}
 """Of Flask's own routes for files, and of ``/models``, whose paths hold references."""
 
 HOSTILE = [
