@@ -9,8 +9,8 @@ from functools import partial
 import click
 
 from tasks.celery import app
+from tasks.client_jobs.retry import FailedJobs, RetryReport
 from tasks.errors import StokeholdError
-from tasks.jobs.retry import FailedJobs, RetryReport
 
 
 @click.command()

@@ -9,7 +9,7 @@ from stack.part import Part
 from stack.ports import LOOPBACK
 from stack.probes import answers_200
 from tasks.errors import ValkeyUnavailable
-from tasks.jobs.worker_registry import WorkerRegistry
+from tasks.lanes.worker_registry import WorkerRegistry
 from tasks.loops.rounds import LOOPS, Rounds
 from tasks.valkey import connect
 

@@ -13,7 +13,7 @@ from celery import Celery
 from celery.signals import after_setup_logger, celeryd_init
 
 from tasks import celery_transport
-from tasks.jobs import queues
+from tasks.lanes import queues
 from tasks.logs import make_safe_records
 from tasks.service import Service
 from tasks.settings import Settings, settings

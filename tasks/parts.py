@@ -19,16 +19,16 @@ from tasks.adapters.passport.passport import Passports
 from tasks.base_models.registry import BaseModels, read_base_models
 from tasks.base_models.shapes import ShapeStore
 from tasks.batches.store import BatchStore
+from tasks.client_jobs.quotas import Quotas
 from tasks.durability import Durability
-from tasks.jobs.backfill_lane import BackfillLane
 from tasks.jobs.index import JobIndex
-from tasks.jobs.interactive_lane import InteractiveLane
-from tasks.jobs.pace import Pace
-from tasks.jobs.quotas import Quotas
 from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.store import JobStore
-from tasks.jobs.worker_registry import WorkerRegistry
 from tasks.keys import ApiKeys
+from tasks.lanes.backfill_lane import BackfillLane
+from tasks.lanes.interactive_lane import InteractiveLane
+from tasks.lanes.pace import Pace
+from tasks.lanes.worker_registry import WorkerRegistry
 from tasks.loops.quarantine import Quarantine
 from tasks.loops.rounds import Rounds
 from tasks.objects.notes import ObjectNotes

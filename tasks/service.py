@@ -19,12 +19,12 @@ from tasks.batches.record import BatchRecords
 from tasks.batches.results import BatchResults
 from tasks.batches.rounds import BatchRounds
 from tasks.batches.submission import BatchSubmissions
+from tasks.client_jobs.listing import JobList
+from tasks.client_jobs.record import JobRecords
+from tasks.client_jobs.retry import Retries
+from tasks.client_jobs.submission import Submissions
 from tasks.jobs.images import Images
-from tasks.jobs.listing import JobList
-from tasks.jobs.queues import JobQueues
-from tasks.jobs.record import JobRecords
-from tasks.jobs.retry import Retries
-from tasks.jobs.submission import Submissions
+from tasks.lanes.queues import JobQueues
 from tasks.objects.client_uploads import ClientUploads, Promises
 from tasks.outbound.webhook_target import WebhookTargets
 from tasks.parts import Parts

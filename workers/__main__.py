@@ -17,7 +17,7 @@ from celery.signals import worker_ready, worker_shutting_down
 from storage import StorageError
 from tasks.celery import Application, app
 from tasks.errors import StokeholdError
-from tasks.jobs.queues import queue_of
+from tasks.lanes.queues import queue_of
 from tasks.logs import configure_logging
 from tasks.objects.storage_config import make_storage
 from tasks.scratch import own_scratch

@@ -13,7 +13,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 
 from tasks.base_models.registry import Pristine, ServedModel
 from tasks.base_models.shapes import BaseShapes
-from tasks.jobs.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
+from tasks.lanes.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from tasks.objects.keys import IMAGES
 from tasks.service import Service
 from workers.activity import Bounds

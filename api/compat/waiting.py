@@ -34,7 +34,7 @@ def waited_for(request: JobRequest, idempotency_key: str | None) -> Job:
 
     Raises:
         TooManyWaiting: there is no room for another held answer; nothing was submitted.
-        RequestError, ServiceUnavailable: as ``tasks.jobs.submission.submit``.
+        RequestError, ServiceUnavailable: as ``tasks.client_jobs.submission.submit``.
     """
     context = current_context()
     with holding(context):

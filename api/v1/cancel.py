@@ -12,7 +12,7 @@ from api.http.authentication import own_job
 from api.http.context import current_service
 from api.http.problems import documented
 from api.v1.jobs import JobPath, job_answer
-from tasks.jobs.record import JobRecord
+from tasks.client_jobs.record import JobRecord
 
 blueprint = APIBlueprint("cancel", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
 

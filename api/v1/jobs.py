@@ -13,10 +13,10 @@ from api.http.authentication import current_key, current_owner, own_batch, own_j
 from api.http.context import Context, current_context, current_service
 from api.http.messages import IdempotencyKey, Parameters, answer, require_json_object
 from api.http.problems import RETRY_AFTER_HEADER, documented
+from tasks.client_jobs.listing import JobPage
+from tasks.client_jobs.record import JobRecord, JobRecords
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.jobs.job import Job, Status
-from tasks.jobs.listing import JobPage
-from tasks.jobs.record import JobRecord, JobRecords
 from tasks.requests.job import JobRequest
 
 MAX_WAIT_S = 30

@@ -14,7 +14,7 @@ from api.http.messages import answer
 from api.http.problems import documented
 from tasks.base_models.registry import Defaults, Limits, Scheduler, ServedModel
 from tasks.jobs.index import JobIndex
-from tasks.jobs.worker_registry import WorkerNote, WorkerRegistry
+from tasks.lanes.worker_registry import WorkerNote, WorkerRegistry
 from tasks.loops.rounds import LoopAge
 
 blueprint = APIBlueprint("models", __name__, url_prefix="/v1/models", abp_tags=[Tag(name="models")])

@@ -17,8 +17,8 @@ from api.http.context import current_service
 from api.http.messages import answer, require_json_object
 from api.http.problems import documented
 from api.v1.jobs import ACCEPTED, JobPath, job_answer
+from tasks.client_jobs.retry import FailedJobs, RetryReport
 from tasks.fields import JSON_NUMBER, Frozen
-from tasks.jobs.retry import FailedJobs, RetryReport
 
 blueprint = APIBlueprint("retry", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
 bulk = APIBlueprint("retry_all", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])

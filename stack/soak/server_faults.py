@@ -21,8 +21,8 @@ from stack.soak.receiver import Manner, Receiver
 from tasks.errors import JobNotFound, ValkeyUnavailable
 from tasks.jobs.hash import flat
 from tasks.jobs.keyspace import LEASES, UNSENT
-from tasks.jobs.queues import GENERATE, queue_of
 from tasks.keys import KEYS
+from tasks.lanes.queues import GENERATE, queue_of
 from tasks.service import Service
 from tasks.webhooks.secrets import secret_key
 

@@ -16,7 +16,7 @@ from tasks.fields import ImageFormat
 from tasks.jobs.job import JobOptions, Line
 from tasks.jobs.line_place import LinePlace
 from tasks.jobs.recorder import JobRecorder
-from tasks.jobs.worker_registry import WorkerRegistry
+from tasks.lanes.worker_registry import WorkerRegistry
 
 WINDOW = 1000
 """Jobs of a batch that are queued, drawn or not settled yet: enough for the seconds between two rounds."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tasks.batches.batch import Forecast, Group, Plan
 from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Measured
-from tasks.jobs.worker_registry import WorkerRegistry
+from tasks.lanes.worker_registry import WorkerRegistry
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from tasks.batches.batch import Batch
 from tasks.batches.progress import BatchProgress
+from tasks.client_jobs.listing import JobPage
+from tasks.client_jobs.record import JobRecords
 from tasks.jobs.index import name_of
 from tasks.jobs.job import Status
-from tasks.jobs.listing import JobPage
-from tasks.jobs.record import JobRecords
 from tasks.jobs.store import JobStore
 from tasks.list_cursor import cursor_at, place_in
 

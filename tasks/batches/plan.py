@@ -12,10 +12,10 @@ from tasks.base_models.registry import BaseModels
 from tasks.batches.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES, Group, LineError, Plan
 from tasks.batches.line import BatchLine, lines_of, parse_line
 from tasks.batches.line_index import LineIndex
+from tasks.client_jobs.specification import complete, scale_of
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec, ScaledAdapter
-from tasks.jobs.specification import complete, scale_of
 
 Admit = Callable[[str], Admitted]
 Adapters = tuple[tuple[int, float], ...]

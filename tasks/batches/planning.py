@@ -18,10 +18,10 @@ from tasks.batches.plan_files import PlanFiles
 from tasks.batches.remainder import Remainder
 from tasks.batches.results import BatchResults
 from tasks.batches.store import BatchStore
+from tasks.client_jobs.quotas import Quotas
 from tasks.errors import InvalidRequest, LimitExceeded
 from tasks.fields import ImageFormat
 from tasks.jobs.line_place import batch_key
-from tasks.jobs.quotas import Quotas
 from tasks.jobs.result import Failure
 from tasks.keys import ApiKeys
 

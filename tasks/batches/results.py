@@ -16,10 +16,10 @@ from storage import Storage
 from tasks.batches.batch import LINES_TYPE, Batch, result_objects
 from tasks.batches.line_index import LineIndex, line_index
 from tasks.batches.progress import BatchProgress
+from tasks.client_jobs.record import ImageRecord, JobRecords
 from tasks.errors import JobNotFound
 from tasks.fields import Frozen, StoredRecord, read
 from tasks.jobs.job import Job, Status
-from tasks.jobs.record import ImageRecord, JobRecords
 from tasks.jobs.result import Failure, StoredImage, SwapWay
 from tasks.jobs.store import JobStore
 from tasks.objects.notes import ObjectNotes

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from storage import Readable, Storage
 from tasks.batches.batch import LINES_TYPE, MAX_BYTES, Batch, BatchOptions
 from tasks.batches.store import BatchStore, another_request, request_key
+from tasks.client_jobs.quotas import Quotas
 from tasks.errors import BatchNotFound
-from tasks.jobs.quotas import Quotas
 from tasks.objects.client_uploads import ClientUpload, ClientUploads, Promise, new_id
 from tasks.objects.notes import ObjectNotes
 from tasks.outbound.webhook_target import WebhookTargets

@@ -1,27 +1,16 @@
-"""Jobs: what fixes their images, their life in Valkey, and what clients see of them."""
+"""A job: what fixes its images, its life, and the store in Valkey that keeps it."""
 
 __all__ = [
-    "backfill_lane",
     "hash",
     "idempotency",
     "images",
     "index",
-    "interactive_lane",
     "job",
     "keyspace",
     "line_place",
-    "listing",
     "manifest",
-    "pace",
-    "queues",
-    "quotas",
     "reader",
-    "record",
     "recorder",
     "result",
-    "retry",
-    "specification",
     "store",
-    "submission",
-    "worker_registry",
 ]

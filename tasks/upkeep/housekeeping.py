@@ -12,9 +12,9 @@ from tasks.errors import LeaseLost, WorkerLost
 from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import DEADLINES, LEASES, UNSENT, waiting_key
-from tasks.jobs.queues import JobQueues
 from tasks.jobs.result import Failure
 from tasks.jobs.store import JobStore
+from tasks.lanes.queues import JobQueues
 from tasks.upkeep.each_job import EachJob
 
 logger = logging.getLogger(__name__)

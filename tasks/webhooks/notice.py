@@ -14,10 +14,10 @@ from typing import Any
 from tasks.batches.batch import Batch
 from tasks.batches.record import BatchRecords
 from tasks.batches.store import BatchStore
+from tasks.client_jobs.record import JobRecords
 from tasks.errors import EventSuperseded
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import BATCH
-from tasks.jobs.record import JobRecords
 from tasks.jobs.store import JobStore
 from tasks.webhooks.deliveries import End
 

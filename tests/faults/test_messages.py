@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tasks.jobs.job import Job, Status
-from tasks.jobs.queues import queue_of
+from tasks.lanes.queues import queue_of
 from tasks.service import Service
 from tests.support.worker_process import WorkerProcess
 

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 from api import create_app
-from tasks.jobs.queues import JobQueues
+from tasks.lanes.queues import JobQueues
 
 __all__ = ["create_app"]
 

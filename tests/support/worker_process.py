@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tasks.jobs.worker_registry import WorkerNote, WorkerRegistry
+from tasks.lanes.worker_registry import WorkerNote, WorkerRegistry
 from tests.support.up import ROOT
 from tests.support.waiting import wait_until
 

@@ -92,7 +92,7 @@ def test_the_measurement_finds_what_is_slow(text: str) -> None:
 def test_every_kind_of_pattern_is_found() -> None:
     found = {pattern.where.partition(":")[0] for pattern in PATTERNS}
 
-    assert {"tasks/logs.py", "tasks/requests/job.py", "tasks/requests/openai.py", "tasks/jobs/choose.lua"} <= found
+    assert {"tasks/logs.py", "tasks/requests/job.py", "tasks/requests/openai.py", "tasks/lanes/choose.lua"} <= found
 
 
 def test_a_pattern_that_cannot_be_read_is_refused() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from tasks.errors import LeaseLost, ValkeyUnavailable
 from tasks.jobs.job import log_fields
 from tasks.jobs.store import JobStore
-from tasks.jobs.worker_registry import WorkerNote, WorkerRegistry
+from tasks.lanes.worker_registry import WorkerNote, WorkerRegistry
 from tasks.logs import log_context
 from workers.run.running import RunningAttempts
 

@@ -20,9 +20,9 @@ from tasks.errors import (
     UnknownFault,
     ValkeyUnavailable,
 )
-from tasks.jobs.interactive_lane import InteractiveLane
 from tasks.jobs.job import Job, log_fields
-from tasks.jobs.queues import JobQueues
+from tasks.lanes.interactive_lane import InteractiveLane
+from tasks.lanes.queues import JobQueues
 from tasks.logs import log_context
 from workers.run.attempt import Attempt, Attempts
 from workers.run.health import Health

@@ -10,9 +10,9 @@ from functools import partial
 from tasks.errors import LeaseLost, MachineFault, ValkeyUnavailable
 from tasks.jobs.images import Images
 from tasks.jobs.job import Job
-from tasks.jobs.queues import JobQueues
 from tasks.jobs.result import Failure, Result
 from tasks.jobs.store import JobStore
+from tasks.lanes.queues import JobQueues
 from workers.run.attempt import Attempt
 
 logger = logging.getLogger(__name__)

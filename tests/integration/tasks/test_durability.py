@@ -11,14 +11,14 @@ import pytest
 
 from tasks.durability import MARK, Durability
 from tasks.errors import ConfigurationError, ValkeyUnavailable
-from tasks.jobs.backfill_lane import BackfillLane
 from tasks.jobs.index import JobIndex
-from tasks.jobs.interactive_lane import InteractiveLane
 from tasks.jobs.job import Lane, Status
 from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
-from tasks.jobs.worker_registry import WorkerRegistry
+from tasks.lanes.backfill_lane import BackfillLane
+from tasks.lanes.interactive_lane import InteractiveLane
+from tasks.lanes.worker_registry import WorkerRegistry
 from tasks.settings import AcceptedWhen
 from tasks.valkey import Valkey, connect
 from tests.support.jobs import SPEC, recorded

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from tasks.jobs.job import Job, JobSpec, Status
-from tasks.jobs.queues import queue_of
 from tasks.jobs.result import SwapWay
-from tasks.jobs.worker_registry import WorkerMemory, WorkerNote
+from tasks.lanes.queues import queue_of
+from tasks.lanes.worker_registry import WorkerMemory, WorkerNote
 from tasks.replay import read_manifest
 from tasks.requests.job import JobRequest
 from tasks.service import Service

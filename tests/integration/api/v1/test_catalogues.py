@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flask.testing import FlaskClient
 
-from tasks.jobs.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
+from tasks.lanes.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from tasks.service import Service
 
 

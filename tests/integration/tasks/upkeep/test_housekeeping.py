@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tasks.client_jobs.specification import complete
 from tasks.fields import ImageFormat
 from tasks.jobs.job import Job, JobSpec, Lane, Status
-from tasks.jobs.queues import queue_of
-from tasks.jobs.specification import complete
+from tasks.lanes.queues import queue_of
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tasks.upkeep.housekeeping import UNSENT_AFTER_S

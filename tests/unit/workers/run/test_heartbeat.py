@@ -9,7 +9,7 @@ import pytest
 
 from tasks.errors import ValkeyUnavailable
 from tasks.jobs.store import JobStore
-from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
+from tasks.lanes.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from tests.support.waiting import patience
 from workers.run.heartbeat import Heartbeat
 from workers.run.running import RunningAttempts

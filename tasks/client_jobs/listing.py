@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.client_jobs.record import JobRecord, JobRecords
 from tasks.jobs.index import JobIndex, id_in, name_of
 from tasks.jobs.job import Status
-from tasks.jobs.record import JobRecord, JobRecords
 from tasks.jobs.store import JobStore
 from tasks.list_cursor import cursor_at, place_in
 

@@ -29,11 +29,11 @@ class Quotas:
 
     def __init__(self, valkey: Valkey, keys: ApiKeys) -> None:
         self._keys = keys
-        self._reserve = valkey.script("jobs/reserve")
-        self._spend = valkey.script("jobs/spend")
-        self._release = valkey.script("jobs/release")
+        self._reserve = valkey.script("client_jobs/reserve")
+        self._spend = valkey.script("client_jobs/spend")
+        self._release = valkey.script("client_jobs/release")
         self.holdings = Holdings(valkey)
-        self._count_request = valkey.script("jobs/count_request")
+        self._count_request = valkey.script("client_jobs/count_request")
 
     def count_request(self, key: ApiKey) -> None:
         """Count a request.

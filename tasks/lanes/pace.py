@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from tasks.jobs.index import JobIndex
-from tasks.jobs.worker_registry import WorkerRegistry
+from tasks.lanes.worker_registry import WorkerRegistry
 
 REMEMBERED_S = 1.0
 """A pace changes over many jobs, and every poll of a queued job asks for it."""

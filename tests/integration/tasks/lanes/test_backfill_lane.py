@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.errors import ValkeyUnavailable
-from tasks.jobs.backfill_lane import QUANTUM, BackfillLane
 from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, ScaledAdapter
 from tasks.jobs.keyspace import groups_key, job_key
 from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
-from tasks.jobs.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
+from tasks.lanes.backfill_lane import QUANTUM, BackfillLane
+from tasks.lanes.worker_registry import WorkerMemory, WorkerNote, WorkerRegistry
 from tasks.valkey import Valkey
 from tests.support.jobs import SPEC, recorded
 

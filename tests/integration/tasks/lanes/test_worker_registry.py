@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tasks.jobs.worker_registry import MergedAdapter, WorkerMemory, WorkerNote, WorkerRegistry
+from tasks.lanes.worker_registry import MergedAdapter, WorkerMemory, WorkerNote, WorkerRegistry
 from tasks.valkey import Valkey
 
 NOTE = WorkerNote(

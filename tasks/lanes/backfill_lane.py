@@ -19,7 +19,7 @@ from tasks.errors import LeftToAnother, ValkeyUnavailable
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import JOB, groups_key
 from tasks.jobs.store import JobStore
-from tasks.jobs.worker_registry import NOTE, WorkerRegistry, spares
+from tasks.lanes.worker_registry import NOTE, WorkerRegistry, spares
 from tasks.valkey import Valkey
 
 QUANTUM = 16
@@ -35,7 +35,7 @@ class BackfillLane:
     def __init__(self, valkey: Valkey, store: JobStore, workers: WorkerRegistry) -> None:
         self._store = store
         self._workers = workers
-        self._choose = valkey.script("jobs/choose")
+        self._choose = valkey.script("lanes/choose")
 
     def claim(self, slug: str, worker: str, count: int = 1) -> tuple[Job, ...]:
         """Take the queued backfill jobs that suit this worker best, each under a new lease; none if there is none.

@@ -21,7 +21,7 @@ from tasks.errors import LeftToAnother
 from tasks.jobs.job import KNOWN_FIELDS, Job
 from tasks.jobs.keyspace import JOB, lane_keys
 from tasks.jobs.store import JobStore
-from tasks.jobs.worker_registry import WorkerRegistry, spares
+from tasks.lanes.worker_registry import WorkerRegistry, spares
 from tasks.valkey import Valkey
 
 MAX_TRIES = 100
@@ -35,7 +35,7 @@ class InteractiveLane:
     def __init__(self, valkey: Valkey, store: JobStore, workers: WorkerRegistry) -> None:
         self._store = store
         self._workers = workers
-        self._next = valkey.script("jobs/turns", "jobs/next")
+        self._next = valkey.script("jobs/turns", "lanes/next")
 
     def claim(self, slug: str, worker: str) -> Job | None:
         """Take the queued interactive job that is due, under a new lease; None if there is none.

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.base_models.registry import Scheduler
+from tasks.client_jobs.specification import check_limits, complete
 from tasks.errors import InvalidRequest
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec
-from tasks.jobs.specification import check_limits, complete
 from tasks.requests.job import MAX_SEED, JobRequest
 from tests.support.base_models import served_model
 

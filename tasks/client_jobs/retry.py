@@ -13,13 +13,13 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.client_jobs.submission import Submissions
 from tasks.errors import LimitExceeded, RequestError, StatusConflict
 from tasks.jobs.idempotency import idempotency_of_retry
 from tasks.jobs.index import JobIndex
 from tasks.jobs.job import Job, JobOptions, Status
 from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.store import JobStore
-from tasks.jobs.submission import Submissions
 from tasks.keys import ApiKeys
 
 PAGE = 100

@@ -13,8 +13,8 @@ from tasks.fields import Frozen
 from tasks.jobs.index import JobIndex
 from tasks.jobs.job import ImageSettings, Job, Lane, Progress, ScaledAdapter, Status
 from tasks.jobs.manifest import Manifest, manifest_of
-from tasks.jobs.pace import Pace
 from tasks.jobs.result import AdapterReceipt, BaseReceipt, Failure, ReplayReport, StoredImage, Timings
+from tasks.lanes.pace import Pace
 
 
 class AdapterRecord(Frozen):

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.jobs.index import OWNERS_COUNTED, JobIndex
-from tasks.jobs.interactive_lane import InteractiveLane
 from tasks.jobs.job import Job, JobOptions, Lane, Status
 from tasks.jobs.keyspace import lane_keys
 from tasks.jobs.recorder import JobRecorder
 from tasks.jobs.result import Result, Timings
 from tasks.jobs.store import JobStore
-from tasks.jobs.worker_registry import WorkerRegistry
+from tasks.lanes.interactive_lane import InteractiveLane
+from tasks.lanes.worker_registry import WorkerRegistry
 from tasks.valkey import Valkey
 from tests.support.jobs import SPEC, recorded
 

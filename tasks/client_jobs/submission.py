@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from tasks.adapters.catalogue.store import Catalogue
 from tasks.adapters.lookup.resolver import AdapterResolver, Admitted, Requester, choose_base_model
 from tasks.base_models.registry import BaseModels
+from tasks.client_jobs.quotas import Quotas
+from tasks.client_jobs.specification import check_limits, complete, scale_of
 from tasks.durability import Durability
 from tasks.errors import BaseModelNotServed, StatusConflict
 from tasks.fields import ImageFormat
 from tasks.jobs.idempotency import Idempotency, idempotency_of, idempotency_of_replay
 from tasks.jobs.job import Job, JobOptions, JobSpec, Lane, ScaledAdapter, Status
-from tasks.jobs.queues import JobQueues
-from tasks.jobs.quotas import Quotas
 from tasks.jobs.recorder import JobRecorder
-from tasks.jobs.specification import check_limits, complete, scale_of
 from tasks.keys import ApiKeys
+from tasks.lanes.queues import JobQueues
 from tasks.outbound.webhook_target import WebhookTargets
 from tasks.requests.job import JobRequest
 

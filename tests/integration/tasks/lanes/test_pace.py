@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tasks.jobs.job import Job
-from tasks.jobs.pace import Pace
 from tasks.jobs.result import Result, Timings
-from tasks.jobs.worker_registry import WorkerMemory, WorkerNote
+from tasks.lanes.pace import Pace
+from tasks.lanes.worker_registry import WorkerMemory, WorkerNote
 from tasks.service import Service
 from tasks.valkey import Valkey
 from tests.support.jobs import SPEC, recorded
