@@ -1,0 +1,105 @@
+"""The weights of a pipeline, held against those that they must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from typing import Any
+
+import numpy as np
+import torch
+
+from tests.oracle.expected import Layers, expected
+from tests.oracle.file import AdapterFile, Array
+
+TOLERANCE = 5e-6
+"""Of the largest value in a weight or in its change: a few roundings of float32."""
+
+
+class Verdict(StrEnum):
+    """How a file fared.
+
+    Attributes:
+        EXACT: every weight is what it must be.
+        PARTLY: so, without the layers that the loader named as left out.
+        REFUSED: with a sentence; nothing changed.
+        WRONG: some weight is another.
+    """
+
+    EXACT = auto()
+    PARTLY = auto()
+    REFUSED = auto()
+    WRONG = auto()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict, and the sentence or the weights that it rests upon."""
+
+    verdict: Verdict
+    why: str = ""
+
+
+def weights_of(pipeline: Any) -> dict[str, Array]:
+    """Every weight that an adapter may change, in float64."""
+    return {
+        f"{component}.{name}": parameter.detach().double().numpy().copy()
+        for component in pipeline._lora_loadable_modules
+        if getattr(pipeline, component, None) is not None
+        for name, parameter in getattr(pipeline, component).named_parameters()
+    }
+
+
+def differences(base: Mapping[str, Array], got: Mapping[str, Array], wanted: Mapping[str, Array]) -> dict[str, float]:
+    """The weights that are not what they must be, and by how much of the greatest value there."""
+    if got.keys() != base.keys():
+        return dict.fromkeys(got.keys() ^ base.keys(), np.inf)
+    errors = {name: error(value, got[name], base[name]) for name, value in wanted.items()}
+    wrong = {name: value for name, value in errors.items() if not value <= TOLERANCE}
+    touched = (name for name in base.keys() - wanted.keys() if not np.array_equal(base[name], got[name]))
+    return wrong | dict.fromkeys(touched, np.inf)
+
+
+def error(wanted: Array, got: Array, before: Array) -> float:
+    """The largest difference, as a part of the largest value."""
+    size = max(np.abs(wanted).max(), np.abs(before).max())
+    return float(np.abs(wanted - got).max() / size)
+
+
+def judge(
+    base: Mapping[str, Array],
+    got: Mapping[str, Array],
+    file: AdapterFile,
+    layers: Layers,
+    *,
+    strength: float = 1.0,
+    left_out: tuple[str, ...] = (),
+) -> Outcome:
+    """Judge the weights after an adapter was merged.
+
+    Args:
+        left_out: keys of the file that the loader named as not merged.
+    """
+    kept = {layer: rows for layer, rows in layers.items() if not any(key.startswith(f"{layer}.") for key in left_out)}
+    wrong = differences(base, got, expected(base, [(file, kept, strength)]))
+    if wrong:
+        worst = max(wrong, key=lambda name: wrong[name])
+        return Outcome(Verdict.WRONG, f"{len(wrong)} weights, such as {worst} by {wrong[worst]:.1e}")
+    if len(kept) < len(layers):
+        return Outcome(Verdict.PARTLY, f"{len(layers) - len(kept)} of {len(layers)} layers are left out")
+    return Outcome(Verdict.EXACT)
+
+
+def restored(pipeline: Any, base: Mapping[str, Array]) -> bool:
+    """Return whether the pipeline has the weights that it began with, bit by bit."""
+    now = weights_of(pipeline)
+    return now.keys() == base.keys() and all(np.array_equal(now[name], value) for name, value in base.items())
+
+
+@torch.no_grad()
+def set_weights(pipeline: Any, base: Mapping[str, Array]) -> None:
+    """Give a pipeline back what it began with."""
+    for name, value in base.items():
+        component, _, weight = name.partition(".")
+        getattr(pipeline, component).get_parameter(weight).copy_(torch.from_numpy(value))
