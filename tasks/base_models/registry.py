@@ -72,7 +72,9 @@ class ServedModel(BaseModel):
 
     slug: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,31}$", description="short name; its queue is `base.<slug>`")
     model: str = Field(min_length=1, description="repository on the Hub, or a folder in diffusers' format")
-    aliases: tuple[str, ...] = Field((), description="other repositories with the same weights")
+    aliases: tuple[str, ...] = Field(
+        (), description="other repositories with the same weights, and what trainers call them"
+    )
     revision: str | None = Field(None, description="commit, tag or branch of `model`")
     pipeline_class: str | None = Field(
         None, description="a pipeline class of diffusers; by default the one that the model names"
@@ -130,12 +132,9 @@ class BaseModels:
         return self.models[0]
 
     def find(self, *names: str) -> ServedModel | None:
-        """The first model that has one of these slugs, ids or aliases; the Hub's ids are compared without case."""
-        wanted = {name.casefold() for name in names}
-        for model in self.models:
-            if wanted & {name.casefold() for name in model.names}:
-                return model
-        return None
+        """The model of the first of these slugs, ids and aliases that is known, in any case of its letters."""
+        known = {name.casefold(): model for model in self.models for name in model.names}
+        return next((known[name.casefold()] for name in names if name.casefold() in known), None)
 
     def named(self, name: str) -> ServedModel:
         """The model of this slug, id or alias.

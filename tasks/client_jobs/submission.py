@@ -82,7 +82,7 @@ class Submissions:
         )
         model = choose_base_model(request.base_model, [scaled.adapter for scaled in adapters], self.base_models)
         spec = complete(request, model, adapters, secrets.randbelow, self.image_format)
-        return spec, tuple(warning for adapter in admitted for warning in adapter.warnings)
+        return spec, tuple(warning for adapter in admitted for warning in adapter.warnings_for(request.prompt))
 
     def enqueue(self, spec: JobSpec, options: JobOptions, idempotency: Idempotency | None = None) -> Job:
         """Record a job of a complete specification and send its message; a known idempotency key gives its first job.

@@ -19,6 +19,7 @@ from stack.seaweedfs import SIGNING_KEYS, options
 from tasks.base_models.registry import read_base_models
 from tasks.loops.rounds import LOOPS
 from tasks.settings import PREFIX, Settings
+from tests.support.base_models import switched_on
 from tests.support.compose import SECRETS, TEXT, compose_file
 from tests.support.up import ROOT
 
@@ -248,9 +249,8 @@ def test_every_named_volume_is_declared() -> None:
 
 
 def test_every_base_model_of_a_worker_has_an_entry_in_the_models_file(tmp_path: Path) -> None:
-    models = (ROOT / "models.toml").read_text("utf-8")
     all_on = tmp_path / "models.toml"
-    all_on.write_text(re.sub(r"^# (?=\[\[|[a-z_]+ =)", "", models, flags=re.MULTILINE), "utf-8")
+    all_on.write_text(switched_on(), "utf-8")
     slugs = {model.slug for model in read_base_models(all_on)}
 
     assert {worker["command"].split()[-1] for worker in BASE_WORKERS.values()} <= slugs

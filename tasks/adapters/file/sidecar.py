@@ -15,9 +15,11 @@ from tasks.errors import AdapterNotUsable
 
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pt", ".pth"})
 
-BASE_MODEL_KEYS = ("stokehold.base_model", "modelspec.architecture", "ss_base_model_version", "ss_sd_model_name")
-"""Header entries that may name the base model: our own, modelspec's and kohya's (``ss_``). Their values
-(``sd_xl_base_1.0``, ``stable-diffusion-xl-v1-base``) name a served model where ``models.toml`` has them as aliases."""
+BASE_MODEL_KEYS = ("stokehold.base_model", "ss_sd_model_name", "ss_base_model_version", "modelspec.architecture")
+"""Header entries that may name the base model, the narrowest first: our own, kohya's checkpoint and its kind (``ss_``),
+modelspec's architecture, which a derivative of SDXL shares with it. ``models.toml`` has the usual values as aliases."""
+ENDINGS = ("/lora", ".safetensors", ".ckpt")
+"""Of a name: what modelspec adds for an adapter, and the suffixes of checkpoints."""
 TRIGGER_WORDS_KEY = "modelspec.trigger_phrase"
 DESCRIPTION_KEY = "modelspec.description"
 MAX_SIDECAR_BYTES = 64 * 1024
@@ -72,9 +74,15 @@ def describe(path: Path) -> AdapterDescription:
 
 
 def named_base_models(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """Every name that a file gives its base model, without the endings that modelspec and kohya put on it."""
-    names = (metadata.get(key, "") for key in BASE_MODEL_KEYS)
-    return tuple(name.removesuffix("/lora").removesuffix(".safetensors") for name in names if name)
+    """Every name that a file gives its base model, the narrowest first, without endings."""
+    return tuple(without_endings(metadata[key]) for key in BASE_MODEL_KEYS if metadata.get(key))
+
+
+def without_endings(name: str) -> str:
+    """A name as it is in ``models.toml``."""
+    for ending in ENDINGS:
+        name = name.removesuffix(ending)
+    return name
 
 
 def trigger_words(metadata: Mapping[str, str]) -> tuple[str, ...]:

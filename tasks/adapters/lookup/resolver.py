@@ -15,6 +15,7 @@ from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
+from tasks.adapters.lookup.trigger_words import trigger_warnings
 from tasks.adapters.passport.fit import Verdict
 from tasks.adapters.passport.passport import Passport, Passports
 from tasks.base_models.registry import BaseModels, ServedModel
@@ -32,11 +33,17 @@ class Admitted:
     Attributes:
         warnings: what the client should know.
         default_scale: of a request that names none.
+        trigger_words: those that a prompt needs for the full effect.
     """
 
     adapter: ResolvedAdapter
     warnings: tuple[str, ...]
     default_scale: float
+    trigger_words: tuple[str, ...]
+
+    def warnings_for(self, prompt: str) -> tuple[str, ...]:
+        """All that a client should know who uses the adapter with this prompt."""
+        return self.warnings + trigger_warnings(self.adapter.ref, self.trigger_words, prompt)
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ class AdapterResolver:
         except InvalidRequest as error:
             raise error.at(field) from error
         warnings = tuple(f"{ref}: {text}" for text in passport.warnings)
-        return Admitted(found.resolved(passport.base_model), warnings, found.default_scale)
+        return Admitted(found.resolved(passport.base_model), warnings, found.default_scale, passport.trigger_words)
 
     def inspect(self, ref: str, *, field: str | None = None, requester: Requester = ANONYMOUS) -> Passport:
         """The passport of the adapter that ``ref`` names, whatever its verdict.

@@ -50,7 +50,7 @@ def inspect(client: FlaskClient, ref: str, secret: str = "") -> Json:
 
 def submit(client: FlaskClient, ref: str, secret: str = "", **fields: object) -> Json:
     headers = {"Authorization": f"Bearer {secret}"} if secret else {}
-    body = {"prompt": "a red circle", "adapters": [{"ref": ref}], **fields}
+    body = {"prompt": "a red circle", "adapters": [{"ref": ref}]} | fields
     response = client.post("/v1/jobs", json=body, headers=headers)
     return {"http": response.status_code, **response.get_json()}
 
@@ -90,7 +90,9 @@ class TestTheVerdict:
             "weight_name": WEIGHTS,
             "warnings": [],
         }
-        assert submit(client, "ada/pixel")["warnings"] == []
+        assert submit(client, "ada/pixel", prompt="pxl, art of a red circle")["warnings"] == []
+        (warning,) = submit(client, "ada/pixel", prompt="art of a pxls")["warnings"]
+        assert "Trigger words that the prompt does not hold: 'pxl'." in warning
 
     def test_the_choice_among_several_files_and_embeddings_that_are_left_stand_in_the_warnings(
         self, client: FlaskClient, hub: HubServer
