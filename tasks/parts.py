@@ -36,6 +36,7 @@ from tasks.objects.storage_config import make_storage
 from tasks.settings import Settings
 from tasks.valkey import Valkey, connect
 from tasks.webhooks.deliveries import Deliveries
+from tasks.webhooks.ends import Ends
 from tasks.webhooks.secrets import WebhookSecrets
 
 
@@ -63,6 +64,7 @@ class Parts:
     durability: Durability
     quotas: Quotas
     rounds: Rounds
+    webhook_ends: Ends
     deliveries: Deliveries
     webhook_secrets: WebhookSecrets
     quarantine: Quarantine
@@ -111,6 +113,7 @@ class Parts:
             durability=Durability(valkey, settings.accepted_when),
             quotas=Quotas(valkey, keys),
             rounds=Rounds(valkey, period_s=settings.housekeeping_s),
+            webhook_ends=Ends(valkey),
             deliveries=Deliveries(valkey, keep_s=settings.retention_s),
             webhook_secrets=WebhookSecrets(valkey, settings.webhook_secret),
             quarantine=Quarantine(valkey),

@@ -100,7 +100,14 @@ def run(service: Service, process: str) -> None:
 def sender_of(service: Service) -> Sender:
     """The sender of webhooks."""
     post = partial(safe_http.post, allow_loopback=service.settings.webhook_allow_loopback)
-    return Sender(service.deliveries, service.webhook_secrets, service.webhook_notices, service.quarantine, post)
+    return Sender(
+        service.webhook_ends,
+        service.deliveries,
+        service.webhook_secrets,
+        service.webhook_notices,
+        service.quarantine,
+        post=post,
+    )
 
 
 def release_all(quarantine: Quarantine) -> None:

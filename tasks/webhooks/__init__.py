@@ -1,3 +1,3 @@
 """Webhooks: signed messages that tell a client's server that a job or a batch has ended."""
 
-__all__ = ["deliveries", "delivery", "notice", "secrets", "sender"]
+__all__ = ["deliveries", "delivery", "ends", "notice", "secrets", "sender"]

@@ -1,4 +1,4 @@
-"""The queue of deliveries, and the log of those that have ended.
+"""The queue of deliveries, and the log of those that have ended. ``tasks/webhooks/ends.py`` has what comes before it.
 
 Every receiver of every owner has a lane. An owner is served in turn with the others, and each of its receivers in turn,
 so that nothing that is slow, dead or numerous delays another's. A receiver that has failed several times in a row is
@@ -6,7 +6,6 @@ asked by one delivery at a time, ever less often: a circuit breaker. It counts f
 sends to wrong paths of a server would silence it for all. A sender holds a delivery under a lease, for a little longer
 than a try may take; when it lapses, the delivery is due again.
 
-    stokehold:webhooks                              sorted  ends that are not deliveries yet, by time
     stokehold:webhooks:delivery:<id>                hash    a delivery
     stokehold:webhooks:log:<owner>                  sorted  `<created>:<id>` of an owner's deliveries
     stokehold:webhooks:pending:<owner>              sorted  ids of those that are to be sent, by age
@@ -44,6 +43,7 @@ from tasks.webhooks.delivery import (
     Delivery,
     DeliveryPage,
 )
+from tasks.webhooks.ends import End
 from tasks.webhooks.outcome import Outcome
 from tasks.webhooks.stored import ATTEMPTS, Taken, delivery_of, known_deliveries, taken_of
 
@@ -77,22 +77,6 @@ class Bounds:
     max_closed_s: float = 600
 
 
-@dataclass(frozen=True)
-class End:
-    """The end of a job or a batch whose client wants a message of it.
-
-    Attributes:
-        name: among the ends that are not deliveries yet: id of the job, or of the batch behind ``batch:``.
-        delivery_id: the same for each message of the same end.
-    """
-
-    name: str
-    delivery_id: str
-    event: str
-    owner: str | None
-    url: str
-
-
 class Deliveries:
     """The deliveries, in Valkey or Redis. Every step is atomic and may be repeated.
 
@@ -108,24 +92,6 @@ class Deliveries:
         self._take = script(valkey, "webhooks/take")
         self._settle = script(valkey, "webhooks/settle")
         self._redeliver = script(valkey, "webhooks/redeliver")
-
-    def ends(self, count: int) -> list[str]:
-        """Return ``count`` names of ends that are not deliveries yet: the oldest and newest, so that neither wait."""
-        now, _ = self._valkey.time()
-        with self._valkey.pipeline(transaction=False) as pipeline:
-            pipeline.zrange(WEBHOOKS, "-inf", now + 1, byscore=True, offset=0, num=count // 2)
-            pipeline.zrange(WEBHOOKS, now + 1, "-inf", byscore=True, desc=True, offset=0, num=count // 2)
-            oldest, newest = pipeline.execute()
-        return list(dict.fromkeys([*oldest, *newest]))
-
-    def postpone_end(self, name: str, seconds: float) -> None:
-        """Leave an end alone for a while; nothing happens if it has become a delivery."""
-        now, _ = self._valkey.time()
-        self._valkey.zadd(WEBHOOKS, {name: now + seconds}, xx=True)
-
-    def forget_end(self, name: str) -> None:
-        """Make no delivery of an end."""
-        self._valkey.zrem(WEBHOOKS, name)
 
     def enlist(self, end: End) -> None:
         """Make a delivery of an end."""

@@ -19,7 +19,7 @@ from tasks.errors import EventSuperseded
 from tasks.jobs.job import Job
 from tasks.jobs.keyspace import BATCH
 from tasks.jobs.store import JobStore
-from tasks.webhooks.deliveries import End
+from tasks.webhooks.ends import End
 
 
 @dataclass(frozen=True)

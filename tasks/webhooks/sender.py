@@ -23,6 +23,7 @@ from tasks.jobs.keyspace import WEBHOOKS
 from tasks.loops.quarantine import Quarantine
 from tasks.outbound.host_addresses import NO_ADDRESS
 from tasks.webhooks.deliveries import Deliveries
+from tasks.webhooks.ends import Ends
 from tasks.webhooks.notice import Notice, Notices
 from tasks.webhooks.outcome import Outcome, answered, failed, given_up
 from tasks.webhooks.secrets import WebhookSecrets
@@ -40,7 +41,7 @@ Post = Callable[[str, bytes, dict[str, str]], int]
 
 
 class Sender:
-    """Sends what is due.
+    """Makes deliveries of ends, and sends those that are due.
 
     Args:
         quarantine: takes an end that raises again and again out of those that are not deliveries yet.
@@ -49,12 +50,15 @@ class Sender:
 
     def __init__(
         self,
+        ends: Ends,
         deliveries: Deliveries,
         secrets: WebhookSecrets,
         notices: Notices,
         quarantine: Quarantine,
+        *,
         post: Post,
     ) -> None:
+        self._ends = ends
         self._deliveries = deliveries
         self._secrets = secrets
         self._notices = notices
@@ -82,7 +86,7 @@ class Sender:
     def enlist_ends(self) -> None:
         """Make deliveries of the ends that came."""
         for _ in range(ENDS_A_ROUND // ENDS_AT_A_TIME):
-            names = self._deliveries.ends(ENDS_AT_A_TIME)
+            names = self._ends.names(ENDS_AT_A_TIME)
             for name in names:
                 self._enlist(name)
             if len(names) < ENDS_AT_A_TIME:
@@ -130,14 +134,14 @@ class Sender:
             self._deliveries.enlist(self._notices.end(name))
         except (BatchNotFound, JobNotFound, EventSuperseded) as error:
             logger.warning("no message of the end of %s is sent: %s", name, error)
-            self._deliveries.forget_end(name)
+            self._ends.forget(name)
         except RecordNotUnderstood:
-            self._deliveries.postpone_end(name, POSTPONED_S)
+            self._ends.postpone(name, POSTPONED_S)
             raise
         except ServiceUnavailable:
             raise
         except Exception:
-            self._deliveries.postpone_end(name, POSTPONED_S)
+            self._ends.postpone(name, POSTPONED_S)
             raise
 
     def send(self, taken: Taken) -> None:

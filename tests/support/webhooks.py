@@ -15,7 +15,14 @@ from tasks.webhooks.sender import Post, Sender
 
 def sender_through(service: Service, post: Post) -> Sender:
     """A sender of this service that sends in another way."""
-    return Sender(service.deliveries, service.webhook_secrets, service.webhook_notices, service.quarantine, post)
+    return Sender(
+        service.webhook_ends,
+        service.deliveries,
+        service.webhook_secrets,
+        service.webhook_notices,
+        service.quarantine,
+        post=post,
+    )
 
 
 def send_due(service: Service) -> None:

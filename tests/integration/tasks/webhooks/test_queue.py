@@ -11,8 +11,9 @@ import pytest
 from tasks.errors import DeliveryNotFound, InvalidRequest, RecordNotUnderstood
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.valkey import Valkey
-from tasks.webhooks.deliveries import LEASE_S, LOOKS, Bounds, Deliveries, End
+from tasks.webhooks.deliveries import LEASE_S, LOOKS, Bounds, Deliveries
 from tasks.webhooks.delivery import Attempt, DeliveryStatus
+from tasks.webhooks.ends import End, Ends
 from tasks.webhooks.outcome import Outcome
 from tasks.webhooks.stored import Taken
 from tests.support.webhooks import pass_time
@@ -57,7 +58,7 @@ def test_an_end_becomes_one_delivery_however_often_it_is_listed(deliveries: Deli
         deliveries.enlist(end)
 
     assert len(take_all(deliveries)) == 1
-    assert deliveries.ends(10) == []
+    assert Ends(valkey).names(10) == []
 
 
 def test_a_delivery_is_with_one_sender_at_a_time_and_again_due_when_that_one_dies(

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from tasks.jobs.keyspace import WEBHOOKS
 from tasks.valkey import Valkey
-from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End
+from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries
 from tasks.webhooks.delivery import Attempt, DeliveryStatus
+from tasks.webhooks.ends import End
 from tasks.webhooks.outcome import Outcome
 from tasks.webhooks.stored import Taken
 from tests.support.webhooks import pass_time

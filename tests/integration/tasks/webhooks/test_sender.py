@@ -17,7 +17,8 @@ from tasks.loops.quarantine import MAX_FAILURES
 from tasks.processes import sender_of
 from tasks.service import Service
 from tasks.valkey import Valkey
-from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries, End
+from tasks.webhooks.deliveries import LEASE_S, Bounds, Deliveries
+from tasks.webhooks.ends import End
 from tasks.webhooks.outcome import Outcome
 from tasks.webhooks.sender import ENDS_A_ROUND, THREADS
 from tasks.webhooks.stored import Taken
