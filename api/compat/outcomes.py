@@ -13,6 +13,7 @@ from api.v1.jobs import poll_again_s
 from tasks.errors import (
     AdapterFetchFailed,
     AdapterLoadFailed,
+    AdapterWithoutEffect,
     AttemptStalled,
     DeadlineExceeded,
     DeviceFault,
@@ -38,6 +39,7 @@ STATUS_OF_FAILURE: Mapping[str, HTTPStatus] = MappingProxyType(
     {
         AdapterFetchFailed.code: HTTPStatus.BAD_GATEWAY,
         AdapterLoadFailed.code: HTTPStatus.UNPROCESSABLE_ENTITY,
+        AdapterWithoutEffect.code: HTTPStatus.UNPROCESSABLE_ENTITY,
         AttemptStalled.code: HTTPStatus.SERVICE_UNAVAILABLE,
         DeadlineExceeded.code: HTTPStatus.SERVICE_UNAVAILABLE,
         DeviceFault.code: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -34,6 +34,7 @@
     ├── JobFailed                   ends one job; its code and message are the record's ``error``
     │   ├── AdapterFetchFailed
     │   ├── AdapterLoadFailed
+    │   │   └── AdapterWithoutEffect    nothing in its file has a place in the base model
     │   ├── DeadlineExceeded
     │   ├── DrawingFailed
     │   ├── OutOfMemory
@@ -78,6 +79,7 @@ from tasks.errors.attempt import (
 from tasks.errors.job import (
     AdapterFetchFailed,
     AdapterLoadFailed,
+    AdapterWithoutEffect,
     DeadlineExceeded,
     DrawingFailed,
     JobFailed,
@@ -127,6 +129,7 @@ __all__ = [
     "AdapterNotInCatalogue",
     "AdapterNotUsable",
     "AdapterUnavailable",
+    "AdapterWithoutEffect",
     "AddressRefused",
     "ApiKeyNotFound",
     "ApiKeyRequired",

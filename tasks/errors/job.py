@@ -24,6 +24,12 @@ class AdapterLoadFailed(JobFailed):
     code = "adapter_load_failed"
 
 
+class AdapterWithoutEffect(AdapterLoadFailed):
+    """Nothing in the adapter's file has a place in the base model."""
+
+    code = "adapter_without_effect"
+
+
 class DeadlineExceeded(JobFailed):
     """The job did not begin in the time that its client gave it."""
 

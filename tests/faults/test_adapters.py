@@ -41,7 +41,7 @@ def shape_beyond_its_bytes() -> bytes:
 
 BROKEN: Mapping[str, tuple[bytes, str, str]] = {
     "truncated": (WHOLE[: len(WHOLE) // 2], "adapter_load_failed", "is broken"),
-    "other-architecture": (safetensors(OTHER_ARCHITECTURE), "adapter_load_failed", "not made for this base model"),
+    "other-architecture": (safetensors(OTHER_ARCHITECTURE), "adapter_without_effect", "not made for this base model"),
     "pickle": (pickle.dumps({"unet": [1, 2, 3]}), "adapter_load_failed", "is broken"),
     "fifty-gigabytes": (fifty_gigabytes(), "adapter_load_failed", "is broken"),
     "shape-beyond-its-bytes": (shape_beyond_its_bytes(), "adapter_load_failed", "is broken"),

@@ -55,8 +55,25 @@ def as_kohya(state: State) -> State:
         flat = f"{prefixes[component]}_{in_front}{module.replace('.', '_')}"
         written[f"{flat}.lora_down.weight"] = state[key]
         written[f"{flat}.lora_up.weight"] = state[f"{name}.lora_B.weight"]
-        written[f"{flat}.alpha"] = torch.tensor(2.0 if number % 3 else 8.0)
+        written[f"{flat}.alpha"] = torch.tensor(kohya_alpha(number))
     return written
+
+
+def kohya_alpha(number: int) -> float:
+    """The alpha of a layer of ``as_kohya``."""
+    return 2.0 if number % 3 else 8.0
+
+
+def with_kohya_s_alphas(state: State) -> State:
+    """The same change as ``as_kohya`` writes, with each alpha multiplied into the layer's second factor.
+
+    diffusers 0.42 loses the alphas of a kohya file's attention layers, so that it is no measure of these.
+    """
+    scaled = dict(state)
+    for number, key in enumerate(key for key in state if key.endswith(".lora_A.weight")):
+        up = key.replace(".lora_A.", ".lora_B.")
+        scaled[up] = state[up] * (kohya_alpha(number) / state[key].shape[0])
+    return scaled
 
 
 def as_attention_processors(state: State) -> State:

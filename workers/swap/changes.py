@@ -163,6 +163,23 @@ class Difference(Change):
 
 
 @dataclass(frozen=True, eq=False)
+class Replaced(Change):
+    """Another value in place of the weight's, as Control LoRAs have of norms; at a strength between 0 and 1 in between.
+
+    Attributes:
+        value: of the weight's shape.
+    """
+
+    value: torch.Tensor
+
+    def delta(self, pristine: torch.Tensor) -> torch.Tensor:
+        return self.value.to(pristine.dtype).reshape(pristine.shape) - pristine
+
+    def rows(self, start: int, stop: int) -> Replaced:
+        return replace(self, value=self.value[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
 class Scaled(Change):
     """(IA)3: each output or each input times ``1 + factors`` (https://arxiv.org/abs/2205.05638).
 

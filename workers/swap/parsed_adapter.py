@@ -90,7 +90,8 @@ class ParsedAdapter:
         What other changes add is measured when they are merged.
         """
         products = [change for change in self._every_change() if isinstance(change, LowRank)]
-        norms = iter(torch._foreach_norm([factor for product in products for factor in product.tensors]))
+        factors = [factor for product in products for factor in product.tensors]
+        norms = iter(torch._foreach_norm(factors) if factors else ())
         bounds = (abs(product.scale) * float(next(norms)) * float(next(norms)) for product in products)
         return max((math.inf if math.isnan(bound) else bound for bound in bounds), default=0.0)
 

@@ -1,7 +1,7 @@
 """The fit of an adapter's layers to a base model.
 
-It foresees what a worker does with the file: what ``workers.adapters.parser`` and diffusers' loaders refuse is rejected
-here, and what they might take is not.
+It foresees what a worker does with the file: what ``workers.adapters.parser`` refuses is rejected here, and what it
+might take is not.
 """
 
 from __future__ import annotations
@@ -57,13 +57,7 @@ def fit(adapter: AdapterLayers, base: BaseShapes | None) -> Fit:
     """Judge a file that holds low-rank factors; None stands for a base model whose shapes are not known."""
     if base is None:
         return NO_SHAPES
-    unreadable = refused_by_unet_loaders(adapter) if base.has_unet else None
-    if unreadable is not None:
-        return Fit(Verdict.REJECTED, unreadable)
     pairs = [(layer, base.by_name.get(name)) for name, layer in adapter.layers.items()]
-    if base.has_unet and not adapter.is_kohya_named:
-        # diffusers translates kohya's names only where all are kohya's.
-        pairs = [(layer, None if layer.is_kohya_named else module) for layer, module in pairs]
     matched = [(layer, module) for layer, module in pairs if module is not None]
     unmatched = [key for layer, module in pairs if module is None for key in layer.factor_keys]
     family = family_of_adapter(adapter)
@@ -81,15 +75,10 @@ def accepted(found: Fit, adapter: AdapterLayers) -> Fit:
     warnings = []
     if found.unmatched:
         warnings.append(f"{len(found.unmatched)} of its keys have no place here, such as {found.unmatched[0][:SHOWN]}")
-    if adapter.holds(Kind.MAGNITUDE):
-        ignored = "is ignored: it was written by another trainer than diffusers reads it from"
-        slow = "is merged by diffusers' own loader, which is slower"
-        written = any(key.endswith(".dora_scale") for layer in adapter.layers.values() for key in layer.keys)
-        warnings.append(f"its DoRA {ignored if written else slow}")
     verdict, reason = Verdict.ACCEPTED, f"{found.matched} of its layers fit"
     if adapter.format in {Format.LOHA, Format.LOKR}:
         verdict = Verdict.UNKNOWN
-        reason = f"its layers are {adapter.format.name}, which diffusers reads for some base models only"
+        reason = f"its layers are {adapter.format.name}, whose shapes only a worker judges"
     elif adapter.other_keys:
         verdict = Verdict.UNKNOWN
         reason = f"it holds other things than low-rank factors, such as {adapter.other_keys[0][:SHOWN]}"
@@ -99,34 +88,16 @@ def accepted(found: Fit, adapter: AdapterLayers) -> Fit:
 def mostly_unmatched(found: Fit, family: Family | None, base: BaseShapes) -> Fit:
     """A file most of whose layers have no module of their name.
 
-    A UNet's names are all known. Of the newer models each has several namings, which diffusers translates: there only a
-    file of another family is sure to fail, and one of which a part is named as it should be.
+    A worker knows more names than those that it reports; only a file of another family is sure to fail.
     """
-    other_family = family is not None and is_other(family, base)
-    if base.has_unet or found.matched or other_family:
-        why = f"made for {family}" if other_family else "its layers are named for another base model or another tool"
+    if family is not None and is_other(family, base):
         reason = (
-            f"{why}: {found.matched} of its layers fit, and {len(found.unmatched)} of its keys do not, such as "
-            f"{found.unmatched[0][:SHOWN]}"
+            f"made for {family}: {found.matched} of its layers fit, and {len(found.unmatched)} of its keys do not, "
+            f"such as {found.unmatched[0][:SHOWN]}"
         )
         return Fit(Verdict.REJECTED, reason, found.matched, found.unmatched)
-    reason = "its layers are named in a way that only diffusers' own loader can match"
-    return Fit(Verdict.UNKNOWN, reason, 0, found.unmatched)
-
-
-def refused_by_unet_loaders(adapter: AdapterLayers) -> str | None:
-    """Return why diffusers refuses the file for every UNet, whatever its layers are; None where it does not."""
-    if adapter.format in {Format.LOHA, Format.LOKR}:
-        return f"its layers are {adapter.format.name}, which diffusers does not read for this base; export it as a LoRA"
-    if adapter.is_kohya_named:
-        foreign = list(adapter.other_keys)
-    else:
-        alphas = (key for layer in adapter.layers.values() for key in layer.keys if key.endswith(".alpha"))
-        foreign = [key for key in (*adapter.other_keys, *alphas) if "lora" not in key]
-    if foreign:
-        name = foreign[0][:SHOWN]
-        return f"it holds {name}, which is not a low-rank factor, and diffusers refuses such a file for this base"
-    return None
+    reason = "its layers are named in a way that only a worker can match"
+    return Fit(Verdict.UNKNOWN, reason, found.matched, found.unmatched)
 
 
 def first_misfit(pairs: Iterable[tuple[Layer, ModuleShape]], origin: str) -> str | None:

@@ -74,6 +74,13 @@ _OF_A_MODULE = re.compile(
 )
 
 
+_OTHER_CHANGE = re.compile(
+    r"\.(lora_[AB]\.[^.]+\.weight|(down|up)\.weight|lora_mid\.weight|lora_embedding_[AB]|diff|diff_b|w_norm|b_norm"
+    r"|on_input|ia3_l|oft_blocks|oft_diag|[^.]*norm[^.]*\.(weight|bias|scale))$"
+)
+"""Tensors of formats that only a worker reads."""
+
+
 _KOHYA = re.compile(r"lora_(unet|te[12]?)_")
 
 
@@ -130,7 +137,9 @@ class AdapterLayers:
     @property
     def has_factors(self) -> bool:
         """Return whether anything in it looks like a LoRA or one of its kin."""
-        return any(FACTORS & layer.shapes.keys() for layer in self.layers.values())
+        return any(FACTORS & layer.shapes.keys() for layer in self.layers.values()) or any(
+            _OTHER_CHANGE.search(key) for key in self.other_keys
+        )
 
     @property
     def format(self) -> Format:

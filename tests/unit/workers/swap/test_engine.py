@@ -13,7 +13,7 @@ import torch
 from tasks.errors import AdapterLoadFailed
 from tasks.jobs.result import SwapWay
 from tests.support.adapters import prepared
-from tests.support.loras import FORMATS, as_kohya, random_lora, write
+from tests.support.loras import FORMATS, as_kohya, random_lora, with_kohya_s_alphas, write
 from tests.support.pipelines import ARCHITECTURES, build
 from workers.adapters.parser import parse_adapter
 from workers.adapters.shell import LoaderShell
@@ -69,11 +69,14 @@ def sd15() -> Any:
 @pytest.mark.parametrize(("architecture", "written"), CASES)
 def test_weights_equal_those_that_diffusers_fuses(architecture: str, written: str, tmp_path: Path) -> None:
     pipeline = build(architecture)
-    path = write(FORMATS[written](random_lora(pipeline)), tmp_path / "adapter.safetensors")
+    state = random_lora(pipeline)
+    path = write(FORMATS[written](state), tmp_path / "adapter.safetensors")
     before = snapshot(pipeline)
 
     MergeEngine(pipeline).swap((prepared(pipeline, path, 0.7),))
 
+    if written == "kohya":
+        path = write(with_kohya_s_alphas(state), tmp_path / "plain.safetensors")
     theirs = fused_by_diffusers(build(architecture), [(path, 0.7)])
     ours = mergeable_weights(pipeline)
     assert ours.keys() == theirs.keys()
@@ -83,11 +86,13 @@ def test_weights_equal_those_that_diffusers_fuses(architecture: str, written: st
 
 def test_several_adapters_with_scales_equal_what_diffusers_fuses(sd15: Any, tmp_path: Path) -> None:
     first = write(random_lora(sd15, seed=1), tmp_path / "first.safetensors")
-    second = write(as_kohya(random_lora(sd15, rank=8, seed=2)), tmp_path / "second.safetensors")
+    state = random_lora(sd15, rank=8, seed=2)
+    second = write(as_kohya(state), tmp_path / "second.safetensors")
+    plain = write(with_kohya_s_alphas(state), tmp_path / "plain.safetensors")
 
     MergeEngine(sd15).swap((prepared(sd15, first, 0.5), prepared(sd15, second, -1.5)))
 
-    theirs = fused_by_diffusers(build("sd15"), [(first, 0.5), (second, -1.5)])
+    theirs = fused_by_diffusers(build("sd15"), [(first, 0.5), (plain, -1.5)])
     ours = mergeable_weights(sd15)
     assert max(relative_difference(ours[name], theirs[name]) for name in ours) < 1e-6
 
@@ -242,7 +247,7 @@ def test_a_receipt_says_what_the_adapter_did(sd15: Any, tmp_path: Path) -> None:
     assert receipt.relative_change == pytest.approx(change / base, rel=1e-4)
 
 
-def test_dora_goes_diffusers_own_way_and_back(sd15: Any, tmp_path: Path) -> None:
+def test_dora_is_merged_and_taken_back(sd15: Any, tmp_path: Path) -> None:
     state = {key: value for key, value in random_lora(sd15).items() if key.startswith("unet.") and "conv" not in key}
     for key in [key for key in state if key.endswith("to_q.lora_B.weight")]:
         state[key.replace("lora_B.weight", "lora_magnitude_vector")] = torch.ones(state[key].shape[0])
@@ -250,12 +255,13 @@ def test_dora_goes_diffusers_own_way_and_back(sd15: Any, tmp_path: Path) -> None
     wanted = (prepared(sd15, write(state, tmp_path / "adapter.safetensors")),)
     engine = MergeEngine(sd15)
 
-    assert engine.swap(wanted) is SwapWay.DIFFUSERS
-    assert any("lora_magnitude_vector" in name for name, _ in sd15.unet.named_parameters())
+    assert engine.swap(wanted) is SwapWay.MERGED
+    weight = next(weight for name, weight in mergeable_weights(sd15).items() if name.endswith("to_q.weight"))
+    norms = torch.linalg.vector_norm(weight, dim=1)
+    assert torch.allclose(norms, torch.ones_like(norms))
 
     engine.swap(())
     assert_identical(sd15, before)
-    assert sd15.unet.state_dict().keys() == build("sd15").unet.state_dict().keys()
 
 
 def test_a_failure_in_the_middle_of_a_merge_leaves_the_pristine_base(

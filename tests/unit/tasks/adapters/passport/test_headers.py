@@ -136,8 +136,7 @@ def test_no_adapter_is_rejected_unseen_that_a_worker_would_take(
         with suppress(AdapterNotUsable):
             layers = layers_of(read_header(path).shapes)
             if not layers.has_factors or fit(layers, shapes).verdict is Verdict.REJECTED:
-                with suppress(AdapterLoadFailed):
-                    # What diffusers' own loader makes of it is not known before it is merged.
-                    assert parse_adapter(shell, path, "noise").needs_diffusers
+                with pytest.raises(AdapterLoadFailed):
+                    parse_adapter(shell, path, "noise")
 
     on_disk(content, judge)
