@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,6 @@ from tasks.service import Service
 from tasks.valkey import Valkey, connect
 from tests.support.clients_of_storage import share_clients
 from tests.support.services import make_service
-
-bucket_numbers = count()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,16 +74,21 @@ def s3(ports: Ports, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Con
         stop.urgent = True
 
 
+@pytest.fixture(scope="session")
+def shared_bucket(s3: S3Config) -> S3Config:
+    """One bucket for all tests: the server takes longer to make and remove one than most tests do."""
+    config = replace(s3, bucket="shared")
+    S3Storage(config).ensure_buckets()
+    return config
+
+
 @pytest.fixture
-def bucket(s3: S3Config) -> Iterator[S3Config]:
-    """A bucket of the test's own, removed again: each takes volumes, of which the server has not many."""
-    config = replace(s3, bucket=f"bucket-{next(bucket_numbers)}")
-    storage = S3Storage(config)
-    storage.ensure_buckets()
-    yield config
+def bucket(shared_bucket: S3Config) -> Iterator[S3Config]:
+    """A bucket that is empty when the test begins."""
+    yield shared_bucket
+    storage = S3Storage(shared_bucket)
     for page in storage._pages(""):
         storage._delete_page(page)
-    storage._client.delete_bucket(Bucket=config.bucket)
 
 
 @pytest.fixture
