@@ -1,4 +1,4 @@
-"""Adapters that cannot be used, as they are met in the wild; with whole headers, so that a catalogue has them."""
+"""Adapters that cannot be used, like those found in public; a catalogue accepts their headers."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FITTING: Shapes = {
     "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0.lora_A.weight": (4, 96),
     "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_out.0.lora_B.weight": (96, 4),
 }
-"""Shapes that the demo base has: what is wrong with such a file, only a worker finds."""
+"""Shapes that the demo base has, so that only a worker finds the fault of such a file."""
 NO_LORA: Shapes = {"model.embed.weight": (8, 8)}
 
 
 def write_broken(folder: Path) -> Path:
-    """Write each of them with a sidecar that claims the demo base; the folder."""
+    """Write each of them with a sidecar that names the demo base, and return the folder."""
     folder.mkdir(parents=True)
     files = {
         "other-architecture": safetensors(OTHER_ARCHITECTURE),
@@ -40,7 +40,7 @@ def write_broken(folder: Path) -> Path:
 
 
 def safetensors(shapes: Shapes, value: bytes = bytes(4)) -> bytes:
-    """A whole safetensors file of these shapes with one value everywhere, by default zero."""
+    """Return a safetensors file of these shapes with one value everywhere, by default zero."""
     header: dict[str, object] = {}
     end = 0
     for key, (rows, columns) in shapes.items():

@@ -4,8 +4,8 @@ StackError
 ├── AlreadyRunning   another stack works in the same folder
 ├── PartDied         a part ended by itself
 ├── PartNotReady     a part runs and does not answer in time
-├── PortTaken        somebody else listens where a part wants to
-└── StopAsked        the user wants to stop, and something is still to be done
+├── PortTaken        another process listens on the port of a part
+└── StopAsked        the user wants to stop before everything is done
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class PartNotReady(StackError):
 
 
 class PortTaken(StackError):
-    """Somebody else listens where a part wants to."""
+    """Another process listens on the port of a part."""
 
 
 class StopAsked(StackError):
-    """The user wants to stop, and something is still to be done."""
+    """The user wants to stop before everything is done."""

@@ -14,17 +14,17 @@ from stack.process_file import ProcessFile
 
 @dataclass(frozen=True)
 class StackFolder:
-    """The folder of one stack, ``./var`` for ``scripts/up``. It holds prompts and passwords: others may not look in."""
+    """The folder of one stack, ``./var`` for ``scripts/up``. It holds prompts and passwords, for its owner alone."""
 
     root: Path
 
     def make_private(self) -> None:
-        """Make the folder, and keep all users but its own out of it."""
+        """Make the folder, and let its owner alone enter it."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
 
     def secret(self, name: str) -> str:
-        """A password of this stack, made when it is first asked for."""
+        """Return a password of this stack, made at the first call."""
         self.make_private()
         path = self.root / f"{name}.secret"
         if not path.exists():
@@ -32,7 +32,7 @@ class StackFolder:
         return path.read_text("ascii")
 
     def write_environment(self, variables: Mapping[str, str]) -> None:
-        """Write down what a process needs that works with this stack and is not a part of it, for a shell to read."""
+        """Write the environment of a process that uses this stack without being a part of it, for a shell to read."""
         self.make_private()
         lines = (f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
         write_private(self.root / "environment", "".join(lines))
@@ -55,19 +55,19 @@ class StackFolder:
         return ProcessFile(self.root / "run" / f"{name}.pid")
 
     def process_files(self) -> list[ProcessFile]:
-        """Those of an earlier stack that was not stopped in order, the part that started last first."""
+        """Return those of an earlier stack that was not stopped in order, the latest part first."""
         files = [ProcessFile(path) for path in (self.root / "run").glob("*.pid")]
         # The clock of a file system stands still for some milliseconds, in which process numbers go up.
         return sorted(files, key=lambda file: (file.path.stat().st_mtime_ns, file.read() or 0), reverse=True)
 
     @property
     def lock(self) -> ProcessFile:
-        """Held by the stack that works here."""
+        """Return the lock that a stack holds while it uses the folder."""
         return ProcessFile(self.root / "stack.lock")
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that no other user may read, not for a moment either."""
+    """Write a file that no other user can read at any moment."""
     path.unlink(missing_ok=True)
     with open(path, "x", encoding="utf-8", opener=private) as file:
         file.write(text)

@@ -25,7 +25,7 @@ ACCESS_KEY = "stokehold"
 
 @dataclass(frozen=True)
 class LocalStack:
-    """What runs where.
+    """A stack on this machine, its ports and its settings.
 
     Attributes:
         folder: where data and logs are.
@@ -54,7 +54,7 @@ class LocalStack:
 
     @property
     def wanted_ports(self) -> Mapping[str, int]:
-        """The ports that must be free, by what wants them."""
+        """Return the ports that must be free, by the name of their part."""
         valkey = {"valkey": self.ports.valkey} if self.own_valkey else {}
         storage = {f"s3 ({name})": port for name, port in self.ports.of_seaweedfs.items()} if self.own_storage else {}
         return {"api": self.ports.api, **valkey, **storage}
@@ -72,7 +72,7 @@ class LocalStack:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The same as variables."""
+        """Return the overrides as environment variables."""
         return {f"{PREFIX}{name.upper()}": value for name, value in self.overrides.items()}
 
     def servers(self) -> Iterator[Part]:
@@ -83,7 +83,7 @@ class LocalStack:
             yield seaweedfs_part(self.folder.data("s3"), self.ports, ACCESS_KEY, self._password("s3"))
 
     def services(self, settings: Settings) -> Iterator[Part]:
-        """Our own parts. The first base model of ``models.toml`` gets a worker."""
+        """Return our own parts. The first base model of ``models.toml`` gets a worker."""
         environment = self.environment
         slug = read_base_models(settings.models_file).default.slug
         yield api_part(self.ports.api, environment)

@@ -1,4 +1,4 @@
-"""What the supervisor needs to know of a part."""
+"""The description of a part for the supervisor."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Part:
     Attributes:
         name: also the name of its log.
         command: program and arguments.
-        is_ready: whether the process of this id does its work; asked again and again after the start.
-        says: what a user wants to know of it, e.g. where it listens.
-        environment: variables that it gets besides our own.
+        is_ready: tells whether the process of this id is ready; called repeatedly after the start.
+        says: a line for the user, e.g. where it listens.
+        environment: variables that it gets in addition to those of the stack.
         ready_within_s: seconds that it may take to become ready.
         grace_s: seconds that it may take to end after SIGTERM; then it is killed.
         leftovers: files outside the stack's folder that it leaves behind when it is killed.

@@ -16,7 +16,7 @@ from stack.stop_request import StopRequest
 
 
 class Parts:
-    """The running parts, by name. Nothing watches them: their death is somebody's wish.
+    """The running parts, by name. They are not watched: they end only when the caller ends them.
 
     Args:
         folder: where they work.
@@ -39,7 +39,7 @@ class Parts:
             self.wait_until_ready(process.part.name)
 
     def wait_until_ready(self, name: str) -> None:
-        """Return when a part does its work.
+        """Wait until a part is ready.
 
         Raises:
             PartDied: it ended.
@@ -66,7 +66,7 @@ class Parts:
         return False
 
     def start_the_dead(self) -> tuple[str, ...]:
-        """Start again what has ended by itself, as a supervisor does; the names.
+        """Restart the parts that have ended by themselves, as a supervisor does, and return their names.
 
         Raises:
             PartDied, PartNotReady: as by ``start``.
@@ -76,14 +76,14 @@ class Parts:
         return dead
 
     def kill(self, name: str) -> Part:
-        """End a part as a loss of power does; what it takes to start it again."""
+        """End a part as a loss of power does, and return its description, with which it can be started again."""
         process = self._processes.pop(name)
         kill_group(process.pid)
         process.stop(StopRequest(asked=True, urgent=True))
         return process.part
 
     def end(self, name: str) -> Part:
-        """Wait for a part that was told to end, within its grace; what it takes to start it again."""
+        """Wait for a part that is shutting down, within its grace, and return its description."""
         process = self._processes.pop(name)
         deadline = time.monotonic() + process.part.grace_s
         with suppress(PartDied):
@@ -94,18 +94,18 @@ class Parts:
         return process.part
 
     def freeze(self, name: str) -> None:
-        """Let a part and its children stand still."""
+        """Freeze a part and its children."""
         os.killpg(self.pid(name), signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
-        """Let a frozen part go on."""
+        """Let a frozen part continue."""
         os.killpg(self.pid(name), signal.SIGCONT)
 
     def stop(self, *, urgent: bool = False) -> None:
         """Stop every part in order, the last one first.
 
         Args:
-            urgent: kill each, since its data is not wanted any more.
+            urgent: kill each at once, since its data is not needed any more.
         """
         for name in reversed(tuple(self._processes)):
             with suppress(ProcessLookupError):  # it has died

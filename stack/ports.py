@@ -12,10 +12,10 @@ from stack.errors import PortTaken
 LOOPBACK = "127.0.0.1"
 
 GRPC_OFFSET = 10_000
-"""SeaweedFS' worker looks for the admin part's gRPC port this far above its HTTP port, whatever else it was told."""
+"""SeaweedFS' worker looks for the admin part's gRPC port this far above its HTTP port, whatever port it was given."""
 
 FIRST_PORTS = range(1024, 65_536 - GRPC_OFFSET - 10)
-"""With which a block can begin: its last port is ``GRPC_OFFSET`` above its eleventh."""
+"""First ports of blocks: the last port of one is ``GRPC_OFFSET`` above its eleventh."""
 
 FREE_BLOCKS = range(12_000, 22_000)
 """Below the ports that systems give to outgoing connections (from 32768 on Linux), also with ``GRPC_OFFSET`` added."""
@@ -44,10 +44,10 @@ class Ports:
 
     @classmethod
     def free(cls, choice: random.Random | None = None) -> Ports:
-        """A block in which nobody listens at this moment.
+        """Return a block of ports that are free at the moment.
 
         Args:
-            choice: where to look; by default anywhere, so that two who look seldom meet.
+            choice: chooses where to look; by default at random, so that two searches seldom collide.
         """
         choice = choice or random.Random()
         while True:
@@ -57,7 +57,7 @@ class Ports:
 
     @property
     def of_seaweedfs(self) -> Mapping[str, int]:
-        """Those of SeaweedFS, by the part of it that listens there."""
+        """Return the ports of SeaweedFS, by the part of it that listens there."""
         named = {name: port for name, port in asdict(self).items() if name not in {"api", "valkey"}}
         return {**named, "admin_grpc": self.admin + GRPC_OFFSET}
 
@@ -65,7 +65,7 @@ class Ports:
 def is_free(port: int) -> bool:
     """Return whether a server could listen on this port of loopback now."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do, despite a closed connection's echo
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do, despite a connection just closed
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
@@ -77,11 +77,11 @@ def require_free(wanted: Mapping[str, int], remedy: str) -> None:
     """Check the ports before anything is started: some servers take another port in silence.
 
     Args:
-        wanted: the ports, by what wants them.
+        wanted: the ports, by the name of their part.
         remedy: what to do, for the message.
 
     Raises:
-        PortTaken: somebody listens on one of them.
+        PortTaken: a process listens on one of them.
     """
     for name, port in wanted.items():
         if not is_free(port):

@@ -15,7 +15,7 @@ def answers_200(url: str) -> bool:
 
 
 def body_of(url: str) -> bytes | None:
-    """Return what a server answers to ``GET url``; None if that is not 200, or if nobody answers within seconds."""
+    """Return the body of a 200 to ``GET url``; None for another status, or without a response within seconds."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
             body: bytes = response.read()

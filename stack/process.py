@@ -15,7 +15,7 @@ from stack.part import Part
 from stack.stop_request import StopRequest
 
 POLL_S = 0.1
-"""Between two looks at a process."""
+"""Seconds between two checks of a process."""
 
 
 class Process:
@@ -36,7 +36,7 @@ class Process:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    umask=0o077,  # what it writes holds prompts
+                    umask=0o077,  # its output holds prompts
                     pass_fds=(descriptor,),
                 )
             except OSError as error:
@@ -49,11 +49,11 @@ class Process:
         return self._popen.pid
 
     def is_ready(self) -> bool:
-        """Return whether the part does its work."""
+        """Return whether the part is ready."""
         return self.part.is_ready(self.pid)
 
     def check_alive(self) -> None:
-        """Raises PartDied if the part has ended."""
+        """Raise PartDied if the part has ended."""
         exit_code = self._popen.poll()
         if exit_code is not None:
             raise PartDied(f"{self.part.name} died ({_ending(exit_code)}). {self.last_words()}")

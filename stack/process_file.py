@@ -19,10 +19,10 @@ class ProcessFileLocked(Exception):
 
 @dataclass(frozen=True)
 class ProcessFile:
-    """A pid file that cannot lie.
+    """A pid file that never names a foreign process.
 
-    The process inherits the file open and locked, and so do its children. The lock is gone when the last of them is,
-    however it ended. A locked file therefore names a process of ours, never one that got the same number later.
+    The process inherits the file open and locked, and so do its children. The lock ends with the last of them,
+    however that ends. A locked file therefore names a process of ours, never one that got the same number later.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class ProcessFile:
             return True
 
     def write(self, pid: int) -> None:
-        """Name the process. In one write over what is there, so that no reader finds half a number."""
+        """Name the process, in one write over the old content, so that no reader finds half a number."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.write(descriptor, f"{pid:<{MAX_DIGITS}}\n".encode("ascii"))

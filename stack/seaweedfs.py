@@ -26,7 +26,7 @@ def s3_url(ports: Ports) -> str:
 
 
 def seaweedfs_part(folder: Path, ports: Ports, access_key: str, secret_key: str) -> Part:
-    """SeaweedFS with its data in ``folder``; without these keys it refuses whoever comes."""
+    """SeaweedFS with its data in ``folder``; it refuses every request without these keys."""
     folder.mkdir(parents=True, exist_ok=True)
     return Part(
         name="s3",
@@ -45,13 +45,13 @@ def program() -> Path:
 
 
 def options(folder: Path, ports: Ports) -> tuple[str, ...]:
-    """Loopback alone, every port given, and whatever is not needed switched off."""
+    """Loopback alone, every port given, and everything that is not needed switched off."""
     return (
         f"-dir={folder.resolve()}",
         f"-ip={LOOPBACK}",
         f"-ip.bind={LOOPBACK}",
         *(f"-{option(name)}={port}" for name, port in ports.of_seaweedfs.items()),
-        "-disableHttp=true",  # of its inner parts, which would read, write and delete for anyone who asks
+        "-disableHttp=true",  # of its inner parts, which would read, write and delete for every caller
         "-s3.autoCreateBucket=false",  # as S3 itself: nothing can be put into a bucket that was not made
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
@@ -62,7 +62,7 @@ def options(folder: Path, ports: Ports) -> tuple[str, ...]:
 
 
 def signing_keys() -> dict[str, str]:
-    """Variables with keys that its parts sign their requests to each other with: they serve no one else."""
+    """Return variables with the keys by which its parts sign their requests to each other; they refuse all others."""
     return {name: secrets.token_hex(32) for name in SIGNING_KEYS}
 
 
@@ -73,7 +73,7 @@ def option(name: str) -> str:
 
 
 def sockets(ports: Ports) -> tuple[Path, ...]:
-    """The sockets that it makes in /tmp, some of them whatever it is told, and leaves there when it is killed."""
+    """The sockets that it makes in /tmp, some of them whatever its options say, and leaves there when it is killed."""
     grpc = {name.removesuffix("_grpc"): port for name, port in ports.of_seaweedfs.items() if name.endswith("_grpc")}
     names = (*(f"{part}-grpc-{port}" for part, port in grpc.items()), f"filer-{ports.filer}", f"s3-{ports.s3}")
     return tuple(Path("/tmp", f"seaweedfs-{name}.sock") for name in names)

@@ -46,12 +46,12 @@ def loops_part(process: str, valkey_url: str, environment: Environment) -> Part:
         is_ready=lambda pid: has_gone_round(valkey_url, process, pid),
         says=", ".join(LOOPS[process]),
         environment=environment,
-        grace_s=20,  # what is being sent to a slow receiver takes 15
+        grace_s=20,  # a delivery to a slow receiver takes 15
     )
 
 
 def base_worker_part(slug: str, valkey_url: str, environment: Environment) -> Part:
-    """The worker of a base model; ready when it has noted itself, which it does once its pipeline is warm."""
+    """The worker of a base model; ready when it has registered itself, which it does once its pipeline is warm."""
     return Part(
         name=f"worker-{slug}",
         command=(sys.executable, "-m", "workers", "--base", slug),
@@ -64,9 +64,9 @@ def base_worker_part(slug: str, valkey_url: str, environment: Environment) -> Pa
 
 
 def is_registered(valkey_url: str, slug: str, pid: int) -> bool:
-    """Return whether the worker of this process has noted itself; one of an earlier start may be there still.
+    """Return whether the worker of this process has registered itself; one of an earlier start may still be registered.
 
-    The registry is asked and not the API, which may want a key for its answer.
+    This reads the registry and not the API, which may require a key.
     """
     try:
         with connect(valkey_url) as valkey:

@@ -25,14 +25,14 @@ from tasks.settings import settings
 PROMPT = "a red circle on a blue background"
 SEED = 7
 WITHOUT = "none"
-"""In the table and as the name of its image: the job without an adapter."""
+"""Name of the job without an adapter, in the table and for its image."""
 
 STAGES = ("queued", "adapter", "swap", "draw", "publish")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job."""
+    """The outcome of a job."""
 
     name: str
     record: Record
@@ -40,7 +40,7 @@ class Outcome:
 
     @property
     def file_name(self) -> str:
-        """Of its image: the adapter, and the ending that the image has in storage."""
+        """Return the name for its image: the adapter, and the suffix that the image has in storage."""
         return self.name + PurePosixPath(urlsplit(self.record["images"][0]["url"]).path).suffix
 
     @property
@@ -96,7 +96,7 @@ def draw_all(client: ApiClient, meanwhile: Callable[[], None]) -> list[Outcome]:
 
 
 def outcome_of(client: ApiClient, name: str, record: Record) -> Outcome:
-    """Return what came of a job that has ended, with its image."""
+    """Return the outcome of a job that has ended, with its image."""
     urls = [image["url"] for image in record["images"] if image["url"]]
     return Outcome(name, record, client.get(urls[0]).require_success().body if urls else None)
 
@@ -110,7 +110,7 @@ def save(outcomes: Iterable[Outcome], out: Path) -> None:
 
 
 def table(outcomes: Iterable[Outcome]) -> str:
-    """Seconds that each stage of each job took, as the job's record has them."""
+    """Return the seconds that each stage of each job took, from the jobs' records."""
     lines = [row("adapter", "status", STAGES)]
     for outcome in outcomes:
         timings = outcome.record["timings"]

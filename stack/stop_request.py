@@ -9,7 +9,7 @@ from types import FrameType
 
 @dataclass
 class StopRequest:
-    """Ctrl-C or SIGTERM asks the stack to stop; once more means at once.
+    """Ctrl-C or SIGTERM asks the stack to stop; a second one means at once.
 
     Plain flags, looked at a few times a second: a signal handler must take no lock that the interrupted code may hold.
     """
@@ -23,6 +23,6 @@ class StopRequest:
         signal.signal(signal.SIGTERM, self.on_signal)
 
     def on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        """One more request."""
+        """Note a signal."""
         self.urgent = self.asked
         self.asked = True

@@ -1,4 +1,4 @@
-"""Start the parts in order, start one anew that ends by itself, and stop them in reverse order."""
+"""Start the parts in order, restart those that end by themselves, and stop all in reverse order."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Supervisor:
 
     Args:
         folder: where they work.
-        stop: what the user wants.
+        stop: the user's request to stop.
         say: takes a line for the user.
     """
 
@@ -61,7 +61,7 @@ class Supervisor:
             self._wait_until_ready(process, begin)
 
     def watch(self) -> None:
-        """Start each part anew that ends by itself, and return when the user wants to stop.
+        """Restart each part that ends by itself, and return when the user wants to stop.
 
         Raises:
             PartDied: a part ends again and again.
@@ -74,7 +74,7 @@ class Supervisor:
                 time.sleep(POLL_S)
 
     def check(self) -> None:
-        """See whether there is a reason to end.
+        """Check whether there is a reason to end.
 
         Raises:
             PartDied: a part ended.
@@ -100,7 +100,7 @@ class Supervisor:
             raise StopAsked("Stopped before all was done.")
 
     def _alive(self, process: Process) -> Process:
-        """The process, or where it has ended the one that takes its place."""
+        """Return the process, or its replacement if it has ended."""
         try:
             process.check_alive()
             return process
@@ -111,10 +111,10 @@ class Supervisor:
         return Process(process.part, self._folder)
 
     def _pause_before_restart(self, name: str, death: PartDied) -> float:
-        """Return how long to wait before a part is started anew.
+        """Return how long to wait before a part is restarted.
 
         Raises:
-            PartDied: it was started anew too often.
+            PartDied: it was restarted too often.
         """
         now = time.monotonic()
         latest = [then for then in self._restarts.get(name, []) if now - then < RESTARTS_WITHIN_S]

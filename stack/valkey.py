@@ -29,7 +29,7 @@ def valkey_part(folder: Path, port: int, password: str | None = None) -> Part:
     Every write is appended to a file that reaches the disk once a second, and nothing is evicted: it keeps jobs.
 
     Args:
-        password: without which it serves no one; it is in a file, because every user sees command lines.
+        password: required of every client; it is in a file, because every user sees command lines.
     """
     folder.mkdir(parents=True, exist_ok=True)
     configuration = folder / "valkey.conf"

@@ -11,22 +11,22 @@ from stack.history.operations import Operation, done, may_separate, of_kind
 from stack.history.violation import Rule, Violation, violation
 
 UNKNOWN = "adapter_not_found"
-"""Code of the problem with which a submission is refused that names an adapter which is not there."""
+"""Code of the problem for a submission that names an adapter which does not exist."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What clients did to one name of the catalogue.
+    """The operations on one name of the catalogue.
 
     Attributes:
-        removals: of it, and what takes all entries away.
+        removals: its removals, and the events that remove all entries.
     """
 
     registers: Sequence[Operation]
     removals: Sequence[Operation]
 
     def proof(self, operation: Operation) -> Operation | None:
-        """A registration after which it is surely there, for the client of this operation."""
+        """Return a registration after which the adapter surely exists for the client of this operation."""
         for register in done(self.registers, Kind.REGISTER_ADAPTER):
             is_before = register.precedes(operation) and register.owner == operation.owner
             if is_before and not may_separate(self.removals, register, operation):
@@ -35,7 +35,7 @@ class Entry:
 
 
 def check_adapters(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """Return what the catalogue of a history does that it cannot do."""
+    """Return the violations of the rules of the catalogue."""
     entries = entries_of(operations)
     for name, entry in sorted(entries.items()):
         yield from name_is_unique(name, entry.registers, entry.removals)
@@ -80,7 +80,7 @@ def lacks(listing: Operation, name: str, file: SeenImage | None) -> bool:
 
 
 def refused_in_vain(operations: Sequence[Operation], entries: Mapping[str, Entry]) -> Iterator[Violation]:
-    """Submissions refused for the lack of an adapter, all of whose adapters are there."""
+    """Return submissions that were refused for a missing adapter, although all their adapters exist."""
     for operation in operations:
         if operation.code != UNKNOWN:
             continue

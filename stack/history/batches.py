@@ -24,13 +24,13 @@ ORDER: Mapping[BatchStatus, int] = {
     BatchStatus.CANCELING: 2,
     **dict.fromkeys((BatchStatus.PLANNED, BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.CANCELED), 3),
 }
-"""How far a batch is. Only a retry leads back."""
+"""Rank of the statuses of a batch. Only a retry leads back."""
 
 READS = (Kind.READ_BATCH, Kind.READ_RESULTS, Kind.CANCEL_BATCH, Kind.RETRY_BATCH)
 
 
 def check_batches(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """Return what the batches of a history do that a batch cannot do."""
+    """Return the violations of the rules of batches."""
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
     submissions = tuple(of_kind(operations, Kind.SUBMIT_BATCH))
     sightings = tuple(batch_sightings(operations))
@@ -76,7 +76,7 @@ def counters_add_up(seen: Sequence[Sighting[SeenBatch]], lines: int | None) -> I
     """Sightings whose counters contradict each other or the file.
 
     Args:
-        lines: of the file; None where that is unknown.
+        lines: number of lines of the file; None if unknown.
     """
     for sighting in seen:
         batch = sighting.seen

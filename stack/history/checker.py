@@ -18,7 +18,7 @@ CHECKS = (check_jobs, check_images, check_batches, check_results, check_adapters
 
 
 def check(events: Iterable[Event]) -> tuple[Violation, ...]:
-    """Everything in a history that a service which keeps its promises cannot do.
+    """Return every violation of a rule in a history.
 
     Records are expected to be kept for longer than the history lasts.
 
@@ -31,7 +31,7 @@ def check(events: Iterable[Event]) -> tuple[Violation, ...]:
 
 
 def all_is_answered(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """Requests without a good answer when all is calm."""
+    """Return requests without a good response after the faults."""
     for calm in done(operations, Kind.CALM):
         for operation in operations:
             if calm.precedes(operation) and operation.outcome is Phase.INFO:

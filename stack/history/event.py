@@ -14,7 +14,7 @@ from tasks.webhooks.delivery import DeliveryStatus
 
 
 class Kind(StrEnum):
-    """What is done."""
+    """The kind of an operation."""
 
     SUBMIT_JOB = "submit_job"
     POLL_JOB = "poll_job"
@@ -31,24 +31,24 @@ class Kind(StrEnum):
     REMOVE_ADAPTER = "remove_adapter"
     LIST_DELIVERIES = "list_deliveries"
     WEBHOOK = "webhook"
-    """The service tells a receiver that something has ended."""
+    """The service reports to a receiver that a job or a batch has ended."""
     EMPTY_VALKEY = "empty_valkey"
-    """A fault: everything that Valkey knew is gone."""
+    """A fault: Valkey has lost everything."""
     CALM = "calm"
     """The faults are over and every part works: from now on each request must be answered, each job must have ended."""
 
 
 class Phase(StrEnum):
-    """How far an operation is."""
+    """The phase of an operation."""
 
     INVOKE = "invoke"
     """It begins."""
     OK = "ok"
-    """It was done, and this is the answer."""
+    """It was done, and this is the response."""
     FAIL = "fail"
     """It was surely not done: the service refused it (4xx)."""
     INFO = "info"
-    """It may have been done, or be done later: no answer came, or one that says that the service failed (5xx)."""
+    """It may have been done, or be done later: there was no response, or the service failed (5xx)."""
 
 
 class SeenImage(Frozen):
@@ -60,7 +60,7 @@ class SeenImage(Frozen):
 
 
 class SeenJob(Frozen):
-    """A job as an answer shows it."""
+    """A job as a response shows it."""
 
     type: Literal["job"] = "job"
     id: str
@@ -72,7 +72,7 @@ class SeenJob(Frozen):
 
     @property
     def end(self) -> tuple[Status, int, tuple[SeenImage, ...], str | None] | None:
-        """Return what can never change again; None before the job has ended."""
+        """Return the parts that never change again; None before the job has ended."""
         return (self.status, self.attempt, self.images, self.error) if self.status.is_terminal else None
 
 
@@ -85,7 +85,7 @@ class SeenJobs(Frozen):
 
 
 class SeenBatch(Frozen):
-    """A batch as an answer shows it."""
+    """A batch as a response shows it."""
 
     type: Literal["batch"] = "batch"
     id: str
@@ -168,7 +168,7 @@ Answer = Annotated[
 
 
 class Request(Frozen):
-    """What is asked for."""
+    """The request of an operation."""
 
     kind: Kind
     target: str | None = Field(None, description="id of the job or batch, or name of the adapter")

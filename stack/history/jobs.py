@@ -22,7 +22,7 @@ from tasks.jobs.job import Status
 
 
 def check_jobs(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """Return what the jobs of a history do that a job cannot do."""
+    """Return the violations of the rules of jobs."""
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
     submissions = tuple(of_kind(operations, Kind.SUBMIT_JOB))
     sightings = tuple(job_sightings(operations))
@@ -42,7 +42,7 @@ def check_jobs(operations: Sequence[Operation]) -> Iterator[Violation]:
 
 
 def rank(job: SeenJob) -> float:
-    """How far a job is: queued, running at the first attempt, queued again, running at the second, ..., its end."""
+    """Return the rank of a job: queued, running at the first attempt, queued again, running again, ..., its end."""
     if job.status.is_terminal:
         return float("inf")
     return 2 * job.attempt - (job.status is Status.RUNNING)
@@ -99,7 +99,7 @@ def record_is_coherent(sightings: Iterable[Sighting[SeenJob]], wanted: Mapping[s
 
 
 def is_coherent(job: SeenJob, wanted: int | None) -> bool:
-    """Return whether a record can be that of a job which was asked for so many images; None where that is unknown."""
+    """Return whether a record fits a job of this many images; None means that the number is unknown."""
     if job.status in (Status.RUNNING, Status.SUCCEEDED) and job.attempt < 1:
         return False
     if (job.error is not None) != (job.status is Status.FAILED):

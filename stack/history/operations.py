@@ -1,4 +1,4 @@
-"""From events to operations: when each began, when it ended at the latest, and what came of it."""
+"""From events to operations: when each began, when it ended at the latest, and its outcome."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from stack.history.event import Answer, Event, Kind, Phase, Request
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of one client. What the service did, it did at some moment between ``began`` and ``ended``.
+    """One operation of one client. It took effect at some moment between ``began`` and ``ended``.
 
     Attributes:
         number: as in the history.
         owner: whose API key the client sent.
-        request: what was asked for.
+        request: the request.
         began: in seconds.
         ended: in seconds; infinite where the outcome is unknown, because a request may still take effect much later.
         outcome: ``INFO`` also where the client itself ended before it knew.
-        answer: of an operation that was done.
-        status: HTTP status, if an answer came.
+        answer: the response to an operation that was done.
+        status: HTTP status, if there was a response.
         code: of the problem.
     """
 
@@ -37,7 +37,7 @@ class Operation:
 
     @property
     def kind(self) -> Kind:
-        """Return what was done."""
+        """Return the kind of the request."""
         return self.request.kind
 
     @property
@@ -46,7 +46,7 @@ class Operation:
         return self.outcome is not Phase.FAIL
 
     def precedes(self, other: Operation) -> bool:
-        """Return whether it was surely over before the other one began."""
+        """Return whether it had surely ended before the other one began."""
         return self.ended < other.began
 
     def may_lie_between(self, first: Operation, second: Operation) -> bool:
@@ -55,7 +55,7 @@ class Operation:
 
 
 def operations_of(events: Iterable[Event]) -> tuple[Operation, ...]:
-    """The operations of a history, in the order in which they began.
+    """Return the operations of a history, in the order in which they began.
 
     Raises:
         ValueError: an event ends an operation that never began or has ended already.
@@ -77,7 +77,7 @@ def operation_of(begin: Event, end: Event | None) -> Operation:
     """The operation of its first event, and of its second if there is one.
 
     Raises:
-        ValueError: the first event does not say what is asked for.
+        ValueError: the first event has no request.
     """
     if begin.request is None:
         raise ValueError(f"Operation {begin.operation} begins without a request.")

@@ -1,4 +1,4 @@
-"""Write a history down while it happens, line by line, from many threads; and read it again."""
+"""Write a history while it happens, line by line, from many threads; and read it again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an operation; the fields are those of an event."""
+    """The outcome of an operation; the fields are those of an event."""
 
     phase: Phase
     answer: Answer | None = None
@@ -34,7 +34,7 @@ class Recorder:
     """Appends events to a file of JSON lines. Its clock is the machine's monotonic one.
 
     Args:
-        path: of the file; what it held is gone.
+        path: of the file, which is overwritten.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,17 +49,17 @@ class Recorder:
         self._file.close()
 
     def invoke(self, caller: Caller, request: Request) -> int:
-        """Note that an operation begins; its number."""
+        """Record that an operation begins, and return its number."""
         number = next(self._numbers)
         self._write(number, caller, Outcome(Phase.INVOKE), request)
         return number
 
     def end(self, number: int, caller: Caller, outcome: Outcome) -> None:
-        """Note what came of an operation."""
+        """Record the outcome of an operation."""
         self._write(number, caller, outcome)
 
     def saw(self, caller: Caller, request: Request, answer: Answer | None = None) -> None:
-        """Note something that happened at this moment and that no client asked for."""
+        """Record an event of this moment that no client has requested."""
         self.end(self.invoke(caller, request), caller, Outcome(Phase.OK, answer))
 
     def _write(self, number: int, caller: Caller, outcome: Outcome, request: Request | None = None) -> None:

@@ -19,7 +19,7 @@ Reading = tuple[Operation, Sequence[SeenLine]]
 
 
 def check_results(operations: Sequence[Operation]) -> Iterator[Violation]:
-    """Return what the results of the batches of a history say that they may not say."""
+    """Return the violations of the rules of results."""
     known = accepted(operations, Kind.SUBMIT_BATCH)
     batches = by_id(batch_sightings(operations))
     jobs = jobs_by_line(operations, known)
@@ -69,7 +69,7 @@ def one_result_a_line(batch_id: str, reading: Reading, found: Accepted | None) -
 def all_lines(
     batch_id: str, reading: Reading, sightings: Sequence[Sighting[SeenBatch]], retries: Sequence[Operation]
 ) -> Iterator[Violation]:
-    """Results, read when the batch was completed, that are not those which its record counts."""
+    """Return results of a completed batch whose number differs from its record's."""
     operation, lines = reading
     for sighting in sightings:
         batch = sighting.seen
@@ -90,7 +90,7 @@ def all_lines(
 def result_is_final(batch_id: str, readings: Sequence[Reading], retries: Sequence[Operation]) -> Iterator[Violation]:
     """Results that a later reading does not have, or has otherwise.
 
-    A retry may change those without images, also long after it was asked for: it draws them one by one.
+    A retry may change those without images, even long after its request: they are drawn one by one.
     """
     for first, before in readings:
         for second, after in readings:

@@ -1,4 +1,4 @@
-"""Where the jobs and batches of a history were seen."""
+"""Sightings of the jobs and batches of a history."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Seen = TypeVar("Seen", SeenJob, SeenBatch)
 
 @dataclass(frozen=True)
 class Sighting(Generic[Seen]):
-    """What an operation saw."""
+    """A record as an operation saw it."""
 
     operation: Operation
     seen: Seen
 
 
 def job_sightings(operations: Iterable[Operation]) -> Iterator[Sighting[SeenJob]]:
-    """Each time that an answer or a webhook shows a job."""
+    """Return each time that a response or a webhook shows a job."""
     for operation in operations:
         match operation.answer:
             case SeenJob() as job:
@@ -36,7 +36,7 @@ def job_sightings(operations: Iterable[Operation]) -> Iterator[Sighting[SeenJob]
 
 
 def batch_sightings(operations: Iterable[Operation]) -> Iterator[Sighting[SeenBatch]]:
-    """Each time that an answer shows a batch. Webhooks are left out: a late one tells an end before a retry."""
+    """Return each time that a response shows a batch. Not webhooks: a late one reports an end before a retry."""
     for operation in operations:
         if isinstance(operation.answer, SeenBatch):
             yield Sighting(operation, operation.answer)

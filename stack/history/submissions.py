@@ -1,4 +1,4 @@
-"""What holds for every submission, of a job or of a batch: accepted once, refused never, and found from then on."""
+"""Rules of every submission of a job or a batch: accepted at most once for a key, and found from then on."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NOT_FOUND = 404
 
 @dataclass(frozen=True)
 class Accepted:
-    """Something that was acknowledged.
+    """A job or batch that was accepted.
 
     Attributes:
         id: of the job or batch.
-        by: the first operation that acknowledged it.
+        by: the first operation that accepted it.
     """
 
     id: str
@@ -31,7 +31,7 @@ class Accepted:
 
 
 def accepted(operations: Iterable[Operation], kind: Kind) -> Mapping[str, Accepted]:
-    """Return what submissions of this kind were acknowledged, by id."""
+    """Return the accepted submissions of this kind, by id."""
     found: dict[str, Accepted] = {}
     for operation in sorted(done(operations, kind), key=lambda operation: operation.ended):
         if isinstance(operation.answer, SeenJob | SeenBatch):
@@ -45,7 +45,7 @@ def keyed(
     """By idempotency key, each id that was ever seen for it, with the operation that saw it first.
 
     Args:
-        submissions: those whose answers name an id.
+        submissions: those whose responses name an id.
         sightings: of jobs whose prompts carry the key, and of batches.
     """
     ids: dict[Key, dict[str, Operation]] = defaultdict(dict)
@@ -71,7 +71,7 @@ def one_for_a_key(ids: Mapping[Key, Mapping[str, Operation]], emptyings: Sequenc
 def refused_is_not_done(
     submissions: Iterable[Operation], ids: Mapping[Key, Mapping[str, Operation]]
 ) -> Iterator[Violation]:
-    """Return what exists although each try to submit it was refused."""
+    """Return jobs and batches that exist although each try to submit them was refused."""
     tries: dict[Key, list[Operation]] = defaultdict(list)
     for operation in submissions:
         if operation.request.key:
@@ -86,7 +86,7 @@ def refused_is_not_done(
 def nothing_vanishes(
     reads: Iterable[Operation], known: Mapping[str, Accepted], emptyings: Sequence[Operation]
 ) -> Iterator[Violation]:
-    """Reads by its owner that do not find what was accepted before."""
+    """Return reads of an owner that do not find its accepted job or batch."""
     for read in reads:
         found = known.get(read.request.target or "")
         if (
@@ -105,7 +105,7 @@ def all_ends(
     sightings: Mapping[str, Sequence[Sighting[SeenJob]]] | Mapping[str, Sequence[Sighting[SeenBatch]]],
     operations: Sequence[Operation],
 ) -> Iterator[Violation]:
-    """What was accepted and is not seen at its end when all is calm. Without a moment of calm nothing is asked for."""
+    """Return accepted jobs and batches that are not seen at their ends after the faults, if these ended."""
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
     for calm in done(operations, Kind.CALM):
         for found in known.values():

@@ -1,4 +1,4 @@
-"""What a history can do wrong."""
+"""The rules of every history, and violations of them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from stack.history.operations import Operation
 
 
 class Rule(StrEnum):
-    """What holds in every history of a service that keeps its promises."""
+    """A rule that holds in every history of a correct service."""
 
     ONE_FOR_A_KEY = "one_for_a_key"
-    """Every answer to one idempotency key names the same job or batch, and no other one exists for it."""
+    """Every response to one idempotency key names the same job or batch, and no other one exists for it."""
     REFUSED_IS_NOT_DONE = "refused_is_not_done"
-    """What was refused with 4xx each time it was sent does not exist."""
+    """A request that was refused with 4xx each time has created nothing."""
     FORWARD = "forward"
     """A job goes from queued to running and back with a higher attempt each time, or to its end."""
     END_IS_FINAL = "end_is_final"
-    """The end of a job is seen by everyone alike: status, attempt, images and error never change."""
+    """Every client sees the same end of a job: status, attempt, images and error never change."""
     NOTHING_VANISHES = "nothing_vanishes"
-    """What was accepted is found, unless Valkey was emptied meanwhile."""
+    """An accepted job or batch is found, unless Valkey was emptied meanwhile."""
     LIST_IS_COMPLETE = "list_is_complete"
     """A complete list has every job that was accepted before."""
     CONFLICT_IS_AN_END = "conflict_is_an_end"
@@ -33,9 +33,9 @@ class Rule(StrEnum):
     OWNER_ALONE = "owner_alone"
     """A client sees only jobs of its own API key."""
     ALL_ENDS = "all_ends"
-    """When all is calm, every job and batch that was accepted is seen at its end."""
+    """After the faults, every accepted job and batch is seen at its end."""
     ALL_IS_ANSWERED = "all_is_answered"
-    """When all is calm, no request stays without a good answer."""
+    """After the faults, no request stays without a good response."""
     BATCH_FORWARD = "batch_forward"
     """A batch goes forward through its statuses, and only a retry leads back to the first."""
     COUNTERS_ADD_UP = "counters_add_up"
@@ -53,12 +53,12 @@ class Rule(StrEnum):
     WEBHOOK_IS_GENUINE = "webhook_is_genuine"
     """The signature of a webhook is good."""
     WEBHOOK_TELLS_AN_END = "webhook_tells_an_end"
-    """A webhook tells a terminal status."""
+    """A webhook reports a terminal status."""
     EVERY_END_IS_TOLD = "every_end_is_told"
-    """When all is calm, each end that is to be told was received or is in the log of deliveries, and what the log calls
-    delivered was received."""
+    """After the faults, each end with a webhook was received or is in the log of deliveries, and every delivery
+    that the log calls delivered was received."""
     WEBHOOK_ID_IS_STABLE = "webhook_id_is_stable"
-    """One end has one webhook id, however often it is told, and no other end has the same."""
+    """One end has one webhook id, however often it is sent, and no other end has the same."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Violation:
 
     Attributes:
         subject: the job, batch, adapter or key.
-        what: in a sentence.
+        what: the violation in a sentence.
         operations: numbers of the operations that show it.
     """
 
@@ -77,7 +77,7 @@ class Violation:
     operations: tuple[int, ...]
 
     def as_dict(self) -> Mapping[str, object]:
-        """For JSON."""
+        """Return the violation for JSON."""
         return {
             "rule": self.rule,
             "subject": self.subject,

@@ -1,4 +1,4 @@
-"""Minutes of random faults under load on the real stack, and a check of what came of it: ``scripts/soak``."""
+"""Minutes of random faults under load on the real stack, and a check of the outcome: ``scripts/soak``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tasks.errors import StokeholdError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Soak, and print what came of it.
+    """Soak, and print the report.
 
     Raises:
-        SystemExit: the service broke a promise, or the stack does not start.
+        SystemExit: a rule was broken, or the stack does not start.
     """
     parser = argparse.ArgumentParser(prog="stokehold soak", description=__doc__)
     parser.add_argument("minutes", type=float, help="of faults; the start and the end take a few more")
@@ -45,12 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def tell(line: str) -> None:
-    """Tell how it goes, beside the result."""
+    """Print the progress to stderr, beside the result."""
     print(line, file=sys.stderr, flush=True)
 
 
 def table(report: Report) -> str:
-    """The result for a reader."""
+    """Return the report as a table."""
     fields = report.as_dict()
     return "\n".join(f"  {name:<12} {value}" for name, value in fields.items())
 

@@ -13,12 +13,12 @@ FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
 def adapter_file(number: int) -> bytes:
-    """An adapter that fits the demo's base and changes it a little; another one for each number."""
+    """Return an adapter that fits the demo's base and changes it a little; each number has another."""
     return safetensors(FITTING, struct.pack("<f", 1e-3 + 1e-6 * number))
 
 
 def entry_of(name: str) -> Mapping[str, str]:
-    """Return what is said of an adapter beside its file."""
+    """Return the entry of an adapter, without its file."""
     return {"name": name, "base_model": "demo"}
 
 

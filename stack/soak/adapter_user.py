@@ -17,7 +17,7 @@ class AdapterUser(SimulatedUser):
 
     Attributes:
         usable: names of those that are registered.
-        unsettled: files of those of which it does not know, by name.
+        unsettled: by name, files of those whose outcome is unknown.
     """
 
     def __init__(self, client: RecordedClient, choice: random.Random) -> None:
@@ -43,14 +43,14 @@ class AdapterUser(SimulatedUser):
         within_limits(self.client.list_adapters)
 
     def register(self) -> None:
-        """Register an adapter under a name that may have been another's before."""
+        """Register an adapter under a name that another adapter may have had before."""
         name = f"{self.client.caller.owner}-{self.choice.randrange(2 * MOST)}"
         if len(self.usable) < MOST and name not in (*self.usable, *self.unsettled):
             self.unsettled[name] = adapter_file(self.choice.randrange(10**6))
             self.send(name)
 
     def send(self, name: str) -> None:
-        """Register an adapter, for the first time or again. If the name is taken now, it was by the first time."""
+        """Register an adapter, for the first time or again. A name that is taken was taken by the first try."""
         content = self.unsettled[name]
         register = self.choice.choice((self.client.send_adapter, self.client.put_adapter))
         if (reply := register(name, content)).is_settled:
@@ -64,7 +64,7 @@ class AdapterUser(SimulatedUser):
             self.send(self.choice.choice(tuple(self.unsettled)))
 
     def remove(self) -> None:
-        """Remove an adapter. Whatever the answer is, it is used no more."""
+        """Remove an adapter, and use it no more, whatever the response is."""
         if self.usable:
             name = self.usable.pop(self.choice.randrange(len(self.usable)))
             self.client.remove_adapter(name)

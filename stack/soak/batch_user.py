@@ -18,17 +18,17 @@ from stack.soak.user import Act, SimulatedUser, within_limits
 
 MAX_AT_WORK = 2
 SLOW_S = 3.0
-"""For which a slow upload pauses in the middle of its file."""
+"""Seconds for which a slow upload pauses in the middle of its file."""
 
 
 class BatchUser(SimulatedUser):
     """Submits batches, reads them and their results, cancels some and tries some again.
 
     Args:
-        requests: what it asks for.
+        requests: makes its requests.
 
     Attributes:
-        known: its batches, as it saw them last.
+        known: its batches, as last seen.
         unsettled: by key, the lines of submissions that it must send again.
     """
 
@@ -62,7 +62,7 @@ class BatchUser(SimulatedUser):
             self.fetch(batch_id, within_limits(partial(self.client.read_results, batch_id)))
 
     def submit(self) -> None:
-        """Submit a batch; now and then a slow upload is given up, and both arrive."""
+        """Submit a batch; now and then beside a slow upload of the same batch."""
         if sum(not batch.status.is_terminal for batch in self.known.values()) < MAX_AT_WORK:
             self._count += 1
             key = f"{self.client.caller.name}-{self._count}"
@@ -94,7 +94,7 @@ class BatchUser(SimulatedUser):
             self.send(self.choice.choice(tuple(self.unsettled)))
 
     def read(self) -> None:
-        """Ask where a batch stands."""
+        """Read the record of a batch."""
         if batch_id := self.one():
             reply = self.client.read_batch(batch_id)
             if reply.is_gone:
@@ -117,12 +117,12 @@ class BatchUser(SimulatedUser):
             self.see(self.client.cancel_batch(batch_id))
 
     def retry(self) -> None:
-        """Have what has no image drawn again."""
+        """Retry the lines without images."""
         if batch_id := self.one():
             self.sometimes_twice(lambda: self.see(self.client.retry_batch(batch_id)))
 
     def one(self) -> str | None:
-        """One of the latest batches."""
+        """Return one of the latest batches."""
         return self.choice.choice(tuple(self.known)[-MAX_AT_WORK:]) if self.known else None
 
     def see(self, reply: Reply) -> None:

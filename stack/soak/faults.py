@@ -1,4 +1,4 @@
-"""Faults at random: each is done to the running stack, and undone after a while."""
+"""Faults at random: each is injected into the running stack, and ended after a while."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ Say = Callable[[str], None]
 Sleep = Callable[[float], None]
 
 PAUSE_S = (1, 5)
-"""Between two faults."""
+"""Seconds between two faults."""
 
 
 class Faults:
-    """Does one fault after another.
+    """Injects one fault after another.
 
     Args:
         parts: the stack.
-        kinds: what can be done, by name; each leaves everything whole.
-        choice: which comes next.
-        say: told of each fault.
+        kinds: the faults, by name; each is over when it returns.
+        choice: chooses the next one.
+        say: takes a line about each fault.
 
     Attributes:
-        done: how often each kind was done.
-        died: how often each part ended by itself and was started again, as a supervisor does.
+        done: number of faults by kind.
+        died: number of restarts of each part that ended by itself.
     """
 
     def __init__(self, parts: Parts, kinds: Mapping[str, Fault], choice: random.Random, say: Say) -> None:
@@ -40,7 +40,7 @@ class Faults:
         self._say = say
 
     def run(self, seconds: float, sleep: Sleep = time.sleep) -> None:
-        """Do faults for so long.
+        """Inject faults for this many seconds.
 
         Raises:
             StackError: a part did not come back.
@@ -58,6 +58,6 @@ class Faults:
             self._say(f"  {name:<28} {time.monotonic() - begin:5.1f} s{restarted}")
 
     def _in_turn(self) -> Iterator[str]:
-        """Every kind in random order, then every kind again."""
+        """Yield every kind in random order, then every kind again."""
         while True:
             yield from self._choice.sample(tuple(self._kinds), len(self._kinds))

@@ -1,7 +1,7 @@
 """A worker whose pipeline hangs or breaks when a file says so: ``python -m stack.soak.faulty_worker FILE --base SLUG``.
 
 The only module outside ``workers`` that imports them. The soak starts it in the place of ``python -m workers``, so that
-the product has no switch for this.
+the product needs no switch for this.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def obeying(orders: Orders, draw: Callable[..., Any]) -> Callable[..., Any]:
         match orders.given():
             case Order.HANG:
                 orders.note_hanging()
-                while True:  # as a kernel that never returns
+                while True:  # like a kernel that never returns
                     time.sleep(1)
             case Order.BREAK:
                 raise RuntimeError(LOST_DEVICE)

@@ -14,20 +14,20 @@ from stack.soak.user import Act, SimulatedUser, within_limits
 from tasks.jobs.job import Status
 
 LATEST = 20
-"""A client cancels one of so many jobs."""
+"""A client cancels one in this many jobs."""
 
 
 class JobUser(SimulatedUser):
     """Submits jobs, polls them, cancels some and fetches their images.
 
     Args:
-        requests: what it asks for.
-        has_room: whether the workers can bear another job.
-        everyones: ids of the jobs of all clients, to look at those of others.
+        requests: makes its requests.
+        has_room: tells whether the workers can keep up with another job.
+        everyones: ids of the jobs of all clients, some of which it asks for.
 
     Attributes:
-        known: its jobs, as it saw them last.
-        unsettled: by key, submissions that it must send again, since it does not know what came of them.
+        known: its jobs, as last seen.
+        unsettled: by key, submissions that it must send again, since their outcome is unknown.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class JobUser(SimulatedUser):
             self.fetch(reply)
 
     def submit(self) -> None:
-        """Submit a job, sometimes with too little patience for the answer."""
+        """Submit a job, sometimes with too short a timeout for the response."""
         if self._has_room():
             self._count += 1
             key = f"{self.client.caller.name}-{self._count}"
@@ -112,7 +112,7 @@ class JobUser(SimulatedUser):
             self.sometimes_twice(lambda: self.see(self.client.cancel_job(job_id)))
 
     def look_at_one_of_everyones(self) -> None:
-        """Ask for a job that may be another's."""
+        """Ask for a job that may belong to another owner."""
         if self._everyones:
             self.client.poll_job(self.choice.choice(self._everyones))
 

@@ -22,17 +22,17 @@ CHANGED = "weights of the base have changed"
 
 @dataclass(frozen=True)
 class Ledger:
-    """The sum of a soak.
+    """The balance of a soak.
 
     Attributes:
-        submitted: jobs that the API has acknowledged.
+        submitted: jobs that the API has accepted.
         forgotten: those of which Valkey, when it was emptied, lost the record.
         lost: other ones without a record, without an end, or without the images that their record names.
-        twice: those that workers took to their end more than once.
+        twice: jobs that workers finished more than once.
         orphans: objects in storage that no record names.
-        base_clean: whether no worker ever found its base changed, and all drew with the same one.
-        faults: how often each kind was done.
-        failures: how many jobs failed with which code.
+        base_clean: true if no worker found its base changed, and all drew with the same one.
+        faults: number of faults by kind.
+        failures: number of failed jobs by code.
     """
 
     submitted: int
@@ -49,12 +49,12 @@ class Ledger:
 
     @property
     def is_clean(self) -> bool:
-        """Return whether the service kept its promise."""
+        """Return whether nothing was lost, done twice or left over."""
         ended = self.succeeded + self.failed + self.canceled + self.forgotten
         return not (self.lost or self.twice or self.orphans) and self.base_clean and ended == self.submitted
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Return the ledger for JSON."""
         return asdict(self)
 
 
@@ -65,11 +65,11 @@ def take_stock(
     faults: Mapping[str, int],
     forgettable: Set[str] = frozenset(),
 ) -> Ledger:
-    """Compare the records, the storage and the workers' logs when all is over.
+    """Compare the records, the storage and the workers' logs after the soak.
 
     Args:
-        accepted: ids of the jobs that the API has acknowledged.
-        faults: how often each kind was done.
+        accepted: ids of the jobs that the API has accepted.
+        faults: number of faults by kind.
         forgettable: jobs that were submitted before Valkey was emptied. The images of those whose records it lost
             stay in storage, and are not counted as orphans.
 
@@ -110,10 +110,10 @@ def find(service: Service, job_id: str) -> Job | None:
 
 
 def orphans_among(service: Service, stored: Iterable[str], *, may_have_forgotten: bool) -> Iterator[str]:
-    """Objects that no record names: of no job, also of one whose submission was not acknowledged, and of no batch.
+    """Return objects that no record names, neither of a job, accepted or not, nor of a batch.
 
     Args:
-        may_have_forgotten: whether jobs without a record may have images.
+        may_have_forgotten: jobs without a record may have images.
     """
     of_batches = cache(lambda batch_id: named_by_batch(service, batch_id))
     for key in stored:

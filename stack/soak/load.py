@@ -11,12 +11,12 @@ from threading import Event
 from stack.soak.user import SimulatedUser
 
 PAUSE_S = (0.1, 1.2)
-"""Between two visits of a client."""
+"""Seconds between two actions of a client."""
 SETTLE_S = 120
 
 
 class Load:
-    """Lets visitors come while the block runs, each on its own thread."""
+    """Runs simulated users while the block runs, each on its own thread."""
 
     def __init__(self, users: Sequence[SimulatedUser], choice: random.Random) -> None:
         self._visitors = users
@@ -34,10 +34,10 @@ class Load:
         self._pool.shutdown()
 
     def settle(self) -> bool:
-        """Return when the block is over: let all find out what came of what they sent; whether they did.
+        """Let all users settle the requests whose outcome is unknown, and return whether they could.
 
         Raises:
-            Exception: what a visitor did not expect.
+            Exception: an error that a user did not expect.
         """
         for visits in self._visits:
             visits.result()
@@ -49,7 +49,7 @@ class Load:
         return True
 
     def look_at_all(self) -> None:
-        """Let all look at everything that they made."""
+        """Let all users look at everything that they have made."""
         with ThreadPoolExecutor(len(self._visitors)) as pool:
             list(pool.map(lambda user: user.look_at_all(), self._visitors))
 

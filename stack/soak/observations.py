@@ -1,4 +1,4 @@
-"""From the API's answers to what a history keeps of them."""
+"""Makes the observations of a history from the API's responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stack.history.event import SeenAdapter, SeenBatch, SeenDelivery, SeenImage,
 Json = Mapping[str, Any]
 
 KEY = re.compile(r", number (\S+)$")
-"""How the prompt of a job carries its idempotency key, so that a list of jobs reveals a second one."""
+"""The form in which the prompt of a job carries its idempotency key, so that a list of jobs shows a second job."""
 
 
 def prompt_with(key: str) -> str:

@@ -1,4 +1,4 @@
-"""A file that says how the pipeline of a worker behaves."""
+"""A file with orders for the pipeline of a worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Order(StrEnum):
-    """How to behave."""
+    """A way to behave."""
 
     WORK = "work"
     HANG = "hang"
@@ -24,7 +24,7 @@ class Orders:
     file: Path
 
     def give(self, order: Order) -> None:
-        """Order the worker to behave so from the next drawing on."""
+        """Give an order, which holds from the next drawing on."""
         self._mark.unlink(missing_ok=True)
         self.file.write_text(order, "utf-8")
 
@@ -33,7 +33,7 @@ class Orders:
         return Order(self.file.read_text("utf-8") or Order.WORK) if self.file.exists() else Order.WORK
 
     def note_hanging(self) -> None:
-        """Let it be known that a drawing hangs."""
+        """Mark that a drawing hangs."""
         self._mark.touch()
 
     @property

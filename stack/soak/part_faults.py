@@ -1,4 +1,4 @@
-"""Faults of processes: each part is killed, frozen, and told to end."""
+"""Faults of processes: each part is killed, frozen and shut down."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from stack.soak.orders import Order, Orders
 AWAY_S = 10
 FROZEN_S = 30
 HANG_WITHIN_S = 20
-"""A worker that is told to hang and gets no job within this is left alone."""
+"""Seconds within which a worker that is to hang must get a job; after that it is left alone."""
 HANGS_S = 90
-"""A hung worker that has not ended itself after this is killed."""
+"""Seconds after which a hung worker that has not ended itself is killed."""
 
 
 @dataclass(frozen=True)
 class PartFaults:
-    """What can happen to a process.
+    """Faults of a process.
 
     Attributes:
-        choice: to whom, and for how long.
-        sleep: how time passes.
+        choice: chooses the part, and for how long.
+        sleep: waits for a number of seconds.
     """
 
     parts: Parts
@@ -46,7 +46,7 @@ class PartFaults:
         }
 
     def of_workers(self, orders: Mapping[str, Orders]) -> Mapping[str, Fault]:
-        """The faults of workers, each of one of them. By name, the file that it obeys."""
+        """Return the faults of workers, each of one of them, from their order files by name."""
         names = tuple(orders)
 
         def one() -> str:
@@ -71,13 +71,13 @@ class PartFaults:
         self.parts.start([part])
 
     def freeze(self, name: str) -> None:
-        """Let a part stand still for a while, workers for less or more than their lease."""
+        """Freeze a part for a while, workers for less or more than their lease."""
         self.parts.freeze(name)
         self.sleep(self.choice.uniform(0, FROZEN_S))
         self.parts.thaw(name)
 
     def request_shutdown(self, name: str) -> None:
-        """Tell a part once or twice to end, and start it again when it has ended."""
+        """Send a part one SIGTERM or two, and start it again when it has ended."""
         pid = self.parts.pid(name)
         for _ in range(self.choice.choice((1, 2))):
             with suppress(ProcessLookupError):
@@ -86,7 +86,7 @@ class PartFaults:
         self.parts.start([self.parts.end(name)])
 
     def hang(self, name: str, orders: Orders) -> None:
-        """Let a drawing hang, until the worker ends itself or has had the time to; then start another."""
+        """Let a drawing hang, until the worker ends itself or its time is over, and start another."""
         orders.give(Order.HANG)
         self._wait_while(lambda: not orders.is_hanging, HANG_WITHIN_S)
         if orders.is_hanging:

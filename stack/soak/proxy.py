@@ -1,4 +1,4 @@
-"""A proxy in front of a server, which loses answers or refuses requests while a fault says so."""
+"""A proxy in front of a server, which loses responses or refuses requests for the time of a fault."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINGER_S = 0.5
 
 @dataclass(frozen=True)
 class Refusal:
-    """What clients get instead of the server's answer; nothing cuts the connection."""
+    """A response that clients get instead of the server's; nothing cuts the connection."""
 
     answer: bytes = b""
 
@@ -31,8 +31,8 @@ class Proxy:
     Attributes:
         port: where it listens.
         target: port of the server.
-        loses_answers: whether the server gets requests, and its answers are cut off together with the connection.
-        refusal: what clients get while the server hears nothing of them.
+        loses_answers: whether the server gets requests while its responses are cut off with the connection.
+        refusal: response that clients get while nothing reaches the server.
     """
 
     port: int
@@ -74,7 +74,7 @@ async def drained(reader: StreamReader) -> None:
 
 
 async def until_one_ends(*ways: Coroutine[None, None, None]) -> None:
-    """Run these until one of them ends; then the others end, too."""
+    """Run these until one of them ends, and then end the others."""
     tasks = [asyncio.ensure_future(way) for way in ways]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -116,7 +116,7 @@ def proxying(*proxies: Proxy) -> Iterator[None]:
 
 
 async def serve(proxies: Iterable[Proxy], listening: Future[None], over: asyncio.Event) -> None:
-    """Listen until it is over."""
+    """Accept connections until the task is canceled."""
     async with AsyncExitStack() as servers:
         try:
             for proxy in proxies:

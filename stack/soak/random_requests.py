@@ -1,4 +1,4 @@
-"""What clients ask for."""
+"""Requests of simulated clients."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stack.soak.observations import Json, prompt_with
 
 @dataclass(frozen=True)
 class RandomRequests:
-    """What clients ask for, at random.
+    """Makes requests at random.
 
     Attributes:
         adapters: names of adapters that may be used now.
-        webhook_url: where they want to be told.
-        choice: the chance.
+        webhook_url: URL for the ends of jobs and batches.
+        choice: source of randomness.
     """
 
     adapters: Callable[[], Sequence[str]]
@@ -54,7 +54,7 @@ class RandomRequests:
         ]
 
     def batch_query(self, key: str) -> str:
-        """Return how a batch is submitted; the same for the same key."""
+        """Return the query with which a batch is submitted; the same for the same key."""
         return f"?webhook_url={quote(self.webhook_url)}" if key.endswith(("0", "5")) else ""
 
     def _some(self, count: int) -> list[Json]:

@@ -27,7 +27,7 @@ MAX_BYTES = 10
 
 
 class Manner(StrEnum):
-    """How a receiver treats a delivery."""
+    """A way to treat a delivery."""
 
     PROMPT = "prompt"
     FAILING = "failing"
@@ -39,12 +39,12 @@ class Receiver:
     """Treats the deliveries to all owners.
 
     Args:
-        recorder: where each delivery is written down.
-        secrets: by owner, the secret with which deliveries to it are signed; filled as owners come.
-        choice: how a delivery is treated.
+        recorder: records each delivery.
+        secrets: by owner, the secret with which deliveries to it are signed; filled as owners are made.
+        choice: chooses at random how a delivery is treated.
 
     Attributes:
-        manner: how every delivery is treated while a fault lasts; None leaves it to chance.
+        manner: treatment of every delivery while a fault lasts; None chooses one at random.
     """
 
     def __init__(self, recorder: Recorder, secrets: Mapping[str, str], choice: random.Random) -> None:
@@ -54,7 +54,7 @@ class Receiver:
         self._choice = choice
 
     def receive(self, owner: str, headers: Mapping[str, str], body: bytes) -> Manner:
-        """Write a delivery down; how to answer it."""
+        """Record a delivery, and return how to treat it."""
         message = json.loads(body)
         about = message["data"]
         seen = SeenWebhook(
@@ -79,7 +79,7 @@ class Handler(BaseHTTPRequestHandler):
     receiver: Receiver
 
     def do_POST(self) -> None:
-        """A delivery, if it comes whole."""
+        """Receive a delivery, if all of it arrives."""
         length = int(self.headers["Content-Length"])
         if len(body := self.rfile.read(length)) < length:
             return
@@ -89,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(manner)
 
     def answer(self, manner: Manner) -> None:
-        """Answer, or not."""
+        """Respond as the manner says."""
         self.close_connection = True
         if manner is Manner.SLOW:
             for byte in b"HTTP/1.1 200 OK"[:MAX_BYTES]:
@@ -102,16 +102,16 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """Keeps what a delivery did that was not expected."""
+    """A server that keeps the errors that its handlers did not expect."""
 
     errors: list[BaseException]
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 (as socketserver has it)
-        """Keep what was raised, unless the service hung up."""
+        """Keep the exception, unless the service has hung up."""
         error = sys.exception()
         if error is not None and not isinstance(error, OSError):
             self.errors.append(error)
@@ -122,7 +122,7 @@ def receiving(receiver: Receiver, port: int) -> Iterator[None]:
     """Listen while the block runs.
 
     Raises:
-        BaseException: the first thing that a delivery did and the receiver did not expect.
+        BaseException: the first error of the receiver itself.
     """
     handler = type("Handler", (Handler,), {"receiver": receiver})
     with Server((LOOPBACK, port), handler) as server:

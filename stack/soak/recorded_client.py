@@ -1,4 +1,4 @@
-"""A client of the API that writes down what it asks for and what it is answered."""
+"""A client of the API that records its requests and the responses."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ ALONE = {"Connection": "close"}
 """Each request is on a connection of its own, so that a fault meets one request."""
 
 See = Callable[[bytes], Answer | None]
-"""What a history keeps of the body of an answer."""
+"""Extracts the part of a response's body that a history keeps."""
 
 
 class RecordedClient:
     """A client with an API key of its own.
 
     Args:
-        caller: what it is called.
+        caller: its name and the owner of its key.
         api: URL of the API.
         secret: of its key.
-        recorder: where it writes down what it does.
+        recorder: takes each operation.
     """
 
     def __init__(self, caller: Caller, api: str, secret: str, recorder: Recorder) -> None:
@@ -53,7 +53,7 @@ class RecordedClient:
         self._api = ApiClient(api, SecretStr(secret), timeout_s=TIMEOUT_S, headers=ALONE)
 
     def with_timeout(self, timeout_s: float) -> RecordedClient:
-        """The same client, with less patience."""
+        """Return the same client with another timeout."""
         other = copy.copy(self)
         other._api = self._api.with_timeout(timeout_s)
         return other
@@ -67,7 +67,7 @@ class RecordedClient:
         return self._do(request, lambda: self._api.post("/v1/jobs", body, {"Idempotency-Key": key}), see_job)
 
     def poll_job(self, job_id: str, wait_s: float = 0) -> Reply:
-        """Ask where a job stands."""
+        """Poll a job."""
         request = Request(kind=Kind.POLL_JOB, target=job_id)
         return self._do(request, lambda: self._api.get(f"/v1/jobs/{job_id}?wait={wait_s:g}"), see_job)
 
@@ -81,7 +81,7 @@ class RecordedClient:
         return self._do(Request(kind=Kind.LIST_JOBS), lambda: self._api.pages("/v1/jobs", "jobs"), see_all_jobs)
 
     def list_jobs_of_batch(self, batch_id: str) -> Reply:
-        """List the jobs of a batch that are at work."""
+        """List the unfinished jobs of a batch."""
         request = Request(kind=Kind.LIST_JOBS, target=batch_id)
         return self._do(request, lambda: self._api.get(f"/v1/jobs?limit={PAGE}&batch={batch_id}"), see_some_jobs)
 
@@ -100,7 +100,7 @@ class RecordedClient:
         return self._do(request, lambda: send(halves(body, pause_s)), see_batch)
 
     def read_batch(self, batch_id: str) -> Reply:
-        """Ask where a batch stands."""
+        """Read the record of a batch."""
         request = Request(kind=Kind.READ_BATCH, target=batch_id)
         return self._do(request, lambda: self._api.get(f"/v1/batches/{batch_id}"), see_batch)
 
@@ -115,7 +115,7 @@ class RecordedClient:
         return self._do(request, lambda: self._api.send("POST", f"/v1/batches/{batch_id}/cancel"), see_batch)
 
     def retry_batch(self, batch_id: str) -> Reply:
-        """Have the lines of a batch that have no images drawn again."""
+        """Retry the lines of a batch that have no images."""
         request = Request(kind=Kind.RETRY_BATCH, target=batch_id)
         return self._do(request, lambda: self._api.send("POST", f"/v1/batches/{batch_id}/retry"), see_batch)
 
@@ -157,7 +157,7 @@ class RecordedClient:
         return self._do(request, lambda: self._api.pages("/v1/webhooks/deliveries", "deliveries"), see_deliveries)
 
     def _do(self, request: Request, send: Callable[[], ApiResponse], see: See) -> Reply:
-        """Do an operation, and write down that it begins, and what came of it."""
+        """Carry out an operation, and record its beginning and its outcome."""
         number = self._recorder.invoke(self.caller, request)
         try:
             response = send()

@@ -1,4 +1,4 @@
-"""What a client makes of an answer."""
+"""The response to a request, as a simulated client understands it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tasks.api_client import ApiResponse
 
 @dataclass(frozen=True)
 class Reply:
-    """What a client makes of an answer.
+    """The response to a request.
 
     Attributes:
-        phase: whether what it asked for was done.
-        body: of an answer that says so.
-        status: of HTTP; None where no answer came.
+        phase: whether the request was served.
+        body: of a success.
+        status: HTTP status; None without a response.
         code: of a problem.
     """
 
@@ -34,12 +34,12 @@ class Reply:
 
     @property
     def is_done(self) -> bool:
-        """Return whether it was done."""
+        """Return whether the request was served."""
         return self.phase is Phase.OK
 
     @property
     def is_gone(self) -> bool:
-        """Return whether there is no such thing, as when Valkey was emptied; the history says whether that can be."""
+        """Return whether the API knows no such record, as after Valkey was emptied; the checker judges that."""
         return self.status == HTTPStatus.NOT_FOUND
 
     @property
@@ -49,7 +49,7 @@ class Reply:
 
 
 def phase_of(status: int) -> Phase:
-    """Return what an HTTP status says of a request: it was done, it was surely not done, or that is unknown."""
+    """Return what an HTTP status says of a request: it was served, it was surely not served, or that is unknown."""
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return Phase.OK
     refused = status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.REQUEST_TIMEOUT

@@ -15,13 +15,13 @@ from stack.soak.ledger import Ledger
 
 @dataclass(frozen=True)
 class Report:
-    """The sum of a soak.
+    """The outcome of a soak.
 
     Attributes:
-        ledger: what is there in the end.
-        violations: what clients saw that they cannot have seen.
-        operations: by kind, how many had which outcome.
-        died: how often each part ended by itself and was started again.
+        ledger: what is stored at the end.
+        violations: rules that the history breaks.
+        operations: number of operations by kind and outcome.
+        died: number of restarts of each part that ended by itself.
     """
 
     ledger: Ledger
@@ -31,11 +31,11 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Return whether the service kept its promises."""
+        """Return whether no rule was broken."""
         return self.ledger.is_clean and not self.violations
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Return the report for JSON."""
         return {
             **self.ledger.as_dict(),
             "died": dict(self.died),
@@ -45,7 +45,7 @@ class Report:
 
 
 def outcomes(operations: Iterable[Operation]) -> Mapping[str, Mapping[str, int]]:
-    """By kind, how many operations had which outcome."""
+    """Return the number of operations by kind and outcome."""
     counts: dict[str, Counter[str]] = {}
     for operation in operations:
         counts.setdefault(operation.kind.value, Counter())[operation.outcome.value] += 1
@@ -53,7 +53,7 @@ def outcomes(operations: Iterable[Operation]) -> Mapping[str, Mapping[str, int]]
 
 
 def accepted_jobs(operations: Sequence[Operation]) -> tuple[frozenset[str], frozenset[str]]:
-    """The jobs that the API acknowledged, and those of them that Valkey may have forgotten when it was emptied."""
+    """Return the jobs that the API accepted, and those of them that Valkey may have lost when it was emptied."""
     known = accepted(operations, Kind.SUBMIT_JOB)
     emptyings = tuple(of_kind(operations, Kind.EMPTY_VALKEY))
     (calm,) = done(operations, Kind.CALM)

@@ -1,4 +1,4 @@
-"""Run the stack under load and faults, let it come to rest, and check what came of it."""
+"""Run the stack under load and faults, wait until it is idle, and check the outcome."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from tasks.jobs.keyspace import LEASES, UNSETTLED_IMAGES, WEBHOOKS
 from tasks.service import Service
 
 MAX_WAIT_S = 600
-"""How long the jobs may take that are left when the faults are over."""
+"""Longest time, in seconds, for the jobs that are left when the faults are over."""
 
 SOAK = Caller("soak", "soak")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done.
+    """The plan of a soak.
 
     Attributes:
         seconds: of faults.
         choice: the chance, of faults and of clients.
         only: names of the faults; None means all.
-        history: file in which the clients write down what they do; None means one that is removed.
+        history: file for the operations of the clients; None means one that is removed.
     """
 
     seconds: float
@@ -51,7 +51,7 @@ class Plan:
 
 
 def soak(plan: Plan, folder: Path, say: Say) -> Report:
-    """Run the stack in a folder under load and faults; the sum.
+    """Run the stack in a folder under load and faults, and return the report.
 
     Raises:
         StackError, StokeholdError, StorageError: a part does not start, or does not come back.
@@ -94,7 +94,7 @@ def kinds_of_faults(
 
 
 def chosen(kinds: Mapping[str, Fault], only: Sequence[str] | None) -> Mapping[str, Fault]:
-    """The faults that are wanted.
+    """Return the faults of these names.
 
     Raises:
         StackError: there is no fault of this name; the message has the names.
@@ -105,7 +105,7 @@ def chosen(kinds: Mapping[str, Fault], only: Sequence[str] | None) -> Mapping[st
 
 
 def come_to_rest(service: Service, accepted: Sequence[str]) -> None:
-    """Return when everything has ended and every upload is settled, or when that takes too long."""
+    """Wait until everything has ended and every upload is settled, or for too long."""
     deadline = time.monotonic() + MAX_WAIT_S
     while time.monotonic() < deadline and not at_rest(service, accepted):
         time.sleep(1)
@@ -124,7 +124,7 @@ def at_rest(service: Service, accepted: Sequence[str]) -> bool:
 
 
 def report_of(soak: SoakStack, history: Path, faults: Faults) -> Report:
-    """Check what clients saw, and what is there in the end.
+    """Check what clients saw, and what is stored at the end.
 
     Raises:
         ValkeyUnavailable, StorageError: a server is unavailable.

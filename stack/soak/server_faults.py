@@ -54,7 +54,7 @@ STORAGE: Mapping[str, Refusal] = {
 
 @dataclass(frozen=True)
 class NetworkFaults:
-    """What can happen between the parts.
+    """Faults between the parts.
 
     Attributes:
         choice: for how long.
@@ -77,7 +77,7 @@ class NetworkFaults:
         }
 
     def lose_answers(self, proxy: Proxy, at_most_s: float) -> None:
-        """Let a server do what it is asked and nobody hear of it."""
+        """Let a server serve its requests, and lose its responses."""
         proxy.loses_answers = True
         self._wait(at_most_s)
         proxy.loses_answers = False
@@ -89,7 +89,7 @@ class NetworkFaults:
         proxy.refusal = None
 
     def treat(self, manner: Manner) -> None:
-        """Let the receivers of webhooks treat every delivery so."""
+        """Let the receivers of webhooks treat every delivery in this way."""
         self.receiver.manner = manner
         self._wait(20)
         self.receiver.manner = None
@@ -100,14 +100,14 @@ class NetworkFaults:
 
 @dataclass(frozen=True)
 class StoreFaults:
-    """What can happen to what is stored in Valkey.
+    """Faults of the data that Valkey stores.
 
     Attributes:
         service: connected to Valkey without a proxy.
         recorder: told when everything is gone.
-        everyones: ids of the jobs of all clients, growing.
+        everyones: ids of the jobs of all clients; clients add to it.
         choice: for how long.
-        sleep: how time passes.
+        sleep: waits for a number of seconds.
     """
 
     service: Service
@@ -150,14 +150,14 @@ class StoreFaults:
         The clock itself is the machine's, which no test may set.
 
         Args:
-            seconds: by which what was written lies further ahead than it did.
+            seconds: by which the times that were written are moved into the future.
         """
         for index in (LEASES, UNSENT):
             for member, _ in list(self.service.valkey.zscan_iter(index)):
                 self.service.valkey.zadd(index, {member: seconds}, incr=True, xx=True)
 
     def repeat_message(self) -> None:
-        """Send a job's message again and again, whatever has become of it."""
+        """Send a job's message several times, whatever the status of the job."""
         if not self.everyones:
             return
         job_id = self.choice.choice(self.everyones[-20:])

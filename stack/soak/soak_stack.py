@@ -24,12 +24,12 @@ from tasks.settings import PREFIX, Settings, settings
 
 WORKERS = 2
 FAR = 20
-"""By how many ports two blocks are apart at least."""
+"""Smallest distance of two blocks of ports."""
 
 
 @dataclass(frozen=True)
 class SoakStack:
-    """What runs where.
+    """The running stack, its ports and its parts.
 
     Attributes:
         api: proxy in front of the API; where clients reach it.
@@ -81,7 +81,7 @@ def soak_stack(root: Path) -> Iterator[SoakStack]:
         configuration = Settings.model_validate(dict(values))
         environment = through(environment_of(values, root / "tmp"), valkey, storage)
         parts = Parts(folder)
-        cleanup.callback(parts.stop, urgent=True)  # all has been checked by then
+        cleanup.callback(parts.stop, urgent=True)  # everything has been checked by then
         parts.start(stack.servers())
         make_storage(configuration).ensure_buckets()
         *others, worker = (with_environment(part, environment) for part in stack.services(configuration))

@@ -1,4 +1,4 @@
-"""A client that comes again and again, does one thing or another, and looks at everything when the faults are over."""
+"""A client that acts at random, and looks at everything when the faults are over."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Act = Callable[[], object]
 
 
 class SimulatedUser(ABC):
-    """A client with something in mind.
+    """A client that acts at random.
 
     Args:
-        client: how it reaches the API.
-        choice: what it does next.
+        client: its client of the API.
+        choice: chooses its next action.
     """
 
     def __init__(self, client: RecordedClient, choice: random.Random) -> None:
@@ -30,24 +30,24 @@ class SimulatedUser(ABC):
     @property
     @abstractmethod
     def acts(self) -> Mapping[Act, int]:
-        """Return what it may do, and how often beside the others."""
+        """Return its possible actions, each with its weight."""
 
     @abstractmethod
     def settle(self) -> bool:
-        """Send again whatever it does not know the outcome of; whether it knows all of them."""
+        """Repeat every request whose outcome is unknown, and return whether all outcomes are known."""
 
     @abstractmethod
     def look_at_all(self) -> None:
-        """Look at everything that it ever made."""
+        """Look at everything that it has made."""
 
     def visit(self) -> None:
-        """Do one thing or another."""
+        """Act once."""
         acts = self.acts
         (act,) = self.choice.choices(tuple(acts), tuple(acts.values()))
         act()
 
     def sometimes_twice(self, act: Act) -> None:
-        """Do something, now and then on two connections at once."""
+        """Act, now and then on two connections at once."""
         if self.choice.random() < 0.2:
             with ThreadPoolExecutor(2) as pool:
                 list(pool.map(lambda _: act(), range(2)))
@@ -56,7 +56,7 @@ class SimulatedUser(ABC):
 
 
 def within_limits(ask: Callable[[], Reply]) -> Reply:
-    """Ask again as long as a limit of the API key is in the way."""
+    """Repeat a request while a limit of the API key refuses it."""
     while (reply := ask()).status == HTTPStatus.TOO_MANY_REQUESTS:
         time.sleep(1)
     return reply

@@ -19,25 +19,25 @@ from tasks.keys import ApiKeys, KeyLimits, default_limits
 from tasks.service import Service
 
 MAX_WAITING = 20
-"""Jobs that wait beyond which no client submits another: as many as the workers can bear."""
+"""Waiting jobs from which on no client submits another, so that the workers keep up."""
 
 OWNERS: Mapping[str, Mapping[str, int]] = {
     "alice": {"requests_per_minute": 10_000},
     "bob": {"requests_per_minute": 10_000, "queued_jobs": 5},
     "carol": {"requests_per_minute": 120},
 }
-"""By name, the limits that are not the usual ones."""
+"""Limits that differ from the usual ones, by owner."""
 
 
 @dataclass(frozen=True)
 class Users:
-    """Makes the visitors.
+    """Makes the simulated users.
 
     Attributes:
         api: URL of the API.
         receiver: port of the receiver of webhooks.
         webhook_secrets: by owner, what signs its webhooks.
-        everyones: ids of all jobs, which the visitors add to.
+        everyones: ids of all jobs; the users add to it.
     """
 
     service: Service
@@ -49,7 +49,7 @@ class Users:
     everyones: list[str] = field(default_factory=list)
 
     def users(self, adapters: Sequence[str]) -> Iterator[SimulatedUser]:
-        """Every visitor of every owner.
+        """Return every user of every owner.
 
         Args:
             adapters: names of the adapters that all owners may use.
@@ -66,7 +66,7 @@ class Users:
                 yield JobUser(client, self._chance(), requests, self.has_room, self.everyones)
 
     def has_room(self) -> bool:
-        """Return whether the workers can bear another job."""
+        """Return whether the workers can keep up with another job."""
         try:
             waiting = sum(self.service.index.waiting(model.slug) for model in self.service.base_models)
         except ValkeyUnavailable:
@@ -87,5 +87,5 @@ class Users:
 
 
 def usable_by(adapters: Sequence[str], mine: AdapterUser) -> Callable[[], Sequence[str]]:
-    """The adapters that an owner may use: those of all, and at each moment its own."""
+    """Return the adapters that an owner may use: those of all owners, and its own at the moment."""
     return lambda: [*adapters, *mine.usable]
