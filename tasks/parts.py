@@ -10,6 +10,7 @@ from celery import Celery
 
 from storage import Storage
 from tasks.adapters.catalogue.store import Catalogue
+from tasks.adapters.lookup.file_memory import SharedMemory
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.lookup.resolver import AdapterResolver
@@ -81,7 +82,7 @@ class Parts:
         valkey = connect(settings.valkey_url)
         keys = ApiKeys(valkey, required=settings.api_keys_required)
         base_models = read_base_models(settings.models_file)
-        adapter_folders = AdapterFolders(settings.adapter_folders, base_models)
+        adapter_folders = AdapterFolders(settings.adapter_folders, base_models, SharedMemory(valkey))
         shapes = ShapeStore(valkey)
         passports = Passports(base_models, shapes, FactsCache(valkey), max_bytes=settings.adapter_max_bytes)
         store = JobStore(valkey, lease_s=settings.lease_s)

@@ -18,3 +18,8 @@ def seen_of(processes: Iterable[psutil.Process], look: Callable[[psutil.Process]
         with suppress(psutil.NoSuchProcess):  # a zombie raises a kind of it
             seen.append(look(process))
     return seen
+
+
+def bytes_read(process: psutil.Process | None = None) -> int:
+    """Return how many bytes a process, this one or another, has read so far, from disks and their caches."""
+    return int((process or psutil.Process()).io_counters().read_chars)

@@ -17,7 +17,8 @@ from huggingface_hub.errors import (
 
 from storage import Storage
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from tasks.adapters.lookup.folder import AdapterFolders, file_sha256
+from tasks.adapters.file.version import is_same_content, version_of
+from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from workers.activity import NoteProgress
 from workers.adapters.hub_download import DownloadBounds, DownloadWatch, is_damaged, watched
@@ -51,6 +52,7 @@ def fetch(
     Raises:
         AdapterFetchFailed: the file is gone, is too large, or is not the one that the job was submitted with.
         AdapterUnavailable: this machine cannot get or keep it.
+        ValkeyUnavailable: Valkey does not answer.
         WorkerStopping: the worker shuts down while it waits for the Hub.
     """
     match adapter.source:
@@ -69,24 +71,41 @@ def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders, max_byt
     Raises:
         AdapterFetchFailed: it is too large, or has changed since.
         AdapterUnavailable: this worker does not have it, or cannot read it.
+        ValkeyUnavailable: Valkey does not answer.
     """
-    path = folders.find(adapter.repository)
+    path = folders.path_of(adapter)
     if path is None:
         raise AdapterUnavailable(
             f"Adapter {adapter.ref!r} is not in this worker's folders. Submit the job with another adapter."
         )
     try:
         require_small(path.stat().st_size, max_bytes, adapter.ref)
-        digest = file_sha256(path)
+        unchanged = has_content_of(adapter, path, folders)
     except OSError as error:
         raise AdapterUnavailable(
             f"The worker cannot read adapter {adapter.ref!r} ({error.strerror}). Its operator should check the file."
         ) from error
-    if digest != adapter.commit:
+    if not unchanged:
         raise AdapterFetchFailed(
             f"The file of adapter {adapter.ref!r} has changed since the job was submitted. Submit the job again."
         )
     return path
+
+
+def has_content_of(adapter: ResolvedAdapter, path: Path, folders: AdapterFolders) -> bool:
+    """Return whether a local file has the content that an adapter is pinned to.
+
+    One with another time has been touched or copied to this machine. It is read whole where that can prove more than
+    its samples do.
+
+    Raises:
+        OSError: it cannot be read.
+        ValkeyUnavailable: Valkey does not answer.
+    """
+    version = version_of(path)
+    if version == adapter.commit or not is_same_content(version, adapter.commit):
+        return version == adapter.commit
+    return adapter.sha256 is None or folders.sha256_of(path) == adapter.sha256
 
 
 def fetch_from_hub(

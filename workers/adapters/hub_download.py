@@ -17,7 +17,7 @@ import httpx2
 from huggingface_hub import set_client_factory
 from huggingface_hub.utils._http import default_client_factory
 
-from tasks.adapters.lookup.folder import file_sha256
+from tasks.adapters.file.version import file_sha256
 from tasks.errors import AdapterUnavailable, WorkerStopping
 from workers.activity import NoteProgress
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from storage import Storage
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from tasks.adapters.lookup.folder import AdapterFolders, file_sha256
+from tasks.adapters.file.version import file_sha256
+from tasks.adapters.lookup.folder import AdapterFolders
 from workers.activity import NoteProgress
 from workers.adapters.cache import LoadedAdapter
 from workers.adapters.disk_cache import DiskCache
-from workers.adapters.fetch import fetch
+from workers.adapters.fetch import fetch, fetch_from_folder
 from workers.adapters.hub_download import DownloadBounds
 from workers.adapters.parser import parse_adapter
 from workers.adapters.shell import LoaderShell
@@ -41,6 +43,7 @@ class AdapterLoader:
             AdapterFetchFailed: the file is gone, or another one.
             AdapterUnavailable: this machine cannot get or keep it.
             AdapterLoadFailed: it is broken or was made for another base model.
+            ValkeyUnavailable: Valkey does not answer.
             WorkerStopping: the worker shuts down while it waits for the Hub.
         """
         path = fetch(
@@ -58,4 +61,16 @@ class AdapterLoader:
             self.disk.make_room()
         with on_one_core():
             parsed = parse_adapter(self.shell, path, adapter.ref)
-        return LoadedAdapter(path, file_sha256(path.resolve()), parsed)
+        return LoadedAdapter(path, self._sha256(adapter, path), parsed)
+
+    def _sha256(self, adapter: ResolvedAdapter, path: Path) -> str:
+        """Return the SHA-256 of the file that was parsed.
+
+        Raises:
+            AdapterFetchFailed: a local one was replaced meanwhile.
+        """
+        if adapter.source is not AdapterSource.FOLDER:
+            return file_sha256(path.resolve())
+        sha256 = self.folders.sha256_of(path)
+        fetch_from_folder(adapter, self.folders, self.max_bytes)
+        return sha256

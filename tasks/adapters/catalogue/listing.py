@@ -23,6 +23,7 @@ class CatalogueRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(description="what a request writes as `ref`")
+    title: str = Field(description="of a folder adapter, the path of its file without the ending; otherwise its name")
     source: AdapterSource
     base_model: str = Field(description="slug of the base model that serves it")
     description: str
@@ -66,7 +67,7 @@ class Search(BaseModel):
 
     def finds(self, record: CatalogueRecord) -> bool:
         """Return whether an adapter is one of them."""
-        said = " ".join((record.name, record.description, *record.trigger_words, *record.tags)).casefold()
+        said = " ".join((record.name, record.title, record.description, *record.trigger_words, *record.tags)).casefold()
         return (
             (self.text is None or all(word in said for word in self.text.casefold().split()))
             and self.base in (None, record.base_model)
@@ -120,6 +121,7 @@ def record_of(entry: CatalogueAdapter, owner: str | None) -> CatalogueRecord:
     )
     return CatalogueRecord(
         **fields,
+        title=entry.name,
         base_model=entry.slug,
         source=entry.found.source,
         trigger_words=entry.trigger_words or (),

@@ -127,7 +127,7 @@ class Registrations:
         Raises:
             AdapterExists: it is.
         """
-        if self.catalogue.has(name) or self.folders.find(name) is not None:
+        if self.catalogue.has(name) or self.folders.has(name):
             raise AdapterExists(f"An adapter named {name!r} already exists. Choose another name.", field="name")
 
     def _on_the_hub(self, registration: Registration, requester: Requester) -> FoundAdapter:

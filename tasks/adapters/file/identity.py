@@ -35,10 +35,14 @@ class PinnedFile(Stored):
     source: AdapterSource
     repository: str = Field(description="`owner/name` on the Hub, or the name in the catalogue")
     commit: str = Field(
-        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$", description="commit on the Hub; for any other file, its SHA-256"
+        pattern="^([0-9a-f]{40}|[0-9a-f]{64})$",
+        description="commit on the Hub; SHA-256 of an upload; of a file in a folder, its version: 48 digits of its "
+        "size, header and samples of its values, and 16 of the time of its last change",
     )
     weight_name: str = Field(description="path of the file in the repository or folder; for an upload, its name")
-    sha256: str | None = Field(None, description="of the file; null if the Hub does not give it")
+    sha256: str | None = Field(
+        None, description="of the file; null if the Hub does not give it, or nothing has read a folder's whole file yet"
+    )
     size_bytes: int | None = Field(None, description="of the file; null if the Hub does not give it")
 
     @property
@@ -97,9 +101,20 @@ class FolderAdapter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="what a request writes as `ref`")
+    title: str = Field(description="path of its file in the folder, without the ending")
     base_model: str = Field(description="slug of the base model that serves it")
     rank: int | None = Field(description="rank of its largest low-rank product; null if it has none")
     trigger_words: tuple[str, ...] = Field(description="words that a prompt needs for the full effect")
     description: str
     size_bytes: int
-    sha256: str
+    sha256: str | None = Field(description="null if nothing has read its whole file yet")
+
+
+class LeftOut(BaseModel):
+    """A file of a folder that is not among the adapters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="what a request would write as `ref`")
+    file: str = Field(description="path of the file in the folder")
+    reason: str = Field(description="why it is left out, and what to do about it")

@@ -45,9 +45,11 @@ class AdapterDescription:
 
     Attributes:
         base_models: names of the base model it was made for; one of them may be served here. Often there is none.
+        size_bytes: of its file.
     """
 
     base_models: tuple[str, ...]
+    size_bytes: int
     rank: int | None
     trigger_words: tuple[str, ...]
     description: str
@@ -60,13 +62,14 @@ def describe(path: Path) -> AdapterDescription:
         AdapterNotUsable: the file is a pickle or no whole safetensors file, or its sidecar is wrong; the message says
             what to do.
     """
-    if path.suffix in PICKLE_SUFFIXES:
+    if path.suffix.lower() in PICKLE_SUFFIXES:
         raise AdapterNotUsable(f"{path.name} is a pickle, which may run code when loaded. Convert it to safetensors.")
     header = read_header(path)
     sidecar = read_sidecar(path.with_suffix(".toml"))
     base_models = (sidecar.base_model,) if sidecar.base_model else named_base_models(header.metadata)
     return AdapterDescription(
         base_models=base_models,
+        size_bytes=header.size_bytes,
         rank=sidecar.rank or largest_rank(header.shapes),
         trigger_words=trigger_words(header.metadata) if sidecar.trigger_words is None else sidecar.trigger_words,
         description=header.metadata.get(DESCRIPTION_KEY, "") if sidecar.description is None else sidecar.description,

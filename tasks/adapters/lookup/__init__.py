@@ -1,3 +1,3 @@
 """Where adapters are found: folders, the Hub, and uploads."""
 
-__all__ = ["folder", "hub", "resolver", "uploaded"]
+__all__ = ["file_memory", "folder", "hub", "resolver", "uploaded"]

@@ -1,92 +1,62 @@
-"""The catalogue of local adapters: folders of ``<name>.safetensors`` files, read anew as the files change.
+"""The catalogue of local adapters: folders of safetensors files, looked at anew as the files change.
 
-A file that cannot be used is left out, by name and with its reason: in the log for the operator, once for each version
-of the file, and in the response to a request that gives its name. One bad file must not take the others away.
+Nothing is read when the service starts. A list reads the headers that no process has read yet, some at a time; a whole
+file is read when a worker uses it. A file that cannot be used is left out with its reason: in the list, in the log and
+in the response to a request that gives its name. One bad file must not take the others away.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from threading import Lock
 
-from tasks.adapters.file.identity import AdapterSource, FolderAdapter, FoundAdapter
-from tasks.adapters.file.reference import ADAPTER_NAME, AdapterReference
+from tasks.adapters.file.identity import AdapterSource, FolderAdapter, FoundAdapter, LeftOut, PinnedFile
+from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader, read_header
-from tasks.adapters.file.sidecar import PICKLE_SUFFIXES, AdapterDescription, describe
+from tasks.adapters.file.sidecar import AdapterDescription
+from tasks.adapters.file.version import version_of
+from tasks.adapters.lookup.file_memory import FileMemory, NoMemory, known_checksums, remembered_sha256
+from tasks.adapters.lookup.folder_files import FolderFile, files_of
+from tasks.adapters.lookup.folder_names import SUFFIX, FolderNames, names_of, title_of
+from tasks.adapters.lookup.folder_readings import Reading, Readings
 from tasks.base_models.registry import BaseModels
 from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
 
 logger = logging.getLogger(__name__)
 
-SUFFIX = ".safetensors"
-
-Stamp = tuple[int, int, int]
-"""What changes when a file does: time of its last change in nanoseconds, size in bytes, inode."""
-
-
-@dataclass(frozen=True)
-class _Described:
-    """A whole file, and what it and its sidecar say.
-
-    Attributes:
-        base_model: slug of the served base model that these name; None where they name none.
-    """
-
-    name: str
-    description: AdapterDescription
-    base_model: str | None
-    size_bytes: int
-    sha256: str
-
-    @property
-    def listed(self) -> FolderAdapter | None:
-        """Its entry in the catalogue; None where it is left out."""
-        if self.base_model is None:
-            return None
-        return FolderAdapter(
-            name=self.name,
-            base_model=self.base_model,
-            rank=self.description.rank,
-            trigger_words=self.description.trigger_words,
-            description=self.description.description,
-            size_bytes=self.size_bytes,
-            sha256=self.sha256,
-        )
-
-    def found(self, ref: str, weight_name: str) -> FoundAdapter:
-        """The adapter, for a reference to it."""
-        return FoundAdapter(
-            ref=ref,
-            source=AdapterSource.FOLDER,
-            repository=self.name,
-            commit=self.sha256,
-            weight_name=weight_name,
-            sha256=self.sha256,
-            size_bytes=self.size_bytes,
-            base_names=self.description.base_models,
-            trigger_words=self.description.trigger_words,
-        )
+MAX_READ = 50
+"""Headers that one list reads; a large one takes some 20 ms."""
+UNREAD = "It has not been read yet. Ask again in a few seconds."
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """What a file was found to be, as long as its and its sidecar's stamps stay the same."""
+class FolderListing:
+    """The files of all folders, by name."""
 
-    stamps: tuple[Stamp | None, Stamp | None]
-    outcome: _Described | AdapterNotUsable
+    adapters: tuple[FolderAdapter, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class Located:
+    """The files of all folders by their paths below them, and the names of these paths."""
+
+    files: Mapping[str, FolderFile]
+    names: FolderNames
 
 
 class AdapterFolders:
-    """The adapters of some folders. Thread-safe; where two folders hold the same name, the earlier folder wins."""
+    """The adapters of some folders. Thread-safe; where two folders hold the same path, the earlier folder wins."""
 
-    def __init__(self, folders: Sequence[Path], base_models: BaseModels) -> None:
-        """Read every adapter once, so that the operator learns at start what is left out.
+    def __init__(self, folders: Sequence[Path], base_models: BaseModels, memory: FileMemory | None = None) -> None:
+        """Look whether the folders are there.
+
+        Args:
+            memory: what other processes have read; with None, this one reads all of it.
 
         Raises:
             ConfigurationError: a folder does not exist.
@@ -96,131 +66,166 @@ class AdapterFolders:
                 raise ConfigurationError(f"{folder} is not a folder. Create it, or change STOKEHOLD_ADAPTER_FOLDERS.")
         self._folders = tuple(folders)
         self._base_models = base_models
-        self._entries: dict[Path, _Entry] = {}
+        self._memory = memory or NoMemory()
+        self._readings = Readings(self._folders, self._memory)
+        self._told: dict[FolderFile, str] = {}
         self._lock = Lock()
-        self.adapters()
 
     def adapters(self) -> tuple[FolderAdapter, ...]:
-        """Every adapter whose base model is known, by name. New, changed and removed files are noticed."""
-        paths = {path.name: path for path in reversed(tuple(self._files()))}
-        outcomes = [self._outcome(path) for path in paths.values()]
-        with self._lock:
-            for gone in self._entries.keys() - set(paths.values()):
-                del self._entries[gone]
-        listed = [outcome.listed for outcome in outcomes if isinstance(outcome, _Described)]
-        return tuple(sorted((adapter for adapter in listed if adapter is not None), key=attrgetter("name")))
+        """Return every adapter whose base model is known, by name."""
+        return self.listing().adapters
 
-    def look_up(self, reference: AdapterReference) -> FoundAdapter:
-        """Pin a local adapter to the present content of its file, whether or not its base model is served.
+    def listing(self, *, max_read: int = MAX_READ) -> FolderListing:
+        """Return every file. New, changed and removed ones are noticed.
+
+        Args:
+            max_read: the most files that are read for it. Those beyond are left out until a later list has read them.
 
         Raises:
-            AdapterNotFound: no folder holds it.
-            AdapterNotUsable: its file or its sidecar stands in the way; the message says which.
+            ValkeyUnavailable: Valkey does not answer.
         """
-        path = self.find(reference.repository)
-        if path is None:
-            raise AdapterNotFound(
-                f"There is no adapter {reference.repository!r} in the catalogue; GET /v1/adapters lists them. "
-                "An adapter on the Hub is written owner/name."
-            )
-        outcome = self._outcome(path)
-        if isinstance(outcome, AdapterNotUsable):
-            raise AdapterNotUsable(str(outcome))
-        return outcome.found(str(reference), path.name)
+        located = self._located()
+        files = list(located.files.values())
+        self._readings.keep_only(files)
+        readings = self._readings.of_all(files, max_new=max_read)
+        checksums = known_checksums([file.path for file in files], self._memory)
+        entries = [
+            self._entry(file, located.names.of[file.below], readings.get(file), sha256)
+            for file, sha256 in zip(files, checksums, strict=True)
+        ]
+        entries.sort(key=attrgetter("name"))
+        return FolderListing(
+            adapters=tuple(entry for entry in entries if isinstance(entry, FolderAdapter)),
+            left_out=tuple(entry for entry in entries if isinstance(entry, LeftOut)),
+        )
+
+    def look_up(self, reference: AdapterReference) -> FoundAdapter:
+        """Pin a local adapter to the present version of its file, whether or not its base model is served.
+
+        Raises:
+            AdapterNotFound: no folder holds it, or several files have this name.
+            AdapterNotUsable: its file or its sidecar stands in the way; the message says which.
+            ValkeyUnavailable: Valkey does not answer.
+        """
+        file = self._find(reference.repository)
+        reading = self._readings.of(file)
+        if reading.description is None:
+            raise AdapterNotUsable(reading.reason)
+        (sha256,) = known_checksums([file.path], self._memory)
+        try:
+            version, size = version_of(file.path), file.path.stat().st_size
+        except OSError as error:
+            raise AdapterNotUsable(f"{file.path.name} cannot be read ({error.strerror}). Check the file.") from error
+        return FoundAdapter(
+            ref=str(reference),
+            source=AdapterSource.FOLDER,
+            repository=reference.repository,
+            commit=version,
+            weight_name=file.below,
+            sha256=sha256,
+            size_bytes=size,
+            base_names=reading.description.base_models,
+            trigger_words=reading.description.trigger_words,
+        )
 
     def read_header(self, found: FoundAdapter) -> SafetensorsHeader:
-        """The header of a local adapter's file.
+        """Read the header of a local adapter's file.
 
         Raises:
             AdapterNotFound: the file is gone.
             AdapterNotUsable: it is not a complete safetensors file any more.
         """
-        path = self.find(found.repository)
+        path = self.path_of(found)
         if path is None:
             raise AdapterNotFound(f"The file of adapter {found.repository!r} was removed from its folder a moment ago.")
         return read_header(path)
 
-    def find(self, name: str) -> Path | None:
-        """The file that a local adapter has now, in the first folder that holds one."""
-        paths = (folder / f"{name}{SUFFIX}" for folder in self._folders)
-        return next((path for path in paths if path.is_file()), None)
+    def path_of(self, adapter: PinnedFile) -> Path | None:
+        """Return where an adapter's file is on this machine, whatever is in it now."""
+        files = (FolderFile(folder, adapter.weight_name) for folder in self._folders)
+        return next((file.path for file in files if file.is_there and file.is_inside(self._folders)), None)
 
-    def _files(self) -> Iterator[Path]:
-        for folder in self._folders:
-            try:
-                paths = sorted(folder.iterdir())
-            except OSError as error:
-                logger.error("adapter folder %s cannot be read, its adapters are missing: %s", folder, error)
-                continue
-            yield from (path for path in paths if path.suffix in {SUFFIX, *PICKLE_SUFFIXES})
+    def sha256_of(self, path: Path) -> str:
+        """Return the SHA-256 of a file, which is read only where no process has read it as it is now.
 
-    def _outcome(self, path: Path) -> _Described | AdapterNotUsable:
-        stamps = _stamp_if_there(path), _stamp_if_there(path.with_suffix(".toml"))
-        with self._lock:
-            known = self._entries.get(path)
-            if known is None or known.stamps != stamps:
-                known = self._entries[path] = _Entry(stamps, self._read(path))
-            return known.outcome
+        Raises:
+            OSError: it cannot be read.
+            ValkeyUnavailable: Valkey does not answer.
+        """
+        return remembered_sha256(path, self._memory)
 
-    def _read(self, path: Path) -> _Described | AdapterNotUsable:
-        try:
-            return self._describe(path)
-        except OSError as error:
-            reason = AdapterNotUsable(f"{path.name} cannot be read ({error.strerror}). Check the file.")
-        except AdapterNotUsable as error:
-            reason = error
-        logger.warning("adapter %s is left out: %s", path, reason)
-        return reason
+    def has(self, name: str) -> bool:
+        """Return whether a file, or several, would have this name."""
+        names = self._located().names
+        return self._at_the_top(name) is not None or name in names.paths or name in names.shared
 
-    def _describe(self, path: Path) -> _Described:
-        if not ADAPTER_NAME.fullmatch(path.stem):
-            raise AdapterNotUsable(
-                f"{path.name} has a name that no request can use. Rename it, with lower-case letters, digits, "
-                "'.', '_' and '-'."
-            )
-        description = describe(path)
-        base_model = self._base_models.find(*description.base_models)
-        if base_model is None:
-            named = f"was made for {' or '.join(description.base_models)}, which is not served here"
-            reason = named if description.base_models else "does not name its base model"
-            logger.warning(
-                'adapter %s is left out: it %s. Write base_model = "..." into %s.toml beside it; until then, whoever '
-                "knows its name can use it with a base model that its layers fit.",
-                path,
-                reason,
-                path.stem,
-            )
-        return _Described(
-            name=path.stem,
-            description=description,
-            base_model=None if base_model is None else base_model.slug,
-            size_bytes=path.stat().st_size,
-            sha256=file_sha256(path),
+    def _find(self, name: str) -> FolderFile:
+        """Return the file that has a name now.
+
+        Raises:
+            AdapterNotFound: there is none, or there are several.
+        """
+        if (file := self._at_the_top(name)) is not None:
+            return file
+        located = self._located()
+        if (below := located.names.paths.get(name)) is not None:
+            return located.files[below]
+        if (others := located.names.shared.get(name)) is not None:
+            raise AdapterNotFound(f"Several files would be called {name!r}. Write {' or '.join(map(repr, others))}.")
+        raise AdapterNotFound(
+            f"There is no adapter {name!r} in the catalogue; GET /v1/adapters lists them. "
+            "An adapter on the Hub is written owner/name."
         )
 
+    def _at_the_top(self, name: str) -> FolderFile | None:
+        """Return the file in a folder itself that is called so: no other can have its name."""
+        files = (FolderFile(folder, f"{name}{SUFFIX}") for folder in self._folders)
+        return next((file for file in files if file.is_there), None)
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, computed once for each version of it.
+    def _located(self) -> Located:
+        files = {file.below: file for folder in reversed(self._folders) for file in files_of(folder)}
+        return Located(files, names_of(frozenset(files)))
 
-    Raises:
-        OSError: the file cannot be read.
-    """
-    return _sha256(path, _stamp(path))
+    def _entry(
+        self, file: FolderFile, name: str, reading: Reading | None, sha256: str | None
+    ) -> FolderAdapter | LeftOut:
+        """Return how a file is listed. The log names one that is left out, once for each reason."""
+        description = None if reading is None else reading.description
+        model = None if description is None else self._base_models.find(*description.base_models)
+        if description is not None and model is not None:
+            return FolderAdapter(
+                name=name,
+                title=title_of(file.below),
+                base_model=model.slug,
+                rank=description.rank,
+                trigger_words=description.trigger_words,
+                description=description.description,
+                size_bytes=description.size_bytes,
+                sha256=sha256,
+            )
+        reason = UNREAD if reading is None else reading.reason or unserved(file, reading.description)
+        if reading is not None:
+            self._tell(file, reason)
+        return LeftOut(name=name, file=path_text(file), reason=reason)
+
+    def _tell(self, file: FolderFile, reason: str) -> None:
+        with self._lock:
+            told = self._told.get(file)
+            self._told[file] = reason
+        if told != reason:
+            logger.warning("adapter %s/%s is left out: %s", file.folder, path_text(file), reason)
 
 
-@lru_cache(maxsize=4096)
-def _sha256(path: Path, stamp: Stamp) -> str:  # noqa: ARG001 (the stamp is there for the cache)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def path_text(file: FolderFile) -> str:
+    """Return a file's path below its folder, as it is shown."""
+    return f"{title_of(file.below)}{file.path.suffix}"
 
 
-def _stamp(path: Path) -> Stamp:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _stamp_if_there(path: Path) -> Stamp | None:
-    try:
-        return _stamp(path)
-    except OSError:
-        return None
+def unserved(file: FolderFile, description: AdapterDescription | None) -> str:
+    """Return why a whole file is not listed."""
+    named = () if description is None else description.base_models
+    fault = f"was made for {' or '.join(named)}, which is not served here" if named else "does not name its base model"
+    return (
+        f'It {fault}. Write base_model = "..." into {file.path.stem}.toml beside it to have it listed; until then a '
+        "request can use it with a base model that its layers fit."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,9 @@ def test_the_manifest_lies_beside_the_images_and_in_them(service: Service) -> No
     assert made == stored
     assert made is not None
     assert inside == made.of_image(seed=8)
-    assert stored.adapter_files == (first.spec.adapters[0].adapter.commit,)
+    path = service.adapter_folders.path_of(first.spec.adapters[0].adapter)
+    assert path is not None
+    assert stored.adapter_files == (hashlib.sha256(path.read_bytes()).hexdigest(),)
 
 
 def test_the_request_of_an_image_gives_the_same_bytes(service: Service) -> None:

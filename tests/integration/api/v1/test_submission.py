@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from api import create_app
+from tasks.adapters.file.version import version_of
 from tasks.requests.job import MAX_PROMPT_CHARACTERS, MAX_SEED
 from tasks.service import Service
 
@@ -73,7 +74,7 @@ def test_everything_that_is_asked_for_is_in_the_record(client: FlaskClient) -> N
 
 
 def test_an_adapter_is_pinned_to_what_its_file_is_now(client: FlaskClient, service: Service) -> None:
-    (pixel,) = (adapter for adapter in service.adapter_folders.adapters() if adapter.name == "pixel")
+    (folder,) = service.settings.adapter_folders
 
     record = client.post(
         "/v1/jobs", json={"prompt": "a red circle", "adapters": [{"ref": "pixel", "scale": 0.5}]}
@@ -85,7 +86,7 @@ def test_an_adapter_is_pinned_to_what_its_file_is_now(client: FlaskClient, servi
             "scale": 0.5,
             "source": "folder",
             "repository": "pixel",
-            "commit": pixel.sha256,
+            "commit": version_of(folder / "pixel.safetensors"),
             "weight_name": "pixel.safetensors",
         }
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.no_storage import NO_STORAGE
-from tests.support.safetensors_files import write_lora
+from tests.support.safetensors_files import write_lora, write_sparse_lora
 from workers.adapters.fetch import fetch
 
 FOR_DEMO = 'base_model = "stokehold/demo"'
@@ -54,3 +55,29 @@ def test_a_file_that_was_removed_since_fails_the_job(folders: AdapterFolders, pi
 
     with pytest.raises(AdapterUnavailable, match="'pixel' is not in this worker's folders"):
         fetch(resolved, folders, NO_STORAGE)
+
+
+def test_a_copy_on_another_machine_is_the_same_whatever_its_time(
+    folders: AdapterFolders, pixel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    copy = Path(shutil.copyfile(pixel, elsewhere / pixel.name))
+    resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
+
+    assert fetch(resolved, AdapterFolders([elsewhere], DEMO_AND_SDXL), NO_STORAGE) == copy
+
+
+def test_where_the_checksum_is_known_it_decides_and_not_a_sample(tmp_path: Path) -> None:
+    path = write_sparse_lora(tmp_path, "large", size_bytes=8 << 20, metadata={"stokehold.base_model": "demo"})
+    folders = AdapterFolders([tmp_path], DEMO_AND_SDXL)
+    found = folders.look_up(AdapterReference("large")).resolved("demo")
+    pinned = found.model_copy(update={"sha256": folders.sha256_of(path)})
+    path.touch()
+    assert fetch(pinned, folders, NO_STORAGE) == path
+
+    with path.open("r+b") as file:
+        file.seek(3 << 20)
+        file.write(b"x")
+
+    with pytest.raises(AdapterFetchFailed, match="has changed since"):
+        fetch(pinned, folders, NO_STORAGE)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors.numpy import save_file
 from tasks.adapters.file.identity import AdapterSource, FolderAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.sidecar import MAX_SIDECAR_BYTES, describe
+from tasks.adapters.file.version import version_of
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
 from tests.support.base_models import DEMO_AND_SDXL
@@ -39,12 +39,13 @@ def test_an_adapter_is_described_by_its_sidecar(tmp_path: Path) -> None:
     assert adapters == (
         FolderAdapter(
             name="pixel",
+            title="pixel",
             base_model="demo",
             rank=8,
             trigger_words=("pxl",),
             description="Coarse pixels",
             size_bytes=path.stat().st_size,
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            sha256=None,
         ),
     )
 
@@ -101,7 +102,7 @@ def test_an_adapter_without_low_rank_factors_has_no_rank(tmp_path: Path) -> None
     assert [adapter.rank for adapter in folders(tmp_path).adapters()] == [None]
 
 
-def test_a_name_is_resolved_to_the_content_of_its_file(tmp_path: Path) -> None:
+def test_a_name_is_resolved_to_the_version_of_its_file(tmp_path: Path) -> None:
     path = write_lora(tmp_path, "pixel", sidecar=FOR_DEMO)
 
     resolved = folders(tmp_path).look_up(AdapterReference("pixel")).resolved("demo")
@@ -110,8 +111,8 @@ def test_a_name_is_resolved_to_the_content_of_its_file(tmp_path: Path) -> None:
         ref="pixel",
         source=AdapterSource.FOLDER,
         repository="pixel",
-        commit=hashlib.sha256(path.read_bytes()).hexdigest(),
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        commit=version_of(path),
+        sha256=None,
         size_bytes=path.stat().st_size,
         weight_name="pixel.safetensors",
         base_model="demo",
@@ -147,7 +148,7 @@ def test_of_two_adapters_with_one_name_the_earlier_folder_s_counts(tmp_path: Pat
     catalogue = folders(first, second)
 
     assert [adapter.rank for adapter in catalogue.adapters()] == [4]
-    assert catalogue.look_up(AdapterReference("pixel")).commit == catalogue.adapters()[0].sha256
+    assert catalogue.look_up(AdapterReference("pixel")).commit == version_of(first / "pixel.safetensors")
 
 
 def test_a_bad_file_in_an_earlier_folder_does_not_silently_give_way_to_a_later_one(tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_a_bad_file_in_an_earlier_folder_does_not_silently_give_way_to_a_later_o
         ({"bad.safetensors": LORA, "bad.toml": b"\xff"}, "not valid TOML"),
         ({"bad.safetensors": LORA, "bad.toml": b'base_modell = "demo"'}, "bad.toml is wrong: base_modell"),
         ({"bad.safetensors": LORA, "bad.toml": b"rank = 0"}, "bad.toml is wrong: rank"),
-        ({"Bad Name.safetensors": LORA, "Bad Name.toml": FOR_DEMO.encode()}, "Rename it"),
+        ({"Bad Name.safetensors": LORA, "Bad Name.toml": b"rank = 0"}, "Bad Name.toml is wrong: rank"),
         ({"bad.pt": b"a pickle"}, "is a pickle, which may run code when loaded. Convert it to safetensors"),
     ],
 )
