@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field
 
+from tasks.adapters.file.identity import AdapterSource
 from tasks.fields import StoredRecord
-from tasks.jobs.job import Job, JobSpec, shown
+from tasks.jobs.job import Job, JobSpec, ScaledAdapter, shown
 from tasks.jobs.result import Environment, FactDifference, Provenance
 
 METADATA_KEY = "stokehold"
@@ -29,6 +30,20 @@ class Manifest(Provenance, StoredRecord):
     base: str = Field(description="fingerprint of all weights of the base model as they were loaded")
     environment: Environment
 
+    @classmethod
+    def of(cls, job: Job, base: str, provenance: Provenance) -> Self:
+        """Return the manifest of a job's images.
+
+        A file of a folder stands in it with its SHA-256: its version would change with its time.
+
+        Args:
+            base: fingerprint of the base model.
+        """
+        files = provenance.adapter_files or (None,) * len(job.spec.adapters)
+        merged = tuple(with_file(*pair) for pair in zip(job.spec.adapters, files, strict=True))
+        spec = job.spec.model_copy(update={"adapters": merged})
+        return cls(job=job.id, spec=spec, base=base, **dict(provenance))
+
     def of_image(self, seed: int) -> Manifest:
         """The manifest inside one image of the job: of a job that draws just this one."""
         alone = self.spec.model_copy(update={"seed": seed, "image_count": 1})
@@ -40,7 +55,14 @@ def manifest_of(job: Job) -> Manifest | None:
     result = job.result
     if result.base is None or result.environment is None:
         return None
-    return Manifest(job=job.id, spec=job.spec, base=result.base.fingerprint, **dict(result.provenance))
+    return Manifest.of(job, result.base.fingerprint, result.provenance)
+
+
+def with_file(scaled: ScaledAdapter, sha256: str | None) -> ScaledAdapter:
+    """Return an adapter as its file was merged, where its commit does not say that already."""
+    if scaled.adapter.source is not AdapterSource.FOLDER or sha256 is None:
+        return scaled
+    return scaled.model_copy(update={"adapter": scaled.adapter.model_copy(update={"commit": sha256, "sha256": sha256})})
 
 
 def differences(then: Manifest, now: Manifest) -> tuple[FactDifference, ...]:

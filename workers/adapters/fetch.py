@@ -52,7 +52,6 @@ def fetch(
     Raises:
         AdapterFetchFailed: the file is gone, is too large, or is not the one that the job was submitted with.
         AdapterUnavailable: this machine cannot get or keep it.
-        ValkeyUnavailable: Valkey does not answer.
         WorkerStopping: the worker shuts down while it waits for the Hub.
     """
     match adapter.source:
@@ -71,7 +70,6 @@ def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders, max_byt
     Raises:
         AdapterFetchFailed: it is too large, or has changed since.
         AdapterUnavailable: this worker does not have it, or cannot read it.
-        ValkeyUnavailable: Valkey does not answer.
     """
     path = folders.path_of(adapter)
     if path is None:
@@ -100,7 +98,6 @@ def has_content_of(adapter: ResolvedAdapter, path: Path, folders: AdapterFolders
 
     Raises:
         OSError: it cannot be read.
-        ValkeyUnavailable: Valkey does not answer.
     """
     version = version_of(path)
     if version == adapter.commit or not is_same_content(version, adapter.commit):

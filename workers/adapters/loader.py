@@ -43,7 +43,6 @@ class AdapterLoader:
             AdapterFetchFailed: the file is gone, or another one.
             AdapterUnavailable: this machine cannot get or keep it.
             AdapterLoadFailed: it is broken or was made for another base model.
-            ValkeyUnavailable: Valkey does not answer.
             WorkerStopping: the worker shuts down while it waits for the Hub.
         """
         path = fetch(

@@ -73,7 +73,7 @@ class Stages:
         provenance = Provenance(
             adapter_files=drawing.adapter_files, environment=self.environment, batch_size=drawing.batch_size
         )
-        manifest = Manifest(job=job.id, spec=job.spec, base=drawing.base.fingerprint, **dict(provenance))
+        manifest = Manifest.of(job, drawing.base.fingerprint, provenance)
         storage_retry = StorageRetry(self.storage_wait_s, attempt.pause)
         images = publish(
             self.storage, job, drawing.images, manifest, storage_retry, note_progress=attempt.activity.note_progress

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -15,7 +16,10 @@ from typing import Protocol, cast
 from cachetools import LRUCache
 
 from tasks.adapters.file.version import Stamp, file_sha256, stamp_of
+from tasks.errors import ValkeyUnavailable
 from tasks.valkey import Valkey
+
+logger = logging.getLogger(__name__)
 
 KEEP_S = 30 * 86_400
 MAX_CHARACTERS = 20_000
@@ -45,7 +49,10 @@ class NoMemory:
 
 
 class SharedMemory:
-    """Remembers in Valkey, and what Valkey has said in this process. Thread-safe."""
+    """Remembers in Valkey, and what Valkey has said in this process. Thread-safe.
+
+    Without Valkey, files are read again: a worker does not wait for it.
+    """
 
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
@@ -53,30 +60,33 @@ class SharedMemory:
         self._lock = Lock()
 
     def recall(self, keys: Sequence[str]) -> Sequence[str | None]:
-        """Return what is remembered under each key.
-
-        Raises:
-            ValkeyUnavailable: Valkey does not answer.
-        """
+        """Return what is remembered under each key."""
         with self._lock:
             found = {key: self._known.get(key) for key in keys}
         asked = [key for key, value in found.items() if value is None]
         if asked:
-            answers = cast(list[str | None], self._valkey.mget(asked))
-            new = {key: value for key, value in zip(asked, answers, strict=True) if value is not None}
+            new = self._ask(asked)
             found |= new
             with self._lock:
                 self._known.update(new)
         return [found[key] for key in keys]
 
     def remember(self, key: str, value: str) -> None:
-        """Remember a value for a month.
-
-        Raises:
-            ValkeyUnavailable: Valkey does not answer.
-        """
-        if len(value) <= MAX_CHARACTERS:
+        """Remember a value for a month."""
+        if len(value) > MAX_CHARACTERS:
+            return
+        try:
             self._valkey.set(key, value, ex=KEEP_S)
+        except ValkeyUnavailable as error:
+            logger.warning("what was read of a file is not remembered: %s", error)
+
+    def _ask(self, keys: Sequence[str]) -> dict[str, str]:
+        try:
+            answers = cast(list[str | None], self._valkey.mget(keys))
+        except ValkeyUnavailable as error:
+            logger.warning("files are read though another process may have read them: %s", error)
+            return {}
+        return {key: value for key, value in zip(keys, answers, strict=True) if value is not None}
 
 
 def key_of(what: str, path: Path, *stamps: Stamp | None) -> str:
@@ -86,11 +96,7 @@ def key_of(what: str, path: Path, *stamps: Stamp | None) -> str:
 
 
 def known_checksums(paths: Sequence[Path], memory: FileMemory) -> Sequence[str | None]:
-    """Return the SHA-256 of each file, where a process has read it as it is now.
-
-    Raises:
-        ValkeyUnavailable: Valkey does not answer.
-    """
+    """Return the SHA-256 of each file, where a process has read it as it is now."""
     return memory.recall([checksum_key(path) for path in paths]) if paths else ()
 
 
@@ -99,7 +105,6 @@ def remembered_sha256(path: Path, memory: FileMemory) -> str:
 
     Raises:
         OSError: it cannot be read.
-        ValkeyUnavailable: Valkey does not answer.
     """
     key = checksum_key(path)
     (known,) = memory.recall([key])

@@ -80,9 +80,6 @@ class AdapterFolders:
 
         Args:
             max_read: the most files that are read for it. Those beyond are left out until a later list has read them.
-
-        Raises:
-            ValkeyUnavailable: Valkey does not answer.
         """
         located = self._located()
         files = list(located.files.values())
@@ -105,7 +102,6 @@ class AdapterFolders:
         Raises:
             AdapterNotFound: no folder holds it, or several files have this name.
             AdapterNotUsable: its file or its sidecar stands in the way; the message says which.
-            ValkeyUnavailable: Valkey does not answer.
         """
         file = self._find(reference.repository)
         reading = self._readings.of(file)
@@ -150,7 +146,6 @@ class AdapterFolders:
 
         Raises:
             OSError: it cannot be read.
-            ValkeyUnavailable: Valkey does not answer.
         """
         return remembered_sha256(path, self._memory)
 

@@ -43,11 +43,7 @@ class Readings:
         self._lock = Lock()
 
     def of(self, file: FolderFile) -> Reading:
-        """Return what a file says.
-
-        Raises:
-            ValkeyUnavailable: Valkey does not answer.
-        """
+        """Return what a file says."""
         return self.of_all([file], max_new=1)[file]
 
     def of_all(self, files: Collection[FolderFile], *, max_new: int) -> Mapping[FolderFile, Reading]:
@@ -55,9 +51,6 @@ class Readings:
 
         Args:
             max_new: the most files that are read for it. Those beyond are missing in the answer.
-
-        Raises:
-            ValkeyUnavailable: Valkey does not answer.
         """
         keys = {file: reading_key(file.path) for file in files}
         found = self._in_this_process(keys)

@@ -193,6 +193,10 @@ def test_the_request_of_an_image_gives_the_same_bytes(service: Service) -> None:
     first = drawn(service, runner, adapters=[{"ref": "noise1", "scale": 0.5}], images=1)
     body = service.storage.get(first.result.images[0].key or "")
 
+    path = service.adapter_folders.path_of(first.spec.adapters[0].adapter)
+    assert path is not None
+    path.touch()  # another version of the same content
+
     again = drawn(service, runner, **request_of(read_manifest(body).spec))
 
     assert service.storage.get(again.result.images[0].key or "") == body
