@@ -17,6 +17,7 @@ PACKAGES = ("api", "benchmarks", "demo", "stack", "storage", "tasks", "workers")
 ANCHORED = {"match", "fullmatch"}
 """Methods that look at the beginning of a text alone; any other tries every place."""
 MODULE_FUNCTIONS = {"compile", "match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"}
+MAY_HAVE_PATTERNS = re.compile(rf"\bre\.(?:{'|'.join(sorted(MODULE_FUNCTIONS))})\(|\bpattern=")
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ def patterns_in(source: str, where: str) -> Iterator[Pattern]:
     Raises:
         ValueError: one is put together in a way that cannot be read here.
     """
-    if not re.search(r"\bre\.|pattern=", source):
+    if not MAY_HAVE_PATTERNS.search(source):
         return
-    tree = ast.parse(source)
-    constants = imported_constants(tree) | constants_of(tree)
-    for node in ast.walk(tree):
+    nodes = nodes_of(source)
+    constants = imported_constants(nodes) | constants_of(nodes)
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         place = f"{where}:{node.lineno}"
@@ -76,50 +77,52 @@ def patterns_in(source: str, where: str) -> Iterator[Pattern]:
             continue
         text = text_of(node.args[0], constants, place)
         if function.attr == "compile":
-            yield Pattern(place, text, flags_of(node), is_anchored(tree, node))
+            yield Pattern(place, text, flags_of(node), is_anchored(nodes, node))
         else:
             yield Pattern(place, text, flags_of(node), function.attr in ANCHORED)
 
 
-def constants_of(tree: ast.Module) -> dict[str, ast.expr]:
+def nodes_of(source: str) -> list[ast.AST]:
+    """Every node of a module: a tree is walked once, since that takes longer than to parse it."""
+    return list(ast.walk(ast.parse(source)))
+
+
+def constants_of(nodes: Iterable[ast.AST]) -> dict[str, ast.expr]:
     """What the names of a module stand for."""
-    return {
-        target.id: node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    } | names_of_tuples(tree)
+    constants: dict[str, ast.expr] = {}
+    of_tuples: dict[str, ast.expr] = {}
+    for node in nodes:
+        if not isinstance(node, ast.Assign):
+            continue
+        for target in node.targets:
+            if isinstance(target, ast.Name):
+                constants[target.id] = node.value
+            elif isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
+                of_tuples |= names_of_tuple(target, node.value)
+    return constants | of_tuples
+
+
+def names_of_tuple(target: ast.Tuple, values: ast.Tuple) -> dict[str, ast.expr]:
+    """The constants that are assigned several at a time."""
+    pairs = zip(target.elts, values.elts, strict=True)
+    return {name.id: value for name, value in pairs if isinstance(name, ast.Name)}
 
 
 @cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
+def constants_in(path: Path) -> dict[str, ast.expr]:
+    """What the names of a file's module stand for."""
+    return constants_of(nodes_of(path.read_text("utf-8")))
 
 
-def imported_constants(tree: ast.Module) -> dict[str, ast.expr]:
+def imported_constants(nodes: Iterable[ast.AST]) -> dict[str, ast.expr]:
     """What the names that a module imports from another of ours stand for."""
     return {
         alias.asname or alias.name: value
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in PACKAGES
         if (path := ROOT / f"{(node.module or '').replace('.', '/')}.py").is_file()
-        for constants in [constants_of(parsed(path))]
         for alias in node.names
-        if (value := constants.get(alias.name)) is not None
-    }
-
-
-def names_of_tuples(tree: ast.Module) -> dict[str, ast.expr]:
-    """The constants that are assigned several at a time."""
-    return {
-        name.id: value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
-        for target in node.targets
-        if isinstance(target, ast.Tuple)
-        for name, value in zip(target.elts, node.value.elts, strict=True)
-        if isinstance(name, ast.Name)
+        if (value := constants_in(path).get(alias.name)) is not None
     }
 
 
@@ -159,18 +162,18 @@ def flags_of(call: ast.Call) -> int:
     return int(sum(flag for flag in re.RegexFlag if flag.name in names))
 
 
-def is_anchored(tree: ast.Module, compiled: ast.Call) -> bool:
+def is_anchored(nodes: Iterable[ast.AST], compiled: ast.Call) -> bool:
     """Whether a compiled pattern has a name, and its module uses that only for ``match`` and ``fullmatch``."""
     names = {
         target.id
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Assign) and node.value is compiled
         for target in node.targets
         if isinstance(target, ast.Name)
     }
     methods = {
         node.attr
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in names
     }
     return bool(methods) and methods <= ANCHORED
