@@ -65,12 +65,16 @@ def centre_x(mask: Mask) -> float:
 
 
 def _spread_labels(mask: Mask) -> NDArray[np.int64]:
-    """Each pixel of the mask labelled by the greatest index in its connected part; 0 elsewhere."""
+    """Each pixel of the mask labelled by the greatest index in its connected part; 0 elsewhere.
+
+    A label is the place of a pixel of the same part, whose own label is no smaller: each round takes that one, so that
+    labels travel far in few rounds.
+    """
     labels = np.where(mask, np.arange(1, mask.size + 1).reshape(mask.shape), 0)
     while True:
         padded = np.pad(labels, 1)
         near = np.maximum.reduce([labels, padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
-        spread = np.where(mask, near, 0)
+        spread = np.where(mask, labels.ravel()[near - 1], 0)
         if np.array_equal(spread, labels):
             return labels
         labels = spread
