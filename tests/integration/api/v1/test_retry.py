@@ -7,12 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask.testing import FlaskClient
 
+from api.retry_commands import retry
 from tasks.jobs.job import Job, JobOptions, Lane, Line, Status
 from tasks.jobs.result import Failure
 from tasks.keys import KeyLimits
 from tasks.service import Service
+from tests.integration.api.test_key_commands import run
 from tests.support.jobs import SPEC, recorded
 
 Fail = Callable[..., Job]
@@ -154,13 +157,16 @@ def test_limits_of_the_owner_end_it_and_it_says_so(client: FlaskClient, service:
     assert "queued" in report["stopped"]
 
 
-def test_an_operator_retries_the_failed_jobs_of_all_owners(service: Service, valkey_url: str, fail: Fail) -> None:
+def test_an_operator_retries_the_failed_jobs_of_all_owners(
+    service: Service, valkey_url: str, fail: Fail, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jobs = [fail(), fail("storage_unavailable")]
     since = (jobs[0].finished_at or jobs[0].created_at) - timedelta(hours=1)
-    from tests.integration.api.test_key_commands import run
+    arguments = ("--since", f"{since:%Y-%m-%dT%H:%M:%S}")
 
-    command = ("stokehold", "retry", "--since", f"{since:%Y-%m-%dT%H:%M:%S}")
-    first, again = (run(valkey_url, *command) for _ in range(2))
+    first = run(valkey_url, "stokehold", "retry", *arguments)
+    monkeypatch.setattr("api.retry_commands.app", service.celery)
+    again = CliRunner().invoke(retry, arguments)
 
     assert [line.split()[0] for line in first.stdout.splitlines()] == [job.id for job in jobs]
     assert "2 queued again, 0 skipped." in first.stderr
