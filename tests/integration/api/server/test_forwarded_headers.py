@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,19 +12,30 @@ from stack.folder import StackFolder
 from stack.parts import Parts
 from stack.ports import Ports
 from stack.services import api_part
+from storage import S3Config
 from tasks.settings import PREFIX
+from tasks.valkey import connect
 from tests.support.waiting import patience
 
 MODELS = Path(__file__).parents[4] / "models.toml"
 
 
-@pytest.fixture
-def port(servers: dict[str, Any], tmp_path: Path) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def port(valkey_url: str, s3: S3Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Where the API listens, without a key, as ``scripts/up`` starts it."""
-    environment = {f"{PREFIX}{name.upper()}": str(value) for name, value in servers.items()}
+    with connect(valkey_url) as valkey:
+        valkey.flushall()
+    settings = {
+        "VALKEY_URL": valkey_url,
+        "S3_ENDPOINT": str(s3.endpoint),
+        "S3_BUCKET": "forwarded-headers",
+        "S3_ACCESS_KEY": str(s3.access_key),
+        "S3_SECRET_KEY": str(s3.secret_key),
+        "MODELS_FILE": str(MODELS),
+    }
     port = Ports.free().api
-    parts = Parts(StackFolder(tmp_path))
-    parts.start([api_part(port, {**environment, f"{PREFIX}MODELS_FILE": str(MODELS)})])
+    parts = Parts(StackFolder(tmp_path_factory.mktemp("api")))
+    parts.start([api_part(port, {f"{PREFIX}{name}": value for name, value in settings.items()})])
     yield port
     parts.stop(urgent=True)
 
