@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -99,8 +100,14 @@ def write(state: State, path: Path, metadata: dict[str, str] | None = None) -> P
     return path
 
 
+@cache
+def noise(seed: int) -> State:
+    """A LoRA for the pipeline of ``drawable``."""
+    return random_lora(drawable(), seed=seed)
+
+
 def write_noise(folder: Path, *seeds: int) -> None:
     """Put ``noise<seed>`` adapters for the pipeline of ``drawable``, as the ``demo`` base model, into a folder."""
     for seed in seeds:
-        path = write(random_lora(drawable(), seed=seed), folder / f"noise{seed}.safetensors")
+        path = write(noise(seed), folder / f"noise{seed}.safetensors")
         path.with_suffix(".toml").write_text('base_model = "demo"\n', "utf-8")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from storage import ObjectNotFound, S3Storage, StorageNotReachable
 from storage.client import PROMPT, connect
@@ -20,10 +19,9 @@ from tasks.service import Service
 from tests.support.broken_storage import refusing_storage
 from tests.support.jobs import submitted_to
 from tests.support.loras import write_noise
-from tests.support.pipelines import drawable
 from tests.support.services import make_service
+from tests.support.warm_workers import warm_worker
 from workers.run.runner import JobRunner
-from workers.worker import warm_up
 
 pytestmark = [
     pytest.mark.torch,
@@ -48,7 +46,7 @@ def entry(service: Service, tmp_path: Path) -> CatalogueAdapter:
 def runner(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> JobRunner:
     monkeypatch.setattr("workers.worker.HF_HUB_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
-    return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
+    return warm_worker(service).runner
 
 
 def submitted(service: Service, lane: Lane = Lane.INTERACTIVE, *adapters: str) -> Job:

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from api import create_app
 from tasks.service import Service
-from tests.support.pipelines import drawable
 from tests.support.services import make_service
-from workers.worker import warm_up
+from tests.support.warm_workers import warm_worker
 
 pytestmark = [
     pytest.mark.torch,
@@ -69,7 +67,7 @@ def test_no_line_holds_a_prompt_a_token_or_a_presigned_url(service: Service, col
 
     drawn = client.post("/v1/jobs", json={**request, "adapters": []}, headers=headers).get_json()["id"]
     failed = client.post("/v1/jobs", json=request, headers=headers).get_json()["id"]  # before its base model is known
-    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
+    runner = warm_worker(service).runner
     runner(drawn)
     runner(failed)
     record = client.get(f"/v1/jobs/{drawn}", headers=headers).get_json()
@@ -89,7 +87,7 @@ def test_every_line_about_a_job_names_it_on_whichever_thread_and_no_line_names_a
     client = create_app(service).test_client()
     request = {"prompt": LONG_PROMPT, "steps": 1}
     jobs = [client.post("/v1/jobs", json=request).get_json()["id"] for _ in range(2)]
-    runner = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
+    runner = warm_worker(service).runner
 
     for job in jobs:
         collector.records.clear()

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tasks.errors import ValkeyUnavailable
@@ -20,13 +19,12 @@ from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tests.support.jobs import SPEC, submitted_to
 from tests.support.loras import write_noise
-from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.steps import on_step
 from tests.support.waiting import wait_until
+from tests.support.warm_workers import warm_worker
 from workers.run.backfill import Backfill
 from workers.run.runner import JobRunner
-from workers.worker import warm_up
 
 pytestmark = [
     pytest.mark.torch,
@@ -45,7 +43,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 @pytest.fixture
 def runner(service: Service) -> JobRunner:
-    return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
+    return warm_worker(service).runner
 
 
 def submitted(service: Service, lane: Lane = Lane.BACKFILL, **request: Any) -> Job:

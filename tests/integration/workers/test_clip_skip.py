@@ -23,9 +23,9 @@ from tests.support.base_models import served_model
 from tests.support.jobs import submitted_to
 from tests.support.pipelines import build, drawable
 from tests.support.services import make_service
+from tests.support.warm_workers import warm_worker
 from workers.base.pipeline import check_clip_skip, max_clip_skip, show_text_model
 from workers.run.runner import JobRunner
-from workers.worker import warm_up
 
 pytestmark = [
     pytest.mark.torch,
@@ -43,7 +43,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 @pytest.fixture
 def runner(service: Service) -> JobRunner:
-    return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
+    return warm_worker(service).runner
 
 
 def submitted(service: Service, lane: Lane = Lane.INTERACTIVE, **fields: Any) -> Job:

@@ -22,9 +22,9 @@ from tasks.service import Service
 from tests.support.loras import write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
+from tests.support.warm_workers import warm_worker
 from workers.run.runner import JobRunner
 from workers.stages.compare import AWAY, GONE, HELD_BACK, UNREADABLE, comparison
-from workers.worker import warm_up
 
 pytestmark = [
     pytest.mark.torch,
@@ -40,7 +40,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 
 def warm(service: Service, load: Callable[[], Any] = drawable) -> JobRunner:
-    return warm_up(service, service.base_models.default, load, torch.device("cpu"), worker="demo-1@here").runner
+    return warm_worker(service, load).runner
 
 
 def drawn(service: Service, runner: JobRunner, **request: Any) -> Job:

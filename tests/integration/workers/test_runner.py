@@ -26,9 +26,9 @@ from tests.support.loras import random_lora, write, write_noise
 from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.steps import on_step
+from tests.support.warm_workers import warm_worker
 from workers.run.runner import JobRunner
 from workers.stages.draw import DrawnImage, Session
-from workers.worker import warm_up
 
 pytestmark = [
     pytest.mark.torch,
@@ -47,7 +47,7 @@ def service(servers: dict[str, Any], tmp_path: Path) -> Service:
 
 @pytest.fixture
 def runner(service: Service) -> JobRunner:
-    return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here").runner
+    return warm_worker(service).runner
 
 
 def submitted(service: Service, **request: Any) -> Job:

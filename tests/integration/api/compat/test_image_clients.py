@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from huggingface_hub import HfApi, InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from openai import OpenAI
@@ -29,7 +28,7 @@ from tests.support.loras import random_lora, write
 from tests.support.pipelines import drawable
 from tests.support.services import make_service, with_hub
 from tests.support.waiting import patience
-from workers.worker import warm_up
+from tests.support.warm_workers import warm_worker
 
 pytestmark = [
     pytest.mark.torch,
@@ -59,7 +58,7 @@ def service(servers: dict[str, Any], tmp_path: Path, hub: HubServer) -> Service:
 @pytest.fixture
 def url(service: Service) -> Iterator[str]:
     """Where the API listens, with a worker of the demo base behind it."""
-    worker = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+    worker = warm_worker(service)
     worker.heartbeat.beat()
     with drawing(service, worker.runner), serving(create_app(service)) as url:
         yield url

@@ -14,14 +14,13 @@ from tasks.base_models.registry import read_base_models
 from tasks.base_models.shapes import CACHED_S, ShapeStore
 from tasks.valkey import Valkey
 from tests.support.base_models import DEMO_AND_SDXL
-from tests.support.pipelines import drawable
 from tests.support.services import make_service
 from tests.support.unet_shapes import SD15, SDXL, unet_shapes
 from tests.support.up import ROOT
+from tests.support.warm_workers import warm_worker
 from workers.adapters.shapes import shapes_of
 from workers.adapters.shell import LoaderShell
 from workers.base.pipeline import load_pipeline
-from workers.worker import warm_up
 
 pytestmark = [
     pytest.mark.torch,
@@ -62,7 +61,7 @@ def test_a_worker_tells_it_when_it_has_loaded_and_again_when_it_was_lost(
 ) -> None:
     service = make_service(tmp_path, valkey_url=valkey_url)
     with service.valkey, service.celery:
-        worker = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+        worker = warm_worker(service)
         told = ShapeStore(valkey).of(DEMO)
         assert told is not None
         assert told.components == ("unet", "text_encoder")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from huggingface_hub import scan_cache_dir
 from PIL import Image
 
@@ -21,11 +20,11 @@ from tasks.replay import read_manifest, request_of
 from tasks.requests.job import JobRequest
 from tasks.service import Service
 from tests.support.loras import write_noise
-from tests.support.pipelines import drawable
 from tests.support.services import make_service
+from tests.support.warm_workers import warm_worker
 from workers.adapters.disk_cache import DiskCache
 from workers.adapters.stored import cached_repository, fetch_from_storage
-from workers.worker import Worker, warm_up
+from workers.worker import Worker
 
 pytestmark = [
     pytest.mark.torch,
@@ -56,7 +55,7 @@ def adapter(entry: CatalogueAdapter) -> ResolvedAdapter:
 def worker(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     monkeypatch.setattr("workers.worker.HF_HUB_CACHE", str(tmp_path / "cache"))
     (tmp_path / "cache").mkdir()
-    return warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+    return warm_worker(service)
 
 
 def drawn(service: Service, worker: Worker, ref: str) -> Job:

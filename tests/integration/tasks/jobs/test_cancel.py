@@ -6,18 +6,17 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-import torch
 
 from tasks.errors import JobNotFound, StatusConflict
 from tasks.jobs.job import Job, Status
 from tasks.jobs.result import Result, Timings
 from tasks.requests.job import JobRequest
 from tasks.service import Service
-from tests.support.pipelines import drawable
 from tests.support.steps import on_step
 from tests.support.waiting import wait_until
+from tests.support.warm_workers import warm_worker
 from workers.run.runner import JobRunner
-from workers.worker import Worker, warm_up
+from workers.worker import Worker
 
 pytestmark = [
     pytest.mark.torch,
@@ -28,7 +27,7 @@ pytestmark = [
 @pytest.fixture
 def worker(service: Service) -> Iterator[Worker]:
     """A worker that listens for canceled jobs already."""
-    worker = warm_up(service, service.base_models.default, drawable, torch.device("cpu"), worker="demo-1@here")
+    worker = warm_worker(service)
     worker.cancellations.start()
     wait_until(lambda: dict(service.valkey.pubsub_numsub("stokehold:canceled"))["stokehold:canceled"] == 1)
     yield worker
