@@ -58,10 +58,16 @@ def service(service: Service, hub: HubServer) -> Service:
     return with_hub(service, hub)
 
 
+@pytest.fixture(scope="module")
+def schema(views: OpenAPI) -> schemathesis.BaseSchema:
+    """The document, read once: schemathesis also looks through the sources for constants to try, for seconds."""
+    return schemathesis.openapi.from_wsgi("/openapi.json", views)
+
+
 @pytest.fixture
-def document(app: OpenAPI) -> schemathesis.BaseSchema:
-    """The application, as its document describes it."""
-    return schemathesis.openapi.from_wsgi("/openapi.json", app)
+def document(schema: schemathesis.BaseSchema, app: OpenAPI) -> schemathesis.BaseSchema:
+    """The application, as its document describes it, with the test's own service behind it."""
+    return schema
 
 
 WAIT_FOR_IMAGES = {"/models/{model}", "/v1/images/generations"}
