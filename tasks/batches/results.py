@@ -143,13 +143,12 @@ class BatchResults:
 def counts_of(jobs: Sequence[Job], lost: int) -> dict[str, float]:
     """Return what these jobs, and some that are lost, add to the counters of their batch."""
     by_status = Counter(job.status for job in jobs)
-    swapped = (SwapWay.MERGED, SwapWay.DIFFUSERS)
     return {
         "ended": len(jobs) + lost,
         "succeeded": by_status[Status.SUCCEEDED],
         "failed": by_status[Status.FAILED] + lost,
         "canceled": by_status[Status.CANCELED],
-        "swaps": sum(job.timings.swap_way in swapped for job in jobs),
+        "swaps": sum(job.timings.swap_way is SwapWay.MERGED for job in jobs),
         "device_s": round(sum((job.timings.swap or 0) + (job.timings.draw or 0) for job in jobs), 3),
     }
 

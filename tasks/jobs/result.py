@@ -53,8 +53,6 @@ class SwapWay(StrEnum):
     """They were merged already."""
     MERGED = "merged"
     """One pass over the weights, from the pristine ones."""
-    DIFFUSERS = "diffusers"
-    """diffusers' own loader, for what is not a low-rank product."""
 
 
 Seconds = Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
@@ -82,7 +80,7 @@ class AdapterReceipt(Stored):
     """The effect of merging an adapter."""
 
     ref: str
-    matched: int | None = Field(description="number of weights that it changes; null if diffusers' own loader was used")
+    matched: int = Field(description="number of weights that it changes")
     unmatched: tuple[str, ...] = Field(description="keys of its file for which the base model has no weight")
     relative_change: float | None = Field(
         description="norm of the change divided by the norm of the weights that it changes; near 0 means no effect"

@@ -83,7 +83,7 @@ def draw(
     Raises:
         WorkerStopping: by the watcher, on a worker that shuts down immediately.
         BaseReplaced: the base was loaded again while others went first.
-        AdapterLoadFailed: diffusers' own loader refuses an adapter; the base is pristine again.
+        AdapterLoadFailed: a merged weight is too large to be a number; the base is pristine again.
         OutOfMemory: the device is too small for this.
         DrawingFailed: the pipeline refuses the request.
         MachineFault: the device failed, or the pipeline raised what the request does not explain.

@@ -1,9 +1,8 @@
 """The swap: from one adapter set merged into the base model to another.
 
-Every weight is computed from its pristine copy, W = W0 + sum of scale * up @ down, in one pass and in place. Nothing is
+Every weight is computed from its pristine copy, W = W0 + sum of scale * change, in one pass and in place. Nothing is
 ever subtracted again, so the base cannot drift (huggingface/diffusers issue 5313), and the storage of the weights stays
-the same, so compiled graphs stay valid. What is not a low-rank product goes through diffusers' loader, which puts PEFT
-layers beside the weights: slower, and as exact.
+the same, so compiled graphs stay valid. Modules and parameters are never added, replaced or taken away.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from diffusers import DiffusionPipeline
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.errors import AdapterLoadFailed
 from tasks.jobs.result import AdapterReceipt, SwapWay
-from workers.base.device import first_line
 from workers.base.pipeline import loadable_components, weights_of
 from workers.swap.kernel import load_kernel
 from workers.swap.parsed_adapter import ParsedAdapter
@@ -69,7 +67,6 @@ class MergeEngine:
         self._merged: AdapterSet = ()
         self._changed: set[str] = set()
         self._norms: dict[str, dict[str, float]] = {}
-        self._peft_loaded = False
 
     @property
     def merged(self) -> AdapterSet:
@@ -77,27 +74,27 @@ class MergeEngine:
         return self._merged
 
     def swap(self, adapters: AdapterSet) -> SwapWay:
-        """Make ``adapters`` the merged set, and say which way it went.
+        """Make ``adapters`` the merged set, and say whether that took a merge.
 
         Raises:
-            AdapterLoadFailed: diffusers' own loader refuses an adapter that only it can take, or a merged weight is too
-                large to be a number.
+            AdapterLoadFailed: a merged weight is too large to be a number.
             torch.OutOfMemoryError: there is no room for the pristine copies.
         """
         if adapters == self._merged:
             return SwapWay.KEPT
         try:
-            way = self._swap(adapters)
+            self._merge(plan(adapters, self._device))
+            self._refuse_overflow(adapters)
         except BaseException:
             self.restore()
             raise
         self._merged = adapters
-        return way
+        return SwapWay.MERGED
 
     def restore(self) -> None:
         """Back to the pristine base."""
         self._merged = ()
-        self._swap(())
+        self._merge({})
 
     def unmerged(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """These weights as they are without what is merged: of a changed one the pristine copy, else the weight."""
@@ -111,22 +108,10 @@ class MergeEngine:
         before = sum(self.pristine.norm(name) ** 2 for name in parsed.changes) ** 0.5
         return AdapterReceipt(
             ref=prepared.adapter.ref,
-            matched=len(parsed.changes) if parsed.needs_diffusers is None else None,
+            matched=len(parsed.changes),
             unmatched=parsed.unmatched,
             relative_change=change / before if before else None,
         )
-
-    def _swap(self, adapters: AdapterSet) -> SwapWay:
-        if self._peft_loaded:
-            self._pipeline.unload_lora_weights()
-            self._peft_loaded = False
-        needs_diffusers = any(prepared.parsed.needs_diffusers for prepared in adapters)
-        self._merge({} if needs_diffusers else plan(adapters, self._device))
-        if not needs_diffusers:
-            self._refuse_overflow(adapters)
-        if needs_diffusers:
-            self._load_as_peft(adapters)
-        return SwapWay.DIFFUSERS if needs_diffusers else SwapWay.MERGED
 
     @torch.no_grad()
     def _merge(self, changes: Plan) -> None:
@@ -175,20 +160,6 @@ class MergeEngine:
         norms = (prepared.parsed.peak, *self._norms.get(prepared.sha256, {}).values())
         return math.inf if any(map(math.isnan, norms)) else abs(prepared.scale) * max(norms)
 
-    def _load_as_peft(self, adapters: AdapterSet) -> None:
-        self._peft_loaded = True
-        names = [f"adapter_{number}" for number in range(len(adapters))]
-        for name, prepared in zip(names, adapters, strict=True):
-            try:
-                self._pipeline.load_lora_weights(
-                    prepared.path.parent, weight_name=prepared.path.name, adapter_name=name
-                )
-            except (OSError, RuntimeError, ValueError, KeyError) as error:
-                raise AdapterLoadFailed(
-                    f"Adapter {prepared.adapter.ref!r} does not fit this base model: {first_line(error)}"
-                ) from error
-        self._pipeline.set_adapters(names, [prepared.scale for prepared in adapters])
-
 
 def mergeable_weights(pipeline: Any) -> dict[str, torch.Tensor]:
     """The weights that an adapter may change, by name with the component in front."""
@@ -212,9 +183,9 @@ def attention_weights(pipeline: Any) -> list[str]:
 
 
 def plan(adapters: AdapterSet, device: torch.device) -> Plan:
-    """Return what is added to which weight of a pipeline on this device."""
+    """Return what is added to which weight of a pipeline on this device; of an adapter at scale 0, nothing."""
     changes: dict[str, list[Addition]] = {}
-    for prepared in adapters:
+    for prepared in (prepared for prepared in adapters if prepared.scale):
         for name, several in prepared.parsed.changes_on(device).items():
             changes.setdefault(name, []).append(Addition(prepared.sha256, several, prepared.scale))
     return changes

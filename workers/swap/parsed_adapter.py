@@ -31,13 +31,11 @@ class ParsedAdapter:
     Attributes:
         changes: by weight.
         unmatched: keys of the file for which the pipeline has no module.
-        needs_diffusers: why the fast pass cannot merge it and diffusers' own loader must; None if it can.
         memory: the bytes of which all its tensors are views, so that one copy takes them to a device.
     """
 
     changes: Changes
     unmatched: tuple[str, ...] = ()
-    needs_diffusers: str | None = None
     memory: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
 
     @classmethod

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -23,9 +23,25 @@ class Addition:
     changes: tuple[Change, ...]
     strength: float
 
+    def delta(self, pristine: torch.Tensor) -> torch.Tensor:
+        """The sum of the changes, at strength 1."""
+        first, *others = self.changes
+        delta = first.delta(pristine)
+        for other in others:
+            delta.add_(other.delta(pristine))
+        return delta
+
+    def rows(self, start: int, stop: int) -> Addition | None:
+        """What is added to these rows; None if it depends on other rows."""
+        parts = [part for change in self.changes if (part := change.rows(start, stop)) is not None]
+        return replace(self, changes=tuple(parts)) if len(parts) == len(self.changes) else None
+
 
 BLOCK_ELEMENTS = 1 << 18
 """Large enough to keep every core busy, small enough to stay in its caches (measured: docs/decisions/0003)."""
+
+DEVICE_BLOCK_ELEMENTS = 1 << 24
+"""What a device computes at a time: 64 MiB of float32, of which it needs a few."""
 
 
 def rewrite(
@@ -48,7 +64,7 @@ def rewrite(
     for weight, pristine, additions in weights:
         products = as_products(additions) if weight.is_contiguous() and weight.ndim > 1 else None
         if products is None:
-            norms.append(rewrite_whole(weight, pristine, additions))
+            norms.append(rewrite_in_float32(weight, pristine, additions))
             continue
         norms.append(None)
         merge = Merge(weight.flatten(1), pristine.flatten(1), products)
@@ -95,20 +111,44 @@ def rewrite_by_blocks(merge: Merge) -> None:
         target.copy_(block)
 
 
-def rewrite_whole(weight: torch.Tensor, pristine: torch.Tensor, additions: Sequence[Addition]) -> list[torch.Tensor]:
-    """In float32 and rounded once, for whatever is more than low-rank products.
+def rewrite_in_float32(
+    weight: torch.Tensor, pristine: torch.Tensor, additions: Sequence[Addition]
+) -> list[torch.Tensor]:
+    """For whatever is more than low-rank products: in float32 and rounded once.
 
     Returns:
         Of each addition the norm at strength 1.
     """
-    exact = pristine.to(weight.device, torch.promote_types(torch.float32, weight.dtype))
-    total, norms = exact.clone(), []
-    for addition in additions:
-        first, *others = addition.changes
-        delta = first.delta(exact)
-        for other in others:
-            delta.add_(other.delta(exact))
-        norms.append(torch.linalg.vector_norm(delta).float())
-        total.add_(delta, alpha=addition.strength)
-    weight.copy_(total)
-    return norms
+    dtype = torch.promote_types(torch.float32, weight.dtype)
+    norms: list[list[torch.Tensor]] = [[] for _ in additions]
+    for place, parts in row_blocks(weight, with_factors_in(dtype, additions, weight.numel())):
+        exact = pristine[place].to(weight.device, dtype)
+        total = exact.clone()
+        for addition, found in zip(parts, norms, strict=True):
+            delta = addition.delta(exact)
+            found.append(torch.linalg.vector_norm(delta, dtype=torch.float32))
+            total.add_(delta, alpha=addition.strength)
+        weight[place].copy_(total)
+    return [torch.linalg.vector_norm(torch.stack(found)) for found in norms]
+
+
+def with_factors_in(dtype: torch.dtype, additions: Sequence[Addition], size: int) -> list[Addition]:
+    """The same with the tensors converted that are smaller than the weight: each block of rows needs them."""
+
+    def convert(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(dtype) if tensor.numel() < size else tensor
+
+    return [replace(one, changes=tuple(change.map_tensors(convert) for change in one.changes)) for one in additions]
+
+
+def row_blocks(weight: torch.Tensor, additions: Sequence[Addition]) -> Iterator[tuple[slice, Sequence[Addition]]]:
+    """Blocks of a weight's rows, and what is added to each; all rows at once where they depend on one another."""
+    rows = len(weight)
+    elements = BLOCK_ELEMENTS if weight.device.type == "cpu" else DEVICE_BLOCK_ELEMENTS
+    step = max(1, elements * rows // max(1, weight.numel()))
+    if step >= rows or any(one.rows(0, step) is None for one in additions):
+        yield slice(0, rows), additions
+        return
+    for start in range(0, rows, step):
+        place = slice(start, min(start + step, rows))
+        yield place, [part for one in additions if (part := one.rows(place.start, place.stop)) is not None]

@@ -17,8 +17,9 @@ from tasks.errors import ConfigurationError, OutOfMemory
 from tasks.jobs.result import BaseReceipt, SwapWay
 from workers.base.device import memory_errors
 from workers.base.device_thread import DeviceThread
-from workers.base.pipeline import fix_device, weights_of
+from workers.base.pipeline import fix_device
 from workers.swap.engine import AdapterSet, MergeEngine
+from workers.swap.inventory import Inventory
 from workers.swap.pristine import fingerprints
 
 logger = logging.getLogger(__name__)
@@ -32,27 +33,27 @@ class LoadedBase:
         pipeline: the diffusers pipeline.
         scheduler: as it came with the model.
         engine: merges adapters into the pipeline.
-        weights: every weight, by name with the component in front.
-        prints: their fingerprints when nothing was merged.
+        inventory: what its modules held when nothing was merged.
+        prints: the fingerprints of its tensors then, by name.
     """
 
     pipeline: Any
     scheduler: SchedulerMixin
     engine: MergeEngine
-    weights: Mapping[str, torch.Tensor]
+    inventory: Inventory
     prints: Mapping[str, int]
 
     @classmethod
     def around(cls, pipeline: Any, pristine_device: torch.device | None) -> Self:
         """Return what is needed around a pipeline that was just loaded."""
         fix_device(pipeline)
-        weights = all_weights(pipeline)
+        inventory = Inventory.of(pipeline)
         return cls(
             pipeline=pipeline,
             scheduler=pipeline.scheduler,
             engine=MergeEngine(pipeline, pristine_device),
-            weights=weights,
-            prints=dict(zip(weights, fingerprints(weights.values()), strict=True)),
+            inventory=inventory,
+            prints=dict(zip(inventory.tensors, fingerprints(inventory.tensors.values()), strict=True)),
         )
 
     @cached_property
@@ -61,11 +62,16 @@ class LoadedBase:
         return hashlib.blake2b(repr(sorted(self.prints.items())).encode(), digest_size=8).hexdigest()
 
     def changed(self) -> list[str]:
-        """The weights that are not, below what is merged into them, bit for bit what was loaded."""
-        now = self.engine.unmerged(self.weights)
-        return [
-            name for name, number in zip(now, fingerprints(now.values()), strict=True) if number != self.prints[name]
-        ]
+        """Return the names of what the pipeline holds now, looked up anew, and did not when it was loaded: modules and
+        tensors that were added, taken away or replaced; if there are none, those of tensors that are not, below what is
+        merged into them, bit for bit what was loaded.
+        """
+        now = Inventory.of(self.pipeline)
+        if different := self.inventory.differences(now):
+            return different
+        unmerged = self.engine.unmerged(now.tensors)
+        numbers = fingerprints(unmerged.values())
+        return [name for name, number in zip(unmerged, numbers, strict=True) if number != self.prints[name]]
 
 
 class WarmPipeline:
@@ -120,7 +126,7 @@ class WarmPipeline:
     @property
     def bytes(self) -> int:
         """Memory of the weights."""
-        return sum(weight.nbytes for weight in self._base.weights.values()) if self._base else 0
+        return self._base.inventory.bytes if self._base else 0
 
     @property
     def pristine_bytes(self) -> int:
@@ -144,11 +150,11 @@ class WarmPipeline:
         return BaseReceipt(fingerprint=self.base.fingerprint, swaps_since_check=self._swaps)
 
     def check(self) -> bool:
-        """Whether the base is bit for bit what was loaded; if it is not, it is loaded again before it is used again."""
+        """Return whether the base is bit for bit what was loaded. If not, it is loaded again before the next use."""
         self._swaps = 0
         changed = self.base.changed()
         if changed:
-            logger.error("%d weights of the base have changed, such as %s: loading it again", len(changed), changed[0])
+            logger.error("the base has changed in %d places, such as %s: loading it again", len(changed), changed[0])
             self.discard()
         return not changed
 
@@ -156,8 +162,3 @@ class WarmPipeline:
         """Let the base go, so that it is loaded again before it is used again. Called on the device's thread."""
         self.reloads += 1
         self._base = None
-
-
-def all_weights(pipeline: Any) -> dict[str, torch.Tensor]:
-    """Every weight of the pipeline, by name with the component in front."""
-    return weights_of({name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)})
