@@ -106,7 +106,7 @@ class ParsedAdapter:
         """The name of a weight whose change has values that are not finite numbers; None if there is none."""
         norms = torch._foreach_norm([tensor for change in self._every_change() for tensor in change.tensors])
         scales = (scale for change in self._every_change() for scale in change.scales)
-        if all(math.isfinite(number) for number in itertools.chain(map(float, norms), scales)):
+        if all(map(math.isfinite, map(float, norms))) and all(map(is_usable, scales)):
             return None
         broken = (name for name, several in self.changes.items() if not all(map(is_finite, several)))
         return next(broken, None)
@@ -139,10 +139,17 @@ def kept_dtype(change: Change, tensor: torch.Tensor, weight_dtype: torch.dtype) 
     return tensor.dtype if tensor.dtype in COMPUTABLE else torch.float32
 
 
+def is_usable(scale: float) -> bool:
+    """Return whether a change may be multiplied by this in float32, and then by the scale of a job."""
+    return abs(scale) < LARGEST_SCALE
+
+
 def is_finite(change: Change) -> bool:
     """Return whether all its values are finite; the norm of a tensor may be too large without a value being so."""
-    return all(map(math.isfinite, change.scales)) and all(tensor.isfinite().all() for tensor in change.tensors)
+    return all(map(is_usable, change.scales)) and all(tensor.isfinite().all() for tensor in change.tensors)
 
+
+LARGEST_SCALE = 1e30
 
 COMPUTABLE = (torch.float32, torch.float16, torch.bfloat16)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from tasks.errors import AdapterLoadFailed
 from tasks.jobs.result import SwapWay
 from tests.support.adapters import prepared
+from tests.support.changes import KINDS, random_adapter
 from tests.support.loras import FORMATS, as_kohya, random_lora, with_kohya_s_alphas, write
 from tests.support.pipelines import ARCHITECTURES, build
 from workers.adapters.parser import parse_adapter
@@ -262,6 +264,60 @@ def test_dora_is_merged_and_taken_back(sd15: Any, tmp_path: Path) -> None:
 
     engine.swap(())
     assert_identical(sd15, before)
+
+
+@pytest.fixture(scope="module")
+def bases() -> dict[torch.dtype, Any]:
+    """Pipelines that every test leaves as they were loaded."""
+    return {dtype: build("sd15", dtype) for dtype in (torch.float32, torch.bfloat16, torch.float16)}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_receipt_says_what_each_kind_of_change_did(
+    kind: str, dtype: torch.dtype, bases: dict[torch.dtype, Any]
+) -> None:
+    weights = dict(itertools.islice(mergeable_weights(bases[dtype]).items(), 6))
+    before = {name: weight.double() for name, weight in weights.items()}
+    engine = MergeEngine(bases[dtype])
+    adapter = random_adapter(kind, weights, -2.0)
+    exact = {name: -2.0 * changes[0].delta(before[name]) for name, changes in adapter.parsed.changes.items()}
+
+    engine.swap((adapter,))
+    receipt = engine.receipt(adapter)
+    read_again = engine.receipt(random_adapter(kind, weights, -2.0))
+    engine.swap(())
+
+    change, base = (math.sqrt(sum(float((one**2).sum()) for one in all_of.values())) for all_of in (exact, before))
+    assert receipt.matched == len(weights)
+    assert receipt.relative_change == pytest.approx(change / base, rel=1e-3)
+    assert read_again == receipt
+    assert all(torch.equal(weight.double(), before[name]) for name, weight in weights.items())
+
+
+@pytest.mark.parametrize("kind", ["dora", "oft", "lora"])
+def test_at_scale_0_nothing_is_changed(kind: str, bases: dict[torch.dtype, Any]) -> None:
+    weights = mergeable_weights(bases[torch.float32])
+    before = {name: weight.clone() for name, weight in weights.items()}
+    engine = MergeEngine(bases[torch.float32])
+    adapter = random_adapter(kind, weights, 0.0)
+
+    engine.swap((adapter,))
+
+    assert all(torch.equal(weight, before[name]) for name, weight in weights.items())
+    assert engine.receipt(adapter).relative_change == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_overflows_is_refused_whatever_its_kind(kind: str, bases: dict[torch.dtype, Any]) -> None:
+    weights = dict(itertools.islice(mergeable_weights(bases[torch.float16]).items(), 3))
+    before = {name: weight.clone() for name, weight in weights.items()}
+    engine = MergeEngine(bases[torch.float16])
+
+    with pytest.raises(AdapterLoadFailed, match="too large to be numbers"):
+        engine.swap((random_adapter(kind, weights, 1e9),))
+
+    assert all(torch.equal(weight, before[name]) for name, weight in weights.items())
 
 
 def test_a_failure_in_the_middle_of_a_merge_leaves_the_pristine_base(

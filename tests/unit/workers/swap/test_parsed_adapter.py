@@ -110,7 +110,7 @@ def test_it_goes_to_a_device_as_a_whole(changes: Changes, dtypes: dict[str, torc
     assert [tensor.shape for tensor in tensors_of(moved)] == [tensor.shape for tensor in tensors_of(changes)]
 
 
-@pytest.mark.parametrize("spoiled", [math.nan, math.inf])
+@pytest.mark.parametrize("spoiled", [math.nan, math.inf, 1e300])
 def test_values_and_scales_that_are_not_finite_are_found(
     changes: Changes, dtypes: dict[str, torch.dtype], spoiled: float
 ) -> None:

@@ -15,7 +15,7 @@ from tests.support.adapters import prepared
 from tests.support.loras import random_lora, write
 from tests.support.pipelines import build
 from workers.swap.pristine import fingerprints
-from workers.swap.warm_pipeline import WarmPipeline
+from workers.swap.warm_pipeline import LoadedBase, WarmPipeline
 
 pytestmark = [
     pytest.mark.torch,
@@ -94,7 +94,7 @@ def test_a_damaged_base_is_loaded_again_before_the_next_swap(tmp_path: Path, com
         for seed in range(3)
     ]
     warm.swap(adapters[0])
-    damage(next(weight for name, weight in warm.base.weights.items() if name.startswith(component)))
+    damage(next(weight for name, weight in warm.base.inventory.tensors.items() if name.startswith(component)))
 
     warm.swap(adapters[1])
     warm.swap(adapters[2])
@@ -102,6 +102,44 @@ def test_a_damaged_base_is_loaded_again_before_the_next_swap(tmp_path: Path, com
     assert warm.reloads == 1
     assert warm.base.engine.merged == adapters[2]
     assert warm.check()
+
+
+def replace_a_parameter(pipeline: Any) -> None:
+    """As a loader does that assigns instead of copying; the values are the same."""
+    pipeline.unet.conv_in.weight = torch.nn.Parameter(pipeline.unet.conv_in.weight.detach().clone())
+
+
+def fuse_projections(pipeline: Any) -> None:
+    pipeline.unet.fuse_qkv_projections()
+
+
+def add_a_buffer(pipeline: Any) -> None:
+    pipeline.unet.register_buffer("noise", torch.zeros(1))
+
+
+def wrap_a_layer(pipeline: Any) -> None:
+    pipeline.unet.conv_in = torch.nn.Sequential(pipeline.unet.conv_in)
+
+
+def train(pipeline: Any) -> None:
+    """So that dropout is random."""
+    pipeline.text_encoder.train(not pipeline.text_encoder.training)
+
+
+def change_a_buffer(pipeline: Any) -> None:
+    next(pipeline.text_encoder.buffers()).view(-1)[0] += 1
+
+
+@pytest.mark.parametrize(
+    "spoil", [replace_a_parameter, fuse_projections, add_a_buffer, wrap_a_layer, train, change_a_buffer]
+)
+def test_whatever_the_model_holds_else_than_it_was_loaded_with_is_found(spoil: Any) -> None:
+    base = LoadedBase.around(build("sd15"), None)
+    assert base.changed() == []
+
+    spoil(base.pipeline)
+
+    assert base.changed()
 
 
 def test_the_pipeline_does_not_search_its_modules_for_the_device_that_it_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
