@@ -1,6 +1,9 @@
 """What a swap costs, beside diffusers' own ways and beside a plain copy of the same weights, all in one run.
 
+With ``--kinds``, instead, what a swap to each kind of change costs over that copy.
+
 python -m benchmarks.swap --base sdxl-shaped --dtype bfloat16 --rank 16
+python -m benchmarks.swap --kinds --json
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.kinds import ratios_of_kinds
 from benchmarks.shapes import SHAPES, build, denoiser_of, write_lora
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from workers.adapters.parser import parse_adapter
@@ -129,6 +133,11 @@ def report(results: Measurements) -> dict[str, float]:
     }
 
 
+def print_ratios(ratios: dict[str, float], *, as_json: bool) -> None:
+    """One line for each kind, or one JSON object."""
+    print(json.dumps(ratios) if as_json else "\n".join(f"  {kind:<16} {ratio:6.2f}" for kind, ratio in ratios.items()))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.swap", description=__doc__)
@@ -137,10 +146,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--kinds", action="store_true", help="measure each kind of change over a copy")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     pipeline = build(options.base, getattr(torch, options.dtype), device)
+    if options.kinds:
+        print_ratios(ratios_of_kinds(pipeline, options.rank, options.rounds), as_json=options.json)
+        return
     with tempfile.TemporaryDirectory() as folder:
         first, second = (
             write_lora(pipeline, Path(folder, f"{seed}.safetensors"), rank=options.rank, seed=seed) for seed in (1, 2)

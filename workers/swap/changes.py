@@ -50,6 +50,15 @@ class Change(ABC):
             pristine: the weight as it was loaded, in the dtype to compute in; the result has its shape and dtype.
         """
 
+    def measured(self, pristine: torch.Tensor) -> Change:
+        """The same change, with what it must know of the whole weight to be taken row by row.
+
+        Args:
+            pristine: the weight as it was loaded, in any dtype and on any device.
+        """
+        del pristine
+        return self
+
     @abstractmethod
     def rows(self, start: int, stop: int) -> Change | None:
         """The change of these rows (outputs) alone; None if it depends on other rows."""
@@ -213,6 +222,8 @@ class Placed(Change):
 
     def delta(self, pristine: torch.Tensor) -> torch.Tensor:
         result = torch.zeros_like(pristine)
+        if self.start == self.stop:
+            return result
         result[self.start : self.stop] = self.change.delta(pristine[self.start : self.stop])
         return result
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from workers.swap.blocks import BLOCK_ELEMENTS, row_blocks
 from workers.swap.changes import Change, LowRank
 from workers.swap.kernel import Merge, MergeKernel
 
@@ -31,17 +32,14 @@ class Addition:
             delta.add_(other.delta(pristine))
         return delta
 
+    def measured(self, pristine: torch.Tensor) -> Addition:
+        """The same, with what of it depends on the whole weight."""
+        return replace(self, changes=tuple(change.measured(pristine) for change in self.changes))
+
     def rows(self, start: int, stop: int) -> Addition | None:
         """What is added to these rows; None if it depends on other rows."""
         parts = [part for change in self.changes if (part := change.rows(start, stop)) is not None]
         return replace(self, changes=tuple(parts)) if len(parts) == len(self.changes) else None
-
-
-BLOCK_ELEMENTS = 1 << 18
-"""Large enough to keep every core busy, small enough to stay in its caches (measured: docs/decisions/0003)."""
-
-DEVICE_BLOCK_ELEMENTS = 1 << 24
-"""What a device computes at a time: 64 MiB of float32, of which it needs a few."""
 
 
 def rewrite(
@@ -121,7 +119,7 @@ def rewrite_in_float32(
     """
     dtype = torch.promote_types(torch.float32, weight.dtype)
     norms: list[list[torch.Tensor]] = [[] for _ in additions]
-    for place, parts in row_blocks(weight, with_factors_in(dtype, additions, weight.numel())):
+    for place, parts in parts_of(weight, pristine, with_factors_in(dtype, additions, weight.numel())):
         exact = pristine[place].to(weight.device, dtype)
         total = exact.clone()
         for addition, found in zip(parts, norms, strict=True):
@@ -141,14 +139,16 @@ def with_factors_in(dtype: torch.dtype, additions: Sequence[Addition], size: int
     return [replace(one, changes=tuple(change.map_tensors(convert) for change in one.changes)) for one in additions]
 
 
-def row_blocks(weight: torch.Tensor, additions: Sequence[Addition]) -> Iterator[tuple[slice, Sequence[Addition]]]:
+def parts_of(
+    weight: torch.Tensor, pristine: torch.Tensor, additions: Sequence[Addition]
+) -> Iterator[tuple[slice, Sequence[Addition]]]:
     """Blocks of a weight's rows, and what is added to each; all rows at once where they depend on one another."""
-    rows = len(weight)
-    elements = BLOCK_ELEMENTS if weight.device.type == "cpu" else DEVICE_BLOCK_ELEMENTS
-    step = max(1, elements * rows // max(1, weight.numel()))
-    if step >= rows or any(one.rows(0, step) is None for one in additions):
-        yield slice(0, rows), additions
-        return
-    for start in range(0, rows, step):
-        place = slice(start, min(start + step, rows))
-        yield place, [part for one in additions if (part := one.rows(place.start, place.stop)) is not None]
+    blocks = row_blocks(weight)
+    if len(blocks) > 1:
+        measured = [one.measured(pristine) for one in additions]
+        parts = [[one.rows(block.start, block.stop) for one in measured] for block in blocks]
+        found = [[part for part in several if part is not None] for several in parts]
+        if all(len(several) == len(additions) for several in found):
+            yield from zip(blocks, found, strict=True)
+            return
+    yield slice(0, len(weight)), additions
