@@ -76,12 +76,24 @@ class Timings(Stored):
     )
 
 
+class AppliedStrength(Stored):
+    """What an adapter's layers were multiplied by: alpha over rank, times the job's scale."""
+
+    lowest: float = Field(description="of all its layers")
+    highest: float = Field(description="of all its layers")
+    alphas_from: tuple[str, ...] = Field(
+        description="where the alphas stand: in `tensors`, in `metadata`, or `nowhere`, which is full strength"
+    )
+
+
 class AdapterReceipt(Stored):
     """The effect of merging an adapter."""
 
     ref: str
     matched: int = Field(description="number of weights that it changes")
-    unmatched: tuple[str, ...] = Field(description="keys of its file for which the base model has no weight")
+    unmatched: Mapping[str, str] = Field({}, description="the first tensors of its file that had no effect, and why")
+    unmatched_count: int = Field(0, description="number of tensors of its file that had no effect")
+    strength: AppliedStrength | None = Field(None, description="null for formats that have no alpha")
     relative_change: float | None = Field(
         description="norm of the change divided by the norm of the weights that it changes; near 0 means no effect"
     )

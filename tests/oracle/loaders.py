@@ -35,7 +35,7 @@ class Project:
         except AdapterLoadFailed as error:
             outcome = Outcome(Verdict.REFUSED, str(error))
         else:
-            got, left_out = weights_of(self.pipeline), adapter.parsed.unmatched
+            got, left_out = weights_of(self.pipeline), tuple(adapter.parsed.unmatched)
             outcome = judge(self.base, got, read_file(path), layers, strength=strength, left_out=left_out)
         self._engine.swap(())
         assert restored(self.pipeline, self.base), f"the base has changed for good: {outcome}"

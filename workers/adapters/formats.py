@@ -48,6 +48,8 @@ def weight_changes(parts: Parts, target: Target, scale: Scale) -> Iterator[tuple
     Raises:
         Refused: a tensor is missing, or has another shape than the weight wants.
     """
+    if MAGNITUDES & parts.keys() and not any(shown_by & parts.keys() for shown_by, _, _ in FORMATS):
+        raise Refused(f"has a magnitude for {target.name} and nothing beside it. Export it again.")
     for shown_by, uses, build in FORMATS:
         if shown_by & parts.keys():
             yield normalised(build(parts, target, scale), parts, target), uses | MAGNITUDES

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 
 import torch
 
@@ -21,15 +20,27 @@ BIAS_KINDS = frozenset({Kind.UP_BIAS, Kind.DIFF_BIAS, Kind.WHOLE_BIAS})
 class LayerReader:
     """Collects the changes of a file.
 
+    Args:
+        has_magnitudes: some of its layers have one.
+
     Attributes:
         changes: by name of the weight.
+        scales: of the layers that have one.
+        alphas_from: where their alphas stand: "tensors", "metadata", or "nowhere".
     """
 
-    def __init__(self, shell: LoaderShell, scales: Scales) -> None:
+    def __init__(self, shell: LoaderShell, scales: Scales, *, has_magnitudes: bool) -> None:
         self._shell = shell
+        self._has_magnitudes = has_magnitudes
         self._scales = scales
         self._taken: dict[str, list[Piece]] = {}
         self.changes: dict[str, list[Change]] = {}
+        self.scales: list[float] = []
+        self.alphas_from: set[str] = set()
+
+    def has(self, pieces: Sequence[Piece]) -> bool:
+        """Return whether a layer was read already for some of these rows."""
+        return any(overlaps(piece, other) for piece in pieces for other in self._taken.get(piece.module, ()))
 
     def read(self, parts: Parts, pieces: Sequence[Piece]) -> frozenset[Kind]:
         """Add what a layer changes, and return the kinds of tensors that were used for it.
@@ -37,8 +48,6 @@ class LayerReader:
         Raises:
             Refused: a tensor is missing, does not fit, or belongs to a weight that cannot be changed.
         """
-        if any(overlaps(piece, other) for piece in pieces for other in self._taken.get(piece.module, ())):
-            return frozenset()  # the file has this layer twice, in two conventions
         target = self._target(pieces)
         scale = self._scale(parts, pieces[0].module)
         used: frozenset[Kind] = frozenset()
@@ -68,8 +77,17 @@ class LayerReader:
     def _scale(self, parts: Parts, module: str) -> Callable[[int], float]:
         component, _, name = module.partition(".")
         declared = self._scales.of(component)
-        alpha = number(name, parts[Kind.ALPHA]) if Kind.ALPHA in parts else None
-        return partial(declared.scale, name, alpha)
+        if declared.is_dora and not self._has_magnitudes:
+            raise Refused("says that it is a DoRA, and has no magnitude. Export it again.")
+        own = number(name, parts[Kind.ALPHA]) if Kind.ALPHA in parts else None
+        alpha = declared.alpha_of(name) if own is None else own
+
+        def scale(rank: int) -> float:
+            self.alphas_from.add("tensors" if own is not None else "metadata" if alpha is not None else "nowhere")
+            self.scales.append(declared.scale(alpha, rank))
+            return self.scales[-1]
+
+        return scale
 
     def _place(self, change: Change, pieces: Sequence[Piece], kind: str) -> None:
         for piece, part in zip(pieces, self._cut(change, pieces), strict=True):

@@ -7,6 +7,7 @@ the names of layers (``converters``).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,8 +15,16 @@ from safetensors import SafetensorError, safe_open
 
 from tasks.errors import AdapterLoadFailed, AdapterUnavailable, AdapterWithoutEffect
 from workers.adapters.file_layers import FileLayer, Kind, group
-from workers.adapters.formats import outputs
+from workers.adapters.formats import MAGNITUDES, outputs
 from workers.adapters.layer_changes import LayerReader
+from workers.adapters.left_over import (
+    DOUBLED,
+    TWICE,
+    reason_of_placeless,
+    reason_of_unknown,
+    reason_of_unused,
+    refuse_other_things,
+)
 from workers.adapters.module_names import is_of_text_encoder
 from workers.adapters.pieces import Probe
 from workers.adapters.refusal import Refused
@@ -23,7 +32,7 @@ from workers.adapters.scales import Scales
 from workers.adapters.shell import LoaderShell
 from workers.base.device import first_line
 from workers.swap.changes import Change
-from workers.swap.parsed_adapter import ParsedAdapter
+from workers.swap.parsed_adapter import ParsedAdapter, Strength
 
 Tensors = Mapping[str, torch.Tensor]
 
@@ -47,20 +56,21 @@ def parse_adapter(
     except OSError as error:
         raise AdapterUnavailable(f"The worker cannot read the file of adapter {ref!r}. Submit again.") from error
     try:
-        changes, unmatched = changes_of(shell, tensors, Scales(metadata, config))
+        refuse_other_things(tensors)
+        reading = read_layers(shell, tensors, Scales(metadata, config))
     except Refused as reason:
         raise AdapterLoadFailed(f"Adapter {ref!r} {reason}") from reason
-    if not changes:
+    if not reading.changes:
         raise AdapterWithoutEffect(
             f"Adapter {ref!r} was not made for this base model: "
-            + (f"none of its keys has a place in it, such as {unmatched[0]}." if unmatched else "it is empty.")
+            + next((f"none of its keys has a place in it, such as {key}." for key in reading.unmatched), "it is empty.")
         )
-    parsed = ParsedAdapter.packed(changes, shell.dtypes, unmatched, pinned=shell.device.type == "cuda")
+    parsed = ParsedAdapter.packed(reading.changes, shell.dtypes, pinned=shell.device.type == "cuda")
     if (name := parsed.not_finite()) is not None:
         raise AdapterLoadFailed(
             f"Adapter {ref!r} has values that are not finite numbers, in {name}. Train or export it again."
         )
-    return parsed
+    return replace(parsed, unmatched=reading.unmatched, strength=reading.strength)
 
 
 def read_file(path: Path) -> tuple[Tensors, Mapping[str, str]]:
@@ -74,10 +84,22 @@ def read_file(path: Path) -> tuple[Tensors, Mapping[str, str]]:
         return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
-def changes_of(
-    shell: LoaderShell, tensors: Tensors, scales: Scales
-) -> tuple[Mapping[str, tuple[Change, ...]], tuple[str, ...]]:
-    """What the tensors of a file change, by name of the weight, and the keys that change nothing.
+@dataclass(frozen=True)
+class Reading:
+    """The meaning of a file for a pipeline.
+
+    Attributes:
+        changes: by name of the weight.
+        unmatched: the keys that change nothing, and why.
+    """
+
+    changes: Mapping[str, tuple[Change, ...]]
+    unmatched: Mapping[str, str]
+    strength: Strength | None
+
+
+def read_layers(shell: LoaderShell, tensors: Tensors, scales: Scales) -> Reading:
+    """Find what the tensors of a file change.
 
     Raises:
         Refused: the file was not made for this base model, or is not understood.
@@ -85,14 +107,28 @@ def changes_of(
     grouping = group(tensors)
     parts = {layer.name: {kind: tensors[key] for kind, key in layer.keys.items()} for layer in grouping.layers}
     places = shell.places.find([Probe(name, outputs(own)) for name, own in parts.items()])
-    reader = LayerReader(shell, scales)
-    unmatched = [*grouping.unknown, *grouping.doubled]
+    refuse_foreign(grouping.layers, places)
+    has_magnitudes = any(MAGNITUDES & own.keys() for own in parts.values())
+    reader = LayerReader(shell, scales, has_magnitudes=has_magnitudes)
+    unmatched = {key: reason_of_unknown(key) for key in grouping.unknown} | dict.fromkeys(grouping.doubled, DOUBLED)
     for layer in grouping.layers:
         pieces = places.get(layer.name)
-        used = frozenset() if pieces is None else reader.read(parts[layer.name], pieces)
-        unmatched.extend(key for kind, key in layer.keys.items() if kind not in used)
-    refuse_foreign(grouping.layers, places)
-    return {name: tuple(several) for name, several in reader.changes.items()}, tuple(unmatched)
+        if pieces is None:
+            unmatched.update(dict.fromkeys(layer.keys.values(), reason_of_placeless(layer.name)))
+        elif reader.has(pieces):
+            unmatched.update(dict.fromkeys(layer.keys.values(), TWICE))
+        else:
+            used = reader.read(parts[layer.name], pieces)
+            unmatched.update({key: reason_of_unused(kind) for kind, key in layer.keys.items() if kind not in used})
+    changes = {name: tuple(several) for name, several in reader.changes.items()}
+    return Reading(changes, unmatched, strength_of(reader))
+
+
+def strength_of(reader: LayerReader) -> Strength | None:
+    """The strengths that were read; None for a file whose formats have none."""
+    if not reader.scales:
+        return None
+    return Strength(min(reader.scales), max(reader.scales), tuple(sorted(reader.alphas_from)))
 
 
 def refuse_foreign(layers: tuple[FileLayer, ...], places: Mapping[str, object]) -> None:

@@ -40,21 +40,20 @@ class Declared:
     is_rank_stabilised: bool = False
     is_dora: bool = False
 
-    def scale(self, module: str, alpha: float | None, rank: int) -> float:
+    def scale(self, alpha: float | None, rank: int) -> float:
         """Alpha over rank, or over its square root; 1 where no alpha is named anywhere.
 
         As in sd-scripts, an alpha of 0 means the rank.
-
-        Args:
-            module: name of the module, without its component.
-            alpha: the layer's own; None if it has none.
         """
-        value = self._alpha_of(module) if alpha is None else alpha
-        if not value:
-            value = float(rank)
+        value = alpha or float(rank)
         return value / math.sqrt(rank) if self.is_rank_stabilised else value / rank
 
-    def _alpha_of(self, module: str) -> float | None:
+    def alpha_of(self, module: str) -> float | None:
+        """The alpha of a layer that has none of its own; None if there is none.
+
+        Args:
+            module: its name, without its component.
+        """
         for name, alpha in self.patterns.items():
             if module == name or module.endswith(f".{name}"):
                 return alpha

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,6 +22,8 @@ class LoaderShell:
         dtypes: of the weights, by name with the component in front.
         device: where the pipeline itself is.
         quantised: the weights that are no plain tensors of floating-point numbers, by name.
+        shapes: of the weights of modules, by name of the module with its component in front.
+        places: where the layers of files are in the pipeline.
     """
 
     def __init__(self, pipeline: Any) -> None:
@@ -37,25 +38,16 @@ class LoaderShell:
         self.modules = {name: dict(component.named_modules()) for name, component in self.components.items()}
         self.dtypes = {name: weight.dtype for name, weight in weights_of(self.components).items()}
         self.device: torch.device = pipeline.device
-        self._pipeline_class: Any = type(pipeline)
-
-    @cached_property
-    def places(self) -> Places:
-        """Where the layers of files are in this pipeline."""
-        names = ModuleNames(self.modules)
-        unet = self.components.get("unet")
-        converter = Converter(self._pipeline_class, None if unet is None else unet.config, names)
-        return Places(names, converter, self.shapes)
-
-    @cached_property
-    def shapes(self) -> dict[str, torch.Size]:
-        """Of the weights of modules, by name of the module with its component in front."""
-        return {
+        self.shapes = {
             f"{component}.{name}": weight_shape(module)
             for component, modules in self.modules.items()
             for name, module in modules.items()
             if module._parameters.get("weight") is not None
         }
+        names = ModuleNames(self.modules)
+        unet = self.components.get("unet")
+        converter = Converter(type(pipeline), None if unet is None else unet.config, names)
+        self.places = Places(names, converter, self.shapes)
 
     def takes_image(self, module: str) -> bool:
         """Return whether a module is the first layer of its model, that takes the image or what is known of it."""

@@ -11,6 +11,7 @@ from tasks.jobs.job import Lane
 from tasks.jobs.manifest import Manifest
 from tasks.jobs.result import Environment, Provenance, Result
 from workers.adapters.cache import AdapterCache
+from workers.run.adapter_warnings import adapter_warnings
 from workers.run.attempt import Attempt, Attempts
 from workers.run.image_warnings import image_warnings
 from workers.stages.compare import ReplayComparison
@@ -86,6 +87,6 @@ class Stages:
             receipts=drawing.receipts,
             base=drawing.base,
             **dict(provenance),
-            warnings=tuple(image_warnings(drawing.images, job.spec)),
+            warnings=(*adapter_warnings(drawing.receipts, job.spec), *image_warnings(drawing.images, job.spec)),
             replay=replay,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from diffusers import DiffusionPipeline
 
 from tasks.adapters.file.identity import ResolvedAdapter
 from tasks.errors import AdapterLoadFailed
-from tasks.jobs.result import AdapterReceipt, SwapWay
+from tasks.jobs.result import AdapterReceipt, AppliedStrength, SwapWay
 from workers.base.pipeline import loadable_components, weights_of
 from workers.swap.kernel import load_kernel
-from workers.swap.parsed_adapter import ParsedAdapter
+from workers.swap.parsed_adapter import ParsedAdapter, Strength
 from workers.swap.pristine import PristineWeights
 from workers.swap.rewrite import Addition, rewrite
 
@@ -36,6 +37,9 @@ class PreparedAdapter:
     sha256: str
     parsed: ParsedAdapter = field(compare=False, repr=False)
 
+
+UNMATCHED_SHOWN = 20
+"""Keys that a receipt names."""
 
 AdapterSet = tuple[PreparedAdapter, ...]
 Plan = Mapping[str, list[Addition]]
@@ -109,7 +113,9 @@ class MergeEngine:
         return AdapterReceipt(
             ref=prepared.adapter.ref,
             matched=len(parsed.changes),
-            unmatched=parsed.unmatched,
+            unmatched=dict(islice(parsed.unmatched.items(), UNMATCHED_SHOWN)),
+            unmatched_count=len(parsed.unmatched),
+            strength=applied(parsed.strength, prepared.scale),
             relative_change=change / before if before else None,
         )
 
@@ -159,6 +165,14 @@ class MergeEngine:
         """A bound on what an adapter adds to any value of a weight."""
         norms = (prepared.parsed.peak, *self._norms.get(prepared.sha256, {}).values())
         return math.inf if any(map(math.isnan, norms)) else abs(prepared.scale) * max(norms)
+
+
+def applied(strength: Strength | None, scale: float) -> AppliedStrength | None:
+    """A file's own strength at this scale."""
+    if strength is None:
+        return None
+    ends = sorted((strength.lowest * scale, strength.highest * scale))
+    return AppliedStrength(lowest=ends[0], highest=ends[1], alphas_from=strength.alphas_from)
 
 
 def mergeable_weights(pipeline: Any) -> dict[str, torch.Tensor]:

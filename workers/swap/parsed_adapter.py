@@ -25,17 +25,33 @@ ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
+class Strength:
+    """What the layers of an adapter are multiplied by at scale 1: alpha over rank.
+
+    Attributes:
+        lowest, highest: of all layers.
+        alphas_from: where the alphas stand: in "tensors", in "metadata", or "nowhere", which is full strength.
+    """
+
+    lowest: float
+    highest: float
+    alphas_from: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ParsedAdapter:
     """The changes of an adapter, for one pipeline.
 
     Attributes:
         changes: by weight.
-        unmatched: keys of the file for which the pipeline has no module.
+        unmatched: the keys of the file that change nothing, and why.
+        strength: None for formats that have none.
         memory: the bytes of which all its tensors are views, so that one copy takes them to a device.
     """
 
     changes: Changes
-    unmatched: tuple[str, ...] = ()
+    unmatched: Mapping[str, str] = field(default_factory=dict)
+    strength: Strength | None = None
     memory: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
 
     @classmethod
@@ -43,7 +59,6 @@ class ParsedAdapter:
         cls,
         changes: Changes,
         dtypes: Mapping[str, torch.dtype],
-        unmatched: tuple[str, ...] = (),
         *,
         pinned: bool = False,
     ) -> Self:
@@ -69,12 +84,13 @@ class ParsedAdapter:
             def transform(tensor: torch.Tensor) -> torch.Tensor:
                 dtype = kept_dtype(change, tensor, weight_dtype)
                 # By way of float32, since from float16 to bfloat16 torch goes number by number, four times as slowly.
-                return view_as(tensor, dtype, memory, next(places)).copy_(tensor.float())
+                number = tensor if tensor.dtype == dtype else tensor.float()
+                return view_as(tensor, dtype, memory, next(places)).copy_(number)
 
             return change.map_tensors(transform)
 
         moved = {name: tuple(move(change, dtypes[name]) for change in several) for name, several in changes.items()}
-        return cls(moved, unmatched, memory=memory)
+        return cls(moved, memory=memory)
 
     @property
     def bytes(self) -> int:

@@ -150,7 +150,7 @@ def run(service: Service, job: Job) -> None:
 def succeed(service: Service, job: Job) -> None:
     image = StoredImage(key="images/0.png", width=64, height=64, bytes=10, sha256="ab" * 32, seed=1)
     flagged = StoredImage(key=None, width=64, height=64, bytes=0, sha256=None, seed=2, flagged=True)
-    receipt = AdapterReceipt(ref="pixel", matched=8, unmatched=("a.b",), relative_change=0.125)
+    receipt = AdapterReceipt(ref="pixel", matched=8, unmatched={"a.b": "gone"}, relative_change=0.125)
     timings = Timings(queued=0.1, adapter=0.2, swap=0.3, draw=0.4, publish=0.5, swap_way=SwapWay.MERGED)
     base = BaseReceipt(fingerprint="0123456789abcdef", swaps_since_check=3)
     service.store.succeed(job, Result(images=(image, flagged), receipts=(receipt,), base=base), timings)

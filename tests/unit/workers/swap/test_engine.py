@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tasks.errors import AdapterLoadFailed
-from tasks.jobs.result import SwapWay
+from tasks.jobs.result import AppliedStrength, SwapWay
 from tests.support.adapters import prepared
 from tests.support.changes import KINDS, random_adapter
 from tests.support.loras import FORMATS, as_kohya, random_lora, with_kohya_s_alphas, write
@@ -245,7 +245,8 @@ def test_a_receipt_says_what_the_adapter_did(sd15: Any, tmp_path: Path) -> None:
     change = sum(float(torch.sum((after[name] - before[name]) ** 2)) for name in changed) ** 0.5
     base = sum(float(torch.sum(before[name] ** 2)) for name in changed) ** 0.5
     assert receipt.matched == len(changed)
-    assert receipt.unmatched == ("unet.nowhere.lora_A.weight",)
+    assert receipt.unmatched == {"unet.nowhere.lora_A.weight": "this base model has no layer of this name"}
+    assert receipt.strength == AppliedStrength(lowest=-2, highest=-2, alphas_from=("nowhere",))
     assert receipt.relative_change == pytest.approx(change / base, rel=1e-4)
 
 
