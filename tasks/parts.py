@@ -10,6 +10,9 @@ from celery import Celery
 
 from storage import Storage
 from tasks.adapters.catalogue.store import Catalogue
+from tasks.adapters.lookup.addressed import AddressedAdapters
+from tasks.adapters.lookup.addressed_files import AddressedFiles, make_addressed_files
+from tasks.adapters.lookup.checksums import Checksums
 from tasks.adapters.lookup.file_memory import SharedMemory
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
@@ -51,6 +54,8 @@ class Parts:
     base_models: BaseModels
     adapter_folders: AdapterFolders
     resolver: AdapterResolver
+    addressed_files: AddressedFiles
+    checksums: Checksums
     shapes: ShapeStore
     catalogue: Catalogue
     store: JobStore
@@ -90,6 +95,7 @@ class Parts:
         workers = WorkerRegistry(valkey, forget_after_s=settings.lease_s)
         storage = make_storage(settings)
         hub, uploads = AdapterHub(), UploadedAdapters(storage)
+        addressed_files, checksums = make_addressed_files(settings), Checksums(valkey)
         catalogue = Catalogue(valkey, pinned_bytes=settings.adapter_memory_bytes // 2)
         return cls(
             settings=settings,
@@ -98,8 +104,16 @@ class Parts:
             base_models=base_models,
             adapter_folders=adapter_folders,
             resolver=AdapterResolver(
-                adapter_folders, hub, catalogue.find_file, uploads, passports, ttl_s=settings.resolution_ttl_s
+                adapter_folders,
+                hub,
+                catalogue.find_file,
+                uploads,
+                passports,
+                addressed=AddressedAdapters(addressed_files, checksums),
+                ttl_s=settings.resolution_ttl_s,
             ),
+            addressed_files=addressed_files,
+            checksums=checksums,
             shapes=shapes,
             catalogue=catalogue,
             store=store,

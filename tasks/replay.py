@@ -14,7 +14,9 @@ from PIL import Image
 from PIL.ExifTags import Base
 from pydantic import ValidationError
 
+from tasks.adapters.file.address import FileAddress
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
+from tasks.adapters.file.reference import AdapterReference
 from tasks.errors import InvalidRequest, RecordNotUnderstood, StokeholdError
 from tasks.fields import read as read_stored
 from tasks.jobs.job import JobSpec
@@ -90,9 +92,11 @@ def request_of(spec: JobSpec) -> dict[str, Any]:
 
 
 def reference(adapter: ResolvedAdapter) -> str:
-    """The reference that leads to an adapter's file; on the Hub to the same commit."""
+    """The reference that leads to an adapter's file; to the same version where the reference can say it."""
     if adapter.source is AdapterSource.HUB:
-        return f"{adapter.repository}@{adapter.commit}:{adapter.weight_name}"
+        return str(AdapterReference(adapter.repository, adapter.commit, adapter.weight_name))
+    if adapter.source is AdapterSource.ADDRESS:
+        return str(FileAddress(adapter.repository, adapter.sha256))
     return adapter.repository
 
 

@@ -88,6 +88,20 @@ class Settings(BaseSettings):
     adapter_folders: Annotated[tuple[Path, ...], NoDecode] = Field(
         (Path("demo/loras"),), description="adapter folders, separated by `:`"
     )
+    adapter_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",),
+        description="hosts, separated by `,`, from whose `https` addresses adapters are taken, with all below them; "
+        "`*` is any, `none` is none",
+    )
+    adapter_tokens: SecretStr | None = Field(
+        None, description="tokens for such hosts, as `civitai.com=...`, separated by `,`; one goes to its host alone"
+    )
+    adapter_s3_prefixes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="what `s3` addresses of adapters may begin with, as `s3://bucket/loras/`, separated by `,`"
+    )
+    adapter_allow_loopback: bool = Field(
+        False, description="also take adapters from addresses of this machine, over plain http, for tests"
+    )
     resolution_ttl_s: NonNegativeFloat = Field(300, description="seconds that a resolved reference is remembered")
 
     device: Device = Field(Device.AUTO, description="`cpu`, `cuda`, `mps` or `auto` (the best there is)")
@@ -96,9 +110,9 @@ class Settings(BaseSettings):
     )
 
     adapter_memory_bytes: PositiveInt = Field(2 << 30, description="host memory of a worker for parsed adapters")
-    adapter_disk_bytes: PositiveInt = Field(50 << 30, description="disk for adapters from the Hub, in the Hub's cache")
+    adapter_disk_bytes: PositiveInt = Field(50 << 30, description="disk for downloaded adapters, in the Hub's cache")
     adapter_bytes_per_s: PositiveInt = Field(
-        128 << 10, description="minimum average rate at which the Hub must send an adapter"
+        128 << 10, description="minimum average rate at which an adapter must be sent"
     )
     adapter_grace_s: PositiveFloat = Field(30, description="seconds of grace before that rate counts")
     adapter_max_bytes: PositiveInt = Field(4 << 30, description="the largest adapter file that a worker reads")
@@ -170,7 +184,19 @@ class Settings(BaseSettings):
     )
     log_prompts: bool = Field(False, description="allow prompts in log lines")
 
-    @field_validator("trusted_hosts", mode="before")
+    @field_validator("adapter_s3_prefixes", mode="before")
+    @classmethod
+    def _split_prefixes(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("adapter_s3_prefixes")
+    @classmethod
+    def _end_with_a_slash(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(prefix.startswith("s3://") and prefix.endswith("/") for prefix in prefixes):
+            raise ValueError("each must begin with s3:// and end with /")
+        return prefixes
+
+    @field_validator("trusted_hosts", "adapter_hosts", mode="before")
     @classmethod
     def _split_hosts(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.lower().split(",")))) if isinstance(value, str) else value

@@ -17,6 +17,7 @@ from tasks.lanes.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from tasks.objects.keys import IMAGES
 from tasks.service import Service
 from workers.activity import Bounds
+from workers.adapters.addressed import AddressedDownloads
 from workers.adapters.cache import AdapterCache
 from workers.adapters.disk_cache import DiskCache
 from workers.adapters.hub_download import DownloadBounds
@@ -214,6 +215,7 @@ class Worker:
         loader = AdapterLoader(
             self.service.adapter_folders,
             self.service.storage,
+            AddressedDownloads(self.service.addressed_files, self.service.checksums),
             self.disk,
             self.shell,
             max_bytes=settings.adapter_max_bytes,

@@ -121,7 +121,9 @@ def defaults(options: argparse.Namespace) -> Line:
 
 
 def adapter(text: str) -> Line:
-    """An adapter as the command line has it: a reference, and perhaps a scale."""
+    """An adapter as the command line has it: a reference, and perhaps a scale, but not behind a query."""
+    if "?" in text:  # an address with a query, in which "=" means something else
+        return {"ref": text}
     ref, equals, scale = text.partition("=")
     try:
         return {"ref": ref, "scale": float(scale)} if equals else {"ref": ref}

@@ -48,6 +48,13 @@ class ServerSilent(ServiceUnavailable):
     title = "A server does not answer"
 
 
+class SourceUnavailable(ServiceUnavailable):
+    """The server of an adapter's file does not answer."""
+
+    code = "source_unavailable"
+    title = "The server of the adapter's file is temporarily unavailable"
+
+
 class StorageUnavailable(ServiceUnavailable):
     """The S3-compatible storage does not answer."""
 

@@ -16,6 +16,7 @@ from stack.ports import Ports
 from stack.seaweedfs import s3_url, seaweedfs_part
 from stack.services import api_part, api_url, loops_part
 from stack.valkey import valkey_part, valkey_url
+from tasks.adapters.lookup.addressed import AddressedAdapters
 from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.lookup.resolver import AdapterResolver
 from tasks.adapters.lookup.uploaded import UploadedAdapters
@@ -97,7 +98,10 @@ def service(values: Mapping[str, Any], hub: HubServer) -> Service:
     passports = Unjudged(service.base_models, service.shapes, FactsCache(service.valkey), max_bytes=ADAPTER_MAX_BYTES)
     uploads = UploadedAdapters(service.storage)
     find_entry = service.catalogue.find_file
-    resolver = AdapterResolver(service.adapter_folders, adapter_hub, find_entry, uploads, passports, ttl_s=0)
+    addressed = AddressedAdapters(service.addressed_files, service.checksums)
+    resolver = AdapterResolver(
+        service.adapter_folders, adapter_hub, find_entry, uploads, passports, ttl_s=0, addressed=addressed
+    )
     return replace(service, resolver=resolver)
 
 

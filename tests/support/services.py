@@ -7,6 +7,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from tasks.adapters.lookup.addressed import AddressedAdapters
 from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.lookup.resolver import AdapterResolver
 from tasks.adapters.lookup.uploaded import UploadedAdapters
@@ -61,5 +62,13 @@ def with_hub(service: Service, hub: HubServer, *, ttl_s: float = 300) -> Service
     adapter_hub = AdapterHub(api=HfApi(endpoint=hub.url, token=hub.TOKEN))
     uploads = UploadedAdapters(service.storage)
     find_entry = service.catalogue.find_file
-    resolver = AdapterResolver(service.adapter_folders, adapter_hub, find_entry, uploads, passports, ttl_s=ttl_s)
+    resolver = AdapterResolver(
+        service.adapter_folders,
+        adapter_hub,
+        find_entry,
+        uploads,
+        passports,
+        ttl_s=ttl_s,
+        addressed=AddressedAdapters(service.addressed_files, service.checksums),
+    )
     return replace(service, resolver=resolver)

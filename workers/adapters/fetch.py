@@ -21,6 +21,7 @@ from tasks.adapters.file.version import is_same_content, version_of
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from workers.activity import NoteProgress
+from workers.adapters.addressed import AddressedDownloads, fetch_from_address
 from workers.adapters.hub_download import DownloadBounds, DownloadWatch, is_damaged, watched
 from workers.adapters.stored import fetch_from_storage, require_small
 
@@ -33,6 +34,7 @@ def fetch(
     adapter: ResolvedAdapter,
     folders: AdapterFolders,
     storage: Storage,
+    addressed: AddressedDownloads,
     *,
     api: HfApi | None = None,
     cache_dir: Path | None = None,
@@ -46,13 +48,13 @@ def fetch(
         api: the Hub to ask; None means ``HF_ENDPOINT`` with ``HF_TOKEN``, as its client reads them.
         cache_dir: where downloads are kept; None means the Hub client's own cache (``HF_HUB_CACHE``).
         max_bytes: the largest file that is downloaded or read.
-        bounds: how long the Hub may take.
-        note_progress: called at each progress of a download from the Hub.
+        bounds: how long a download may take.
+        note_progress: called at each progress of a download.
 
     Raises:
         AdapterFetchFailed: the file is gone, is too large, or is not the one that the job was submitted with.
         AdapterUnavailable: this machine cannot get or keep it.
-        WorkerStopping: the worker shuts down while it waits for the Hub.
+        WorkerStopping: the worker shuts down while it waits for a download.
     """
     match adapter.source:
         case AdapterSource.FOLDER:
@@ -62,6 +64,9 @@ def fetch(
             return fetch_from_hub(adapter, api or HfApi(), cache_dir, max_bytes, watch)
         case AdapterSource.UPLOAD:
             return fetch_from_storage(adapter, storage, cache_dir or Path(HF_HUB_CACHE), max_bytes)
+        case AdapterSource.ADDRESS:
+            watch = DownloadWatch(bounds or DownloadBounds(), note_progress)
+            return fetch_from_address(adapter, addressed, cache_dir or Path(HF_HUB_CACHE), max_bytes, watch)
 
 
 def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders, max_bytes: int) -> Path:

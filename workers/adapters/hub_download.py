@@ -122,8 +122,7 @@ class DownloadWatch:
         seconds = self._clock() - self._begin
         if seconds > self._bounds.grace_s + received / self._bounds.bytes_per_s:
             raise AdapterUnavailable(
-                f"The Hub sends this adapter too slowly: it is incomplete after {seconds:.0f} s. Submit the job again "
-                "later."
+                f"This adapter is sent too slowly: it is incomplete after {seconds:.0f} s. Submit the job again later."
             )
 
 

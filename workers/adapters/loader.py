@@ -10,6 +10,7 @@ from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
 from tasks.adapters.file.version import file_sha256
 from tasks.adapters.lookup.folder import AdapterFolders
 from workers.activity import NoteProgress
+from workers.adapters.addressed import AddressedDownloads
 from workers.adapters.cache import LoadedAdapter
 from workers.adapters.disk_cache import DiskCache
 from workers.adapters.fetch import fetch, fetch_from_folder
@@ -26,11 +27,12 @@ class AdapterLoader:
 
     Attributes:
         max_bytes: the largest file that is downloaded or read.
-        bounds: how long the Hub may take.
+        bounds: how long a download may take.
     """
 
     folders: AdapterFolders
     storage: Storage
+    addressed: AddressedDownloads
     disk: DiskCache
     shell: LoaderShell
     max_bytes: int
@@ -49,6 +51,7 @@ class AdapterLoader:
             adapter,
             self.folders,
             self.storage,
+            self.addressed,
             cache_dir=self.disk.folder,
             max_bytes=self.max_bytes,
             bounds=self.bounds,
@@ -56,7 +59,7 @@ class AdapterLoader:
         )
         note_progress()
         if adapter.source is not AdapterSource.FOLDER:
-            self.disk.note_use(cached_repository(adapter), path)
+            self.disk.note_use(cached_repository(adapter, path), path)
             self.disk.make_room()
         with on_one_core():
             parsed = parse_adapter(self.shell, path, adapter.ref)

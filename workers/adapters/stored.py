@@ -11,7 +11,8 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from huggingface_hub.file_download import repo_folder_name
@@ -43,9 +44,47 @@ OWNER = "stokehold"
 FILE = "adapter.safetensors"
 
 
-def cached_repository(adapter: ResolvedAdapter) -> str:
-    """Under which repository the Hub's cache has an adapter."""
-    return f"{OWNER}/{adapter.commit}" if adapter.source is AdapterSource.UPLOAD else adapter.repository
+def cached_repository(adapter: ResolvedAdapter, path: Path) -> str:
+    """Under which repository the Hub's cache has an adapter.
+
+    Args:
+        path: of its file there.
+    """
+    return adapter.repository if adapter.source is AdapterSource.HUB else f"{OWNER}/{path.parent.name}"
+
+
+def place_of(cache: Path, sha256: str) -> Path:
+    """The path in the cache of a file that is not the Hub's; there need not be one."""
+    folder = cache / repo_folder_name(repo_id=f"{OWNER}/{sha256}", repo_type="model")
+    return folder / "snapshots" / sha256 / FILE
+
+
+def put_in_place(beside: Path, place: Path) -> None:
+    """Move a whole file into the cache."""
+    sha256 = place.parent.name
+    blob = place.parents[2] / "blobs" / sha256
+    blob.parent.mkdir(parents=True, exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    beside.replace(blob)
+    with suppress(FileExistsError):  # another thread was faster
+        place.symlink_to(os.path.relpath(blob, place.parent))
+
+
+def remove_cached(place: Path) -> None:
+    """Remove a damaged file."""
+    place.resolve().unlink(missing_ok=True)
+    place.unlink(missing_ok=True)
+
+
+@contextmanager
+def file_beside(cache: Path) -> Iterator[Path]:
+    """A path for a file that is being written; removed unless it was moved away."""
+    cache.mkdir(parents=True, exist_ok=True)
+    beside = cache / f"{OWNER}-{uuid.uuid4().hex}.incomplete"
+    try:
+        yield beside
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def fetch_from_storage(adapter: ResolvedAdapter, storage: Storage, cache: Path, max_bytes: int) -> Path:
@@ -56,8 +95,7 @@ def fetch_from_storage(adapter: ResolvedAdapter, storage: Storage, cache: Path, 
         AdapterUnavailable: the cache cannot be written.
         StorageError: storage does not serve us; its kind says whether to wait.
     """
-    folder = cache / repo_folder_name(repo_id=cached_repository(adapter), repo_type="model")
-    path = folder / "snapshots" / adapter.commit / FILE
+    path = place_of(cache, adapter.commit)
     ref = adapter.ref
     try:
         if not path.exists():
@@ -65,11 +103,12 @@ def fetch_from_storage(adapter: ResolvedAdapter, storage: Storage, cache: Path, 
             if size is None:
                 raise gone(adapter)
             require_small(size, max_bytes, ref)
-            download(storage, adapter, folder, path)
+            with file_beside(cache) as beside:
+                storage.download(object_key(adapter), beside)
+                put_in_place(beside, path)
         if not is_damaged(path):
             return path
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        remove_cached(path)
     except ObjectNotFound as error:
         raise gone(adapter) from error
     except OSError as error:
@@ -87,18 +126,3 @@ def object_key(adapter: ResolvedAdapter) -> str:
 def gone(adapter: ResolvedAdapter) -> AdapterFetchFailed:
     """The error for a file that is not in storage any more."""
     return AdapterFetchFailed(f"The file of adapter {adapter.ref!r} is missing. Send it to the catalogue again.")
-
-
-def download(storage: Storage, adapter: ResolvedAdapter, folder: Path, path: Path) -> None:
-    """Put an object into the cache: as a whole or not at all."""
-    blob = folder / "blobs" / adapter.commit
-    blob.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = blob.with_name(f"{adapter.commit}.{uuid.uuid4().hex}.incomplete")
-    try:
-        storage.download(object_key(adapter), beside)
-        beside.replace(blob)
-    finally:
-        beside.unlink(missing_ok=True)
-    with suppress(FileExistsError):  # another thread was faster
-        path.symlink_to(os.path.relpath(blob, path.parent))

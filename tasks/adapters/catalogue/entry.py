@@ -51,7 +51,7 @@ class Registration(Entry):
     """An entry for an adapter that is somewhere already."""
 
     ref: str | None = Field(
-        None, min_length=1, max_length=MAX_REFERENCE_CHARACTERS, description="an adapter on the Hub"
+        None, min_length=1, max_length=MAX_REFERENCE_CHARACTERS, description="an adapter on the Hub, or at an address"
     )
     upload: str | None = Field(
         None, min_length=1, max_length=64, description="a file that was put into storage: `POST /v1/adapters/uploads`"

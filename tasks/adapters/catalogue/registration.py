@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from storage import Readable, Storage
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
 from tasks.adapters.catalogue.store import Catalogue
+from tasks.adapters.file.address import is_address
 from tasks.adapters.file.identity import FoundAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader
@@ -68,7 +69,7 @@ class Registrations:
         if registration.upload is not None:
             return self._register_upload(registration, registration.upload, requester.owner, request_digest)
         return self._add(
-            self._judged(registration, self._on_the_hub(registration, requester), requester.owner, request_digest)
+            self._judged(registration, self._elsewhere(registration, requester), requester.owner, request_digest)
         )
 
     def register_file(self, registration: Entry, stream: Readable, owner: str | None) -> CatalogueAdapter:
@@ -130,16 +131,16 @@ class Registrations:
         if self.catalogue.has(name) or self.folders.has(name):
             raise AdapterExists(f"An adapter named {name!r} already exists. Choose another name.", field="name")
 
-    def _on_the_hub(self, registration: Registration, requester: Requester) -> FoundAdapter:
-        """The adapter that a registration names, pinned to a commit.
+    def _elsewhere(self, registration: Registration, requester: Requester) -> FoundAdapter:
+        """The adapter that a registration names, pinned to its present version.
 
         Raises:
-            InvalidRequest: there is none, it is not a reference to the Hub, or it is private and would be shared.
+            InvalidRequest: there is none, it is a name, or it is private and would be shared.
             HubUnavailable: the Hub does not answer.
         """
         ref = registration.ref or ""
         try:
-            if AdapterReference.parse(ref).is_name:
+            if not is_address(ref) and AdapterReference.parse(ref).is_name:
                 raise InvalidRequest("An adapter on the Hub is written owner/name.")
             found = self.resolver.look_up(ref, requester)
             if registration.shared and requester.allow_private:

@@ -19,6 +19,8 @@ class AdapterSource(StrEnum):
     """A folder of this service's own."""
     UPLOAD = "upload"
     """A file that a client has put into our storage."""
+    ADDRESS = "address"
+    """A file on the web, or in storage that the operator names."""
 
 
 FileVersion = tuple[AdapterSource, str, str, str]
@@ -33,17 +35,16 @@ class PinnedFile(Stored):
     """A file of an adapter, in one version. Every form of an adapter that has a file inherits it."""
 
     source: AdapterSource
-    repository: str = Field(description="`owner/name` on the Hub, or the name in the catalogue")
+    repository: str = Field(description="`owner/name` on the Hub, the name in the catalogue, or an address")
     commit: str = Field(
         pattern="^([0-9a-f]{40}|[0-9a-f]{64})$",
         description="commit on the Hub; SHA-256 of an upload; of a file in a folder, its version: 48 digits of its "
-        "size, header and samples of its values, and 16 of the time of its last change",
+        "size, header and samples of its values, and 16 of the time of its last change; of one at an address, its "
+        "SHA-256, or a digest of its header, size and version where that is not known yet",
     )
     weight_name: str = Field(description="path of the file in the repository or folder; for an upload, its name")
-    sha256: str | None = Field(
-        None, description="of the file; null if the Hub does not give it, or nothing has read a folder's whole file yet"
-    )
-    size_bytes: int | None = Field(None, description="of the file; null if the Hub does not give it")
+    sha256: str | None = Field(None, description="of the file; null where nothing has told it or read the whole file")
+    size_bytes: int | None = Field(None, description="of the file; null where it is not known")
 
     @property
     def version(self) -> FileVersion:

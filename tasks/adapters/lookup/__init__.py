@@ -1,3 +1,3 @@
-"""Where adapters are found: folders, the Hub, and uploads."""
+"""Where adapters are found: folders, the Hub, uploads, and addresses."""
 
-__all__ = ["file_memory", "folder", "hub", "resolver", "uploaded"]
+__all__ = ["addressed", "addressed_files", "checksums", "file_memory", "folder", "hub", "resolver", "uploaded"]

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from cachetools import TLRUCache
 
+from tasks.adapters.file.address import FileAddress, is_address
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter, ResolvedAdapter
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.safetensors import SafetensorsHeader
@@ -19,7 +20,7 @@ from tasks.adapters.lookup.trigger_words import trigger_warnings
 from tasks.adapters.passport.fit import Verdict
 from tasks.adapters.passport.passport import Passport, Passports
 from tasks.base_models.registry import BaseModels, ServedModel
-from tasks.errors import AdapterNotFound, AdapterNotUsable, InvalidRequest
+from tasks.errors import AdapterNotUsable, InvalidRequest
 
 MAX_REMEMBERED = 4096
 REFUSAL_TTL_S = 10.0
@@ -48,9 +49,12 @@ class Admitted:
 
 @dataclass(frozen=True)
 class _Question:
-    """What the Hub was asked. Who may use private repositories gets answers of their own, which no other one sees."""
+    """What the Hub, or another server, was asked.
 
-    reference: AdapterReference
+    Who may use private repositories gets answers of their own, which no other one sees.
+    """
+
+    reference: AdapterReference | FileAddress
     allow_private: bool
 
 
@@ -81,8 +85,15 @@ class HeaderSource(Protocol):
         """The header of a file that is there."""
 
 
+class AddressSource(HeaderSource, Protocol):
+    """Where files at addresses are."""
+
+    def look_up(self, address: FileAddress) -> FoundAdapter:
+        """The file at an address, as it is now."""
+
+
 class AdapterResolver:
-    """Resolves every reference and judges what it finds; remembers what the Hub answered. Thread-safe.
+    """Resolves every reference and judges what it finds; remembers what other servers answered. Thread-safe.
 
     Local adapters are looked up each time: their folders notice changes by themselves, and a job must not be pinned to
     the content that a file had minutes ago. A Hub that does not answer is asked again each time. Verdicts are not
@@ -97,6 +108,7 @@ class AdapterResolver:
         uploads: HeaderSource,
         passports: Passports,
         *,
+        addressed: AddressSource,
         ttl_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -104,11 +116,13 @@ class AdapterResolver:
         self._folders = folders
         self._hub = hub
         self._find_entry = find_entry
+        self._addressed = addressed
         self._passports = passports
         self._header_sources: Mapping[AdapterSource, HeaderSource] = {
             AdapterSource.FOLDER: folders,
             AdapterSource.HUB: hub,
             AdapterSource.UPLOAD: uploads,
+            AdapterSource.ADDRESS: addressed,
         }
         self._answers: TLRUCache[_Question, FoundAdapter | InvalidRequest, float] = TLRUCache(
             MAX_REMEMBERED,
@@ -172,16 +186,18 @@ class AdapterResolver:
         Raises:
             InvalidRequest, HubUnavailable, ValkeyUnavailable: as ``admit`` does, where there is no file.
         """
-        return self._found(AdapterReference.parse(ref), requester).model_copy(update={"ref": ref})
+        reference = FileAddress.parse(ref) if is_address(ref) else AdapterReference.parse(ref)
+        return self._found(reference, requester).model_copy(update={"ref": ref})
 
-    def _found(self, reference: AdapterReference, requester: Requester) -> FoundAdapter:
+    def _found(self, reference: AdapterReference | FileAddress, requester: Requester) -> FoundAdapter:
+        if isinstance(reference, FileAddress):
+            return self._remembered(_Question(reference, allow_private=False))
         if not reference.is_name:
-            return self._from_hub(reference, requester.allow_private)
+            return self._remembered(_Question(reference, requester.allow_private))
         found = self._find_entry(reference.repository, requester.owner)
         return self._folders.look_up(reference) if found is None else found
 
-    def _from_hub(self, reference: AdapterReference, allow_private: bool) -> FoundAdapter:
-        question = _Question(reference, allow_private)
+    def _remembered(self, question: _Question) -> FoundAdapter:
         with self._lock:
             answer = self._answers.get(question)
         if answer is None:
@@ -194,9 +210,12 @@ class AdapterResolver:
         return answer
 
     def _ask(self, question: _Question) -> FoundAdapter | InvalidRequest:
+        reference = question.reference
         try:
-            return self._hub.look_up(question.reference, allow_private=question.allow_private)
-        except (AdapterNotFound, AdapterNotUsable) as error:
+            if isinstance(reference, FileAddress):
+                return self._addressed.look_up(reference)
+            return self._hub.look_up(reference, allow_private=question.allow_private)
+        except InvalidRequest as error:
             return error.at(None)  # without the frames and the HTTP response that the first one holds on to
 
 

@@ -30,7 +30,12 @@ INSIDE = re.compile(
 )
 SETTINGS = re.compile(r"STOKEHOLD_|HF_HOME|HF_HUB|models\.toml")
 """What no description in the API's documentation names; it may speak of URLs and hosts."""
-OF_THE_REQUEST = {"tasks/outbound/webhook_target.py", "tasks/outbound/safe_http.py", "api/http/web_pages.py"}
+OF_THE_REQUEST = {
+    "tasks/outbound/file_source.py",
+    "tasks/outbound/webhook_target.py",
+    "tasks/outbound/safe_http.py",
+    "api/http/web_pages.py",
+}
 """They speak of the host or the URL that the request itself names."""
 
 

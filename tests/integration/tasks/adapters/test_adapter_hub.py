@@ -21,6 +21,7 @@ from tasks.adapters.lookup.hub import AdapterHub
 from tasks.errors import AdapterFetchFailed, AdapterNotFound, AdapterNotUsable, AdapterUnavailable, HubUnavailable
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
+from tests.support.no_downloads import NO_DOWNLOADS
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
 from workers.adapters.fetch import fetch
@@ -59,6 +60,7 @@ def fetch_from(hub: HubServer, adapter: ResolvedAdapter, cache: Path) -> Path:
         adapter,
         AdapterFolders((), DEMO_AND_SDXL),
         NO_STORAGE,
+        NO_DOWNLOADS,
         api=HfApi(endpoint=hub.url, token=False),
         cache_dir=cache,
     )
@@ -355,11 +357,12 @@ from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
 from tasks.adapters.file.reference import AdapterReference
 from tests.support.base_models import DEMO_AND_SDXL
+from tests.support.no_downloads import NO_DOWNLOADS
 from tests.support.no_storage import NO_STORAGE
 from workers.adapters.fetch import fetch
 
 adapter = AdapterHub().look_up(AdapterReference.parse("ada/pixel")).resolved("demo")
-print(fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), NO_STORAGE))
+print(fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), NO_STORAGE, NO_DOWNLOADS))
 """
 
     def run(self, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from tasks.errors import AdapterNotFound, AdapterNotUsable, HubUnavailable, Inva
 from tasks.valkey import Valkey
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
-from tests.support.no_storage import NO_STORAGE
+from tests.support.no_storage import NO_ADDRESSES, NO_STORAGE
 from tests.support.safetensors_files import lora_bytes, write_lora
 from tests.support.waiting import patience
 
@@ -60,7 +60,9 @@ def resolver(hub: HubServer, valkey: Valkey, clock: Clock, tmp_path: Path) -> Ad
     passports = Passports(DEMO_AND_SDXL, ShapeStore(valkey), FactsCache(valkey), max_bytes=10**6)
     find_entry = Catalogue(valkey, pinned_bytes=0).find_file
     uploads = UploadedAdapters(NO_STORAGE)
-    return AdapterResolver(folders, hub_reader, find_entry, uploads, passports, ttl_s=TTL_S, clock=clock)
+    return AdapterResolver(
+        folders, hub_reader, find_entry, uploads, passports, ttl_s=TTL_S, clock=clock, addressed=NO_ADDRESSES
+    )
 
 
 def resolve(resolver: AdapterResolver, ref: str, *, field: str | None = None) -> ResolvedAdapter:

@@ -13,6 +13,7 @@ from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.lookup.hub import AdapterHub
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
+from tests.support.no_downloads import NO_DOWNLOADS
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
 from workers.adapters.disk_cache import IN_USE_S, DiskCache
@@ -51,7 +52,7 @@ def disk(tmp_path: Path, clock: Clock) -> DiskCache:
 def use(hub: HubServer, disk: DiskCache, name: str) -> None:
     api = HfApi(endpoint=hub.url, token=False)
     adapter = AdapterHub(api=api).look_up(AdapterReference.parse(name)).resolved("demo")
-    path = fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), NO_STORAGE, api=api, cache_dir=disk.folder)
+    path = fetch(adapter, AdapterFolders((), DEMO_AND_SDXL), NO_STORAGE, NO_DOWNLOADS, api=api, cache_dir=disk.folder)
     disk.note_use(name, path)
     disk.make_room()
 

@@ -17,6 +17,7 @@ from tasks.adapters.lookup.hub import AdapterHub
 from tasks.errors import AdapterUnavailable, WorkerStopping
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.hub import HubServer
+from tests.support.no_downloads import NO_DOWNLOADS
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import lora_bytes
 from tests.support.waiting import wait_until
@@ -43,7 +44,7 @@ def fetch_slow(hub: HubServer, tmp_path: Path) -> Fetch:
 
     def fetch_slow(bounds: DownloadBounds) -> Path:
         folders = AdapterFolders((), DEMO_AND_SDXL)
-        return fetch(adapter, folders, NO_STORAGE, api=api, cache_dir=tmp_path, bounds=bounds)
+        return fetch(adapter, folders, NO_STORAGE, NO_DOWNLOADS, api=api, cache_dir=tmp_path, bounds=bounds)
 
     return fetch_slow
 

@@ -107,7 +107,7 @@ def test_it_is_downloaded_once_and_goes_with_the_others_when_there_is_no_room(
     first = fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10**9)
     service.storage.delete("adapters/")
     again = fetch_from_storage(adapter, service.storage, tmp_path / "cache", 10**9)
-    DiskCache(tmp_path / "cache", 10**9).note_use(cached_repository(adapter), first)
+    DiskCache(tmp_path / "cache", 10**9).note_use(cached_repository(adapter, first), first)
     DiskCache(tmp_path / "cache", 0, clock=lambda: 10**10).make_room()
 
     assert first == again

@@ -11,6 +11,7 @@ from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.errors import AdapterFetchFailed, AdapterUnavailable
 from tests.support.base_models import DEMO_AND_SDXL
+from tests.support.no_downloads import NO_DOWNLOADS
 from tests.support.no_storage import NO_STORAGE
 from tests.support.safetensors_files import write_lora, write_sparse_lora
 from workers.adapters.fetch import fetch
@@ -31,7 +32,7 @@ def folders(pixel: Path) -> AdapterFolders:
 def test_the_file_is_used_where_it_lies(folders: AdapterFolders, pixel: Path) -> None:
     resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
 
-    assert fetch(resolved, folders, NO_STORAGE) == pixel
+    assert fetch(resolved, folders, NO_STORAGE, NO_DOWNLOADS) == pixel
 
 
 def test_a_file_that_has_changed_since_fails_the_job(folders: AdapterFolders, pixel: Path) -> None:
@@ -39,14 +40,14 @@ def test_a_file_that_has_changed_since_fails_the_job(folders: AdapterFolders, pi
     write_lora(pixel.parent, "pixel", rank=8)
 
     with pytest.raises(AdapterFetchFailed, match=r"has changed since the job was submitted. Submit the job again"):
-        fetch(resolved, folders, NO_STORAGE)
+        fetch(resolved, folders, NO_STORAGE, NO_DOWNLOADS)
 
 
 def test_a_file_that_was_only_touched_is_still_the_same(folders: AdapterFolders, pixel: Path) -> None:
     resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
     pixel.touch()
 
-    assert fetch(resolved, folders, NO_STORAGE) == pixel
+    assert fetch(resolved, folders, NO_STORAGE, NO_DOWNLOADS) == pixel
 
 
 def test_a_file_that_was_removed_since_fails_the_job(folders: AdapterFolders, pixel: Path) -> None:
@@ -54,7 +55,7 @@ def test_a_file_that_was_removed_since_fails_the_job(folders: AdapterFolders, pi
     pixel.unlink()
 
     with pytest.raises(AdapterUnavailable, match="'pixel' is not in this worker's folders"):
-        fetch(resolved, folders, NO_STORAGE)
+        fetch(resolved, folders, NO_STORAGE, NO_DOWNLOADS)
 
 
 def test_a_copy_on_another_machine_is_the_same_whatever_its_time(
@@ -64,7 +65,7 @@ def test_a_copy_on_another_machine_is_the_same_whatever_its_time(
     copy = Path(shutil.copyfile(pixel, elsewhere / pixel.name))
     resolved = folders.look_up(AdapterReference("pixel")).resolved("demo")
 
-    assert fetch(resolved, AdapterFolders([elsewhere], DEMO_AND_SDXL), NO_STORAGE) == copy
+    assert fetch(resolved, AdapterFolders([elsewhere], DEMO_AND_SDXL), NO_STORAGE, NO_DOWNLOADS) == copy
 
 
 def test_where_the_checksum_is_known_it_decides_and_not_a_sample(tmp_path: Path) -> None:
@@ -73,11 +74,11 @@ def test_where_the_checksum_is_known_it_decides_and_not_a_sample(tmp_path: Path)
     found = folders.look_up(AdapterReference("large")).resolved("demo")
     pinned = found.model_copy(update={"sha256": folders.sha256_of(path)})
     path.touch()
-    assert fetch(pinned, folders, NO_STORAGE) == path
+    assert fetch(pinned, folders, NO_STORAGE, NO_DOWNLOADS) == path
 
     with path.open("r+b") as file:
         file.seek(3 << 20)
         file.write(b"x")
 
     with pytest.raises(AdapterFetchFailed, match="has changed since"):
-        fetch(pinned, folders, NO_STORAGE)
+        fetch(pinned, folders, NO_STORAGE, NO_DOWNLOADS)
