@@ -25,12 +25,19 @@ async function call(path, options) {
 async function offer() {
   const response = await fetch("v1/adapters?limit=500", { headers: authorization() });
   if (!response.ok) return;
-  const { adapters } = await response.json();
-  form.adapter.replaceChildren(new Option("none", ""), ...adapters.map(adapter => new Option(label(adapter), adapter.name)));
+  const { adapters, left_out: leftOut } = await response.json();
+  form.adapter.replaceChildren(
+    new Option("none", ""), ...adapters.map(adapter => new Option(label(adapter), adapter.name)), ...leftOut.map(unusable));
 }
 
-function label({ name, description, trigger_words: words }) {
-  return name + (description ? `: ${description}` : "") + (words.length ? ` (say ${words.join(", ")})` : "");
+function unusable({ file, reason }) {
+  const option = new Option(`${file}: ${reason}`);
+  option.disabled = true;
+  return option;
+}
+
+function label({ title, description, trigger_words: words }) {
+  return title + (description ? `: ${description}` : "") + (words.length ? ` (say ${words.join(", ")})` : "");
 }
 
 function tell(job) {

@@ -49,7 +49,9 @@ class SearchQuery(Parameters):
 
     model_config = ConfigDict(extra="forbid")
 
-    q: str | None = Field(None, max_length=200, description="words in the name, description, trigger words or tags")
+    q: str | None = Field(
+        None, max_length=200, description="words in the name, title, description, trigger words or tags"
+    )
     base: str | None = Field(None, max_length=200, description="slug of a base model")
     tag: str | None = Field(None, max_length=100)
     limit: int = Field(100, ge=1, le=500, description="maximum number of entries")
@@ -59,8 +61,8 @@ class SearchQuery(Parameters):
 @blueprint.get(
     "",
     operation_id="list_adapters",
-    description="Your own, shared and folder adapters, by name. Adapters on the Hub need "
-    "no entry: a request names them as `owner/name`.",
+    description="Your own, shared and folder adapters, by name, and the files of folders that are not among them, with "
+    "the reason. Adapters on the Hub need no entry: a request names them as `owner/name`.",
     responses={
         HTTPStatus.OK: CataloguePage,
         **documented(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE),

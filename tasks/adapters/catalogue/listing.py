@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from operator import attrgetter
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.adapters.catalogue.entry import CatalogueAdapter, is_visible
 from tasks.adapters.catalogue.store import Catalogue, missing
-from tasks.adapters.file.identity import AdapterSource, FolderAdapter
+from tasks.adapters.file.identity import AdapterSource, FolderAdapter, LeftOut
 from tasks.adapters.lookup.folder import AdapterFolders
 from tasks.adapters.passport.passport import Passport
 
@@ -53,6 +54,9 @@ class CataloguePage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     adapters: tuple[CatalogueRecord, ...]
+    left_out: tuple[LeftOut, ...] = Field(
+        description="files of folders with names on this page that are not among the adapters, and why"
+    )
     next_after: str | None = Field(description="value of `after` for the next page; null on the last page")
 
 
@@ -65,14 +69,19 @@ class Search(BaseModel):
     base: str | None = None
     tag: str | None = None
 
-    def finds(self, record: CatalogueRecord) -> bool:
-        """Return whether an adapter is one of them."""
-        said = " ".join((record.name, record.title, record.description, *record.trigger_words, *record.tags)).casefold()
+    def finds(self, item: CatalogueRecord | LeftOut) -> bool:
+        """Return whether an adapter is one of them; one that is left out has no base model and no tags."""
+        if isinstance(item, LeftOut):
+            return self._occurs_in(item.name, item.file) and self.base is None and self.tag is None
         return (
-            (self.text is None or all(word in said for word in self.text.casefold().split()))
-            and self.base in (None, record.base_model)
-            and (self.tag is None or self.tag in record.tags)
+            self._occurs_in(item.name, item.title, item.description, *item.trigger_words, *item.tags)
+            and self.base in (None, item.base_model)
+            and (self.tag is None or self.tag in item.tags)
         )
+
+    def _occurs_in(self, *texts: str) -> bool:
+        said = " ".join(texts).casefold()
+        return self.text is None or all(word in said for word in self.text.casefold().split())
 
 
 @dataclass(frozen=True)
@@ -88,16 +97,20 @@ class CatalogueList:
         Args:
             after: the name behind which it begins; empty for the first page.
         """
-        found = list(islice(filter(search.finds, self.records(owner, after)), limit + 1))
+        found = list(islice(filter(search.finds, self._items(owner, after)), limit + 1))
         return CataloguePage(
-            adapters=tuple(found[:limit]), next_after=found[limit - 1].name if len(found) > limit else None
+            adapters=tuple(item for item in found[:limit] if isinstance(item, CatalogueRecord)),
+            left_out=tuple(item for item in found[:limit] if isinstance(item, LeftOut)),
+            next_after=found[limit - 1].name if len(found) > limit else None,
         )
 
-    def records(self, owner: str | None, after: str) -> Iterator[CatalogueRecord]:
-        """All adapters that an owner may see, in the order of their names."""
-        files = (record_of_file(adapter) for adapter in self.folders.adapters() if adapter.name > after)
+    def _items(self, owner: str | None, after: str) -> Iterator[CatalogueRecord | LeftOut]:
+        """Yield all adapters that an owner may see and all files that are left out, in the order of their names."""
+        listing = self.folders.listing()
+        files = (record_of_file(adapter) for adapter in listing.adapters if adapter.name > after)
+        left_out = (file for file in listing.left_out if file.name > after)
         entries = (record_of(entry, owner) for entry in self.catalogue.behind(after) if is_visible(entry, owner))
-        return heapq.merge(files, entries, key=lambda record: record.name)
+        return heapq.merge(files, left_out, entries, key=attrgetter("name"))
 
     def detail(self, name: str, owner: str | None) -> CatalogueDetail:
         """One adapter of the catalogue.

@@ -73,12 +73,12 @@ def names_of(paths: frozenset[str]) -> FolderNames:
     others = paths - set(taken.values())
     for tier in ({path for path in others if not is_pickle(path)}, {path for path in others if is_pickle(path)}):
         for slug, group in by_slug(tier).items():
-            if len(group) == 1 and slug not in taken:
+            if len(group) == 1 and slug not in taken and slug not in shared:
                 taken[slug] = group[0]
                 continue
             names = [take_suffixed(path, taken) for path in group]
             if slug not in taken:
-                shared[slug] = names
+                shared[slug] = [*shared.get(slug, ()), *names]
     lasting = {suffixed(path): path for path in sorted(others)}
     return FolderNames({path: name for name, path in taken.items()}, {**lasting, **taken}, shared)
 

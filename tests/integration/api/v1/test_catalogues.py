@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from tasks.lanes.worker_registry import MergedAdapter, WorkerMemory, WorkerNote
 from tasks.service import Service
+from tests.support.safetensors_files import write_lora
 
 
 def test_the_base_models_are_listed_with_what_may_be_asked_of_them(client: FlaskClient) -> None:
@@ -100,3 +101,35 @@ def test_the_page_asks_for_the_adapters_and_asks_no_other_host(client: FlaskClie
     assert page.content_type == "text/html; charset=utf-8"
     assert "v1/adapters" in script.text
     assert "//" not in page.text.replace("<!--", "")
+
+
+def test_files_that_are_left_out_stand_on_the_pages_with_their_reasons(client: FlaskClient, service: Service) -> None:
+    (folder,) = service.settings.adapter_folders
+    (folder / "My Broken.safetensors").write_bytes(b"not a header")
+    (folder / "old.ckpt").write_bytes(b"a pickle")
+
+    pages = [client.get("/v1/adapters?limit=2").get_json()]
+    pages.append(client.get(f"/v1/adapters?limit=2&after={pages[0]['next_after']}").get_json())
+
+    assert [[one["name"] for one in page["adapters"]] for page in pages] == [["crayon"], ["pixel"]]
+    (broken,), (old,) = (page["left_out"] for page in pages)
+    assert (broken["name"], broken["file"]) == ("my-broken", "My Broken.safetensors")
+    assert broken["reason"].startswith("My Broken.safetensors is not a complete safetensors file: ")
+    assert (old["file"], "Convert it to safetensors" in old["reason"]) == ("old.ckpt", True)
+    assert pages[1]["next_after"] is None
+
+    refused = client.post("/v1/jobs", json={"prompt": "a dog", "adapters": [{"ref": "my-broken"}]}).get_json()
+    assert broken["reason"] in refused["detail"]
+
+
+def test_a_search_finds_titles_and_what_is_left_out(client: FlaskClient, service: Service) -> None:
+    (folder,) = service.settings.adapter_folders
+    write_lora(folder, "水彩", sidecar='base_model = "demo"\n')
+    (folder / "水.ckpt").write_bytes(b"a pickle")
+
+    found = client.get("/v1/adapters?q=水").get_json()
+    assert [one["name"] for one in found["adapters"]] == ["shuicai"]
+    assert [one["file"] for one in found["left_out"]] == ["水.ckpt"]
+
+    of_a_base = client.get("/v1/adapters?q=水&base=demo").get_json()
+    assert [len(of_a_base[part]) for part in ("adapters", "left_out")] == [1, 0]

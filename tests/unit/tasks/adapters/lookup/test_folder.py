@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.file.sidecar import MAX_SIDECAR_BYTES, describe
 from tasks.adapters.file.version import version_of
 from tasks.adapters.lookup.folder import AdapterFolders
+from tasks.adapters.lookup.folder_files import MAX_DEPTH
 from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.safetensors_files import lora_bytes, write_lora
@@ -255,3 +257,120 @@ def test_a_sidecar_that_is_long_or_deep_is_refused(tmp_path: Path, sidecar: str)
 
     with pytest.raises(AdapterNotUsable, match=r"pixel\.toml"):
         describe(path)
+
+
+def test_names_that_no_request_can_write_get_one_and_keep_their_sidecars(tmp_path: Path) -> None:
+    inside = tmp_path / "styles" / "2026"
+    inside.mkdir(parents=True)
+    for folder, name in ((tmp_path, "Neon Style XL"), (inside, "水彩"), (inside, "v1.0"), (tmp_path, "plain")):
+        write_lora(folder, name, sidecar=FOR_DEMO + f'description = "{name}"\n')
+
+    adapters = folders(tmp_path).adapters()
+
+    assert [(adapter.name, adapter.title, adapter.description) for adapter in adapters] == [
+        ("neon-style-xl", "Neon Style XL", "Neon Style XL"),
+        ("plain", "plain", "plain"),
+        ("shuicai", "styles/2026/水彩", "水彩"),
+        ("v1.0", "styles/2026/v1.0", "v1.0"),
+    ]
+    found = folders(tmp_path).look_up(AdapterReference("shuicai"))
+    assert (found.repository, found.weight_name) == ("shuicai", "styles/2026/水彩.safetensors")
+
+
+def test_two_files_of_one_name_are_both_listed_and_the_name_alone_is_refused(tmp_path: Path) -> None:
+    inside = tmp_path / "styles"
+    inside.mkdir()
+    write_lora(tmp_path, "Neon", sidecar=FOR_DEMO)
+    catalogue = folders(tmp_path)
+    lasting = [one.name for one in catalogue.adapters()]
+    assert lasting == ["neon"]
+
+    write_lora(inside, "neon", sidecar=FOR_DEMO, rank=8)
+
+    first, second = catalogue.adapters()
+    assert {first.title, second.title} == {"Neon", "styles/neon"}
+    assert catalogue.has("neon")
+    assert (
+        catalogue.look_up(AdapterReference(first.name)).commit
+        != catalogue.look_up(AdapterReference(second.name)).commit
+    )
+    with pytest.raises(AdapterNotFound, match=rf"'{first.name}' or '{second.name}'"):
+        catalogue.look_up(AdapterReference("neon"))
+
+
+def test_what_is_left_out_is_listed_with_its_reason_and_its_path(tmp_path: Path) -> None:
+    inside = tmp_path / "styles"
+    inside.mkdir()
+    (inside / "Old One.ckpt").write_bytes(b"a pickle")
+    write_lora(tmp_path, "silent")
+
+    assert [(one.name, one.file, one.reason) for one in folders(tmp_path).listing().left_out] == [
+        (
+            "old-one",
+            "styles/Old One.ckpt",
+            "Old One.ckpt is a pickle, which may run code when loaded. Convert it to safetensors.",
+        ),
+        (
+            "silent",
+            "silent.safetensors",
+            'It does not name its base model. Write base_model = "..." into silent.toml beside it to have it listed; '
+            "until then a request can use it with a base model that its layers fit.",
+        ),
+    ]
+
+
+def test_no_link_leads_out_of_the_folders_or_round_in_circles(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "loras", tmp_path / "outside"
+    for one in (folder, outside):
+        one.mkdir()
+    secret, here = write_lora(outside, "secret", sidecar=FOR_DEMO), write_lora(folder, "here", sidecar=FOR_DEMO)
+    (folder / "leak.safetensors").symlink_to(secret)
+    (folder / "round.safetensors").symlink_to(folder / "round.safetensors")
+    (folder / "again").symlink_to(folder)
+    (folder / "elsewhere").symlink_to(outside)
+    (folder / "alias.safetensors").symlink_to(here)
+    (folder / "alias.toml").symlink_to(here.with_suffix(".toml"))
+    catalogue = folders(folder)
+
+    assert names(catalogue) == ["alias", "here"]
+    assert [one.name for one in catalogue.listing().left_out] == ["leak", "round"]
+    for name in ("leak", "round"):
+        with pytest.raises(AdapterNotUsable, match="a link that leads to no file in the adapter folders"):
+            catalogue.look_up(AdapterReference(name))
+    found = catalogue.look_up(AdapterReference("here"))
+    for path in ("leak.safetensors", "elsewhere/secret.safetensors", "../outside/secret.safetensors"):
+        assert catalogue.path_of(found.model_copy(update={"weight_name": path})) is None
+
+
+def test_hidden_files_and_what_is_no_file_are_not_looked_at(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / ".cache").mkdir()
+    write_lora(tmp_path / ".cache", "pixel", sidecar=FOR_DEMO)
+    write_lora(tmp_path, "._pixel", sidecar=FOR_DEMO)
+    os.mkfifo(tmp_path / "pipe.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+
+    listing = folders(tmp_path).listing()
+
+    assert (listing.adapters, listing.left_out, caplog.records) == ((), (), [])
+
+
+def test_folders_are_looked_into_to_a_bound(tmp_path: Path) -> None:
+    deep = tmp_path
+    for level in range(MAX_DEPTH + 1):
+        write_lora(deep, f"level-{level}", sidecar=FOR_DEMO)
+        deep = deep / "deeper"
+        deep.mkdir()
+    write_lora(deep, "too-deep", sidecar=FOR_DEMO)
+
+    assert names(folders(tmp_path)) == [f"level-{level}" for level in range(MAX_DEPTH + 1)]
+
+
+def test_a_name_that_is_not_utf_8_is_left_out_and_can_be_shown(tmp_path: Path) -> None:
+    write_lora(tmp_path, os.fsdecode(b"n\xe9on"), sidecar=FOR_DEMO)
+
+    (one,) = folders(tmp_path).listing().left_out
+
+    assert (
+        one.model_dump_json()
+        == '{"name":"non","file":"n\ufffdon.safetensors","reason":"Its name is not UTF-8. Rename it."}'
+    )
