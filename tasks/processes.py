@@ -49,6 +49,7 @@ def rounds_of(service: Service) -> Mapping[str, Round]:
         "untaken-objects": service.retention.remove_objects,
         "expired-batches": service.retention.remove_batches,
         "expired-jobs": service.retention.remove_jobs,
+        "adapter-headers": service.adapter_folders.read_new,
     }
 
 

@@ -26,6 +26,7 @@ LOOPS: Mapping[str, Mapping[str, float]] = {
     LIGHT_WORKER: {
         **{"planning": 15, "batches": 15, "images": 120},
         **{"untaken-objects": 120, "expired-batches": 600, "expired-jobs": 120},
+        **{"adapter-headers": 30},
     },
     WEBHOOKS: {"webhooks": 120},
 }

@@ -25,6 +25,7 @@ from tasks.adapters.lookup.folder_names import SUFFIX, FolderNames, names_of, ti
 from tasks.adapters.lookup.folder_readings import Reading, Readings
 from tasks.base_models.registry import BaseModels
 from tasks.errors import AdapterNotFound, AdapterNotUsable, ConfigurationError
+from tasks.loops.loop import BUDGET_S, within
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,12 @@ class AdapterFolders:
             adapters=tuple(entry for entry in entries if isinstance(entry, FolderAdapter)),
             left_out=tuple(entry for entry in entries if isinstance(entry, LeftOut)),
         )
+
+    def read_new(self) -> None:
+        """Read the headers that no process has read yet, as many as a round has time for."""
+        for listing in within(BUDGET_S, iter(self.listing, None)):
+            if all(one.reason != UNREAD for one in listing.left_out):
+                return
 
     def look_up(self, reference: AdapterReference) -> FoundAdapter:
         """Pin a local adapter to the present version of its file, whether or not its base model is served.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.lookup.file_memory import SharedMemory
 from tasks.adapters.lookup.folder import MAX_READ, UNREAD, AdapterFolders
-from tasks.valkey import Valkey
+from tasks.valkey import Valkey, connect
 from tests.support.base_models import DEMO_AND_SDXL
 from tests.support.processes import bytes_read
 from tests.support.safetensors_files import write_lora, write_sparse_lora
@@ -110,3 +111,20 @@ def test_a_reading_of_another_version_is_read_anew(tmp_path: Path, valkey: Valke
         valkey.set(key, '{"record_version": 1000}')
 
     assert another_process(tmp_path, valkey).adapters() == listed
+
+
+def test_a_round_of_the_light_worker_reads_what_is_new(folder: Path, valkey: Valkey) -> None:
+    another_process(folder, valkey).read_new()
+
+    listing = another_process(folder, valkey).listing(max_read=0)
+    assert (len(listing.adapters), listing.left_out) == (MAX_READ + 10, ())
+
+
+def test_without_valkey_a_worker_reads_a_file_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_lora(tmp_path, "pixel", metadata=FOR_DEMO)
+
+    with connect("redis://127.0.0.1:1/0") as nothing:
+        sha256 = another_process(tmp_path, nothing).sha256_of(path)
+
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert "another process may have read them" in caplog.text

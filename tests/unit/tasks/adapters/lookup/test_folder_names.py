@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tasks.adapters.file.reference import AdapterReference
 from tasks.adapters.lookup.folder_names import is_name, names_of, slug_of, suffixed, title_of
 
-PARTS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/\0"), min_size=1, max_size=80).filter(
+PARTS = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=80).filter(
     lambda part: not part.startswith(".")
 )
 WORDS = st.sampled_from(["neon", "Neon", "NEON", "neon xl", "neon-xl", "ネオン", "v1.0", "neon..xl", "Näon", "💡", "-"])
