@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tasks.adapters.lookup.folder_names import SUFFIX
 
 logger = logging.getLogger(__name__)
 
+ENDINGS = (SUFFIX, *PICKLE_SUFFIXES)
 MAX_DEPTH = 8
 """Folders inside one another that are looked into."""
 
@@ -29,7 +31,7 @@ class FolderFile:
     folder: Path
     below: str
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """Where it is."""
         return self.folder / self.below
@@ -52,12 +54,15 @@ class FolderFile:
 
 def files_of(folder: Path) -> Iterator[FolderFile]:
     """Yield every file that is an adapter by its ending. What is hidden is not looked at, nor is a link to a folder."""
-    for path in paths_below(folder, MAX_DEPTH):
-        yield FolderFile(folder, path.relative_to(folder).as_posix())
+    return (FolderFile(folder, below) for below in paths_below(str(folder), "", MAX_DEPTH))
 
 
-def paths_below(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield the paths of such files, this many folders deep. The log names a folder that cannot be read."""
+def paths_below(folder: str, prefix: str, depth: int) -> Iterator[str]:
+    """Yield the paths of such files, this many folders deep. The log names a folder that cannot be read.
+
+    Args:
+        prefix: of the path of each file in the folder.
+    """
     try:
         with os.scandir(folder) as entries:
             visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=attrgetter("name"))
@@ -67,6 +72,6 @@ def paths_below(folder: Path, depth: int) -> Iterator[Path]:
     for entry in visible:
         if entry.is_dir(follow_symlinks=False):
             if depth:
-                yield from paths_below(Path(entry.path), depth - 1)
-        elif (entry.is_symlink() or entry.is_file()) and Path(entry.name).suffix.lower() in {SUFFIX, *PICKLE_SUFFIXES}:
-            yield Path(entry.path)
+                yield from paths_below(entry.path, f"{prefix}{entry.name}/", depth - 1)
+        elif entry.name.lower().endswith(ENDINGS) and (entry.is_symlink() or entry.is_file()):
+            yield f"{prefix}{entry.name}"

@@ -45,6 +45,7 @@ class FolderNames:
     shared: Mapping[str, Sequence[str]]
 
 
+@lru_cache(maxsize=8192)
 def title_of(path: str) -> str:
     """Return the path of a file without its ending, as people read it."""
     return os.fsencode(str(PurePosixPath(path).with_suffix(""))).decode("utf-8", "replace")

@@ -97,7 +97,7 @@ class Readings:
 
 def reading_key(path: Path) -> str:
     """Return the key of what a file says, as it and its sidecar are now."""
-    return key_of("reading", path, stamp_if_there(path), stamp_if_there(path.with_suffix(".toml")))
+    return key_of("reading", str(path), stamp_if_there(path), stamp_if_there(path.with_suffix(".toml")))
 
 
 def parsed(text: str) -> Reading | None:
