@@ -76,19 +76,16 @@ def oft(weight: Array, blocks: Array, limit: float) -> Array:
     return array(np.einsum("knm,knc->kmc", rotation(blocks, limit), rows)).reshape(weight.shape)
 
 
-def boft(weight: Array, stages: Array, limit: float, strength: float) -> Array:
-    """Rotations in stages, each of outputs twice as far apart (https://arxiv.org/abs/2311.06243), as LyCORIS stores it.
-
-    The strength turns each stage towards the identity, not the result.
-    """
+def boft(weight: Array, stages: Array, limit: float) -> Array:
+    """Rotations in stages, each of outputs twice as far apart (https://arxiv.org/abs/2311.06243), as LyCORIS stores
+    it."""
     size = stages.shape[-1]
     for stage, blocks in enumerate(rotation(stages, limit)):
         apart = 2**stage * size // 2
         order = np.arange(weight.shape[0]).reshape(-1, 2, apart).swapaxes(1, 2).reshape(-1)
-        turned = strength * blocks + (1 - strength) * np.eye(size)
         rows = weight[order].reshape(len(blocks), size, -1)
         changed = np.empty_like(weight)
-        changed[order] = np.einsum("kij,kjc->kic", turned, rows).reshape(weight.shape)
+        changed[order] = np.einsum("kij,kjc->kic", blocks, rows).reshape(weight.shape)
         weight = changed
     return weight
 
@@ -108,14 +105,12 @@ def dora(changed: Array, magnitude: Array, *, by_output: bool) -> Array:
 
 
 def new_weight(weight: Array, parts: Parts, scale: Callable[[int], float], strength: float) -> Array:
-    """A weight with one layer of an adapter.
+    """A weight with one layer of an adapter. Every format is a change that is as many times as much as the strength.
 
     Args:
         scale: of a low-rank product, by its rank.
     """
-    if "oft_blocks" in parts:
-        return rotated(weight, parts, strength)
-    delta = additive(weight, parts, scale)
+    delta = rotated(weight, parts) - weight if "oft_blocks" in parts else additive(weight, parts, scale)
     if "dora_scale" in parts:  # sd-scripts and LyCORIS: [out, 1, ...] or [1, in, ...]
         by_output = parts["dora_scale"].shape[0] == len(weight)
         delta = dora(weight + delta, parts["dora_scale"], by_output=by_output) - weight
@@ -124,32 +119,40 @@ def new_weight(weight: Array, parts: Parts, scale: Callable[[int], float], stren
     return weight + strength * delta
 
 
-def rotated(weight: Array, parts: Parts, strength: float) -> Array:
+def rotated(weight: Array, parts: Parts) -> Array:
     """OFT by blocks of three dimensions, BOFT by stages of four; the alpha is the longest rotation for each output."""
     blocks = parts["oft_blocks"]
     limit = float(parts["alpha"].reshape(-1)[0]) * weight.shape[0] if "alpha" in parts else 0.0
-    rescale = parts.get("rescale", np.ones(1))
-    if blocks.ndim == 4:
-        whole = boft(weight, blocks, limit, strength)
-        return whole * (1 + strength * (rescale.reshape(-1, *[1] * (weight.ndim - 1)) - 1))
-    whole = oft(weight, blocks, limit) * rescale.reshape(-1, *[1] * (weight.ndim - 1))
-    return weight + strength * (whole - weight)
+    turned = boft(weight, blocks, limit) if blocks.ndim == 4 else oft(weight, blocks, limit)
+    return turned * parts.get("rescale", np.ones(1)).reshape(-1, *[1] * (weight.ndim - 1))
 
 
 def additive(weight: Array, parts: Parts, scale: Callable[[int], float]) -> Array:
     """The change of a weight at strength 1."""
-    if "on_input" in parts:  # (IA)3 (https://arxiv.org/abs/2205.05638), as LyCORIS stores it
-        factors = parts["weight"].reshape(-1)
-        along = (1, -1) if parts["on_input"].reshape(-1)[0] else (-1, 1)
-        return weight * factors.reshape(*along, *[1] * (weight.ndim - 2))
     for kind in ("diff", "w_norm"):
         if kind in parts:
             return parts[kind].reshape(weight.shape)
+    if "on_input" in parts or "ia3_l" in parts:
+        return weight * factors_less_one(weight, parts)
     if "a1" in parts:
         return scale(parts["a2"].shape[0]) * glora(weight, parts)
-    factor = 1.0 if (size := rank(parts)) is None else scale(size)
+    return (1.0 if (size := rank(parts)) is None else scale(size)) * low_rank(parts, weight.shape)
+
+
+def factors_less_one(weight: Array, parts: Parts) -> Array:
+    """(IA)3 (https://arxiv.org/abs/2205.05638). LyCORIS stores what is added to 1, peft the factors, [out, 1] or
+    [1, in]."""
+    if "ia3_l" in parts:
+        on_input, factors = parts["ia3_l"].shape[0] == 1 < parts["ia3_l"].ndim, parts["ia3_l"] - 1
+    else:
+        on_input, factors = bool(parts["on_input"].reshape(-1)[0]), parts["weight"]
+    return factors.reshape(*((1, -1) if on_input else (-1, 1)), *[1] * (weight.ndim - 2))
+
+
+def low_rank(parts: Parts, shape: tuple[int, ...]) -> Array:
+    """LoHa, LoKr or LoRA, without its scale."""
     if "hada_w1_a" in parts:
-        return factor * loha(parts, weight.shape)
+        return loha(parts, shape)
     if "lokr_w1" in parts or "lokr_w1_a" in parts:
-        return factor * lokr(parts, weight.shape)
-    return factor * product(parts["up"], parts["down"], parts.get("mid"), weight.shape)
+        return lokr(parts, shape)
+    return product(parts["up"], parts["down"], parts.get("mid"), shape)

@@ -48,6 +48,13 @@ KINDS = {
 }
 """The same tensor under the names of several tools."""
 BIASES = {"lora_B.bias", "lora_up.bias", "diff_b", "b_norm"}
+READ = {
+    *("down", "up", "mid", "dora_scale", "lora_magnitude_vector", "weight", "on_input", "ia3_l", "diff", "w_norm"),
+    *("oft_blocks", "rescale", "a1", "a2", "b1", "b2"),
+    *(f"hada_{part}" for part in ("w1_a", "w1_b", "w2_a", "w2_b", "t1", "t2")),
+    *(f"lokr_{part}" for part in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b", "t2")),
+}
+"""Kinds of tensors that mean something by themselves; an alpha only beside one of these."""
 
 
 def parts_of(file: AdapterFile, layer: str) -> tuple[Parts, dict[str, Array]]:
@@ -64,6 +71,16 @@ def plain_name(kind: str) -> str:
     if kind != "weight":
         kind = kind.removesuffix(".weight").removesuffix(".default")
     return KINDS.get(kind, kind)
+
+
+def without_meaning(file: AdapterFile, layers: Layers) -> list[str]:
+    """The keys of a file that belong to none of its layers, or say nothing of theirs."""
+    known: set[str] = set()
+    for layer in layers:
+        kinds = [key.removeprefix(f"{layer}.") for key in file.tensors if key.startswith(f"{layer}.")]
+        read = {kind for kind in kinds if kind in BIASES or plain_name(kind) in READ}
+        known |= {f"{layer}.{kind}" for kind in (read | {"alpha"} if read else read)}
+    return sorted(file.tensors.keys() - known)
 
 
 def expected(base: Mapping[str, Array], merges: Iterable[Merge]) -> dict[str, Array]:
@@ -85,6 +102,9 @@ def changes(
     if weights.keys() - {"alpha"}:
         pristine = gathered(base, rows, "weight")
         yield "weight", new_weight(pristine, weights, factor, strength) - pristine
+    if "ia3_l" in weights and weights["ia3_l"].shape[0] > 1 and f"{rows[0].module}.bias" in base:
+        pristine = gathered(base, rows, "bias")  # peft multiplies the outputs, which the bias is a part of
+        yield "bias", strength * pristine * (weights["ia3_l"].reshape(-1) - 1)
     for kind, value in biases.items():
         of_product = kind in ("lora_B.bias", "lora_up.bias")
         yield "bias", strength * (factor(weights["down"].shape[0]) if of_product else 1.0) * value.reshape(-1)

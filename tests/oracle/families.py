@@ -40,6 +40,7 @@ class Family:
         kohya: what sd-scripts and musubi-tuner begin from; as ``native``, but where it is told.
         norms: modules that are norms, in diffusers' names.
         text: what kohya writes in front of each text encoder.
+        xlabs: names of XLabs' trainer.
     """
 
     make: Callable[[], Any]
@@ -48,6 +49,7 @@ class Family:
     kohya: Table
     norms: tuple[str, ...]
     text: Mapping[str, str] = field(default_factory=dict)
+    xlabs: Table = field(default_factory=dict)
 
     def build(self, seed: int = 0) -> Any:
         """A pipeline whose weights depend on the seed alone; norms too have values that are not all alike."""
@@ -131,15 +133,14 @@ UNET: Table = MappingProxyType(
 UNET_NORMS = ("down_blocks.0.resnets.0.norm1", "mid_block.attentions.0.transformer_blocks.0.norm2")
 
 JOINT = "transformer_blocks.0"
+TEXT_QKV = f"{JOINT}.attn.add_q_proj {JOINT}.attn.add_k_proj {JOINT}.attn.add_v_proj"
 SD3: Table = MappingProxyType(
     {
         "joint_blocks.0.x_block.attn.qkv": f"{JOINT}.attn.to_q {JOINT}.attn.to_k {JOINT}.attn.to_v",
         "joint_blocks.0.x_block.attn.proj": f"{JOINT}.attn.to_out.0",
         "joint_blocks.0.x_block.mlp.fc1": f"{JOINT}.ff.net.0.proj",
         "joint_blocks.0.x_block.adaLN_modulation.1": f"{JOINT}.norm1.linear",
-        "joint_blocks.0.context_block.attn.qkv": (
-            f"{JOINT}.attn.add_q_proj {JOINT}.attn.add_k_proj {JOINT}.attn.add_v_proj"
-        ),
+        "joint_blocks.0.context_block.attn.qkv": TEXT_QKV,
         "joint_blocks.0.context_block.mlp.fc2": f"{JOINT}.ff_context.net.2",
     }
 )
@@ -149,9 +150,19 @@ FLUX: Table = MappingProxyType(
         "double_blocks.0.img_attn.proj": f"{JOINT}.attn.to_out.0",
         "double_blocks.0.img_mlp.0": f"{JOINT}.ff.net.0.proj",
         "double_blocks.0.img_mod.lin": f"{JOINT}.norm1.linear",
-        "double_blocks.0.txt_attn.qkv": f"{JOINT}.attn.add_q_proj {JOINT}.attn.add_k_proj {JOINT}.attn.add_v_proj",
+        "double_blocks.0.txt_attn.qkv": TEXT_QKV,
         "double_blocks.0.txt_mlp.2": f"{JOINT}.ff_context.net.2",
         "single_blocks.0.linear2": "single_transformer_blocks.0.proj_out",
+    }
+)
+SINGLE = "single_transformer_blocks.0"
+XLABS: Table = MappingProxyType(
+    {
+        "double_blocks.0.processor.qkv_lora1": f"{JOINT}.attn.to_q {JOINT}.attn.to_k {JOINT}.attn.to_v",
+        "double_blocks.0.processor.qkv_lora2": TEXT_QKV,
+        "double_blocks.0.processor.proj_lora1": f"{JOINT}.attn.to_out.0",
+        "double_blocks.0.processor.proj_lora2": f"{JOINT}.attn.to_add_out",
+        "single_blocks.0.processor.qkv_lora": f"{SINGLE}.attn.to_q {SINGLE}.attn.to_k {SINGLE}.attn.to_v",
     }
 )
 FLUX2: Table = MappingProxyType(
@@ -159,7 +170,7 @@ FLUX2: Table = MappingProxyType(
         "double_blocks.0.img_attn.qkv": f"{JOINT}.attn.to_q {JOINT}.attn.to_k {JOINT}.attn.to_v",
         "double_blocks.0.img_attn.proj": f"{JOINT}.attn.to_out.0",
         "double_blocks.0.img_mlp.0": f"{JOINT}.ff.linear_in",
-        "double_blocks.0.txt_attn.qkv": f"{JOINT}.attn.add_q_proj {JOINT}.attn.add_k_proj {JOINT}.attn.add_v_proj",
+        "double_blocks.0.txt_attn.qkv": TEXT_QKV,
         "double_blocks.0.txt_mlp.2": f"{JOINT}.ff_context.linear_out",
         "single_blocks.0.linear1": "single_transformer_blocks.0.attn.to_qkv_mlp_proj",
         "single_blocks.0.linear2": "single_transformer_blocks.0.attn.to_out",
@@ -195,7 +206,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
             sdxl, "unet", UNET, UNET, UNET_NORMS, {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}
         ),
         "SD3": Family(sd3, "transformer", SD3, SD3, (), {"text_encoder": "lora_te1", "text_encoder_2": "lora_te2"}),
-        "FLUX.1": Family(flux, "transformer", FLUX, FLUX, ATTENTION_NORMS, {"text_encoder": "lora_te1"}),
+        "FLUX.1": Family(flux, "transformer", FLUX, FLUX, ATTENTION_NORMS, {"text_encoder": "lora_te1"}, XLABS),
         "FLUX.2": Family(flux2, "transformer", FLUX2, FLUX2, ATTENTION_NORMS),
         "Qwen-Image": Family(qwen_image, "transformer", QWEN, QWEN, ATTENTION_NORMS),
         "Z-Image": Family(
@@ -274,6 +285,21 @@ def onetrainer_names(family: Family, pipeline: Any) -> Layers:
 def lycoris_names(family: Family, pipeline: Any) -> Layers:
     """``lycoris_<module with underscores>``, as LyCORIS alone writes, and SimpleTuner with it."""
     return {f"lycoris_{flat(module)}": rows_of(family.denoiser, module) for module in family.modules}
+
+
+def processor_names(family: Family, pipeline: Any) -> Layers:
+    """``unet.<attention>.processor.<projection>_lora``, as diffusers wrote before peft, and text encoders of then."""
+    own: dict[str, tuple[Rows, ...]] = {}
+    for module in (module for module in family.modules if ".attn" in module):
+        attention, _, projection = module.removesuffix(".0").rpartition(".")
+        own[f"unet.{attention}.processor.{projection}_lora"] = rows_of("unet", module)
+    text = text_layers(family, pipeline, lambda component, layer: f"{component}.{layer}.lora_linear_layer")
+    return {**own, **{name: rows for name, rows in text.items() if ".self_attn." in name}}
+
+
+def xlabs_names(family: Family, pipeline: Any) -> Layers:
+    """``double_blocks.0.processor.qkv_lora1``."""
+    return {name: rows_of(family.denoiser, names) for name, names in family.xlabs.items()}
 
 
 def norm_names(family: Family, pipeline: Any) -> Layers:

@@ -21,7 +21,7 @@ from tests.oracle.file import Array
 
 ALPHAS = (1.0, 4.0, 2.5)
 """Of layers in turn."""
-UNSCALED = ("diff", "w_norm", "on_input", "oft_blocks")
+UNSCALED = ("diff", "w_norm", "on_input", "ia3_l", "oft_blocks")
 """Kinds of layers that have no alpha, or one that means something else."""
 
 
@@ -52,11 +52,15 @@ class Made:
             path,
             metadata=dict(self.metadata) or None,
         )
+        beside = path.with_name("adapter_config.json")
+        beside.unlink(missing_ok=True)
         if self.config is not None:
-            path.with_name("adapter_config.json").write_text(json.dumps(self.config), "utf-8")
+            beside.write_text(json.dumps(self.config), "utf-8")
         return path
 
 
+ALPHA_NAMES = ("ss_network_alpha", "lora_alpha", "network_alpha", "alpha")
+"""Entries of the metadata under which trainers write one alpha for the whole file."""
 Alphas = Callable[[Made], Made]
 
 
@@ -119,10 +123,15 @@ def in_diffusers_metadata(**options: Any) -> Alphas:
     return declare
 
 
-def beside(made: Made) -> Made:
-    """In peft's ``adapter_config.json``."""
-    component = next(iter(made.layers.values()))[0].module.partition(".")[0]
-    return replace(made, config={"peft_type": "LORA", **configuration(made, component)})
+def beside(kind: str, alpha: str = "lora_alpha") -> Alphas:
+    """In peft's ``adapter_config.json``, where each kind of adapter has its own name for it."""
+
+    def declare(made: Made) -> Made:
+        component = next(iter(made.layers.values()))[0].module.partition(".")[0]
+        config = configuration(made, component)
+        return replace(made, config={"peft_type": kind, **config, alpha: config.pop("lora_alpha")})
+
+    return declare
 
 
 @dataclass(frozen=True)
@@ -143,9 +152,8 @@ class Format:
 
     def suits(self, family: Family) -> bool:
         """Return whether there are such files for a family."""
-        if self.names is names.norm_names and not family.norms:
-            return False
-        return family.denoiser in self.denoisers
+        needs = {names.norm_names.__name__: family.norms, names.xlabs_names.__name__: family.xlabs}
+        return family.denoiser in self.denoisers and bool(needs.get(self.names.__name__, True))
 
     def make(self, family: Family, pipeline: Any, seed: int = 0) -> Made:
         """An adapter that fits this pipeline."""
@@ -187,8 +195,10 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "LoRA, diffusers names, `lora_alpha`": Format(
             names.diffusers_names, methods.peft_lora, in_metadata("lora_alpha")
         ),
-        "LoRA, peft with its `adapter_config.json`": Format(names.peft_names, methods.peft_lora, beside),
+        "LoRA, peft with its `adapter_config.json`": Format(names.peft_names, methods.peft_lora, beside("LORA")),
         "LoRA, DiffSynth-Studio": Format(names.bare_names, methods.default_lora, denoisers=("transformer",)),
+        "LoRA, attention processors": Format(names.processor_names, methods.bare_lora, denoisers=("unet",)),
+        "LoRA, XLabs": Format(names.xlabs_names, methods.bare_lora),
         "LoRA, kohya": Format(names.kohya_names, methods.lora, in_tensors),
         "LoRA, kohya, some layers without alpha": Format(names.kohya_names, methods.lora, in_some_tensors),
         "LoRA, kohya names, `ss_network_alpha`": Format(
@@ -204,10 +214,13 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "DoRA of inputs, LyCORIS": Format(names.kohya_names, methods.dora_of_inputs, in_tensors),
         "LoHa, LyCORIS": Format(names.kohya_names, methods.loha, in_tensors),
         "LoHa with Tucker, LyCORIS": Format(names.kohya_names, methods.loha_tucker, in_tensors, ("unet",)),
+        "LoHa, peft": Format(names.peft_names, methods.loha, beside("LOHA", "alpha")),
+        "LoKr, peft": Format(names.peft_names, methods.lokr, beside("LOKR", "alpha")),
         "LoKr, LyCORIS": Format(names.kohya_names, methods.lokr, in_tensors),
         "LoKr, both factors whole, SimpleTuner": Format(names.lycoris_names, methods.lokr_whole, in_tensors),
         "LoKr, ai-toolkit": Format(names.comfy_names, methods.lokr, in_tensors),
         "(IA)3, LyCORIS": Format(names.kohya_names, methods.ia3),
+        "(IA)3, peft": Format(names.peft_names, methods.peft_ia3, denoisers=("transformer",)),
         "OFT, LyCORIS": Format(names.kohya_names, methods.oft),
         "BOFT, LyCORIS": Format(names.kohya_names, methods.boft),
         "full difference, LyCORIS": Format(names.kohya_names, methods.full_with_bias),

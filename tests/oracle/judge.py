@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, auto
 from typing import Any
 
 import numpy as np
 import torch
 
-from tests.oracle.expected import Layers, expected
+from tests.oracle.expected import Layers, expected, without_meaning
 from tests.oracle.file import AdapterFile, Array
 
 TOLERANCE = 5e-6
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
     Attributes:
         EXACT: every weight is what it must be.
-        PARTLY: so, without the layers that the loader named as left out.
+        PARTLY: so, without the tensors that the loader named as left out.
         REFUSED: with a sentence; nothing changed.
         WRONG: some weight is another.
     """
@@ -79,16 +79,19 @@ def judge(
     """Judge the weights after an adapter was merged.
 
     Args:
-        left_out: keys of the file that the loader named as not merged.
+        left_out: keys of the file that the loader named as not merged: what is left must be merged.
     """
-    kept = {layer: rows for layer, rows in layers.items() if not any(key.startswith(f"{layer}.") for key in left_out)}
-    wrong = differences(base, got, expected(base, [(file, kept, strength)]))
-    if wrong:
+    kept = replace(file, tensors={key: value for key, value in file.tensors.items() if key not in left_out})
+    if silent := without_meaning(kept, layers):
+        return Outcome(Verdict.WRONG, f"{len(silent)} keys mean nothing, and that is not told, such as {silent[0]}")
+    try:
+        wanted = expected(base, [(kept, layers, strength)])
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        return Outcome(Verdict.WRONG, f"merged what has no meaning: {error}")
+    if wrong := differences(base, got, wanted):
         worst = max(wrong, key=lambda name: wrong[name])
         return Outcome(Verdict.WRONG, f"{len(wrong)} weights, such as {worst} by {wrong[worst]:.1e}")
-    if len(kept) < len(layers):
-        return Outcome(Verdict.PARTLY, f"{len(layers) - len(kept)} of {len(layers)} layers are left out")
-    return Outcome(Verdict.EXACT)
+    return Outcome(Verdict.PARTLY, f"left out: {', '.join(left_out)}") if left_out else Outcome(Verdict.EXACT)
 
 
 def restored(pipeline: Any, base: Mapping[str, Array]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,13 @@ class Project:
         self._engine.swap(())
         assert restored(self.pipeline, self.base), f"the base has changed for good: {outcome}"
         return outcome
+
+    @contextmanager
+    def merged(self, path: Path) -> Iterator[None]:
+        """The pipeline with an adapter."""
+        self._engine.swap((prepared_with(self._shell, path),))
+        yield
+        self._engine.swap(())
 
 
 def judge_diffusers(pipeline: Any, path: Path, layers: Layers) -> Outcome:

@@ -39,6 +39,12 @@ def default_lora(random: np.random.Generator, shape: tuple[int, ...], rank: int)
     return {"lora_A.default.weight": down, "lora_B.default.weight": up}
 
 
+def bare_lora(random: np.random.Generator, shape: tuple[int, ...], rank: int) -> dict[str, Array]:
+    """Names of diffusers before peft, and of XLabs."""
+    down, up = lora(random, shape, rank).values()
+    return {"down.weight": down, "up.weight": up}
+
+
 def tucker(random: np.random.Generator, shape: tuple[int, ...], rank: int) -> dict[str, Array]:
     """A core between the factors where the layer is a convolution larger than 1x1."""
     if len(shape) < 4 or shape[2:] == (1, 1):
@@ -123,6 +129,12 @@ def ia3(random: np.random.Generator, shape: tuple[int, ...], rank: int) -> dict[
         "weight": factors.reshape(1, -1, 1, 1) if len(shape) == 4 else factors,
         "on_input": np.array(int(on_input), np.int64),
     }
+
+
+def peft_ia3(random: np.random.Generator, shape: tuple[int, ...], rank: int) -> dict[str, Array]:
+    """peft's factors: of the inputs, or of the outputs."""
+    on_input = bool(random.integers(2))
+    return {"ia3_l": 1 + noise(random, *((1, shape[1]) if on_input else (shape[0], 1)))}
 
 
 def oft(random: np.random.Generator, shape: tuple[int, ...], rank: int) -> dict[str, Array]:

@@ -42,7 +42,14 @@ def alpha_of(file: AdapterFile, configuration: Mapping[str, Any], module: str) -
     for name, value in (configuration.get("alpha_pattern") or {}).items():
         if module == name or module.endswith(f".{name}"):
             return float(value)
-    for name in ("lora_alpha", "alpha"):  # peft's LoRA, and its LoHa and LoKr
-        if name in configuration:
-            return float(configuration[name])
-    return next((float(file.metadata[name]) for name in NAMES if name in file.metadata), None)
+    declared = [configuration.get(name) for name in ("lora_alpha", "alpha")]  # peft's LoRA, and its LoHa and LoKr
+    declared += [number(file.metadata.get(name)) for name in NAMES]
+    return next((float(value) for value in declared if value is not None), None)
+
+
+def number(text: str | None) -> float | None:
+    """What the metadata of a file says; trainers write ``None`` where they have nothing to say."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ def prepared(pipeline: Any, path: Path, scale: float = 1.0) -> PreparedAdapter:
 
 
 def prepared_with(shell: LoaderShell, path: Path, scale: float = 1.0) -> PreparedAdapter:
-    """An adapter's file, parsed with a shell that was made when the pipeline was loaded, as a worker does it."""
+    """An adapter's file, parsed with a shell that was made when the pipeline was loaded, as a worker does it,
+    with PEFT's configuration if it lies beside."""
     adapter = ResolvedAdapter(
         ref=path.stem,
         source=AdapterSource.FOLDER,
@@ -26,4 +28,6 @@ def prepared_with(shell: LoaderShell, path: Path, scale: float = 1.0) -> Prepare
         weight_name=path.name,
         base_model="tiny",
     )
-    return PreparedAdapter(adapter, scale, path, adapter.commit, parse_adapter(shell, path, path.stem))
+    beside = path.with_name("adapter_config.json")
+    config = json.loads(beside.read_text("utf-8")) if beside.exists() else None
+    return PreparedAdapter(adapter, scale, path, adapter.commit, parse_adapter(shell, path, path.stem, config))

@@ -30,11 +30,13 @@ class Target:
         name: of the module.
         shape: of the weight; of a convolution [outputs, channels, height, width].
         may_pad: it takes the image: a base that is told more than that has more inputs, which the file leaves alone.
+        has_bias: it has a bias beside it.
     """
 
     name: str
     shape: torch.Size
     may_pad: bool = False
+    has_bias: bool = False
 
     @property
     def inputs(self) -> int:
@@ -69,6 +71,8 @@ def bias_change(parts: Parts, target: Target, scale: Scale) -> Change | None:
         change = Difference(parts[Kind.DIFF_BIAS])
     elif Kind.WHOLE_BIAS in parts and len(target.shape) == 1:
         change = Replaced(parts[Kind.WHOLE_BIAS])
+    elif Kind.IA3 in parts and target.has_bias and not is_on_input(parts[Kind.IA3]):
+        change = peft_ia3(parts, target, scale)
     else:
         return None
     value = change.tensors[0]
@@ -209,6 +213,8 @@ def factor_2(parts: Parts, target: Target) -> torch.Tensor:
     if Kind.LOKR_W2 in parts:
         return parts[Kind.LOKR_W2]
     up, down = part(parts, Kind.LOKR_W2_A, target), part(parts, Kind.LOKR_W2_B, target)
+    if down.ndim < 2:
+        raise misfit(Kind.LOKR_W2_B, down, target)
     if Kind.LOKR_T2 in parts:
         middle = parts[Kind.LOKR_T2]
         if up.ndim != 2 or middle.ndim < 2 or middle.shape[0] != up.shape[0]:
@@ -243,13 +249,19 @@ def replaced(value: torch.Tensor, target: Target) -> Change:
 
 def lycoris_ia3(parts: Parts, target: Target, _: Scale) -> Change:
     """(IA)3 as LyCORIS writes it: what is added to a factor of 1."""
+    if parts[Kind.ON_INPUT].numel() != 1:
+        raise misfit(Kind.ON_INPUT, parts[Kind.ON_INPUT], target)
     return scaled(part(parts, Kind.WHOLE, target), target, on_input=bool(parts[Kind.ON_INPUT].any()))
 
 
 def peft_ia3(parts: Parts, target: Target, _: Scale) -> Change:
-    """(IA)3 as PEFT writes it: factors, [1, inputs] of a feed-forward layer and [outputs, 1] of others."""
-    value = parts[Kind.IA3]
-    return scaled(value - 1, target, on_input=value.ndim > 1 and value.shape[0] == 1)
+    """(IA)3 as PEFT writes it: factors of a feed-forward layer's inputs, or of another's outputs, with their bias."""
+    return scaled(parts[Kind.IA3].float() - 1, target, on_input=is_on_input(parts[Kind.IA3]))
+
+
+def is_on_input(factors: torch.Tensor) -> bool:
+    """Return whether PEFT's factors are of the inputs: [1, inputs], not [outputs, 1]."""
+    return factors.ndim > 1 and factors.shape[0] == 1
 
 
 def scaled(factors: torch.Tensor, target: Target, *, on_input: bool) -> Change:

@@ -72,7 +72,9 @@ class LayerReader:
             raise Refused(
                 f"was not made for this base model: its layer of {module} has {rows} outputs, and this base has {own}."
             )
-        return Target(module, torch.Size((rows, *inputs)), may_pad=self._shell.takes_image(module))
+        has_bias = all(f"{piece.module}.bias" in self._shell.dtypes for piece in pieces)
+        may_pad = self._shell.takes_image(module)
+        return Target(module, torch.Size((rows, *inputs)), may_pad=may_pad, has_bias=has_bias)
 
     def _scale(self, parts: Parts, module: str) -> Callable[[int], float]:
         component, _, name = module.partition(".")
