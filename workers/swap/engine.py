@@ -139,8 +139,10 @@ class MergeEngine:
         }
         if not measured:
             return
+        for file in {file: None for file, _ in measured}:  # those that were measured last are kept longest
+            self._norms[file] = self._norms.pop(file, {})
         for (file, name), norm in zip(measured, torch.stack(list(measured.values())).tolist(), strict=True):
-            self._norms.setdefault(file, {})[name] = norm
+            self._norms[file][name] = norm
         for file in list(self._norms)[:-KEPT_NORMS]:
             del self._norms[file]
 

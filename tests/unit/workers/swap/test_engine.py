@@ -296,6 +296,23 @@ def test_a_receipt_says_what_each_kind_of_change_did(
     assert all(torch.equal(weight.double(), before[name]) for name, weight in weights.items())
 
 
+def test_a_receipt_is_whole_however_many_other_adapters_were_merged_before(
+    bases: dict[torch.dtype, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.swap.engine.KEPT_NORMS", 2)
+    weights = dict(itertools.islice(mergeable_weights(bases[torch.float32]).items(), 2))
+    engine = MergeEngine(bases[torch.float32])
+    adapters = [random_adapter("dora", weights, seed=seed) for seed in range(4)]
+    engine.swap((adapters[0],))
+    first = engine.receipt(adapters[0])
+
+    engine.swap((adapters[1],))
+    engine.swap((adapters[0], adapters[2]))
+
+    assert engine.receipt(adapters[0]) == first
+    engine.swap(())
+
+
 @pytest.mark.parametrize("kind", ["dora", "oft", "lora"])
 def test_at_scale_0_nothing_is_changed(kind: str, bases: dict[torch.dtype, Any]) -> None:
     weights = mergeable_weights(bases[torch.float32])
