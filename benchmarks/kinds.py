@@ -60,7 +60,7 @@ KINDS: Mapping[str, Callable[[int, int, int], Change]] = MappingProxyType(
 
 
 def ratios_of_kinds(pipeline: Any, rank: int, rounds: int) -> dict[str, float]:
-    """Swap between two scales of one adapter of each kind on some attention projections; medians over that of a copy."""
+    """Swap between two scales of an adapter of each kind on some attention projections: medians over that of a copy."""
     engine = MergeEngine(pipeline)
     names = attention_weights(pipeline)[::ONE_OF]
     ratios = {}
