@@ -92,7 +92,11 @@ def test_the_parts_follow_from_the_names(keys: list[str], parts: tuple[Part, ...
         ("unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k", 768, None),
         ("lora_unet_double_blocks_0_img_attn_qkv", 3072, Family.FLUX),
         ("transformer.single_transformer_blocks.0.attn.to_q", 3072, Family.FLUX),
-        ("transformer.transformer_blocks.0.attn.add_k_proj", 3072, Family.FLUX),
+        ("transformer.single_transformer_blocks.0.attn.to_q", 6144, None),  # FLUX.2
+        ("transformer.single_transformer_blocks.0.attn.to_qkv_mlp_proj", 3072, None),  # its smallest
+        ("transformer.transformer_blocks.0.attn.add_k_proj", 3072, None),  # FLUX, Qwen-Image, AuraFlow
+        ("transformer.transformer_blocks.0.attn.add_k_proj", 6144, None),
+        ("transformer.transformer_blocks.0.attn.add_k_proj", 2432, Family.SD3),
         ("transformer.transformer_blocks.0.attn.add_k_proj", 1536, Family.SD3),
         ("lora_unet_joint_blocks_0_x_block_attn_qkv", 1536, Family.SD3),
     ],

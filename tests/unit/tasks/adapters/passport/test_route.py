@@ -20,6 +20,11 @@ FLUX_ONE = BaseShapes(
         ModuleShape(name="transformer.single_transformer_blocks.0.attn.to_q", other_names=(), shape=(3072, 3072)),
     ),
 )
+QWEN_IMAGE = BaseShapes(
+    model="some/qwen-image",
+    components=("transformer",),
+    modules=(ModuleShape(name="transformer.transformer_blocks.0.attn.add_k_proj", other_names=(), shape=(3072, 3072)),),
+)
 FLUX_LORA = layers_of(
     {
         "lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight": (4, 3072),
@@ -57,6 +62,7 @@ FITS, UNTOLD, BOTH = (
 )
 HALF = {"demo": None, "sdxl": SDXL_ONE}
 WITH_FLUX = {"demo": DEMO_ONE, "sdxl": FLUX_ONE}
+BESIDE_QWEN_IMAGE = {"demo": QWEN_IMAGE, "sdxl": FLUX_ONE}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +83,7 @@ WITH_FLUX = {"demo": DEMO_ONE, "sdxl": FLUX_ONE}
         pytest.param("demo", lora(SD15), BOTH, "sdxl", "sdxl", Verdict.ACCEPTED, True, id="request against card"),
         pytest.param("demo", lora(SD15), FITS, "sdxl", "demo", Verdict.ACCEPTED, False, id="request does not fit"),
         pytest.param("", FLUX_LORA, WITH_FLUX, None, "sdxl", Verdict.UNKNOWN, True, id="the only one of its family"),
+        pytest.param("", FLUX_LORA, BESIDE_QWEN_IMAGE, None, "sdxl", Verdict.UNKNOWN, True, id="beside one as wide"),
         pytest.param("demo", layers_of({"a": (2, 2)}), UNTOLD, None, None, Verdict.REJECTED, False, id="no LoRA"),
     ],
 )
