@@ -6,7 +6,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 PACKAGES = ("storage", "tasks", "workers", "api")
@@ -67,16 +67,23 @@ def read_module(root: Path, name: str, path: Path, known: Mapping[str, Path]) ->
     """Read a module, with the imports that lead to a ``known`` one."""
     text = path.read_text("utf-8")
     room = ".".join(path.parent.relative_to(root).parts)
-    imports = frozenset(imported(ast.parse(text), known)) - {name}
+    imports = frozenset(imported(imports_in(path), known)) - {name}
     return Module(name, room, text.count("\n"), imports)
 
 
-def imported(tree: ast.Module, known: Mapping[str, Path]) -> Iterator[str]:
-    """The known modules that a tree imports; of ``from package import module`` the module alone."""
-    for node in ast.walk(tree):
+@cache
+def imports_in(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """The imports of a file, anywhere in it."""
+    tree = ast.parse(path.read_text("utf-8"))
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def imported(nodes: Iterable[ast.Import | ast.ImportFrom], known: Mapping[str, Path]) -> Iterator[str]:
+    """The known modules that are imported; of ``from package import module`` the module alone."""
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif node.module and not node.level:
             members = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (member for member in members if member in known)
             if node.module in known and not all(member in known for member in members):
@@ -86,10 +93,10 @@ def imported(tree: ast.Module, known: Mapping[str, Path]) -> Iterator[str]:
 def imported_packages(path: Path) -> set[str]:
     """The top-level names that a file imports, anywhere in it."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in imports_in(path):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        elif node.module and not node.level:
             names.add(node.module.split(".")[0])
     return names
 

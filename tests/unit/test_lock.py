@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 
 import pytest
@@ -29,23 +30,27 @@ def lines(name: str) -> Iterator[str]:
             yield text
 
 
+@cache
 def requirements(name: str) -> list[Requirement]:
     """The requirements of a file, without their hashes."""
     return [Requirement(line.partition(" --hash=")[0]) for line in lines(name)]
 
 
+@cache
 def on_linux(python: str) -> Mapping[str, str]:
     """What markers are compared with."""
     environment = {key: str(value) for key, value in default_environment().items()}
     return {**environment, "python_version": python, "python_full_version": f"{python}.9", "sys_platform": "linux"}
 
 
-def locked(name: str, python: str) -> dict[str, str]:
+@cache
+def locked(name: str, python: str) -> Mapping[str, str]:
     """Version of each package that a lock installs on Linux."""
+    environment = {**on_linux(python)}
     return {
         canonicalize_name(one.name): str(one.specifier)
         for one in requirements(f"{name}.lock")
-        if one.marker is None or one.marker.evaluate({**on_linux(python)})
+        if one.marker is None or one.marker.evaluate(environment)
     }
 
 

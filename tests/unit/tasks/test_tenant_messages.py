@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,16 +47,22 @@ def sources() -> Iterator[Path]:
                 yield path
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Every node of a module, which each test looks through."""
+    return list(ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
 def messages(path: Path) -> Iterator[tuple[int, str]]:
     """Where errors are made that a tenant may read, and what they say, values as they are written in the code."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in NAMES:
             yield from ((node.lineno, ast.unparse(value)) for value in (*node.args[:1], *keywords(node, "message")))
 
 
 def descriptions(path: Path) -> Iterator[tuple[int, str]]:
     """Where the API's documentation is written, and what it says."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Call):
             yield from ((node.lineno, ast.unparse(value)) for value in keywords(node, "description"))
 
@@ -82,10 +89,9 @@ def test_no_message_names_what_is_inside(path: Path) -> None:
 
 @pytest.mark.parametrize("path", list(sources()), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_message_repeats_an_error_of_the_system(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
     handlers = [
         handler
-        for handler in ast.walk(tree)
+        for handler in nodes_of(path)
         if isinstance(handler, ast.ExceptHandler) and re.search(r"OSError|StorageError|Unavailable", written(handler))
     ]
 
