@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
+from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
@@ -64,12 +65,23 @@ def test_every_operation_with_an_id_is_tried(app: OpenAPI) -> None:
     }
 
 
+@pytest.fixture(scope="module")
+def unknown_answers() -> dict[tuple[str, str], Any]:
+    """The answer to an unknown id, by method and path, once it was asked for."""
+    return {}
+
+
 @pytest.mark.parametrize("value", HOSTILE)
-def test_what_is_no_id_is_answered_as_an_unknown_one(app: OpenAPI, service: Service, value: str) -> None:
+def test_what_is_no_id_is_answered_as_an_unknown_one(
+    app: OpenAPI, service: Service, unknown_answers: dict[tuple[str, str], Any], value: str
+) -> None:
     client = app.test_client()
 
     for method, rule, argument in operations(app):
-        unknown = send(client, method, path_of(rule, argument, UNKNOWN)).get_json()
+        call = (method, path_of(rule, argument, UNKNOWN))
+        if call not in unknown_answers:
+            unknown_answers[call] = send(client, *call).get_json()
+        unknown = unknown_answers[call]
         answer = send(client, method, path_of(rule, argument, value)).get_json()
         assert answer["type"] in ("about:blank", unknown["type"]), "the first where no route has such a path"
         assert answer["status"] == unknown["status"] == HTTPStatus.NOT_FOUND
