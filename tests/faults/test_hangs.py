@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from stack.parts import Parts
 from tasks.jobs.job import Job, Lane, Status
 from tasks.service import Service
 from tests.faults.conftest import assert_drawn_once
 from tests.support.gates import DEAF
 from tests.support.waiting import wait_until
-from tests.support.worker_process import Nursery, WorkerProcess
+from tests.support.worker_process import WorkerProcess
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -26,22 +25,10 @@ MAX_S = 60.0
 """Far more than the bounds that follow from ``STALL_S``, on a busy machine."""
 
 
-@pytest.fixture(scope="module")
-def with_timeout(
-    tmp_path_factory: pytest.TempPathFactory, environment: Mapping[str, str], service: Service
-) -> Iterator[Nursery]:
-    """Workers that wait for progress for a few seconds."""
-    folder: Path = tmp_path_factory.mktemp("with_timeout")
-    nursery = Nursery(folder, {**environment, "STOKEHOLD_STALL_S": str(STALL_S)}, service.workers)
-    yield nursery
-    nursery.close()
-
-
 @pytest.fixture
-def start(parts: Parts, with_timeout: Nursery) -> Iterator[Callable[..., WorkerProcess]]:
-    """Starts a worker with some gates closed. All are killed when the test is over."""
-    yield with_timeout.start
-    with_timeout.kill_all()
+def start(start: Callable[..., WorkerProcess]) -> Callable[..., WorkerProcess]:
+    """Starts a worker that waits for progress for a few seconds, with some gates closed."""
+    return partial(start, stall_s=STALL_S)
 
 
 Start = Callable[..., WorkerProcess]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from tasks.lanes.worker_registry import WorkerNote, WorkerRegistry
+from tasks.settings import PREFIX
 from tests.support.up import ROOT
 from tests.support.waiting import wait_until
 
@@ -87,8 +89,8 @@ class Nursery:
         )
         self._ready = False
 
-    def launch(self, *gates: str) -> WorkerProcess:
-        """Fork a worker with these gates closed; it may not be ready yet."""
+    def launch(self, *gates: str, **settings: object) -> WorkerProcess:
+        """Fork a worker with these gates closed, and settings beside those of all; it may not be ready yet."""
         if not self._ready:
             assert self._answer() == "ready", (self._folder / "nursery.log").read_text("utf-8")
             self._ready = True
@@ -97,14 +99,15 @@ class Nursery:
         assert self._process.stdin is not None
         for gate in gates:
             (folder / f"{gate}.closed").touch()
-        print(folder, file=self._process.stdin, flush=True)
+        environment = {f"{PREFIX}{name.upper()}": str(value) for name, value in settings.items()}
+        print(json.dumps([str(folder), environment]), file=self._process.stdin, flush=True)
         worker = WorkerProcess(int(self._answer()), folder, self._registry)
         self._workers.append(worker)
         return worker
 
-    def start(self, *gates: str) -> WorkerProcess:
+    def start(self, *gates: str, **settings: object) -> WorkerProcess:
         """Fork a worker, and wait until it takes jobs."""
-        worker = self.launch(*gates)
+        worker = self.launch(*gates, **settings)
         wait_until(lambda: worker.note() is not None or worker.is_gone, timeout_s=60)
         assert not worker.is_gone, worker.log
         return worker

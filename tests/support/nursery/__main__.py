@@ -1,11 +1,12 @@
 """Worker processes without the wait: one process imports torch and diffusers, each worker is forked from there.
 
-``python -m tests.support.nursery`` reads a folder's path a line and answers with the process id of a worker that keeps
-its log and its gates in this folder.
+``python -m tests.support.nursery`` reads a line of JSON, a folder and environment variables, and answers with the
+process id of a worker that has these and keeps its log and its gates in the folder.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -13,8 +14,14 @@ import sys
 import traceback
 from pathlib import Path
 
+import celery.bin.worker
+import diffusers
+
+import workers.worker
 from tests.support.gates import install
-from workers.__main__ import main as work
+
+NEEDED = (celery.bin.worker, workers.worker, diffusers.StableDiffusionPipeline)
+"""What each worker would import, but for what reads the settings."""
 
 
 def main() -> None:
@@ -24,7 +31,9 @@ def main() -> None:
     for line in sys.stdin:
         pid = os.fork()
         if not pid:
-            become_worker(Path(line.strip()))
+            folder, environment = json.loads(line)
+            os.environ.update(environment)
+            become_worker(Path(folder))
         say(str(pid))
 
 
@@ -38,6 +47,8 @@ def become_worker(folder: Path) -> None:
     os.dup2(log, 2)
     install(folder)
     try:
+        from workers.__main__ import main as work  # reads the settings
+
         work(["--base", "demo"])
     finally:
         if sys.exc_info()[1]:
