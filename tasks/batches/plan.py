@@ -13,7 +13,7 @@ from tasks.batches.batch import MAX_ADAPTERS, MAX_ERRORS, MAX_GROUPS, MAX_LINES,
 from tasks.batches.line import BatchLine, lines_of, parse_line
 from tasks.batches.line_index import LineIndex
 from tasks.client_jobs.specification import complete, scale_of
-from tasks.errors import InvalidRequest
+from tasks.errors import InvalidRequest, SourceUnavailable
 from tasks.fields import ImageFormat
 from tasks.jobs.job import JobSpec, ScaledAdapter
 
@@ -133,6 +133,10 @@ class Planner:
                 self._numbers[ref] = len(self._adapters) - 1
             except InvalidRequest as error:
                 self._numbers[ref] = error
+            except SourceUnavailable:  # a server that the client chose may never answer: nothing waits for it
+                self._numbers[ref] = InvalidRequest(
+                    f"The server of {ref!r} does not answer. Send the line again later."
+                )
         found = self._numbers[ref]
         if isinstance(found, InvalidRequest):
             raise found.at(None)

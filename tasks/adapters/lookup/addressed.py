@@ -9,7 +9,10 @@ which holds from then on.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 
 from tasks.adapters.file.address import FileAddress
 from tasks.adapters.file.identity import AdapterSource, FoundAdapter
@@ -17,16 +20,20 @@ from tasks.adapters.file.safetensors import FIRST_BYTES, SafetensorsHeader, head
 from tasks.adapters.file.sidecar import named_base_models
 from tasks.adapters.lookup.addressed_files import AddressedFiles
 from tasks.adapters.lookup.checksums import Checksums
-from tasks.errors import AdapterNotFound
+from tasks.errors import AdapterNotFound, TooManyTransfers
 from tasks.outbound.file_source import Answer
+
+MAX_AT_ONCE = 8
+"""Headers that a process reads at a time: slow servers, which clients choose, must not hold all threads of the API."""
 
 
 class AddressedAdapters:
-    """Finds adapters at addresses. Thread-safe: it keeps nothing."""
+    """Finds adapters at addresses. Thread-safe."""
 
     def __init__(self, files: AddressedFiles, checksums: Checksums) -> None:
         self._files = files
         self._checksums = checksums
+        self._reading = BoundedSemaphore(MAX_AT_ONCE)
 
     def look_up(self, address: FileAddress) -> FoundAdapter:
         """Pin the file at an address to what it is now.
@@ -34,6 +41,7 @@ class AddressedAdapters:
         Raises:
             AdapterNotFound, AdapterNotUsable, InvalidRequest, SourceUnavailable: as ``AddressedFiles.opened`` does.
             AdapterNotUsable: it is not a complete safetensors file.
+            TooManyTransfers: too many are read already.
             ValkeyUnavailable: Valkey does not answer.
         """
         beginning = self._beginning(address)
@@ -54,7 +62,7 @@ class AddressedAdapters:
 
         Raises:
             AdapterNotFound: it has changed or gone.
-            AdapterNotUsable, InvalidRequest, SourceUnavailable: as ``look_up`` does.
+            AdapterNotUsable, InvalidRequest, SourceUnavailable, TooManyTransfers: as ``look_up`` does.
         """
         beginning = self._beginning(FileAddress(found.repository))
         if found.sha256 is None and beginning.version != found.commit:
@@ -65,11 +73,26 @@ class AddressedAdapters:
 
     def _beginning(self, address: FileAddress) -> Beginning:
         name = address.weight_name
-        answer, start = self._first_bytes(address, FIRST_BYTES)
-        if len(start) < (end := header_end(start, name=name)):
-            answer, start = self._first_bytes(address, end)
+        with self._turn():
+            answer, start = self._first_bytes(address, FIRST_BYTES)
+            if len(start) < (end := header_end(start, name=name)):
+                answer, start = self._first_bytes(address, end)
         header = parse_header(start, name=name, size_bytes=answer.size_bytes)
         return Beginning(header, version_of(address.url, header.size_bytes, answer.validator, start[:end]))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Read, if not too many do so already.
+
+        Raises:
+            TooManyTransfers: they do.
+        """
+        if not self._reading.acquire(blocking=False):
+            raise TooManyTransfers(f"{MAX_AT_ONCE} headers of adapters at addresses are being read.")
+        try:
+            yield
+        finally:
+            self._reading.release()
 
     def _first_bytes(self, address: FileAddress, count: int) -> tuple[Answer, bytes]:
         """The first bytes of a file; no more are read where its server sends more than it was asked for."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from api import create_app
+from tasks.adapters.file.address import FileAddress
 from tasks.adapters.file.identity import FoundAdapter, ResolvedAdapter
+from tasks.adapters.lookup.addressed import MAX_AT_ONCE, AddressedAdapters
 from tasks.adapters.lookup.addressed_files import tokens_of
 from tasks.adapters.lookup.resolver import ANONYMOUS
 from tasks.errors import (
@@ -23,12 +28,18 @@ from tasks.errors import (
     AdapterUnavailable,
     ConfigurationError,
     InvalidRequest,
+    ServiceUnavailable,
     SourceUnavailable,
+    TooManyTransfers,
 )
+from tasks.outbound.file_source import FileSources
+from tasks.outbound.public_addresses import IPAddress
 from tasks.service import Service
+from tests.support.batches import plan_batches, record_batch
 from tests.support.file_server import FileServer, serving_files
 from tests.support.safetensors_files import lora_bytes
 from tests.support.services import make_service
+from tests.support.waiting import wait_until
 from workers.activity import NoteProgress
 from workers.adapters.addressed import AddressedDownloads, fetch_from_address
 from workers.adapters.hub_download import DownloadBounds, DownloadWatch
@@ -261,6 +272,48 @@ def test_a_server_that_is_down_is_a_problem_of_the_moment(service: Service) -> N
 
     assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert answer.get_json()["type"] == "urn:stokehold:problem:source_unavailable"
+
+
+def test_slow_servers_hold_few_readers_and_the_next_one_is_told_at_once(service: Service, host: FileServer) -> None:
+    going_on, begun = Event(), list[str]()
+
+    def silent(name: str, seconds: float) -> list[IPAddress]:
+        begun.append(name)
+        going_on.wait(seconds)
+        return []
+
+    web = FileSources(("*",), allow_loopback=True, resolve=silent)
+    slow = AddressedAdapters(replace(service.addressed_files, web=web), service.checksums)
+    address = FileAddress(f"{host.url}/pixel.safetensors")
+
+    with ThreadPoolExecutor(MAX_AT_ONCE) as pool:
+        asked = [pool.submit(slow.look_up, address) for _ in range(MAX_AT_ONCE)]
+        wait_until(lambda: len(begun) == MAX_AT_ONCE)
+        assert refused(slow, address)
+        going_on.set()
+        wait(asked)
+
+    assert not refused(slow, address)
+
+
+def refused(adapters: AddressedAdapters, address: FileAddress) -> bool:
+    """Return whether too many headers are being read."""
+    with pytest.raises(ServiceUnavailable) as error:
+        adapters.look_up(address)
+    return isinstance(error.value, TooManyTransfers)
+
+
+def test_a_batch_does_not_wait_for_a_server_that_is_down(service: Service) -> None:
+    with serving_files() as down:
+        pass
+    line = {"custom_id": "1", "prompt": "p", "adapters": [{"ref": f"{down.url}/a.safetensors"}]}
+    batch = record_batch(service, json.dumps(line).encode())
+
+    plan_batches(service)
+
+    planned = service.batches.get(batch.id)
+    assert planned.status == "failed"
+    assert "does not answer. Send the line again later." in planned.errors[0].message
 
 
 def test_tokens_are_of_hosts_and_are_never_shown(service: Service) -> None:
