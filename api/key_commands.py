@@ -55,7 +55,7 @@ def stored_keys() -> Iterator[ApiKeys]:
 @click.option("--queued-jobs", type=click.IntRange(min=1))
 @click.option("--pixel-steps-per-day", type=click.IntRange(min=1))
 @click.option("--held-answers", type=click.IntRange(min=1))
-@click.option("--promised-uploads", type=click.IntRange(min=1))
+@click.option("--open-uploads", type=click.IntRange(min=1))
 @click.option("--stored-bytes", type=click.IntRange(min=1))
 @click.option("--waiting-batches", type=click.IntRange(min=1))
 @click.option(

@@ -1,6 +1,6 @@
-"""Shared resources that API keys hold: answers that wait for a job, places in storage, bytes there.
+"""Shared resources that API keys hold: responses that wait for a job, open uploads, bytes in storage.
 
-stokehold:held:<kind>:<owner>           sorted  ids of what a key holds, by the time at which each is forgotten
+stokehold:held:<kind>:<owner>           sorted  ids of what a key holds, by the time at which each is released
 stokehold:held:<kind>:<owner>:amounts   hash    bytes that each of them takes
 stokehold:stored:<owner>                hash    key of an adapter's file in storage -> bytes
 """
@@ -16,18 +16,18 @@ from tasks.identifiers import identifier
 from tasks.keys import ApiKey
 from tasks.valkey import Valkey
 
-PROMISE = "stokehold:client_upload:"
-"""What the key of an upload's promise begins with: an upload is held for as long as there is one."""
+OPEN_UPLOAD = "stokehold:client_upload:"
+"""Beginning of the keys of open uploads: an upload counts for as long as its key exists."""
 NO_LIMIT = 1 << 53
-"""Of a service that needs no key. Lua counts no further exactly."""
+"""The limits of a service that needs no key: the largest number that Lua counts to exactly."""
 HOLD_AGAIN_S = 5
-"""After which a held answer may have been given."""
+"""Seconds after which a held response may have been sent."""
 MADE_ROOM_S = 60
-"""After which an owner may have removed something."""
+"""Seconds after which an owner may have removed something."""
 
 
 class Holdings:
-    """What keys hold. Every step is atomic; what a process held that died is forgotten in time."""
+    """The resources that keys hold. Every step is atomic; those of a dead process are released in time."""
 
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
@@ -35,7 +35,7 @@ class Holdings:
 
     @contextmanager
     def answer(self, key: ApiKey | None, seconds: float) -> Iterator[None]:
-        """Hold an answer within this block, for at most this many seconds.
+        """Hold a response within this block, for at most this many seconds.
 
         Raises:
             LimitExceeded: the key holds as many as it may.
@@ -56,19 +56,19 @@ class Holdings:
             self._release(answers, answer)
 
     def upload(self, key: ApiKey | None, upload_id: str, size_bytes: int, seconds: float) -> None:
-        """Count a place in storage whose promise has been written down, for as long as it is there.
+        """Count an open upload that has been recorded, for as long as it is open.
 
         Raises:
             LimitExceeded: the key has as many, or its files would have more bytes than they may.
         """
         if key is None:
             return
-        uploads, most, max_bytes = held_keys("upload", key.id), key.limits.promised_uploads, key.limits.stored_bytes
+        uploads, most, max_bytes = held_keys("upload", key.id), key.limits.open_uploads, key.limits.stored_bytes
         counted = (int(seconds) + 1, most, size_bytes, max_bytes)
-        match self._hold(keys=[*uploads, stored_key(key.id)], args=[upload_id, *counted, PROMISE]):
+        match self._hold(keys=[*uploads, stored_key(key.id)], args=[upload_id, *counted, OPEN_UPLOAD]):
             case "many":
                 raise LimitExceeded(
-                    f"This key may have {most} open uploads at a time (promised_uploads). Use one of them, or wait "
+                    f"This key may have {most} open uploads at a time (open_uploads). Use one of them, or wait "
                     "until one has expired.",
                     retry_after_s=MADE_ROOM_S,
                 )
@@ -83,7 +83,7 @@ class Holdings:
 
 
 def too_many_bytes(most: int) -> LimitExceeded:
-    """The error for a file that has no room among those of its owner."""
+    """Return the error for a file that has no room among those of its owner."""
     return LimitExceeded(
         f"The files of this key may have {most} bytes, open uploads included (stored_bytes). Remove an adapter.",
         retry_after_s=MADE_ROOM_S,
@@ -91,11 +91,11 @@ def too_many_bytes(most: int) -> LimitExceeded:
 
 
 def held_keys(kind: str, owner: str) -> tuple[str, str]:
-    """Return what a key holds of a kind, and how much each takes."""
+    """Return the keys of the resources of a kind that an API key holds, and of their sizes."""
     held = f"stokehold:held:{kind}:{identifier(owner)}"
     return held, f"{held}:amounts"
 
 
 def stored_key(owner: str | None) -> str:
-    """The bytes of an owner's adapters."""
+    """Return the key of the sizes of an owner's adapters."""
     return f"stokehold:stored:{owner or ''}"

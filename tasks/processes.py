@@ -46,7 +46,7 @@ def rounds_of(service: Service) -> Mapping[str, Round]:
         "planning": service.batch_rounds.plan,
         "batches": service.batch_rounds.advance,
         "images": service.images.settle_all,
-        "untaken-objects": service.retention.remove_objects,
+        "unrecorded-objects": service.retention.remove_objects,
         "expired-batches": service.retention.remove_batches,
         "expired-jobs": service.retention.remove_jobs,
         "adapter-headers": service.adapter_folders.read_new,

@@ -25,7 +25,7 @@ from tasks.client_jobs.retry import Retries
 from tasks.client_jobs.submission import Submissions
 from tasks.jobs.images import Images
 from tasks.lanes.queues import JobQueues
-from tasks.objects.client_uploads import ClientUploads, Promises
+from tasks.objects.client_uploads import ClientUploads, OpenUploads
 from tasks.outbound.webhook_target import WebhookTargets
 from tasks.parts import Parts
 from tasks.upkeep.each_job import EachJob
@@ -44,7 +44,7 @@ class Service(Parts):
     @cached_property
     def client_uploads(self) -> ClientUploads:
         return ClientUploads(
-            Promises(self.valkey),
+            OpenUploads(self.valkey),
             self.object_notes,
             self.storage,
             self.quotas.count_upload,

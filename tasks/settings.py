@@ -169,7 +169,7 @@ class Settings(BaseSettings):
     held_answers: PositiveInt = Field(
         8, description="requests of an API key that may wait at a time, unless the key has its own limit"
     )
-    promised_uploads: PositiveInt = Field(
+    open_uploads: PositiveInt = Field(
         100, description="uploads that an API key may have open, unless the key has its own limit"
     )
     stored_bytes: PositiveInt = Field(

@@ -130,10 +130,10 @@ class RecordedClient:
 
         def put_and_register() -> ApiResponse:
             file = seen_file(content)
-            promised = self._api.post("/v1/adapters/uploads", {"sha256": file.sha256, "size_bytes": file.size_bytes})
-            if promised.status != HTTPStatus.CREATED:
-                return promised
-            place = promised.record
+            begun = self._api.post("/v1/adapters/uploads", {"sha256": file.sha256, "size_bytes": file.size_bytes})
+            if begun.status != HTTPStatus.CREATED:
+                return begun
+            place = begun.record
             put = self._api.send("PUT", place["url"], content, place["headers"])
             if put.status != HTTPStatus.OK:
                 return put

@@ -15,7 +15,7 @@ from tasks.jobs.hash import flat
 from tasks.jobs.job import Status
 from tasks.jobs.keyspace import JOB, job_key
 from tasks.jobs.line_place import batch_key, cursors_key, ended_key, jobs_key
-from tasks.objects.notes import UNTAKEN
+from tasks.objects.notes import NOTED
 from tasks.valkey import Valkey
 
 
@@ -34,7 +34,7 @@ class BatchProgress:
         Returns:
             False if another process has counted them already.
         """
-        keys = [batch_key(batch.id), ended_key(batch.id), jobs_key(batch.id), parts_key(batch.id), UNTAKEN]
+        keys = [batch_key(batch.id), ended_key(batch.id), jobs_key(batch.id), parts_key(batch.id), NOTED]
         numbers = {name: str(number) for name, number in counts.items()}
         return bool(self._settle(keys=keys, args=[part, len(ids), len(numbers), *flat(numbers), *ids]))
 

@@ -36,7 +36,7 @@ from tasks.jobs.hash import flat
 from tasks.jobs.idempotency import KEEP_S
 from tasks.jobs.keyspace import BATCH, WEBHOOKS
 from tasks.jobs.line_place import BATCHES, batch_key, cursors_key, ended_key, jobs_key
-from tasks.objects.notes import UNTAKEN, WRITING_S
+from tasks.objects.notes import NOTED, WRITING_S
 from tasks.valkey import Valkey
 
 ACTIVE = "stokehold:batches"
@@ -81,7 +81,7 @@ class BatchStore:
         """
         fields = {"record_version": str(VERSION), "options": options.model_dump_json()}
         answer, known = self._create(
-            keys=[batch_key(batch_id), ACTIVE, owner_key(options.owner), UNTAKEN, key or batch_key(batch_id)],
+            keys=[batch_key(batch_id), ACTIVE, owner_key(options.owner), NOTED, key or batch_key(batch_id)],
             args=[batch_id, input_key, request, KEEP_S, BATCHES, most, *flat(fields)],
         )
         if answer == "conflict":
@@ -171,7 +171,7 @@ class BatchStore:
             StorageUnavailable: an object was removed before it was taken.
         """
         changes = {name: stored(value) for name, value in (fields or {}).items()}
-        keys = [batch_key(batch.id), ACTIVE, FINISHED, cursors_key(batch.id, batch.plan), WEBHOOKS, UNTAKEN]
+        keys = [batch_key(batch.id), ACTIVE, FINISHED, cursors_key(batch.id, batch.plan), WEBHOOKS, NOTED]
         steps: list[str | int] = [
             batch.id,
             " ".join(sorted(sources(target))),

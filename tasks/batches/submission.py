@@ -11,7 +11,7 @@ from tasks.batches.batch import LINES_TYPE, MAX_BYTES, Batch, BatchOptions
 from tasks.batches.store import BatchStore, another_request, request_key
 from tasks.client_jobs.quotas import Quotas
 from tasks.errors import BatchNotFound
-from tasks.objects.client_uploads import ClientUpload, ClientUploads, Promise, new_id
+from tasks.objects.client_uploads import ClientUpload, ClientUploads, OpenUpload, new_id
 from tasks.objects.notes import ObjectNotes
 from tasks.outbound.webhook_target import WebhookTargets
 
@@ -74,27 +74,27 @@ class BatchSubmissions:
             return self.batches.create(batch_id, file, options, request, key, most=most)[0]
 
     def begin_upload(self, owner: str | None) -> ClientUpload:
-        """Promise a place in storage for a file of lines."""
+        """Begin the upload of a file of lines."""
         upload_id = new_id()
-        promised = Promise(key=f"batches/{upload_id}/upload.jsonl", owner=owner)
-        return self.client_uploads.promise(upload_id, promised, LINES_TYPE)
+        upload = OpenUpload(key=f"batches/{upload_id}/upload.jsonl", owner=owner)
+        return self.client_uploads.begin(upload_id, upload, LINES_TYPE)
 
     def submit_uploaded(self, options: BatchOptions, upload_id: str) -> Batch:
         """Make a batch of a file that is in storage; of the same file and options, always the same.
 
         Raises:
-            InvalidRequest: no such file was promised to this owner, it is not there, or it is too large.
+            InvalidRequest: this owner has no such upload, or its file is not there or too large.
             IdempotencyConflict: the file was submitted with other options.
         """
         if options.webhook_url is not None:
             self.webhook_targets.check(options.webhook_url, options.owner)
         request = request_digest(options, upload_id)
-        promised = self.client_uploads.promised(upload_id, options.owner, max_bytes=MAX_BYTES)
+        upload = self.client_uploads.complete(upload_id, options.owner, max_bytes=MAX_BYTES)
         try:
             known = self.batches.get(upload_id)
         except BatchNotFound:
             with self.notes.writing(input_key(upload_id), UPLOADED_WITHIN_S) as file:
-                self.client_uploads.own_copy(promised, file)
+                self.client_uploads.own_copy(upload, file)
                 most = self.quotas.max_batches(options.owner)
                 return self.batches.create(upload_id, file, options, request, most=most)[0]
         return sent_before(known, known.request, request)

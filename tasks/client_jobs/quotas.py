@@ -70,7 +70,7 @@ class Quotas:
             raise
 
     def count_upload(self, owner: str | None, upload_id: str, size_bytes: int, seconds: float) -> None:
-        """Count a place in storage that is promised.
+        """Count an open upload.
 
         Raises:
             LimitExceeded: the owner has as many as it may, or they would take too many bytes.

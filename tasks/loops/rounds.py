@@ -25,7 +25,7 @@ LOOPS: Mapping[str, Mapping[str, float]] = {
     HOUSEKEEPING: {"leases": 15, "deadlines": 15, "unsent": 15, "lost-messages": 15},
     LIGHT_WORKER: {
         **{"planning": 15, "batches": 15, "images": 120},
-        **{"untaken-objects": 120, "expired-batches": 600, "expired-jobs": 120},
+        **{"unrecorded-objects": 120, "expired-batches": 600, "expired-jobs": 120},
         **{"adapter-headers": 30},
     },
     WEBHOOKS: {"webhooks": 120},

@@ -1,12 +1,12 @@
-"""Objects in storage that no record names: noted, so that none is left behind and none is removed that is wanted.
+"""Objects in storage that no record names: noted, so that none is left behind and no other is removed.
 
 An object is noted before it is written, under a key that is used once. The script that makes its record takes the note
-in the same atomic step: ``ZREM`` of the key from ``UNTAKEN`` must return 1, or the object is gone, and there is no
+in the same atomic step: ``ZREM`` of the key from ``NOTED`` must return 1, or the object is gone, and there is no
 record. The script that ends the record notes the object again. So at each moment an object has either a note or a
-record, whatever dies in between. Nothing but ``remove_untaken`` removes such an object. A writer that stood still for
+record, whatever dies in between. Nothing but ``remove_unrecorded`` removes such an object. A writer that was frozen for
 longer than its note finds the object removed, or writes it after that; it gives the object up, which notes it again.
 
-    stokehold:objects:untaken    sorted  keys of objects, by the server's time after which they may be removed
+    stokehold:objects:noted    sorted  keys of objects, by the server's time after which they may be removed
     stokehold:objects:removing   set     keys of objects that are being removed: they cannot be taken any more
     stokehold:objects:removed    sorted  keys of objects that were removed, by the server's time, for a day
 """
@@ -24,13 +24,13 @@ from tasks.valkey import Valkey
 
 logger = logging.getLogger(__name__)
 
-UNTAKEN = "stokehold:objects:untaken"
+NOTED = "stokehold:objects:noted"
 REMOVING = "stokehold:objects:removing"
 REMOVED = "stokehold:objects:removed"
 REMEMBER_S = 86_400
-"""For which an object that was removed is remembered."""
+"""Seconds for which an object that was removed is remembered."""
 WRITING_S = 3600
-"""For which an object is kept that is written and then recorded: longer than any request or round lasts."""
+"""Seconds for which an object is kept while it is written and recorded: longer than any request or round lasts."""
 MAX_PER_ROUND = 500
 
 
@@ -49,18 +49,18 @@ class ObjectNotes:
 
     def note(self, key: str, keep_s: float = WRITING_S) -> None:
         """Note an object that is about to be written; it is removed after ``keep_s`` seconds unless it is taken."""
-        self._note(keys=[UNTAKEN], args=[key, keep_s])
+        self._note(keys=[NOTED], args=[key, keep_s])
 
     def give_up(self, key: str) -> None:
         """Let an object be removed with the next round, if nothing has taken it; once more, if it was removed before.
 
         After a failure, call this instead of removing the object: a step whose answer was lost may have taken it.
         """
-        self._give_up(keys=[UNTAKEN, REMOVING, REMOVED], args=[key])
+        self._give_up(keys=[NOTED, REMOVING, REMOVED], args=[key])
 
     @contextmanager
     def writing(self, key: str, keep_s: float = WRITING_S) -> Iterator[str]:
-        """The key of an object that is written and recorded in this block; one that nothing has taken then is removed.
+        """Note the object that is written and recorded in this block; it is removed if nothing has taken it by then.
 
         Raises:
             ValkeyUnavailable: it is not noted.
@@ -75,8 +75,8 @@ class ObjectNotes:
                 logger.warning("object %s is removed later, unless something has taken it: %s", key, error)
 
     def doomed(self, count: int) -> list[str]:
-        """At most ``count`` keys of objects whose time has come. From now on nothing can take them."""
-        return cast(list[str], self._doom(keys=[UNTAKEN, REMOVING], args=[count]))
+        """Return at most ``count`` keys of objects whose time has come. From now on no record can take them."""
+        return cast(list[str], self._doom(keys=[NOTED, REMOVING], args=[count]))
 
     def forget(self, key: str) -> None:
         """Note that an object has been removed."""
@@ -88,7 +88,7 @@ class ObjectNotes:
             pipeline.execute()
 
 
-def remove_untaken(notes: ObjectNotes, storage: Storage) -> None:
+def remove_unrecorded(notes: ObjectNotes, storage: Storage) -> None:
     """Remove the objects that nothing has taken in time: one round of a stage of retention.
 
     An object that storage refuses to remove stays among those to be removed, and does not hold up the others.

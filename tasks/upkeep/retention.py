@@ -17,7 +17,7 @@ from tasks.jobs.store import JobStore
 from tasks.loops.loop import BUDGET_S, within
 from tasks.loops.quarantine import Quarantine
 from tasks.objects.keys import IMAGES, MANIFESTS
-from tasks.objects.notes import ObjectNotes, remove_untaken
+from tasks.objects.notes import ObjectNotes, remove_unrecorded
 from tasks.upkeep.each_job import EachJob
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Retention:
         Raises:
             StorageError: storage is unavailable.
         """
-        remove_untaken(self.object_notes, self.storage)
+        remove_unrecorded(self.object_notes, self.storage)
 
     def remove_batches(self) -> None:
         """Forget batches, then remove what they have in storage: one that is begun again meanwhile is left alone.

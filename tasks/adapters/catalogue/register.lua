@@ -1,7 +1,7 @@
 -- Put an adapter into the catalogue, unless its name is taken or its owner has too many, and take its file.
 --
 -- KEYS: 1 entry   2 names of all entries   3 names of the owner's entries   4 notes of objects
---       5 hash of the bytes of the owner's files   6 the promise of the upload that the file came by, if it came by one
+--       5 hash of the bytes of the owner's files   6 the open upload by which the file came, if it came by one
 -- ARGV: 1 name   2 the entry as JSON   3 most entries of an owner   4 key of its file in storage, or empty
 --       5 bytes of this file   6 most bytes of all files of the owner
 -- Returns 'ok', 'taken', 'full', 'large' (the files have too many bytes), 'gone' (its file is removed) or 'used' (the

@@ -27,7 +27,7 @@ from tasks.adapters.lookup.uploaded import (
 )
 from tasks.adapters.passport.fit import Verdict
 from tasks.errors import AdapterExists, AdapterNotUsable, InvalidRequest, RequestError
-from tasks.objects.client_uploads import KEEP_S, ClientUpload, ClientUploads, Promise, new_id, promise_key
+from tasks.objects.client_uploads import KEEP_S, ClientUpload, ClientUploads, OpenUpload, new_id, open_upload_key
 from tasks.objects.notes import ObjectNotes
 
 
@@ -96,7 +96,7 @@ class Registrations:
             return self._add(self._judged(registration, found, owner, request_digest, header=incoming.header))
 
     def begin_upload(self, owner: str | None, *, sha256: str, size_bytes: int) -> ClientUpload:
-        """Promise a place in storage for an adapter's file.
+        """Begin the upload of an adapter's file.
 
         Raises:
             AdapterNotUsable: the file is larger than any that is taken.
@@ -104,22 +104,22 @@ class Registrations:
         if size_bytes > self.max_bytes:
             raise AdapterNotUsable(f"The file has {size_bytes} bytes, and this service takes at most {self.max_bytes}.")
         upload_id = new_id()
-        promised = Promise(key=incoming_key(upload_id), owner=owner, sha256=sha256, size_bytes=size_bytes)
-        return self.client_uploads.promise(upload_id, promised, CONTENT_TYPE)
+        upload = OpenUpload(key=incoming_key(upload_id), owner=owner, sha256=sha256, size_bytes=size_bytes)
+        return self.client_uploads.begin(upload_id, upload, CONTENT_TYPE)
 
     def _register_upload(
         self, registration: Entry, upload_id: str, owner: str | None, request_digest: str
     ) -> CatalogueAdapter:
         """Make an entry of a copy of what a client has put into storage, which it cannot replace, and that was read."""
-        promised = self.client_uploads.promised(upload_id, owner, max_bytes=self.max_bytes)
+        upload = self.client_uploads.complete(upload_id, owner, max_bytes=self.max_bytes)
         with self.object_notes.writing(new_file_key(), KEEP_S) as key:
-            copied = self.client_uploads.own_copy(promised, key)
+            copied = self.client_uploads.own_copy(upload, key)
             header = read_header(self.storage, key, name=registration.name, size_bytes=copied.bytes)
             found = uploaded(registration.name, key, copied.sha256, header)
             entry = self._add(
-                self._judged(registration, found, owner, request_digest, header=header), promise_key(upload_id)
+                self._judged(registration, found, owner, request_digest, header=header), open_upload_key(upload_id)
             )
-        self.client_uploads.remove(promised)
+        self.client_uploads.remove(upload)
         return entry
 
     def _require_free(self, name: str) -> None:
@@ -188,18 +188,18 @@ class Registrations:
             passport=passport,
         )
 
-    def _add(self, entry: CatalogueAdapter, promise: str | None = None) -> CatalogueAdapter:
+    def _add(self, entry: CatalogueAdapter, open_upload: str | None = None) -> CatalogueAdapter:
         """Put an entry into the catalogue; where the same request was faster, its entry is the answer.
 
         Args:
-            promise: key of the promise of the upload that its file came by.
+            open_upload: key of the upload by which its file came.
 
         Raises:
             AdapterExists: the name is taken.
             InvalidRequest: the owner has too many, or its file is gone or registered already.
         """
         try:
-            self.catalogue.add(entry, promise, max_bytes=self.max_stored(entry.owner))
+            self.catalogue.add(entry, open_upload, max_bytes=self.max_stored(entry.owner))
         except RequestError:
             if first := self._made_before(entry.name, entry.request_digest, entry.owner):
                 return first

@@ -18,7 +18,7 @@ from tasks.adapters.file.reference import ADAPTER_NAME
 from tasks.errors import AdapterExists, AdapterNotInCatalogue, InvalidRequest, PinRefused
 from tasks.fields import read, read_all
 from tasks.holdings import stored_key, too_many_bytes
-from tasks.objects.notes import UNTAKEN
+from tasks.objects.notes import NOTED
 from tasks.valkey import Valkey
 
 NAMES = "stokehold:catalogue"
@@ -44,11 +44,11 @@ class Catalogue:
         self._unregister = valkey.script("adapters/catalogue/unregister")
         self._pin = valkey.script("adapters/catalogue/pin")
 
-    def add(self, entry: CatalogueAdapter, promise: str | None = None, *, max_bytes: int) -> None:
+    def add(self, entry: CatalogueAdapter, open_upload: str | None = None, *, max_bytes: int) -> None:
         """Add an entry, which takes its file and uses up the upload that it came by, in one step.
 
         Args:
-            promise: key of the promise of this upload.
+            open_upload: key of the upload by which its file came.
             max_bytes: of all files of its owner.
 
         Raises:
@@ -56,8 +56,8 @@ class Catalogue:
             InvalidRequest: its owner has too many, its file is gone, or the upload was used.
             LimitExceeded: the files of its owner would have too many bytes.
         """
-        owned = (_owned(entry.owner), UNTAKEN, stored_key(entry.owner))
-        keys = [_entry(entry.name), NAMES, *owned, *([promise] if promise else [])]
+        owned = (_owned(entry.owner), NOTED, stored_key(entry.owner))
+        keys = [_entry(entry.name), NAMES, *owned, *([open_upload] if open_upload else [])]
         file = (entry.found.object_key or "", entry.found.size_bytes or 0)
         match self._register(keys=keys, args=[entry.name, entry.model_dump_json(), MAX_ENTRIES, *file, max_bytes]):
             case "large":
@@ -110,7 +110,7 @@ class Catalogue:
         """Remove an entry, but none that has its name by now. Its file goes a day later: jobs may want it that were
         accepted before.
         """
-        owned = (_owned(entry.owner), _pinned(entry.slug), UNTAKEN, stored_key(entry.owner))
+        owned = (_owned(entry.owner), _pinned(entry.slug), NOTED, stored_key(entry.owner))
         keys = [_entry(entry.name), NAMES, *owned]
         self._unregister(keys=keys, args=[entry.name, entry.id, entry.found.object_key or "", KEEP_FILE_S])
 

@@ -132,7 +132,7 @@ def test_what_is_not_there_is_not_copied(storage: S3Storage) -> None:
         storage.digest("nothing")
 
 
-def test_an_upload_url_takes_the_one_size_that_was_promised(storage: S3Storage) -> None:
+def test_an_upload_url_takes_the_announced_size_alone(storage: S3Storage) -> None:
     url = storage.upload_url("a", content_type="text/plain", size_bytes=5)
 
     statuses = [sent(url, body) for body in (b"too long", b"short"[:4], b"right")]

@@ -1,4 +1,4 @@
-"""What a server must promise before anything is accepted on it, and when something counts as accepted."""
+"""The durability that is required of a Valkey server, and the moment from which something counts as accepted."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_server_that_keeps_all_in_memory_is_warned_of(changed: Valkey, caplog:
     assert "keeps accepted jobs in memory alone" in caplog.text
 
 
-def test_what_a_server_cannot_promise_is_refused_at_the_start(changed: Valkey) -> None:
+def test_a_server_without_the_durability_is_refused_at_the_start(changed: Valkey) -> None:
     changed.config_set("appendonly", "no")
 
     with pytest.raises(ConfigurationError, match="STOKEHOLD_ACCEPTED_WHEN=on_disk is not available"):

@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 
 from tasks.batches.batch import BatchStatus
 from tasks.errors import LimitExceeded
-from tasks.holdings import PROMISE, Holdings, held_keys, stored_key
+from tasks.holdings import OPEN_UPLOAD, Holdings, held_keys, stored_key
 from tasks.keys import ApiKey, default_limits
 from tasks.service import Service
 from tests.support.safetensors_files import write_lora
@@ -52,13 +52,13 @@ def begin_upload(client: FlaskClient, key: dict[str, str], size: int = 1) -> Tes
 
 
 def test_a_key_begins_so_many_uploads(client: FlaskClient, make_key: MakeKey) -> None:
-    (_, ada), (_, bob) = make_key(promised_uploads=2), make_key()
+    (_, ada), (_, bob) = make_key(open_uploads=2), make_key()
 
     answers = [begin_upload(client, ada), client.post("/v1/batches/uploads", headers=ada), begin_upload(client, ada)]
 
     assert [answer.status_code for answer in answers[:2]] == [HTTPStatus.CREATED] * 2
-    assert_limited(answers[2], "promised_uploads")
-    assert_limited(client.post("/v1/batches/uploads", headers=ada), "promised_uploads")
+    assert_limited(answers[2], "open_uploads")
+    assert_limited(client.post("/v1/batches/uploads", headers=ada), "open_uploads")
     assert begin_upload(client, bob).status_code == HTTPStatus.CREATED
 
 
@@ -72,7 +72,7 @@ def test_uploads_begun_count_with_the_bytes_that_they_announce(client: FlaskClie
 
 
 def test_an_upload_that_was_refused_leaves_nothing(client: FlaskClient, service: Service, make_key: MakeKey) -> None:
-    _, key = make_key(promised_uploads=1)
+    _, key = make_key(open_uploads=1)
     begin_upload(client, key)
     before = set(service.valkey.keys("stokehold:client_upload:*"))
 
@@ -82,16 +82,16 @@ def test_an_upload_that_was_refused_leaves_nothing(client: FlaskClient, service:
 
 
 def test_an_upload_that_was_used_makes_room(client: FlaskClient, service: Service, make_key: MakeKey) -> None:
-    _, key = make_key(promised_uploads=1)
+    _, key = make_key(open_uploads=1)
     upload = begin_upload(client, key).get_json()["id"]
 
-    service.valkey.delete(PROMISE + upload)  # as the step does that registers it
+    service.valkey.delete(OPEN_UPLOAD + upload)  # as the step does that registers it
 
     assert begin_upload(client, key).status_code == HTTPStatus.CREATED
 
 
 def test_many_at_once_get_exactly_what_there_is(app: OpenAPI, make_key: MakeKey) -> None:
-    _, key = make_key(promised_uploads=5)
+    _, key = make_key(open_uploads=5)
     statuses: list[int] = []
 
     def ask() -> None:
@@ -199,11 +199,11 @@ def test_an_answer_whose_process_died_is_forgotten_in_time(service: Service, mak
 def test_no_order_of_uploads_goes_beyond_the_limits(
     service: Service, make_key: MakeKey, steps: list[tuple[str, int]]
 ) -> None:
-    key, _ = make_key(promised_uploads=3, stored_bytes=100)
+    key, _ = make_key(open_uploads=3, stored_bytes=100)
     holdings, taken = Holdings(service.valkey), dict[str, int]()
 
     for upload, size in steps:
-        service.valkey.set(PROMISE + upload, "promised")
+        service.valkey.set(OPEN_UPLOAD + upload, "upload")
         fits = upload in taken or (len(taken) < 3 and sum(taken.values()) + size <= 100)
         try:
             holdings.upload(key, upload, size, 60)

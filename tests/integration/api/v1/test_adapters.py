@@ -18,7 +18,7 @@ from api import create_app
 from api.http.multipart import CHUNK, MAX_UNREAD_BYTES
 from tasks.adapters.lookup.uploaded import incoming_key
 from tasks.keys import KeyLimits
-from tasks.objects.notes import UNTAKEN, remove_untaken
+from tasks.objects.notes import NOTED, remove_unrecorded
 from tasks.service import Service
 from tests.support.hub import HubServer
 from tests.support.safetensors_files import lora_bytes
@@ -90,7 +90,7 @@ def stored(service: Service) -> list[str]:
 
 def let_time_pass(service: Service) -> None:
     """Let every note of an object fall due."""
-    service.valkey.zunionstore(UNTAKEN, {UNTAKEN: 0})
+    service.valkey.zunionstore(NOTED, {NOTED: 0})
 
 
 def names(client: FlaskClient, query: str = "", **headers: str) -> list[str]:
@@ -106,7 +106,7 @@ def begun(client: FlaskClient, body: bytes) -> dict[str, Any]:
 
 
 def put(upload: dict[str, Any], body: bytes) -> None:
-    """Send a file to the place that was promised for it."""
+    """Send the file of an upload."""
     request = urllib.request.Request(upload["url"], data=body, method="PUT", headers=upload["headers"])
     with urllib.request.urlopen(request):
         pass
@@ -266,11 +266,11 @@ class TestRegistering:
 
         assert answered.status_code == 422
         assert hashlib.sha256(other).hexdigest() in answered.get_json()["detail"]
-        remove_untaken(service.object_notes, service.storage)
+        remove_unrecorded(service.object_notes, service.storage)
         assert list(service.storage.list("")) == stored(service)
         assert names(client) == ["crayon", "pixel", "victims"]
 
-    def test_a_file_of_another_size_than_promised_is_refused_by_storage(self, client: FlaskClient) -> None:
+    def test_a_file_of_another_size_than_announced_is_refused_by_storage(self, client: FlaskClient) -> None:
         upload = client.post("/v1/adapters/uploads", json={"sha256": "0" * 64, "size_bytes": 1}).get_json()
 
         with pytest.raises(urllib.error.HTTPError, match="403") as refused:
@@ -299,7 +299,7 @@ class TestRegistering:
 
         assert [service.storage.get(key) for key in stored(service)] == [FILE]
         let_time_pass(service)
-        remove_untaken(service.object_notes, service.storage)
+        remove_unrecorded(service.object_notes, service.storage)
         assert list(service.storage.list("")) == stored(service)
 
     def test_an_upload_is_registered_once(self, client: FlaskClient, service: Service) -> None:
@@ -375,10 +375,10 @@ class TestTheCatalogue:
         send()
 
         removed = client.delete("/v1/adapters/mine")
-        remove_untaken(service.object_notes, service.storage)
+        remove_unrecorded(service.object_notes, service.storage)
         kept = stored(service)
         let_time_pass(service)
-        remove_untaken(service.object_notes, service.storage)
+        remove_unrecorded(service.object_notes, service.storage)
 
         assert removed.status_code == 204
         assert names(client) == ["crayon", "pixel"]

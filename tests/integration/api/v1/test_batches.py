@@ -122,7 +122,7 @@ def test_a_file_may_go_to_storage_directly(client: FlaskClient, send: Send, serv
     assert batch_of(client, answered)["counts"]["lines"] == 4
 
 
-def test_nobody_takes_an_upload_that_was_not_promised(client: FlaskClient) -> None:
+def test_a_batch_of_an_upload_that_was_not_begun_is_refused(client: FlaskClient) -> None:
     assert client.post("/v1/batches?upload=nobody").status_code == 422
 
 

@@ -16,7 +16,7 @@ from tasks.adapters.file.identity import AdapterSource
 from tasks.adapters.lookup.resolver import Requester
 from tasks.adapters.lookup.uploaded import FOLDER, INCOMING, incoming_key
 from tasks.errors import StokeholdError
-from tasks.objects.notes import REMOVING, UNTAKEN, remove_untaken
+from tasks.objects.notes import NOTED, REMOVING, remove_unrecorded
 from tasks.service import Service
 from tests.support.interruptions import Kind, interrupted
 from tests.support.safetensors_files import lora_bytes
@@ -65,8 +65,8 @@ STEPS: tuple[Step, ...] = (send, send_directly, pin, remove, send_remove_and_sen
 
 def a_day_passes(service: Service) -> None:
     """Let every note fall due, and retention remove what nothing has taken."""
-    service.valkey.zunionstore(UNTAKEN, {UNTAKEN: 0})
-    remove_untaken(service.object_notes, service.storage)
+    service.valkey.zunionstore(NOTED, {NOTED: 0})
+    remove_unrecorded(service.object_notes, service.storage)
 
 
 def entries(service: Service) -> list[CatalogueAdapter]:
@@ -82,7 +82,7 @@ def assert_whole(service: Service) -> None:
     for key, entry in found.items():
         assert service.storage.digest(key).sha256 == entry.found.commit
     assert {entry.name for entry in service.catalogue.pinned("demo")} <= {entry.name for entry in found.values()}
-    assert not service.valkey.exists(UNTAKEN, REMOVING)
+    assert not service.valkey.exists(NOTED, REMOVING)
 
 
 def start_anew(service: Service) -> None:

@@ -17,7 +17,7 @@ from tasks.errors import BatchNotFound, IdempotencyConflict, StatusConflict, Val
 from tasks.jobs.line_place import batch_key
 from tasks.jobs.result import Result, StoredImage, Timings
 from tasks.keys import default_limits
-from tasks.objects.notes import UNTAKEN
+from tasks.objects.notes import NOTED
 from tasks.service import Service
 from tasks.valkey import Valkey, ValkeyPipeline
 from tests.support.batches import advance_batches, plan_batches
@@ -71,9 +71,9 @@ def objects(service: Service) -> set[str]:
     return set(service.storage.list("batches/"))
 
 
-def remove_untaken_at_once(service: Service) -> None:
+def remove_unrecorded_at_once(service: Service) -> None:
     """As retention does, when the time of every note is over."""
-    service.valkey.zunionstore(UNTAKEN, {UNTAKEN: 0})
+    service.valkey.zunionstore(NOTED, {NOTED: 0})
     service.retention.remove_objects()
 
 
@@ -132,7 +132,7 @@ def test_many_at_once_make_one_batch_and_leave_one_object(service: Service) -> N
         sent = list(threads.map(lambda _: send(service), range(8)))
 
     assert len({batch.id for batch in sent}) == 1
-    remove_untaken_at_once(service)
+    remove_unrecorded_at_once(service)
     assert objects(service) == {sent[0].input}
     assert service.batches.active_ids() == [sent[0].id]
 
@@ -170,7 +170,7 @@ def test_a_file_whose_batch_could_not_be_recorded_is_removed(service: Service, m
             send(service)
     assert len(objects(service)) == 1
 
-    remove_untaken_at_once(service)
+    remove_unrecorded_at_once(service)
 
     assert objects(service) == set()
 
@@ -185,7 +185,7 @@ def test_a_plan_that_comes_too_late_changes_nothing_and_leaves_nothing(service: 
         service.batch_planning.plan(stale)
 
     assert service.batches.get(stale.id) == done
-    remove_untaken_at_once(service)
+    remove_unrecorded_at_once(service)
     assert objects(service) >= {*done.plan_objects, *done.result_objects, done.input}
     assert len([key for key in objects(service) if "plan-" in key]) == 2
 
@@ -330,7 +330,7 @@ def test_a_process_may_die_at_any_call(service: Service, done: bool) -> None:
                 service.valkey.zunionstore(FINISHED, {FINISHED: 0})
             ended.append(life(service, step)(at, done))
             step()
-        remove_untaken_at_once(service)
+        remove_unrecorded_at_once(service)
         assert objects(service) == set()
         assert service.valkey.scard(REMOVING) == 0
         return all(ended)

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from storage import S3Config, S3Storage, StorageError, StorageMisconfigured, StorageNotReachable
-from tasks.objects.notes import REMOVING, UNTAKEN, ObjectNotes, remove_untaken
+from tasks.objects.notes import NOTED, REMOVING, ObjectNotes, remove_unrecorded
 from tasks.valkey import Valkey
 
 
@@ -23,7 +23,7 @@ def stored(storage: S3Storage, *keys: str) -> None:
 
 def taken(valkey: Valkey, key: str) -> bool:
     """As a script does that records the object."""
-    return valkey.zrem(UNTAKEN, key) == 1
+    return valkey.zrem(NOTED, key) == 1
 
 
 def test_an_object_that_nothing_takes_is_removed_when_its_time_has_come(notes: ObjectNotes, storage: S3Storage) -> None:
@@ -31,7 +31,7 @@ def test_an_object_that_nothing_takes_is_removed_when_its_time_has_come(notes: O
     notes.note("adapters/early", keep_s=60)
     stored(storage, "adapters/late", "adapters/late-one-of-another-name", "adapters/early")
 
-    remove_untaken(notes, storage)
+    remove_unrecorded(notes, storage)
 
     assert list(storage.list("adapters/")) == ["adapters/early", "adapters/late-one-of-another-name"]
 
@@ -42,7 +42,7 @@ def test_an_object_that_was_taken_stays(notes: ObjectNotes, valkey: Valkey, stor
 
     assert taken(valkey, "adapters/one")
     notes.give_up("adapters/one")  # by a writer that did not get the answer
-    remove_untaken(notes, storage)
+    remove_unrecorded(notes, storage)
 
     assert list(storage.list("adapters/")) == ["adapters/one"]
 
@@ -52,7 +52,7 @@ def test_an_object_that_is_given_up_goes_at_once(notes: ObjectNotes, storage: S3
     stored(storage, "adapters/one")
 
     notes.give_up("adapters/one")
-    remove_untaken(notes, storage)
+    remove_unrecorded(notes, storage)
 
     assert not list(storage.list("adapters/"))
 
@@ -71,20 +71,20 @@ def test_a_removal_that_was_cut_off_is_finished_later(
     stored(storage, "adapters/one")
     notes.doomed(10)  # and the process ends here
 
-    remove_untaken(notes, storage)
+    remove_unrecorded(notes, storage)
 
     assert not list(storage.list("adapters/"))
-    assert not valkey.exists(UNTAKEN, REMOVING)
+    assert not valkey.exists(NOTED, REMOVING)
 
 
 def test_what_is_written_after_its_note_has_gone_is_removed_when_it_is_given_up(
     notes: ObjectNotes, storage: S3Storage
 ) -> None:
     with notes.writing("adapters/one", keep_s=0):  # by a process that stands still until its note is gone
-        remove_untaken(notes, storage)
+        remove_unrecorded(notes, storage)
         stored(storage, "adapters/one")
 
-    remove_untaken(notes, storage)
+    remove_unrecorded(notes, storage)
 
     assert not list(storage.list("adapters/"))
 
@@ -97,7 +97,7 @@ def test_what_is_written_while_it_is_removed_is_removed_when_it_is_given_up(
         stored(storage, "adapters/one")
         notes.forget("adapters/one")
 
-    remove_untaken(notes, storage)
+    remove_unrecorded(notes, storage)
 
     assert not list(storage.list("adapters/"))
 
@@ -119,7 +119,7 @@ def test_an_object_that_cannot_be_removed_holds_up_no_other(notes: ObjectNotes, 
         notes.note(key, keep_s=0)
         stored(storage, key)
 
-    remove_untaken(notes, storage)
+    remove_unrecorded(notes, storage)
 
     assert list(storage.list("")) == ["locked"]
     assert notes.doomed(10) == ["locked"]
@@ -129,7 +129,7 @@ def test_storage_that_is_away_ends_the_round_and_nothing_is_forgotten(notes: Obj
     notes.note("away", keep_s=0)
 
     with pytest.raises(StorageNotReachable):
-        remove_untaken(notes, Refusing(bucket))
+        remove_unrecorded(notes, Refusing(bucket))
 
     assert notes.doomed(10) == ["away"]
 
@@ -156,6 +156,6 @@ def test_the_parts_of_an_upload_that_was_cut_off_go_too(
     upload = client.create_multipart_upload(Bucket=bucket.bucket, Key="adapters/cut")["UploadId"]
     client.upload_part(Bucket=bucket.bucket, Key="adapters/cut", UploadId=upload, PartNumber=1, Body=io.BytesIO(b"1"))
 
-    remove_untaken(notes, storage)
+    remove_unrecorded(notes, storage)
 
     assert not client.list_multipart_uploads(Bucket=bucket.bucket).get("Uploads")
