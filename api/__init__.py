@@ -52,7 +52,7 @@ INFO = Info(
 
 
 def create_app(service: Service | None = None) -> OpenAPI:
-    """The WSGI application.
+    """Return the WSGI application.
 
     Args:
         service: the parts that the views use; by default those of the Celery application, from the settings.
@@ -98,9 +98,9 @@ def create_app(service: Service | None = None) -> OpenAPI:
 
 
 def ready_service() -> Service:
-    """The service of the settings, with its bucket made where that is allowed.
+    """Return the service of the settings, with its bucket made where that is allowed.
 
-    Storage that is temporarily unavailable does not keep the API from starting: ``/readyz`` tells.
+    Storage that is temporarily unavailable does not keep the API from starting: ``/readyz`` reports it.
 
     Raises:
         SystemExit: the operator must change a setting; the message says which.

@@ -25,11 +25,11 @@ workers = 2
 threads = 32
 worker_connections = 800
 keepalive = 75
-sendfile = False  # an answer goes through the worker's socket, which keeps what a client does not take
+sendfile = False  # a response goes through the worker's socket, which keeps the part that a client does not take
 accesslog = "-"
 logger_class = "api.server.access_log.AccessLog"
 control_socket_disable = True
-forwarded_allow_ips = ""  # a stranger's SCRIPT_NAME or X-Forwarded-Proto is not believed, from loopback either
+forwarded_allow_ips = ""  # a client's SCRIPT_NAME or X-Forwarded-Proto is not believed, from loopback either
 forwarder_headers = ""
 
 Address = str | tuple[str, int]
@@ -39,7 +39,7 @@ class Server(Protocol):
     """The part of gunicorn's arbiter that a hook uses.
 
     Attributes:
-        keys_needed: whether the service was closed, or could be reached from other machines, when it started.
+        keys_needed: true if the service required keys, or could be reached from other machines, when it started.
     """
 
     keys_needed: bool
@@ -56,7 +56,7 @@ class ServingProcess(Protocol):
 
 
 def on_starting(server: Server) -> None:
-    """Refuse to serve strangers, and to accept what Valkey would forget.
+    """Refuse to serve other machines without an API key, or on a Valkey that would lose jobs.
 
     Raises:
         SystemExit: there is no API key, and an address can be reached from other machines; or Valkey is refused.
@@ -82,12 +82,12 @@ def on_starting(server: Server) -> None:
 
 
 def post_fork(server: Server, worker: ServingProcess) -> None:
-    """Hand on that the service is closed: a process that is started anew may find an empty Valkey."""
+    """Pass on that the service requires a key: a restarted process may find an empty Valkey."""
     worker.keys_needed = server.keys_needed
 
 
 def post_worker_init(worker: ServingProcess) -> None:
-    """Stay closed."""
+    """Keep requiring a key, if the service did when it started."""
     if worker.keys_needed:
         service_of(worker.wsgi).keys.require()
 

@@ -18,7 +18,7 @@ from tasks.webhooks.secrets import BOTH_FOR_S, MAX_BOTH_FOR_S, WebhookSecrets
 
 @click.group()
 def keys() -> None:
-    """API keys: who may use the service, and how much of it."""
+    """API keys, and their limits."""
 
 
 main = partial(keys.main, prog_name="stokehold keys")
@@ -26,10 +26,10 @@ main = partial(keys.main, prog_name="stokehold keys")
 
 @contextmanager
 def connected() -> Iterator[Valkey]:
-    """Valkey or Redis.
+    """Return the connection to Valkey or Redis.
 
     Raises:
-        SystemExit: something is wrong; the message says what to do.
+        SystemExit: a setting is wrong, or the server does not answer; the message says what to do.
     """
     try:
         with connect(settings().valkey_url) as valkey:
@@ -40,10 +40,10 @@ def connected() -> Iterator[Valkey]:
 
 @contextmanager
 def stored_keys() -> Iterator[ApiKeys]:
-    """The keys.
+    """Return the keys.
 
     Raises:
-        SystemExit: something is wrong; the message says what to do.
+        SystemExit: a setting is wrong, or the server does not answer; the message says what to do.
     """
     with connected() as valkey:
         yield ApiKeys(valkey)
@@ -54,7 +54,7 @@ def stored_keys() -> Iterator[ApiKeys]:
 @click.option("--requests-per-minute", type=click.IntRange(min=1))
 @click.option("--queued-jobs", type=click.IntRange(min=1))
 @click.option("--pixel-steps-per-day", type=click.IntRange(min=1))
-@click.option("--held-answers", type=click.IntRange(min=1))
+@click.option("--held-responses", type=click.IntRange(min=1))
 @click.option("--open-uploads", type=click.IntRange(min=1))
 @click.option("--stored-bytes", type=click.IntRange(min=1))
 @click.option("--waiting-batches", type=click.IntRange(min=1))
@@ -63,7 +63,7 @@ def stored_keys() -> Iterator[ApiKeys]:
 )
 @click.option("--allow-private", is_flag=True, help="Allow private and gated adapters that HF_TOKEN can read.")
 def create(name: str, *, allow_private: bool, weight: int, **chosen: int | None) -> None:
-    """Make a key and show its secret, this once."""
+    """Make a key and show its secret, which is not shown again."""
     own = {limit: value for limit, value in chosen.items() if value is not None}
     limits = KeyLimits.model_validate(default_limits(settings()).model_dump() | own)
     with stored_keys() as stored:
@@ -87,7 +87,7 @@ def list_keys() -> None:
 @keys.command()
 @click.argument("key_id")
 def revoke(key_id: str) -> None:
-    """Let a key be good for nothing from now on."""
+    """Revoke a key, at once and for good."""
     with stored_keys() as stored:
         key = stored.revoke(key_id)
     click.echo(f"Key {key.id} of {key.name} is revoked.")
@@ -103,7 +103,7 @@ def revoke(key_id: str) -> None:
     help="Seconds for which the previous secret signs too.",
 )
 def webhook_secret(key_id: str, both_for_s: int) -> None:
-    """Make the next webhook secret of a key and show it, this once."""
+    """Make the next webhook secret of a key and show it, which is not shown again."""
     with connected() as valkey:
         key = ApiKeys(valkey).get(key_id)
         secret, until = WebhookSecrets(valkey, of_service=None).rotate(key.id, both_for_s=both_for_s)

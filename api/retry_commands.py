@@ -19,7 +19,7 @@ from tasks.errors import StokeholdError
 @click.option("--key", "owner", help="Only jobs of the API key with this id.")
 @click.option("--limit", type=click.IntRange(min=1), default=1000, show_default=True, help="Maximum number of jobs.")
 def retry(code: str | None, since: datetime | None, owner: str | None, limit: int) -> None:
-    """Queue failed jobs again, each once, however often the command is given."""
+    """Queue failed jobs again, each once, however often the command is repeated."""
     selection = FailedJobs(code, None if since is None else since.replace(tzinfo=UTC))
     try:
         retries = app.service.retries
@@ -33,7 +33,7 @@ main = partial(retry.main, prog_name="stokehold retry")
 
 
 def show(report: RetryReport) -> None:
-    """Print what became of them."""
+    """Print the outcome."""
     for one in report.retried:
         click.echo(f"{one.job}  queued again as {one.retry}")
     for other in report.skipped:

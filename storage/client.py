@@ -1,4 +1,4 @@
-"""The boto3 client: how it speaks, and how long it waits."""
+"""The boto3 client and its time limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 PATIENT = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
-"""For the work itself, in seconds: at most about a minute before a job hears that storage is unavailable."""
+"""For the work itself, in seconds: at most about a minute until storage counts as unavailable."""
 
 PROMPT = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "total_max_attempts": 1})
 """For a health check, in seconds: it must answer before its caller gives up."""
@@ -26,13 +26,13 @@ COPYING = TransferConfig(multipart_threshold=1 << 30, multipart_chunksize=1 << 3
 
 
 def connect(config: S3Config, endpoint: str | None, timing: Config) -> S3Client:
-    """A client of the service at ``endpoint``, or of AWS. Many threads may use it; nothing is connected to yet.
+    """Return a client of the service at ``endpoint``, or of AWS. Many threads may use it; nothing is connected to yet.
 
     Raises:
         StorageMisconfigured: the endpoint is not a URL, or there is only half of the credentials.
     """
-    # Other services know buckets by path, not by host name, and seldom the newer checksum trailers: those are sent
-    # only where S3 demands them.
+    # Other services know buckets by path, not by host name, and seldom the newer checksum trailers, which are
+    # therefore sent only where S3 demands them.
     options = Config(
         signature_version="s3v4",
         s3={"addressing_style": "path" if endpoint else "auto"},

@@ -11,8 +11,8 @@ class PublicBucket:
 
     Attributes:
         name: of the bucket.
-        prefix: what the keys of its objects begin with.
-        base_url: below which an object is found by its key: the bucket's own, or a CDN's.
+        prefix: beginning of the keys of its objects.
+        base_url: base of the objects' URLs: the bucket's own, or a CDN's.
     """
 
     name: str
@@ -52,7 +52,7 @@ class S3Config:
         return (self.bucket,) if self.public is None else (self.bucket, self.public.name)
 
     def bucket_of(self, key: str) -> str:
-        """The bucket in which an object lies, or all objects whose keys begin like this."""
+        """Return the bucket of an object, or of all objects whose keys begin like this."""
         is_public = self.public is not None and key.startswith(self.public.prefix)
         return self.public.name if self.public is not None and is_public else self.bucket
 

@@ -1,9 +1,9 @@
-"""What we make of the codes with which a service refuses a request: is it of the moment, of the machine, or of the
-request? (S3 API reference, "Error responses"; other services use the same codes, and some of their own.)
+"""The meaning of the codes with which a service refuses a request: of the moment, of the machine, or of the request.
+(S3 API reference, "Error responses"; other services use the same codes, and further ones.)
 
-Of the moment is what passes with time, or is mended elsewhere: a server that fails or is overloaded, a request that
-was damaged or cut off on its way, credentials that are renewed by themselves, clocks that are set. Of the machine is
-what this process will meet again until its settings, its bucket or the bucket's policy are changed.
+A refusal is of the moment if it passes with time, or is mended elsewhere: a server fails or is overloaded, a request
+was damaged or cut off on its way, credentials are renewed, clocks are set. It is of the machine if this process will
+meet it again until its settings, its bucket or the bucket's policy are changed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from http import HTTPStatus
 from storage.errors import BucketMissing, ObjectNotFound, StorageError, StorageMisconfigured, StorageNotReachable
 
 Refusal = tuple[type[StorageError], str]
-"""Our error, and its message; in it stand {where}, {bucket}, {region}, {access_key} and {code}."""
+"""Our error, and its message, with {where}, {bucket}, {region}, {access_key} and {code}."""
 
 OVERLOADED: Refusal = (StorageNotReachable, "{where} cannot keep up ({code}). Try again later.")
 FAILING: Refusal = (StorageNotReachable, "{where} fails for the moment ({code}). Try again later.")
@@ -105,16 +105,16 @@ BY_STATUS: dict[int, Refusal] = {
     HTTPStatus.TOO_MANY_REQUESTS: OVERLOADED,
     HTTPStatus.NOT_IMPLEMENTED: UNFIT,
 }
-"""Where the code says nothing: the answer to a HEAD has no body, and a proxy knows no codes."""
+"""By status, where there is no code: the response to a HEAD has no body, and a proxy knows no codes."""
 
 OF_THE_REQUEST: Refusal = (StorageError, "{where} refuses the request ({code}).")
 
 
 def refusal_of(code: str, status: int | None) -> Refusal:
-    """Return what a refusal is to us.
+    """Return our error and message for a refusal.
 
     Args:
-        status: HTTP status of the answer; None for one of many objects that one request named.
+        status: HTTP status of the response; None for one of many objects that one request named.
     """
     if found := REFUSALS.get(code):
         return found

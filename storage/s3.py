@@ -143,14 +143,14 @@ class S3Storage(Storage):
     def remove(self, key: str) -> None:
         try:
             self._remove_parts(key)
-        except StorageMisconfigured as error:  # a right of its own, without which objects can be removed all the same
+        except StorageMisconfigured as error:  # a separate permission, without which objects can still be removed
             logger.warning("what unfinished uploads have left of %s is not removed: %s", key, error)
         with self._bucket(key) as bucket:
             self._client.delete_object(Bucket=bucket, Key=key)
 
     @contextmanager
     def _bucket(self, key: str) -> Iterator[str]:
-        """The bucket of an object, or of a prefix; in the block the client's errors become ours."""
+        """The bucket of an object, or of a prefix; in the block the client's errors are translated into ours."""
         bucket = self._config.bucket_of(key)
         with translated(self._config, bucket):
             yield bucket

@@ -9,17 +9,17 @@ class Readable(Protocol):
     """A stream that can be read once, from the beginning to the end."""
 
     def read(self, count: int = -1, /) -> bytes:
-        """The next bytes, none when it is over."""
+        """Return the next bytes, none at the end."""
 
 
 class FullReads:
-    """A stream that gives less than it is asked for only at its end: boto3 takes anything else for the end."""
+    """A stream whose reads are full except at its end: boto3 takes a short read for the end."""
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
 
     def read(self, count: int = -1, /) -> bytes:
-        """The next bytes, as many as there are."""
+        """Return the next bytes, as many as asked for unless the stream ends."""
         parts, left = [], count
         while left and (part := self._stream.read(left)):
             parts.append(part)

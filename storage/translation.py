@@ -1,4 +1,4 @@
-"""The one place where the exceptions of botocore, boto3 and s3transfer become ours."""
+"""Translation of the exceptions of botocore, boto3 and s3transfer into ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from storage.errors import StorageError, StorageMisconfigured, StorageNotReachab
 from storage.refusals import refusal_of
 
 TRANSFER_ERRORS = (Boto3Error, RetriesExceededError, S3DownloadFailedError)
-"""Of a transfer in parts that was cut off more often than it is tried again."""
+"""Errors of a transfer in parts that was cut off more often than it is tried again."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def translated(config: S3Config, bucket: str) -> Iterator[None]:
     """Raise the exceptions of the client's libraries as ours.
 
     Args:
-        bucket: which the messages name.
+        bucket: name for the messages.
 
     Raises:
         ObjectNotFound: the key is unknown.
@@ -55,11 +55,11 @@ def translated(config: S3Config, bucket: str) -> Iterator[None]:
 
 
 def refusal(code: str, status: int | None, config: S3Config, bucket: str, detail: str) -> StorageError:
-    """Our error for the code and the HTTP status of an answer.
+    """Return our error for the code and the HTTP status of a response.
 
     Args:
         status: None for one of many objects that one request named.
-        detail: what the answer said.
+        detail: the text of the response.
     """
     kind, message = refusal_of(code, status)
     return kind(

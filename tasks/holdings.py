@@ -34,7 +34,7 @@ class Holdings:
         self._hold = valkey.script("hold")
 
     @contextmanager
-    def answer(self, key: ApiKey | None, seconds: float) -> Iterator[None]:
+    def response(self, key: ApiKey | None, seconds: float) -> Iterator[None]:
         """Hold a response within this block, for at most this many seconds.
 
         Raises:
@@ -43,17 +43,17 @@ class Holdings:
         if key is None:
             yield
             return
-        answers, answer, most = held_keys("answer", key.id), uuid4().hex, key.limits.held_answers
-        if self._hold(keys=[*answers, answers[1]], args=[answer, int(seconds) + 1, most, 0, 0, ""]) != "ok":
+        responses, response, most = held_keys("response", key.id), uuid4().hex, key.limits.held_responses
+        if self._hold(keys=[*responses, responses[1]], args=[response, int(seconds) + 1, most, 0, 0, ""]) != "ok":
             raise LimitExceeded(
-                f"This key may have {most} waiting requests at a time (held_answers). Wait for one of them to end, "
+                f"This key may have {most} waiting requests at a time (held_responses). Wait for one of them to end, "
                 "or submit with POST /v1/jobs and poll.",
                 retry_after_s=HOLD_AGAIN_S,
             )
         try:
             yield
         finally:
-            self._release(answers, answer)
+            self._release(responses, response)
 
     def upload(self, key: ApiKey | None, upload_id: str, size_bytes: int, seconds: float) -> None:
         """Count an open upload that has been recorded, for as long as it is open.

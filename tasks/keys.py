@@ -35,7 +35,7 @@ class KeyLimits(Stored):
     requests_per_minute: PositiveInt
     queued_jobs: PositiveInt
     pixel_steps_per_day: PositiveInt = Field(description="pixels times steps of all images")
-    held_answers: PositiveInt = Field(8, description="answers that wait for a job to end, in all processes")
+    held_responses: PositiveInt = Field(8, description="answers that wait for a job to end, in all processes")
     open_uploads: PositiveInt = Field(100, description="uploads that were begun and not used")
     stored_bytes: PositiveInt = Field(100 << 30, description="of adapters in storage, and of uploads begun")
     waiting_batches: PositiveInt = Field(100, description="batches that have not ended")
@@ -62,7 +62,7 @@ def default_limits(settings: Settings) -> KeyLimits:
         requests_per_minute=settings.requests_per_minute,
         queued_jobs=settings.queued_jobs,
         pixel_steps_per_day=settings.pixel_steps_per_day,
-        held_answers=settings.held_answers,
+        held_responses=settings.held_responses,
         open_uploads=settings.open_uploads,
         stored_bytes=settings.stored_bytes,
         waiting_batches=settings.waiting_batches,

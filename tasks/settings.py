@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     trusted_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="hosts, separated by `,`, that a service without API keys answers to besides loopback"
     )
-    answer_wait_s: PositiveFloat = Field(
+    response_wait_s: PositiveFloat = Field(
         60, le=3600, description="seconds that a request for the image itself waits for it"
     )
     requests_per_minute: PositiveInt = Field(
@@ -166,7 +166,7 @@ class Settings(BaseSettings):
         False,
         description="refuse requests without an API key even if none exists",
     )
-    held_answers: PositiveInt = Field(
+    held_responses: PositiveInt = Field(
         8, description="requests of an API key that may wait at a time, unless the key has its own limit"
     )
     open_uploads: PositiveInt = Field(

@@ -16,13 +16,13 @@ from tasks.requests.named_model import MODEL_ADAPTER, NamedModel
 
 @contextmanager
 def refused_as(base_models: BaseModels, model: NamedModel, fields: Mapping[str, str]) -> Iterator[None]:
-    """Let a refusal name the fields as this client wrote them, and say of a wrong model what would be a right one.
+    """Name the fields of a refusal as this client wrote them, and list the served models if its model is wrong.
 
     Args:
         fields: the client's names of the fields of ``JobRequest``.
 
     Raises:
-        InvalidRequest: the one that was raised, in these words.
+        InvalidRequest: the error of the block, with these names.
     """
     try:
         yield
@@ -34,7 +34,7 @@ def refused_as(base_models: BaseModels, model: NamedModel, fields: Mapping[str, 
 
 
 def add_error(response: Response, error: Callable[[Problem], object]) -> Response:
-    """Add what ``error`` makes of the problem; an answer that is not a problem stays as it is."""
+    """Add the member that ``error`` makes of a problem; other responses stay as they are."""
     if response.content_type == CONTENT_TYPE:
         body = response.get_data()
         member = error(Problem.model_validate_json(body))

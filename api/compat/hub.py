@@ -1,4 +1,4 @@
-"""``/models/<model>``: the Inference API of the Hub's clients, which answers with the image itself."""
+"""``/models/<model>``: the Inference API of the Hub's clients, whose response is the image itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tasks.requests.schedulers import SchedulerName
 
 
 def accepted_format(preferred: ImageFormat) -> ImageFormat:
-    """The format that the present request likes best; ``preferred`` where it does not care.
+    """Return the format that the present request prefers; ``preferred`` where it has no preference.
 
     Raises:
         NotAcceptable: it accepts none that can be drawn (406).
@@ -77,7 +77,7 @@ class InferenceParameters(BaseModel):
 
 
 class InferenceOptions(BaseModel):
-    """Taken because clients send them: every request is drawn afresh, and every one waits for its model."""
+    """Accepted because clients send them, and without effect: every request is drawn afresh and waits for its model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,7 +96,7 @@ class InferenceRequest(BaseModel):
 
 
 WARNING = "X-HF-Warning"
-"""``huggingface_hub`` writes it to its user's log."""
+"""Header that ``huggingface_hub`` writes to its user's log."""
 
 
 MAX_WARNING_CHARACTERS = 1000
@@ -121,8 +121,8 @@ RESPONSES: dict[Any, Any] = {
 }
 
 
-def image_answer(storage: Storage, job: Job) -> Response:
-    """The image of a job that has succeeded, and in headers what one may want to know of it."""
+def succeeded_image(storage: Storage, job: Job) -> Response:
+    """Return the image of a job that has succeeded, with its seed and timing in headers."""
     image, key = next(unflagged(job))
     response = Response(storage.get(key), content_type=job.spec.image_format.content_type)
     response.cache_control.no_store = True
@@ -137,7 +137,7 @@ def image_answer(storage: Storage, job: Job) -> Response:
 
 
 def hub_warnings(warnings: tuple[str, ...]) -> Iterator[str]:
-    """A job's warnings, each as ``topic; message`` in what a header may hold; the client shows a topic once."""
+    """Yield a job's warnings, each as ``topic; message`` in what a header may hold; the client shows a topic once."""
     for number, warning in enumerate(warnings):
         line = " ".join(warning.split())[:MAX_WARNING_CHARACTERS]
         text = "".join(character if " " <= character <= "~" else "?" for character in line)
@@ -214,18 +214,18 @@ DESCRIPTION = (
 
 @blueprint.post("/<path:model>", operation_id="infer", description=DESCRIPTION, responses=RESPONSES)
 def infer(path: ModelPath, header: InferenceHeader, body: InferenceRequest) -> Response:
-    """Draw an image with a base model or an adapter, and answer with it."""
+    """Generate an image with a base model or an adapter."""
     service = current_service()
     model = named(service.base_models, path.model)
     request = job_request(model, header.lora, body, accepted_format(service.settings.image_format))
     with refused_as(service.base_models, model, fields_of(model)):
         job = waited_for(request, header.idempotency_key)
-    refused = refusal(job, service.index, waited_s=service.settings.answer_wait_s)
-    return refused or image_answer(service.storage, job)
+    refused = refusal(job, service.index, waited_s=service.settings.response_wait_s)
+    return refused or succeeded_image(service.storage, job)
 
 
 def job_request(model: NamedModel, lora: str | None, body: InferenceRequest, image_format: ImageFormat) -> JobRequest:
-    """The job that the request asks for."""
+    """Return the job request for this request."""
     parameters = body.parameters or InferenceParameters()
     same = {name: getattr(parameters, name) for name in InferenceParameters.model_fields}
     return JobRequest(
@@ -238,6 +238,6 @@ def job_request(model: NamedModel, lora: str | None, body: InferenceRequest, ima
 
 
 def fields_of(model: NamedModel) -> dict[str, str]:
-    """As ``FIELDS``, with the adapters in the order in which the job has them."""
+    """Return ``FIELDS`` with the adapters in the order of the job."""
     places = ("model", "lora") if model.adapters else ("lora",)
     return FIELDS | {f"adapters.{index}.ref": place for index, place in enumerate(places)}

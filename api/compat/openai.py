@@ -15,7 +15,7 @@ from api.compat.field_names import add_error, refused_as
 from api.compat.outcomes import refusal, unflagged
 from api.compat.waiting import JOB_ID, documented_wait, name_job, waited_for
 from api.http.context import current_service
-from api.http.messages import answer, require_json_object
+from api.http.messages import json_response, require_json_object
 from api.http.problems import Problem
 from api.v1.jobs import SubmissionHeader
 from storage import Storage
@@ -26,10 +26,10 @@ from tasks.requests.named_model import MODEL_ADAPTER, NamedModel
 from tasks.requests.openai import ImagesRequest, job_request
 
 SHOULD_RETRY = "x-should-retry"
-"""What the ``openai`` package looks at before it sends a request again by itself."""
+"""Header by which the ``openai`` package decides whether to repeat a request by itself."""
 
 FIELDS = {"base_model": "model", "width": "size", "height": "size", "images": "n"}
-"""The fields of a job request that have another name at this door."""
+"""The fields of a job request that have another name in this API."""
 
 blueprint = APIBlueprint("openai_images", __name__, url_prefix="/v1/images", abp_tags=[Tag(name="images")])
 blueprint.before_request(require_json_object)
@@ -45,7 +45,7 @@ class ImageUrl(BaseModel):
 
 
 class ImageBase64(BaseModel):
-    """An image within the answer."""
+    """An image within the response."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,8 +53,8 @@ class ImageBase64(BaseModel):
     seed: int
 
 
-class ImagesAnswer(BaseModel):
-    """The images. Those that the safety checker held back are left out."""
+class ImagesResponse(BaseModel):
+    """The images. Those that the safety checker withheld are left out."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,30 +70,30 @@ class ImagesAnswer(BaseModel):
     description="Body and response are those of OpenAI's API; the fields that it lacks go into `extra_body`. "
     "Waits for a time that the operator sets (by default a minute); then returns 503 with a `Location` to poll the "
     "job.",
-    responses={HTTPStatus.OK: ImagesAnswer, **documented_wait()},
+    responses={HTTPStatus.OK: ImagesResponse, **documented_wait()},
 )
 def generate_images(header: SubmissionHeader, body: ImagesRequest) -> Response:
-    """Draw images, and answer with them or with their URLs."""
+    """Generate images, and return them or their URLs."""
     service = current_service()
     model = body.named_model(service.base_models)
     with refused_as(service.base_models, model, fields_of(model)):
         job = waited_for(job_request(model, body), header.idempotency_key)
-    refused = refusal(job, service.index, waited_s=service.settings.answer_wait_s)
+    refused = refusal(job, service.index, waited_s=service.settings.response_wait_s)
     in_base64 = body.response_format == "b64_json"
-    return refused or answer(images_answer(service.storage, job, in_base64=in_base64))
+    return refused or json_response(images_response(service.storage, job, in_base64=in_base64))
 
 
 def fields_of(model: NamedModel) -> dict[str, str]:
-    """As ``FIELDS``, with the numbers of the adapters as the client counts them."""
+    """Return ``FIELDS`` with the numbers of the adapters as the client counts them."""
     if not model.adapters:
         return FIELDS
     moved = {f"adapters.{index + 1}.ref": f"adapters.{index}.ref" for index in range(MAX_ADAPTERS)}
     return FIELDS | {MODEL_ADAPTER: "model"} | moved
 
 
-def images_answer(storage: Storage, job: Job, *, in_base64: bool) -> ImagesAnswer:
-    """The images of a job that has succeeded."""
-    return ImagesAnswer(
+def images_response(storage: Storage, job: Job, *, in_base64: bool) -> ImagesResponse:
+    """Return the images of a job that has succeeded."""
+    return ImagesResponse(
         created=int(job.created_at.timestamp()),
         data=tuple(images(storage, job, in_base64=in_base64)),
         output_format=job.spec.image_format,
@@ -102,7 +102,7 @@ def images_answer(storage: Storage, job: Job, *, in_base64: bool) -> ImagesAnswe
 
 
 def images(storage: Storage, job: Job, *, in_base64: bool) -> Iterator[ImageUrl | ImageBase64]:
-    """Each image, as the client wants it."""
+    """Yield each image in the requested form."""
     for image, key in unflagged(job):
         if in_base64:
             yield ImageBase64(b64_json=base64.b64encode(storage.get(key)).decode(), seed=image.seed)
@@ -112,7 +112,7 @@ def images(storage: Storage, job: Job, *, in_base64: bool) -> Iterator[ImageUrl 
 
 @blueprint.after_request
 def tell_openai_client(response: Response) -> Response:
-    """Add the error that the ``openai`` package reads, and keep it from drawing the same once more by itself."""
+    """Add the error that the ``openai`` package reads, and keep the package from repeating the request by itself."""
     name_job(response)
     if JOB_ID in response.headers and "Idempotency-Key" not in request.headers:
         response.headers[SHOULD_RETRY] = "false"
@@ -120,7 +120,7 @@ def tell_openai_client(response: Response) -> Response:
 
 
 def openai_error(problem: Problem) -> dict[str, str | None]:
-    """A problem as OpenAI's API tells it."""
+    """Return a problem in the form of OpenAI's API."""
     return {
         "message": problem.detail,
         "type": "invalid_request_error" if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error",

@@ -1,4 +1,4 @@
-"""The answer when a client asked for the image itself, and its job has none."""
+"""Problems for a client that waits for an image whose job has none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tasks.jobs.result import Failure, StoredImage
 
 
 def unflagged(job: Job) -> Iterator[tuple[StoredImage, str]]:
-    """The images that the safety checker has not held back, with their keys in storage."""
+    """Yield the images that the safety checker has not withheld, with their keys in storage."""
     for image in job.result.images:
         if image.key is not None:
             yield image, image.key
@@ -54,7 +54,7 @@ STATUS_OF_FAILURE: Mapping[str, HTTPStatus] = MappingProxyType(
 
 
 def refusal(job: Job, index: JobIndex, *, waited_s: float) -> Response | None:
-    """The problem of a job that has no image to answer with; None if it has one."""
+    """Return the problem of a job that has no image to return; None if it has one."""
     match job.status:
         case Status.SUCCEEDED:
             return of_flagged(job) if next(unflagged(job), None) is None else None
@@ -67,14 +67,14 @@ def refusal(job: Job, index: JobIndex, *, waited_s: float) -> Response | None:
 
 
 def of_failure(failure: Failure) -> Response:
-    """Answer with the job's own code and message."""
+    """Return the problem of a failed job, with its code and message."""
     status = STATUS_OF_FAILURE.get(failure.code, HTTPStatus.INTERNAL_SERVER_ERROR)
     problem = Problem(type=type_of(failure.code), title=JobFailed.title, status=status, detail=failure.message)
     return respond(problem)
 
 
 def of_flagged(job: Job) -> Response:
-    """Answer for a job all of whose images were held back."""
+    """Return the problem of a job all of whose images were withheld."""
     return respond(
         Problem(
             type=type_of("image_flagged"),
@@ -87,7 +87,7 @@ def of_flagged(job: Job) -> Response:
 
 
 def of_canceled(job: Job) -> Response:
-    """Answer for a job that was canceled meanwhile."""
+    """Return the problem of a job that was canceled meanwhile."""
     return respond(
         Problem(
             type=type_of("job_canceled"),
@@ -99,7 +99,7 @@ def of_canceled(job: Job) -> Response:
 
 
 def of_unfinished(job: Job, position: int | None, waited_s: float) -> Response:
-    """Answer for a job that goes on."""
+    """Return the problem of a job that has not ended yet."""
     response = respond(
         Problem(
             type=type_of("not_finished"),

@@ -1,6 +1,6 @@
-"""Submit a job and hold the answer until it has ended: for clients who ask for the image itself.
+"""Submit a job and hold the response until it has ended: for clients that wait for the image itself.
 
-Whatever the answer is, it names the job: the job goes on when the client is not answered in time, or hangs up.
+Every response names the job: the job continues when the time is over or the client hangs up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from flask import Response, g, url_for
 from flask_openapi3.types import ResponseDict
 
 from api.http.authentication import current_key, current_owner
-from api.http.context import MAX_HELD_ANSWERS, Context, current_context
+from api.http.context import MAX_HELD_RESPONSES, Context, current_context
 from api.http.problems import documented
 from api.v1.jobs import LOCATION
 from tasks.errors import TooManyWaiting
@@ -26,39 +26,39 @@ JOB_ID = "x-job-id"
 JOB_ID_HEADER = {"description": "the job's id", "schema": {"type": "string"}}
 
 SLICE_S = 10
-"""A change whose announcement was lost is seen after so long."""
+"""Seconds after which a change is seen whose announcement was lost."""
 
 
 def waited_for(request: JobRequest, idempotency_key: str | None) -> Job:
     """Submit a job for the client of the present request; return it when it has ended, or after its time to wait.
 
     Raises:
-        TooManyWaiting: there is no room for another held answer; nothing was submitted.
+        TooManyWaiting: there is no room for another held response; nothing was submitted.
         RequestError, ServiceUnavailable: as ``tasks.client_jobs.submission.submit``.
     """
     context = current_context()
     with holding(context):
         job = context.service.submissions.submit(request, owner=current_owner(), idempotency_key=idempotency_key)
         g.waited_for = job.id
-        return ended(job, context.service.store, context.service.settings.answer_wait_s)
+        return ended(job, context.service.store, context.service.settings.response_wait_s)
 
 
 @contextmanager
 def holding(context: Context) -> Iterator[None]:
-    """Take one of the answers that a process can hold.
+    """Take one of the places for held responses of this process.
 
     Raises:
         TooManyWaiting: all are taken.
         LimitExceeded: the key of the request holds as many as it may.
     """
-    if not context.held_answers.acquire(blocking=False):
-        raise TooManyWaiting(f"{MAX_HELD_ANSWERS} answers are held by this process.")
+    if not context.held_responses.acquire(blocking=False):
+        raise TooManyWaiting(f"{MAX_HELD_RESPONSES} responses are held by this process.")
     service = context.service
     try:
-        with service.quotas.holdings.answer(current_key(), service.settings.answer_wait_s + SLICE_S):
+        with service.quotas.holdings.response(current_key(), service.settings.response_wait_s + SLICE_S):
             yield
     finally:
-        context.held_answers.release()
+        context.held_responses.release()
 
 
 def ended(job: Job, store: JobStore, wait_s: float, clock: Callable[[], float] = time.monotonic) -> Job:
@@ -70,7 +70,7 @@ def ended(job: Job, store: JobStore, wait_s: float, clock: Callable[[], float] =
 
 
 def name_job(response: Response) -> Response:
-    """Say which job an answer is about, and where to poll it if the answer is not an image."""
+    """Name the job of a response, and the URL to poll if the response is not an image."""
     job_id: str | None = g.get("waited_for")
     if job_id is not None:
         response.headers[JOB_ID] = job_id
@@ -80,7 +80,7 @@ def name_job(response: Response) -> Response:
 
 
 def documented_wait(*others: HTTPStatus) -> ResponseDict:
-    """The errors of an operation that waits for a job, for the OpenAPI document: these, and those of every such one."""
+    """Return the errors of an operation that waits for a job, for the OpenAPI document: these, and the usual ones."""
     return documented(
         *(HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY),
         *(HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE),

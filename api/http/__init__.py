@@ -1,4 +1,4 @@
-"""Shared by every route: bodies, answers, problems, keys, headers, documentation."""
+"""Shared by every route: bodies, responses, problems, keys, headers, documentation."""
 
 __all__ = [
     "authentication",

@@ -24,7 +24,7 @@ SECURITY: list[dict[str, list[str]]] = [{SCHEME: []}, {}]
 """The second: a service without a key is open."""
 
 GUARDED = ("/v1/", "/models/")
-"""What the paths begin with that take a key."""
+"""Beginnings of the paths that take a key."""
 
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 
@@ -41,7 +41,7 @@ def authenticate() -> None:
         ApiKeyRequired: there is no key with this secret (401).
         LimitExceeded: it was used too often in the last minute (429).
     """
-    if request.url_rule is None or not request.url_rule.rule.startswith(GUARDED):  # nothing is there, or it is open
+    if request.url_rule is None or not request.url_rule.rule.startswith(GUARDED):  # no such path, or an open one
         return
     service = current_service()
     g.api_key = key_of_request(service.keys)
@@ -50,10 +50,10 @@ def authenticate() -> None:
 
 
 def key_of_request(keys: ApiKeys) -> ApiKey | None:
-    """The key that a request shows; None where none is needed.
+    """Return the key of a request; None where none is needed.
 
     Raises:
-        ApiKeyRequired: there are keys, and this is none of them.
+        ApiKeyRequired: there are keys, and this is not one of them.
     """
     shown = request.authorization
     secret = shown.token if shown is not None and shown.type == "bearer" else None
@@ -64,19 +64,19 @@ def key_of_request(keys: ApiKeys) -> ApiKey | None:
 
 
 def current_key() -> ApiKey | None:
-    """The key of the present request; None where no key is configured."""
+    """Return the key of the present request; None where no key is configured."""
     key: ApiKey | None = g.api_key
     return key
 
 
 def current_owner() -> str | None:
-    """Id of the key of the present request; None where no key is configured."""
+    """Return the id of the key of the present request; None where no key is configured."""
     key = current_key()
     return None if key is None else key.id
 
 
 def own_batch(batch_id: str) -> Batch:
-    """A batch of the client that sends the present request.
+    """Return a batch of the client that sends the present request.
 
     Raises:
         BatchNotFound: there is none, or it is another's, which is not disclosed.
@@ -94,7 +94,7 @@ def requester() -> Requester:
 
 
 def own_job(job_id: str) -> Job:
-    """A job of the client that sends the present request.
+    """Return a job of the client that sends the present request.
 
     Raises:
         JobNotFound: there is none, or it is another's, which is not disclosed.

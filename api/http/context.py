@@ -13,8 +13,8 @@ from tasks.service import Service
 
 EXTENSION = "stokehold"
 
-MAX_HELD_ANSWERS = 12
-"""Each held answer, and each file that comes in or goes out, occupies one of a process's 32 threads; the others stay
+MAX_HELD_RESPONSES = 12
+"""Each held response, and each file transfer, occupies one of a process's 32 threads; the others stay
 free for submissions and health checks."""
 
 MAX_UPLOADS, MAX_UPLOADS_OF_ONE = 8, 4
@@ -23,16 +23,16 @@ MAX_DOWNLOADS, MAX_DOWNLOADS_OF_ONE = 4, 2
 
 @dataclass(frozen=True)
 class Context:
-    """The service behind the views, and how many more of what occupies a thread for long there may be.
+    """The service behind the views, and the bounds of work that occupies a thread for long.
 
     Attributes:
-        held_answers: those that wait until a job has moved on or ended.
+        held_responses: responses that wait until a job has changed or ended.
         uploads: files that come in.
         downloads: results that go out.
     """
 
     service: Service
-    held_answers: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_HELD_ANSWERS))
+    held_responses: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(MAX_HELD_RESPONSES))
     uploads: Transfers = field(default_factory=lambda: Transfers(MAX_UPLOADS, MAX_UPLOADS_OF_ONE))
     downloads: Transfers = field(default_factory=lambda: Transfers(MAX_DOWNLOADS, MAX_DOWNLOADS_OF_ONE))
 
@@ -43,15 +43,15 @@ def install_service(app: Flask, service: Service) -> None:
 
 
 def service_of(app: Flask) -> Service:
-    """The service of an application."""
+    """Return the service of an application."""
     return cast(Context, app.extensions[EXTENSION]).service
 
 
 def current_context() -> Context:
-    """The context of the application that handles the present request."""
+    """Return the context of the application that handles the present request."""
     return cast(Context, current_app.extensions[EXTENSION])
 
 
 def current_service() -> Service:
-    """Its service."""
+    """Return the service of the application that handles the present request."""
     return current_context().service

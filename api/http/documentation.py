@@ -23,7 +23,7 @@ blueprint = Blueprint(
 
 
 def register(app: OpenAPI) -> None:
-    """Serve the OpenAPI document of ``app`` as it stands, and the page that shows it."""
+    """Serve the OpenAPI document of ``app`` as it is now, and the page that shows it."""
     document = app.api_doc
     document_keys(document)
     app.add_url_rule("/openapi.json", "openapi", lambda: document)
@@ -31,9 +31,9 @@ def register(app: OpenAPI) -> None:
 
 
 def document_keys(document: dict[str, Any]) -> None:
-    """Say of every operation that is guarded that it takes a key, and how it answers without a good one."""
-    answers = documented(*REFUSALS)
-    refusals = {str(int(status)): answers[status] for status in REFUSALS}
+    """Document for every guarded operation that it takes a key, and its response without a valid one."""
+    responses = documented(*REFUSALS)
+    refusals = {str(int(status)): responses[status] for status in REFUSALS}
     for path, operations in document["paths"].items():
         if path.startswith(GUARDED):
             for operation in operations.values():
@@ -43,7 +43,7 @@ def document_keys(document: dict[str, Any]) -> None:
 
 @blueprint.get("/")
 def page() -> Response:
-    """The page. It is ours, because the package's own has scripts inline; the scripts are the package's."""
+    """Return the page. It is ours, because the package's page has inline scripts; the scripts are the package's."""
     response = Response(render_template("docs.html"))
     response.headers[POLICY] = SWAGGER_POLICY
     return response
@@ -51,5 +51,5 @@ def page() -> Response:
 
 @blueprint.get("/docs.js")
 def script() -> Response:
-    """Return what starts Swagger UI."""
+    """Return the script that starts Swagger UI."""
     return current_app.send_static_file("docs.js")

@@ -1,4 +1,4 @@
-"""Bodies and parameters of requests in, answers out."""
+"""Bodies and parameters of requests, and JSON responses."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from pydantic_core import from_json
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 
-def answer(model: BaseModel, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
-    """A model as JSON, never cached: what it says is true for the moment, and its URLs expire."""
+def json_response(
+    model: BaseModel, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return a model as a JSON response, which is never cached: it is true for the moment, and its URLs expire."""
     response = Response(model.model_dump_json(), status, content_type="application/json", headers=headers)
     response.cache_control.no_store = True
     return response
 
 
 def require_json_object() -> None:
-    """Refuse a body that is not a JSON object, before flask-openapi3 reads it, which would answer 422 to all of this.
+    """Refuse a body that is not a JSON object, before flask-openapi3 reads it, which would return 422 for all of this.
 
     It also reads with the standard library, which takes NaN and lone surrogates for JSON and overflows its stack on
     deep nesting; what pydantic's parser has let pass is safe for it.
@@ -29,7 +31,7 @@ def require_json_object() -> None:
     Raises:
         UnsupportedMediaType: the content type is another one (415).
         RequestEntityTooLarge: the body is longer than ``MAX_CONTENT_LENGTH`` (413).
-        BadRequest: the body is not JSON, or no object (400).
+        BadRequest: the body is not JSON, or not an object (400).
     """
     if request.method != "POST":
         return
@@ -46,10 +48,10 @@ def require_json_object() -> None:
 
 
 def whole_body() -> bytes:
-    """The body of the request.
+    """Return the body of the request.
 
     Raises:
-        RequestEntityTooLarge: it is too long. One that comes in chunks tells its length only by not ending.
+        RequestEntityTooLarge: it is too long. The length of one that comes in chunks is known only at its end.
     """
     body = request.get_data()
     if request.content_length is None and len(body) >= (request.max_content_length or 0):
@@ -66,15 +68,15 @@ class Parameters(BaseModel):
 
     @classmethod
     def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """As pydantic makes it. Shared: not to be changed."""
+        """Return the schema that pydantic makes. It is shared: do not change it."""
         return made_once(super().model_json_schema, *arguments, **options)
 
 
 IdempotencyKey = Annotated[str | None, Field(alias="Idempotency-Key", min_length=1, max_length=255, pattern="^[!-~]+$")]
-"""Of a header: chosen by the client, printable ASCII without spaces. The field's description says how long it holds."""
+"""A header that the client chooses: printable ASCII without spaces. The field's description says how long it holds."""
 
 
 @cache
 def made_once(make: Callable[..., dict[str, Any]], *arguments: Any, **options: Any) -> dict[str, Any]:
-    """Return what ``make`` gives for these arguments the first time."""
+    """Return the value that ``make`` returned for these arguments the first time."""
     return make(*arguments, **options)

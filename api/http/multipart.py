@@ -12,9 +12,9 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 CHUNK = 64 * 1024
 MAX_FIELD_BYTES = 64 * 1024
 MAX_BOUNDARY_CHARACTERS = 70
-"""As RFC 2046 has it."""
+"""Longest boundary by RFC 2046."""
 MAX_UNREAD_BYTES = 2 * CHUNK
-"""Of what is neither content nor complete: a preamble, or the header of a part."""
+"""Most bytes of a preamble, or of the header of a part."""
 
 
 class FilePart:
@@ -38,14 +38,14 @@ class FilePart:
 
 
 def read_form(field: str, file: str) -> tuple[bytes, FilePart]:
-    """The field and then the file of the present request.
+    """Return the field and then the file of the present request.
 
     Args:
         field: name of the part that comes first.
         file: name of the part with the file.
 
     Raises:
-        BadRequest: the body is no such form.
+        BadRequest: the body is not such a form.
     """
     boundary = request.mimetype_params.get("boundary", "")
     if not 0 < len(boundary) <= MAX_BOUNDARY_CHARACTERS:
@@ -59,7 +59,7 @@ def read_form(field: str, file: str) -> tuple[bytes, FilePart]:
 
 
 def read_field(events: Iterator[Event], name: str) -> bytes:
-    """The content of a short field.
+    """Return the content of a short field.
 
     Raises:
         BadRequest: the next part is another one, or too long.
@@ -78,11 +78,11 @@ def read_field(events: Iterator[Event], name: str) -> bytes:
 
 
 def read_events(stream: IO[bytes], boundary: bytes) -> Iterator[Event]:
-    """The parts of a form and their content, piece by piece.
+    """Yield the parts of a form and their content, piece by piece.
 
     Raises:
         BadRequest: it is not a form.
-        RequestEntityTooLarge: what is between the parts, or the header of one, does not end.
+        RequestEntityTooLarge: the text between the parts, or the header of one, is too long.
         ClientDisconnected: the sender has hung up.
     """
     decoder = MultipartDecoder(boundary, MAX_UNREAD_BYTES)

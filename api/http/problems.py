@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:stokehold:problem:"
 ANY_STATUS = "default"
-"""OpenAPI's key for the answer of every status that an operation does not list."""
+"""OpenAPI's key for the response of every status that an operation does not list."""
 
 RETRY_AFTER_S = 2
 RETRY_AFTER_HEADER = {"description": "seconds after which to try again", "schema": {"type": "integer"}}
@@ -65,12 +65,12 @@ class Problem(BaseModel):
 
     @property
     def code(self) -> str | None:
-        """The code of its type; None when the status says it all."""
+        """The code of its type; None where the status alone names the problem."""
         return self.type.removeprefix(TYPE_PREFIX) if self.type.startswith(TYPE_PREFIX) else None
 
 
 def documented(*statuses: HTTPStatus, headers: Mapping[str, object] = MappingProxyType({})) -> ResponseDict:
-    """The errors of an operation, for the OpenAPI document: these statuses with these headers, and any other."""
+    """Return the errors of an operation, for the OpenAPI document: these statuses with these headers, and any other."""
     content = {CONTENT_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
     again = {"Retry-After": RETRY_AFTER_HEADER}
     own_headers = {
@@ -92,37 +92,37 @@ def documented(*statuses: HTTPStatus, headers: Mapping[str, object] = MappingPro
 
 
 def type_of(code: str) -> str:
-    """The type of the problems of one code."""
+    """Return the type of the problems of one code."""
     return f"{TYPE_PREFIX}{code}"
 
 
 def of_error(error: StokeholdError, status: HTTPStatus, detail: str, errors: Sequence[FieldError] = ()) -> Problem:
-    """The problem that one of our errors is."""
+    """Return the problem of one of our errors."""
     return Problem(type=type_of(error.code), title=error.title, status=status, detail=detail, errors=tuple(errors))
 
 
 def of_request(error: RequestError) -> Response:
-    """Answer a request that cannot be served as it is."""
+    """Return the problem of a request that cannot be served as it is."""
     errors = [FieldError(field=error.field, reason=str(error))] if error.field else []
     return respond(of_error(error, HTTPStatus(error.http_status), str(error), errors))
 
 
 def of_missing_key(error: ApiKeyRequired) -> Response:
-    """Answer a request without a good API key."""
+    """Return the problem of a request without a valid API key."""
     response = of_request(error)
     response.headers["WWW-Authenticate"] = CHALLENGE
     return response
 
 
 def of_limit(error: LimitExceeded) -> Response:
-    """Answer a request that is one too many."""
+    """Return the problem of a request that exceeds a limit."""
     response = of_request(error)
     response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 
 
 def of_validation(error: ValidationError) -> Response:
-    """Answer a request whose fields pydantic refuses. Values are not echoed, and what is echoed is bounded."""
+    """Return the problem of a request whose fields pydantic refuses. No value is echoed, and names are bounded."""
     errors = [
         FieldError(field=".".join(map(str, problem["loc"]))[:MAX_FIELD_CHARACTERS], reason=problem["msg"])
         for problem in error.errors(include_url=False, include_context=False, include_input=False)[:MAX_FIELD_ERRORS]
@@ -132,7 +132,7 @@ def of_validation(error: ValidationError) -> Response:
 
 
 def of_unavailable(error: ServiceUnavailable, *others: ServiceUnavailable) -> Response:
-    """Answer when servers that we need are unavailable. Their addresses are for the operator: only the log has them."""
+    """Return the problem of servers that are unavailable. Their addresses are for the operator, in the log alone."""
     for away in (error, *others):
         logger.warning("%s: %s", away.code, away)
     titles = ". ".join(away.title for away in (error, *others))
@@ -143,19 +143,19 @@ def of_unavailable(error: ServiceUnavailable, *others: ServiceUnavailable) -> Re
 
 
 def of_storage(error: StorageError) -> Response:
-    """Answer when storage refuses; whatever the reason, nothing in the request is at fault."""
+    """Return the problem of a refusal by storage; the request is not at fault, whatever the reason."""
     return of_unavailable(StorageUnavailable(str(error)))
 
 
 def of_http(error: HTTPException) -> Response:
-    """Answer what Flask and Werkzeug refuse."""
+    """Return the problem of a refusal by Flask or Werkzeug."""
     response = respond(Problem(title=error.name, status=error.code or 500, detail=error.description or error.name))
     response.headers.extend((name, value) for name, value in error.get_headers() if name != "Content-Type")
     return response
 
 
 def of_fault(error: InternalServerError) -> Response:
-    """Answer what was not expected: with what leads to it in the log, where Flask has put its traceback."""
+    """Return the problem of an unexpected error, with a reference to the log, where Flask has put its traceback."""
     reference = uuid4().hex
     kind = type(error.original_exception or error).__name__
     logger.warning("the fault logged before this, %s on %s %s, is %s", kind, request.method, request.path, reference)
@@ -164,13 +164,13 @@ def of_fault(error: InternalServerError) -> Response:
 
 
 def respond(problem: Problem) -> Response:
-    """A problem as an HTTP response."""
+    """Return a problem as an HTTP response."""
     body = problem.model_dump_json(exclude=None if problem.errors else {"errors"})
     return Response(body, problem.status, content_type=CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def register(app: Flask) -> None:
-    """Let nothing but problem documents leave ``app`` when something is wrong."""
+    """Make every error response of ``app`` a problem document."""
     app.register_error_handler(RequestError, of_request)
     app.register_error_handler(ApiKeyRequired, of_missing_key)
     app.register_error_handler(LimitExceeded, of_limit)

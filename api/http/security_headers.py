@@ -1,4 +1,4 @@
-"""Headers of every answer that tell a browser what it may do with it: as little as possible."""
+"""Headers of every response that allow a browser as little as possible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask import Flask, Response, request
 
 POLICY = "Content-Security-Policy"
 NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""The policy of an answer that is not a page: nothing is loaded or run for it, and no page shows it in a frame."""
+"""The policy of a response that is not a page: nothing is loaded or run for it, and no page shows it in a frame."""
 
 HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -21,7 +21,7 @@ HEADERS: Mapping[str, str] = {
 
 
 def register(app: Flask) -> None:
-    """Add the headers to whatever ``app`` answers."""
+    """Add the headers to every response of ``app``."""
     app.after_request(add_headers)
 
 
@@ -35,13 +35,13 @@ def add_headers(response: Response) -> Response:
 
 
 def lead_to_path(response: Response, target: SplitResult) -> None:
-    """Make a redirect of Werkzeug's relative: it repeats the ``Host`` of the request, which may name any host."""
+    """Make a redirect of Werkzeug relative: it repeats the ``Host`` of the request, which may name any host."""
     response.location = target._replace(scheme="", netloc="", path="/" + target.path.lstrip("/")).geturl()
     response.set_data(b"")
 
 
 def page_policy(**sources: str) -> str:
-    """The policy of a page: ``NOTHING``, and from where it may load each kind of thing.
+    """Return the policy of a page: ``NOTHING``, and the sources of each kind of content.
 
     Args:
         sources: for example ``script="'self'"``.

@@ -1,4 +1,4 @@
-"""A bound on concurrent file transfers: each occupies a thread for as long as its client takes."""
+"""A bound on concurrent file transfers: each occupies a thread until its client has finished."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Transfers:
     """The transfers of one direction in this process. Thread-safe.
 
     Args:
-        most: how many there may be.
-        max_of_one: how many of them may be of one API key.
+        most: number of transfers at once.
+        max_of_one: number of those of one API key.
     """
 
     def __init__(self, most: int, max_of_one: int) -> None:
@@ -27,10 +27,10 @@ class Transfers:
 
     @contextmanager
     def one(self, owner: str | None) -> Iterator[None]:
-        """Count a transfer of an owner while it lasts. A service without keys has one owner, who may have all.
+        """Count a transfer of an owner while it lasts. A service without keys has one owner, which may have all.
 
         Raises:
-            LimitExceeded: the owner has as many as one may have.
+            LimitExceeded: the owner has as many as it may.
             TooManyTransfers: this process carries as many as it can.
         """
         with self._lock:

@@ -1,8 +1,8 @@
 """Protection of a service without API keys against web pages of other sites.
 
-A page in a browser on this machine reaches what listens on loopback. Two things give it away, and both are looked at
-before anything else: the host that the request is for, if a name of the page's was made to lead here (DNS rebinding);
-and what browsers say of the page behind a request, in ``Sec-Fetch-Site`` and ``Origin``.
+A page in a browser on this machine reaches servers that listen on loopback. Its requests are recognised by two things,
+which are checked first: the host that the request is for, if a name of the page was made to lead here (DNS rebinding);
+and the origin of the page, which browsers send in ``Sec-Fetch-Site`` and ``Origin``.
 
 With API keys neither matters: a browser sends no key by itself. There are no cookies, and no other scheme than Bearer.
 The rule for other sites is that of Go's ``http.CrossOriginProtection``.
@@ -29,12 +29,12 @@ PROBES = frozenset({"/healthz", "/readyz"})
 
 
 def register(app: Flask) -> None:
-    """Look at every request before anything else does."""
+    """Check every request before any other handler."""
     app.before_request(refuse_other_sites)
 
 
 def refuse_other_sites() -> None:
-    """Refuse what a page of another site sends, unless an API key is needed anyway.
+    """Refuse requests of pages of other sites, unless an API key is needed anyway.
 
     Raises:
         HostNotTrusted: the request is for another host (421).
@@ -51,7 +51,7 @@ def refuse_other_sites() -> None:
 
 
 def is_for_this_host(request: Request, trusted: Collection[str]) -> bool:
-    """Whether a request is for this machine by a loopback name or address, or for a trusted host; on any port."""
+    """Return whether a request is for a loopback name or address of this machine, or a trusted host; on any port."""
     host = request.host.lower()
     address = address_in(host)
     if address is None:
@@ -61,7 +61,7 @@ def is_for_this_host(request: Request, trusted: Collection[str]) -> bool:
 
 
 def address_in(host: str) -> IPv4Address | IPv6Address | None:
-    """The IP address that a ``Host`` header names; None if it names something else."""
+    """Return the IP address that a ``Host`` header names; None if it names something else."""
     try:
         return ip_address(urlsplit(f"//{host}").hostname or "")
     except ValueError:
@@ -69,7 +69,7 @@ def address_in(host: str) -> IPv4Address | IPv6Address | None:
 
 
 def is_from_this_origin(request: Request) -> bool:
-    """Return whether a request changes nothing, or comes from a page of this service, or from no page at all."""
+    """Return whether a request changes nothing, or does not come from a page of another site."""
     if request.method in SAFE_METHODS:
         return True
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")

@@ -1,1 +1,1 @@
-"""gunicorn's worker: complete requests in, complete answers out, whatever clients do."""
+"""gunicorn's worker: requests and responses pass whole, however slow the clients are."""

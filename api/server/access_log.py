@@ -1,4 +1,4 @@
-"""The access log of gunicorn, in which no client writes long lines."""
+"""The access log of gunicorn, with lines of bounded length."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MAX_FIELD_CHARACTERS = 1_000
 
 
 class AccessLog(Logger):  # type: ignore[misc]
-    """Cuts what a client chose, each field by itself, so that the status behind a long path is still there."""
+    """Cuts each field that a client chose, so that the status behind a long path is not lost."""
 
     def atoms(self, *request: Any) -> dict[str, Any]:
-        """The fields of a line."""
+        """Return the fields of a line."""
         atoms: dict[str, Any] = super().atoms(*request)
         return {
             name: shortened(value, MAX_FIELD_CHARACTERS) if isinstance(value, str) else value

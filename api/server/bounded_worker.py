@@ -1,11 +1,11 @@
 """gunicorn's threaded worker, in which no client that is slow or silent holds a thread.
 
 One loop waits for all connections at once. It reads a request until it is complete, an upload until its head is, and
-only then gives it to a thread; what a client does not take of an answer it sends when the thread is free again. Each of
-these has a time of its own, and the connection that has waited longest goes when there are too many.
+only then gives it to a thread; the part of a response that a client does not take at once is sent by the loop. Each of
+these steps has a time limit, and if there are too many connections, the one that has waited longest is closed.
 
-gunicorn's own worker (27.0) reads heads and bodies and writes answers in its threads, without an end, and waits in its
-loop for a client to hang up: docs/decisions/0013-slow-clients-wait-outside-the-threads.md.
+gunicorn's own worker (27.0) reads heads and bodies and writes responses in its threads, without a limit, and waits in
+its loop for a client to hang up: docs/decisions/0013-slow-clients-wait-outside-the-threads.md.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from api.server.paced_socket import GRACE_S, MIN_BYTES_PER_S, PacedSocket
 from api.server.request_buffer import Arrival, RequestBuffer
 
 FIRST_BYTE_S = 10
-"""From a connection to the first byte of its first request."""
+"""Seconds from a connection to the first byte of its first request."""
 REQUEST_S = 20
-"""From the first byte of a request to its last one, or to that of its head where it is an upload."""
+"""Seconds from the first byte of a request to its last one, or to the last one of its head if it is an upload."""
 LINGER_S = 2
 MAX_DISCARDED_BYTES = 1 << 20
-"""For which, and how much, a client may go on sending after its last answer, which it would otherwise lose."""
-MAX_ANSWERS_WAITING = 64
-"""Clients that have not taken their answers."""
+"""Seconds and bytes for which a client may continue to send after its last response, which it would otherwise lose."""
+MAX_RESPONSES_WAITING = 64
+"""Clients that have not taken their responses."""
 SWEEP_S = 0.5
 RECEIVE_BYTES = 64 * 1024
 NO_ROOM = (errno.EMFILE, errno.ENFILE)
@@ -50,11 +50,11 @@ class Connection(TConn):  # type: ignore[misc]
     """A client's connection.
 
     Attributes:
-        request: what has come in of its next request.
-        deadline: when it goes unless something happens.
-        keep: whether it may send another request when its answer is sent.
+        request: the received part of its next request.
+        deadline: time at which it is closed unless its client does something.
+        keep: it may send another request when its response is sent.
         continued: ``100 Continue`` was sent.
-        discarded: bytes that came after its last answer.
+        discarded: bytes that came after its last response.
     """
 
     def __init__(self, cfg: Any, accepted: socket.socket, client: Any, server: Any) -> None:
@@ -67,7 +67,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.data_ready = True  # gunicorn's threads need not wait for it
 
     def take_request(self) -> None:
-        """Give the parser what has come in."""
+        """Give the received bytes to the parser."""
         self.init()
         self.sock.begin_request()
         data = self.request.without_expectation() if self.continued else bytes(self.request.data)
@@ -81,7 +81,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._arriving: dict[Connection, None] = {}
-        self._answered: dict[Connection, None] = {}
+        self._unsent: dict[Connection, None] = {}
         self._leaving: dict[Connection, None] = {}
         self._swept = 0.0
 
@@ -99,14 +99,14 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
         connection = Connection(self.cfg, accepted, client, listener.getsockname())
         self._wait(connection, self._arriving, FIRST_BYTE_S)
 
-    def finish_request(self, connection: Connection, answer: Future[bool]) -> None:
-        """Go on with a connection whose request a thread has answered."""
-        connection.keep = not answer.cancelled() and answer.exception() is None and bool(answer.result())
+    def finish_request(self, connection: Connection, outcome: Future[bool]) -> None:
+        """Continue with a connection whose request a thread has served."""
+        connection.keep = not outcome.cancelled() and outcome.exception() is None and bool(outcome.result())
         if connection.sock.unsent:
             seconds = GRACE_S + len(connection.sock.unsent) / MIN_BYTES_PER_S
-            self._wait(connection, self._answered, seconds)
-            if len(self._answered) > MAX_ANSWERS_WAITING:
-                self._drop_oldest(self._answered)
+            self._wait(connection, self._unsent, seconds)
+            if len(self._unsent) > MAX_RESPONSES_WAITING:
+                self._drop_oldest(self._unsent)
         else:
             self._go_on(connection)
 
@@ -115,7 +115,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
         now = time.monotonic()
         if now - self._swept > SWEEP_S or force:
             self._swept = now
-            for waiting in (self._arriving, self._answered, self._leaving):
+            for waiting in (self._arriving, self._unsent, self._leaving):
                 for connection in [one for one in waiting if force or one.deadline <= now]:
                     self._expire(connection, waiting)
         if self.nr_conns >= self.worker_connections:
@@ -129,15 +129,15 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
             connection.deadline = min(connection.deadline, deadline)
 
     def _keepalive_after(self, connection: Connection, keepalive: bool) -> bool:
-        """Return whether a connection may be used again: what is left of a body is thrown away, but not waited for."""
+        """Return whether a connection may be used again: the received rest of a body is discarded."""
         return keepalive and bool(connection.parser.finish_body(deadline=time.monotonic() + 0.05))
 
     def _wait(self, connection: Connection, waiting: dict[Connection, None], seconds: float) -> None:
-        """Hear of a connection when its client sends, or takes, something."""
-        if connection.sock.fileno() < 0:  # its thread met an error in the middle of an answer, and has closed it
+        """Be notified when a client sends, or takes, something."""
+        if connection.sock.fileno() < 0:  # its thread met an error in the middle of a response, and has closed it
             self.nr_conns -= 1
             return
-        taken = waiting is self._answered
+        taken = waiting is self._unsent
         heard: Callable[[Connection, Any], None] = self._send if taken else self._receive
         connection.sock.setblocking(False)
         connection.deadline = time.monotonic() + seconds
@@ -150,7 +150,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
         self.poller.unregister(connection.sock)
 
     def _receive(self, connection: Connection, _: Any) -> None:
-        """Take what a client has sent."""
+        """Receive the bytes that a client has sent."""
         try:
             part = connection.sock.receive_now(RECEIVE_BYTES)
         except BlockingIOError:
@@ -169,7 +169,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(connection, self._arriving)
 
     def _consider(self, connection: Connection, arrival: Arrival) -> None:
-        """Go on with a request that has come in so far."""
+        """Decide on the request that has been received so far."""
         if arrival is Arrival.PARTIAL:
             if connection.request.expects_continue and not connection.continued:
                 connection.continued = True
@@ -184,18 +184,18 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
             self._refuse(connection, arrival)
 
     def _send(self, connection: Connection, _: Any) -> None:
-        """Send what a client had not taken."""
+        """Send the bytes that a client had not taken."""
         try:
             connection.sock.send_unsent()
         except OSError:
-            self._drop(connection, self._answered)
+            self._drop(connection, self._unsent)
             return
         if not connection.sock.unsent:
-            self._leave(connection, self._answered)
+            self._leave(connection, self._unsent)
             self._go_on(connection)
 
     def _go_on(self, connection: Connection) -> None:
-        """Wait for the next request of a client that has its answer, or for its end."""
+        """Wait for the next request of a client that has its response, or for its end."""
         if not connection.keep:
             self._close(connection)
             return
@@ -213,7 +213,7 @@ class BoundedWorker(ThreadWorker):  # type: ignore[misc]
         self._close(connection)
 
     def _close(self, connection: Connection) -> None:
-        """End a connection so that the client can still read its answer."""
+        """End a connection so that the client can still read its response."""
         try:
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:

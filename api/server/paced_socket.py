@@ -1,4 +1,4 @@
-"""A client's connection that holds no thread for long: it has a least rate, and answers that are not taken are kept."""
+"""A client's connection that holds no thread for long: it has a minimum rate, and untaken bytes are kept."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 
 GRACE_S = 10
-"""For which a client may neither send nor take anything, and before which no rate is asked of it."""
+"""Seconds for which a client may be idle, and after which its rate is checked."""
 MIN_BYTES_PER_S = 16 * 1024
 MAX_UNSENT_BYTES = 2 << 20
-"""Of an answer, kept for a client that takes it slowly; more is made only when there is room again."""
+"""Bytes of a response that are kept for a slow client; more are made only when there is room again."""
 PIECE_BYTES = 256 * 1024
 
 
@@ -24,7 +24,7 @@ class Pace:
         self._waited_s = 0.0
 
     def count(self, step: Callable[[], int]) -> int:
-        """Take a step that may wait for the client; the bytes that it moved.
+        """Take a step that may wait for the client, and return the bytes that it moved.
 
         Raises:
             ConnectionResetError: the client is too slow.
@@ -42,7 +42,7 @@ class Pace:
 
 
 def too_slow() -> ConnectionResetError:
-    """Return what ends a connection that would hold a thread, as if the client had hung up."""
+    """Return the error that ends a connection which would hold a thread, as if the client had hung up."""
     return ConnectionResetError(errno.ECONNRESET, "the client is too slow")
 
 
@@ -50,7 +50,7 @@ class PacedSocket(socket.socket):
     """A connection, as gunicorn's threads use it.
 
     Attributes:
-        unsent: what the client has not taken yet of what was sent to it.
+        unsent: sent bytes that the client has not taken yet.
     """
 
     def __init__(self, accepted: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
@@ -60,15 +60,15 @@ class PacedSocket(socket.socket):
         self.begin_request()
 
     def begin_request(self) -> None:
-        """Ask the least rate of each request by itself."""
+        """Measure the rate of each request by itself."""
         self._reads, self._writes = Pace(self._clock), Pace(self._clock)
 
     def setblocking(self, blocking: bool, /) -> None:
-        """To block is to wait for ``GRACE_S`` at most."""
+        """Wait for ``GRACE_S`` at most where the caller asks to block."""
         self.settimeout(GRACE_S if blocking else 0)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """The next bytes.
+        """Return the next bytes.
 
         Raises:
             ConnectionResetError: the client is too slow.
@@ -84,7 +84,7 @@ class PacedSocket(socket.socket):
         return received
 
     def sendall(self, data: bytes) -> None:  # type: ignore[override]
-        """Send, or keep to be sent; wait only where too much is kept.
+        """Send, or keep to be sent later; wait only where too much is kept.
 
         Raises:
             ConnectionResetError: the client is too slow.
@@ -96,12 +96,12 @@ class PacedSocket(socket.socket):
             self._writes.count(self._send_piece)
 
     def send(self, data: bytes) -> int:  # type: ignore[override]
-        """The same; all of it counts as sent."""
+        """As ``sendall``; all bytes count as sent."""
         self.sendall(data)
         return len(data)
 
     def receive_now(self, size: int) -> bytes:
-        """The next bytes that are there.
+        """Return the next received bytes.
 
         Raises:
             BlockingIOError: there are none.

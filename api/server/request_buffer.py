@@ -1,7 +1,7 @@
 """The received part of a request: slow clients are waited for here, and not by a thread.
 
-A request is handed to a thread when its head is complete and, unless it is a large one, its body too. Whether it is a
-good request is gunicorn's parser's affair: what that will refuse is handed over as it is.
+A request is handed to a thread when its head is complete and, unless it is large, its body too. Its validity is checked
+by gunicorn's parser: a request that the parser will refuse is handed over as it is.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from enum import Enum, auto
 
 MAX_HEAD_BYTES = 32 * 1024
 SMALL_BODY_BYTES = 68 * 1024
-"""More than any request but an upload may have: ``api.MAX_BODY_BYTES``."""
+"""Size from which a body is an upload's: more than ``api.MAX_BODY_BYTES``."""
 MAX_CHUNKED_BYTES = 4 * SMALL_BODY_BYTES
-"""Of a small body in chunks, with their sizes and extensions."""
+"""Bytes of a small body in chunks, with their sizes and extensions."""
 
 LINE_END, HEAD_END = b"\r\n", b"\r\n\r\n"
 CONTINUE = b"100-continue"
@@ -23,7 +23,7 @@ class Arrival(Enum):
 
     PARTIAL = auto()
     READY = auto()
-    """It is all there, or its body is an upload's, which is read as it comes."""
+    """It is complete, or its body is an upload, which is read as it comes."""
     HEAD_TOO_LONG = auto()
     BODY_TOO_LONG = auto()
 
@@ -32,7 +32,7 @@ class RequestBuffer:
     """The first bytes of a connection's next request. Each byte is looked at once, however slowly they come.
 
     Attributes:
-        data: what has come in, which may go on beyond the request.
+        data: the received bytes, which may go beyond the request.
         expects_continue: the client waits for ``100 Continue`` before it sends its body.
     """
 
@@ -59,7 +59,7 @@ class RequestBuffer:
         return self._head(begin)
 
     def without_expectation(self) -> bytes:
-        """Return what has come in, without the field to which ``100 Continue`` was the answer."""
+        """Return the received bytes, without the field to which ``100 Continue`` was the response."""
         head, end, rest = bytes(self.data).partition(HEAD_END)
         lines = (line for line in head.split(LINE_END) if not line.lower().startswith(b"expect:"))
         return LINE_END.join(lines) + end + rest
@@ -105,7 +105,7 @@ class RequestBuffer:
         return self._bounded()
 
     def _trailers(self, begin: int) -> Arrival:
-        """Return what follows the last chunk: nothing, or fields, and an empty line."""
+        """Return the trailers after the last chunk: nothing, or fields, and an empty line."""
         return Arrival.READY if self._find(HEAD_END, begin) >= 0 else self._bounded()
 
     def _bounded(self) -> Arrival:
@@ -113,7 +113,7 @@ class RequestBuffer:
         return Arrival.BODY_TOO_LONG if too_long else Arrival.PARTIAL
 
     def _find(self, token: bytes, begin: int) -> int:
-        """Return where a token is, as ``bytes.find``; where it is not is not looked at again."""
+        """Return the position of a token, as ``bytes.find``; bytes without it are not searched again."""
         found = self.data.find(token, max(begin, self._searched))
         if found < 0:
             self._searched = max(begin, len(self.data) - len(token) + 1)
@@ -121,7 +121,7 @@ class RequestBuffer:
 
 
 def chunk_size(line: bytes) -> int | None:
-    """The size in a chunk's first line; None where the parser will refuse it."""
+    """Return the size in a chunk's first line; None where the parser will refuse it."""
     try:
         return int(line.partition(b";")[0].strip(b" \t"), 16)
     except ValueError:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.authentication import current_owner
 from api.http.context import current_service
-from api.http.messages import answer, require_json_object
+from api.http.messages import json_response, require_json_object
 from api.http.problems import documented
 from tasks.fields import JSON_NUMBER
 from tasks.objects.client_uploads import ClientUpload
@@ -51,4 +51,4 @@ def post_upload(body: UploadRequest) -> Response:
     """Begin the upload of a file."""
     registrations = current_service().registrations
     upload = registrations.begin_upload(current_owner(), sha256=body.sha256, size_bytes=body.size_bytes)
-    return answer(upload, HTTPStatus.CREATED)
+    return json_response(upload, HTTPStatus.CREATED)

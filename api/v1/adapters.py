@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.http.authentication import current_owner, requester
 from api.http.context import current_context, current_service
-from api.http.messages import Parameters, answer, require_json_object
+from api.http.messages import Parameters, json_response, require_json_object
 from api.http.multipart import read_form
 from api.http.problems import documented, of_validation
 from tasks.adapters.catalogue.entry import CatalogueAdapter, Entry, Registration
@@ -71,7 +71,9 @@ class SearchQuery(Parameters):
 def list_adapters(query: SearchQuery) -> Response:
     """Search the catalogue."""
     search = Search(text=query.q, base=query.base, tag=query.tag)
-    return answer(current_service().catalogue_list.page(current_owner(), search, limit=query.limit, after=query.after))
+    return json_response(
+        current_service().catalogue_list.page(current_owner(), search, limit=query.limit, after=query.after)
+    )
 
 
 @blueprint.post(
@@ -97,19 +99,19 @@ def register_adapter(raw: EntryBody) -> Response:  # noqa: ARG001  (documented)
         entry = registered_file() if request.mimetype == FORM else registered()
     except ValidationError as error:
         return of_validation(error)
-    response = answer(current_service().catalogue_list.detail(entry.name, current_owner()), HTTPStatus.CREATED)
+    response = json_response(current_service().catalogue_list.detail(entry.name, current_owner()), HTTPStatus.CREATED)
     response.location = url_for(".get_adapter", name=entry.name)
     return response
 
 
 def registered() -> CatalogueAdapter:
-    """An entry of what a JSON body names."""
+    """Register the adapter that a JSON body names."""
     require_json_object()
     return current_service().registrations.register(Registration.model_validate_json(request.get_data()), requester())
 
 
 def registered_file() -> CatalogueAdapter:
-    """An entry of the file in a form."""
+    """Register the file in a form."""
     context, owner = current_context(), current_owner()
     request.max_content_length = context.service.settings.adapter_max_bytes + FORM_OVERHEAD_BYTES
     with context.uploads.one(owner):
@@ -124,7 +126,7 @@ CHANGE = {**ONE, **documented(HTTPStatus.CONFLICT)}
 @blueprint.get("/<name>", operation_id="get_adapter", responses={HTTPStatus.OK: CatalogueDetail, **ONE})
 def get_adapter(path: AdapterPath) -> Response:
     """Read an entry of the catalogue."""
-    return answer(current_service().catalogue_list.detail(path.name, current_owner()))
+    return json_response(current_service().catalogue_list.detail(path.name, current_owner()))
 
 
 @blueprint.delete(
@@ -148,21 +150,21 @@ def remove_adapter(path: AdapterPath) -> Response:
 def pin_adapter(path: AdapterPath) -> Response:
     """Pin the client's own entry."""
     current_service().catalogue.pin(own_entry(path.name))
-    return answer(current_service().catalogue_list.detail(path.name, current_owner()))
+    return json_response(current_service().catalogue_list.detail(path.name, current_owner()))
 
 
 @blueprint.delete("/<name>/pin", operation_id="unpin_adapter", responses={HTTPStatus.OK: CatalogueDetail, **CHANGE})
 def unpin_adapter(path: AdapterPath) -> Response:
     """Unpin the client's own entry."""
     current_service().catalogue.unpin(own_entry(path.name))
-    return answer(current_service().catalogue_list.detail(path.name, current_owner()))
+    return json_response(current_service().catalogue_list.detail(path.name, current_owner()))
 
 
 def own_entry(name: str) -> CatalogueAdapter:
-    """An entry that the client that sends the present request may change.
+    """Return an entry that the client of the present request may change.
 
     Raises:
-        AdapterNotInCatalogue: there is none that they may see.
+        AdapterNotInCatalogue: there is none that the client may see.
         StatusConflict: it is another's, or a file of a folder.
     """
     service, owner = current_service(), current_owner()

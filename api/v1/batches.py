@@ -14,7 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from api.http.authentication import current_owner, own_batch
 from api.http.context import current_context, current_service
-from api.http.messages import Parameters, answer
+from api.http.messages import Parameters, json_response
 from api.http.problems import RETRY_AFTER_HEADER, documented
 from api.v1.jobs import LOCATION, SubmissionHeader
 from tasks.batches.batch import LINES_TYPE, MAX_BYTES, Batch, BatchOptions, OnError
@@ -35,7 +35,7 @@ blueprint = APIBlueprint("batches", __name__, url_prefix="/v1/batches", abp_tags
 
 
 class BatchPath(BaseModel):
-    """The batch that is meant."""
+    """Path of a batch."""
 
     batch_id: str = Field(description="as returned when it was submitted")
 
@@ -97,7 +97,7 @@ def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> 
     else:
         batch = service.batch_submissions.submit_uploaded(options, query.upload)
     service.durability.confirm()
-    response = batch_answer(batch, HTTPStatus.ACCEPTED)
+    response = batch_response(batch, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_batch", batch_id=batch.id)
     return response
 
@@ -110,7 +110,7 @@ def post_batch(header: SubmissionHeader, query: SubmissionQuery, raw: Lines) -> 
 )
 def post_upload() -> Response:
     """Begin the upload of a file."""
-    return answer(current_service().batch_submissions.begin_upload(current_owner()), HTTPStatus.CREATED)
+    return json_response(current_service().batch_submissions.begin_upload(current_owner()), HTTPStatus.CREATED)
 
 
 @blueprint.get(
@@ -125,7 +125,7 @@ def post_upload() -> Response:
 def get_batches(query: BatchListQuery) -> Response:
     """List batches."""
     records = current_service().batch_records
-    return answer(records.page(current_owner(), limit=query.limit, before=query.before))
+    return json_response(records.page(current_owner(), limit=query.limit, before=query.before))
 
 
 @blueprint.get(
@@ -139,7 +139,7 @@ def get_batches(query: BatchListQuery) -> Response:
 )
 def get_batch(path: BatchPath) -> Response:
     """Poll a batch."""
-    return batch_answer(own_batch(path.batch_id))
+    return batch_response(own_batch(path.batch_id))
 
 
 STEPS = documented(
@@ -155,7 +155,7 @@ STEPS = documented(
 )
 def cancel_batch(path: BatchPath) -> Response:
     """Cancel a batch."""
-    return batch_answer(current_service().batch_control.cancel(own_batch(path.batch_id)))
+    return batch_response(current_service().batch_control.cancel(own_batch(path.batch_id)))
 
 
 @blueprint.post(
@@ -165,8 +165,8 @@ def cancel_batch(path: BatchPath) -> Response:
     responses={HTTPStatus.OK: BatchRecord, **STEPS},
 )
 def retry_batch(path: BatchPath) -> Response:
-    """Try again what has no images."""
-    return batch_answer(current_service().batch_control.retry(own_batch(path.batch_id)))
+    """Retry the lines without images."""
+    return batch_response(current_service().batch_control.retry(own_batch(path.batch_id)))
 
 
 @blueprint.get(
@@ -191,7 +191,7 @@ def get_results(path: BatchPath) -> Response:
 
 
 def received(options: BatchOptions, idempotency_key: str | None) -> Batch:
-    """A batch of the lines in the body, which go on to storage as they come.
+    """Make a batch of the lines in the body, which are passed on to storage as they come.
 
     Raises:
         UnsupportedMediaType: the content type is another one (415).
@@ -209,9 +209,9 @@ def received(options: BatchOptions, idempotency_key: str | None) -> Batch:
         raise RequestEntityTooLarge(f"The file may have at most {MAX_BYTES} bytes. Split it.") from None
 
 
-def batch_answer(batch: Batch, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """A batch's record, and when to ask again."""
-    response = answer(current_service().batch_records.of(batch), status)
+def batch_response(batch: Batch, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Return a batch's record, with the time of the next poll."""
+    response = json_response(current_service().batch_records.of(batch), status)
     if not batch.status.is_terminal:
         response.headers["Retry-After"] = str(POLL_AGAIN_S)
     return response

@@ -11,7 +11,7 @@ from flask_openapi3.models.tag import Tag
 from api.http.authentication import own_job
 from api.http.context import current_service
 from api.http.problems import documented
-from api.v1.jobs import JobPath, job_answer
+from api.v1.jobs import JobPath, job_response
 from tasks.client_jobs.record import JobRecord
 
 blueprint = APIBlueprint("cancel", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
@@ -34,4 +34,4 @@ blueprint = APIBlueprint("cancel", __name__, url_prefix="/v1/jobs", abp_tags=[Ta
 def cancel_job(path: JobPath) -> Response:
     """Cancel a job."""
     service, job = current_service(), own_job(path.job_id)
-    return job_answer(service.records, service.store.cancel(job.id))
+    return job_response(service.records, service.store.cancel(job.id))

@@ -1,4 +1,4 @@
-"""``/healthz`` and ``/readyz``: whether this process lives, and whether it can serve."""
+"""``/healthz`` and ``/readyz``: liveness of this process, and readiness of the service."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel
 
 from api.http.context import current_service
-from api.http.messages import answer
+from api.http.messages import json_response
 from api.http.problems import documented, of_error, of_unavailable, respond
 from storage import Storage, StorageError
 from tasks.errors import LoopOverdue, ServiceUnavailable, StorageUnavailable, ValkeyUnavailable
@@ -25,15 +25,15 @@ blueprint = APIBlueprint("health", __name__, abp_tags=[Tag(name="health")])
 
 
 class Health(BaseModel):
-    """All is well; what is not is a problem document."""
+    """A good state; a bad one is a problem document."""
 
     status: Literal["ok"] = "ok"
 
 
 @blueprint.get("/healthz", operation_id="healthz", responses={HTTPStatus.OK: Health, **documented()})
 def healthz() -> Response:
-    """Return whether this process lives."""
-    return answer(Health())
+    """Return 200: this process lives."""
+    return json_response(Health())
 
 
 @blueprint.get(
@@ -42,31 +42,31 @@ def healthz() -> Response:
     responses={HTTPStatus.OK: Health, **documented(HTTPStatus.SERVICE_UNAVAILABLE)},
 )
 def readyz() -> Response:
-    """Whether the service can do its work; the problem names each server that it needs and each loop that is overdue.
+    """Return whether the service is ready; a problem names each unavailable server and each overdue loop.
 
-    Valkey must take a write, and every loop beside the requests must have finished a round lately.
+    Valkey must take a write, and every loop beside the requests must have finished a round recently.
     """
     service = current_service()
     if away := unreachable(service.rounds, service.storage):
         return of_unavailable(*away)
     late = [age for age in service.rounds.ages() if age.overdue]
-    return of_overdue(late) if late else answer(Health())
+    return of_overdue(late) if late else json_response(Health())
 
 
 def of_overdue(late: Sequence[LoopAge]) -> Response:
-    """Answer that loops are overdue."""
+    """Return the problem of overdue loops."""
     detail = f"Overdue: {', '.join(map(described, late))}. The process that runs it must be started anew."
     logger.error("loops are overdue: %s", ", ".join(map(described, late)))
     return respond(of_error(LoopOverdue(detail), HTTPStatus.SERVICE_UNAVAILABLE, detail))
 
 
 def described(age: LoopAge) -> str:
-    """A loop and how late it is."""
+    """Return the name of a loop with its delay."""
     return f"{age.loop} ({'no round yet' if age.age_s is None else f'last round {age.age_s:g} s ago'})"
 
 
 def unreachable(rounds: Rounds, storage: Storage) -> list[ServiceUnavailable]:
-    """The servers that a job needs and that do not serve us."""
+    """Return the errors of servers that jobs need and that do not answer."""
     away: list[ServiceUnavailable] = []
     try:
         rounds.probe()

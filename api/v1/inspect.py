@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.authentication import requester
 from api.http.context import current_service
-from api.http.messages import answer, require_json_object
+from api.http.messages import json_response, require_json_object
 from api.http.problems import documented
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS
 from tasks.adapters.passport.passport import Passport
@@ -51,4 +51,4 @@ class InspectionRequest(BaseModel):
 )
 def inspect_adapter(body: InspectionRequest) -> Response:
     """Say whether an adapter will work."""
-    return answer(current_service().resolver.inspect(body.ref, field="ref", requester=requester()))
+    return json_response(current_service().resolver.inspect(body.ref, field="ref", requester=requester()))

@@ -1,4 +1,4 @@
-"""``/v1/jobs``: submit a job, list one's own and poll them."""
+"""``/v1/jobs``: submit, list and poll jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.authentication import current_key, current_owner, own_batch, own_job
 from api.http.context import Context, current_context, current_service
-from api.http.messages import IdempotencyKey, Parameters, answer, require_json_object
+from api.http.messages import IdempotencyKey, Parameters, json_response, require_json_object
 from api.http.problems import RETRY_AFTER_HEADER, documented
 from tasks.client_jobs.listing import JobPage
 from tasks.client_jobs.record import JobRecord, JobRecords
@@ -23,7 +23,7 @@ MAX_WAIT_S = 30
 POLL_AGAIN_S = 1
 POLL_AGAIN_AT_MOST_S = 10
 JOBS_PER_S = 50
-"""More than the workers of a base model finish, so that polling after this many jobs misses nothing."""
+"""Jobs a second, more than the workers of a base model finish, so that a poll is never late."""
 
 LOCATION = {"description": "where to poll the job", "schema": {"type": "string", "format": "uri-reference"}}
 ACCEPTED = {
@@ -99,7 +99,7 @@ def submit_job(header: SubmissionHeader, body: JobRequest) -> Response:
     """Submit a job."""
     service = current_service()
     job = service.submissions.submit(body, owner=current_owner(), idempotency_key=header.idempotency_key)
-    response = job_answer(service.records, job, HTTPStatus.ACCEPTED)
+    response = job_response(service.records, job, HTTPStatus.ACCEPTED)
     response.location = url_for(".get_job", job_id=job.id)
     return response
 
@@ -120,10 +120,10 @@ def get_jobs(query: ListQuery) -> Response:
         raise InvalidRequest("code can only be combined with status=failed, and not with batch.", field="code")
     if query.code is not None:
         jobs = service.job_list.failed_of_owner(current_owner(), query.code, limit=query.limit, cursor=query.cursor)
-        return answer(jobs)
+        return json_response(jobs)
     if query.batch is not None:
-        return answer(service.batch_job_list.of_batch(own_batch(query.batch), **page))
-    return answer(service.job_list.of_owner(current_owner(), **page))
+        return json_response(service.batch_job_list.of_batch(own_batch(query.batch), **page))
+    return json_response(service.job_list.of_owner(current_owner(), **page))
 
 
 @blueprint.get(
@@ -138,36 +138,36 @@ def get_jobs(query: ListQuery) -> Response:
 def get_job(path: JobPath, query: PollQuery) -> Response:
     """Poll a job."""
     context = current_context()
-    return job_answer(context.service.records, poll(context, path.job_id, query.wait))
+    return job_response(context.service.records, poll(context, path.job_id, query.wait))
 
 
 def poll(context: Context, job_id: str, wait_s: float) -> Job:
-    """The job, held until its status changes; at once where too many answers are held already, by all or by this key.
+    """Return the job when its status changes; at once where too many responses are held, by all or by this key.
 
     Raises:
         JobNotFound: there is none, or it is another's.
     """
     job = own_job(job_id)
-    if not wait_s or not context.held_answers.acquire(blocking=False):
+    if not wait_s or not context.held_responses.acquire(blocking=False):
         return job
     try:
-        with context.service.quotas.holdings.answer(current_key(), wait_s + MAX_WAIT_S):
+        with context.service.quotas.holdings.response(current_key(), wait_s + MAX_WAIT_S):
             return context.service.store.wait(job_id, wait_s)
     except LimitExceeded:
         return job
     finally:
-        context.held_answers.release()
+        context.held_responses.release()
 
 
-def job_answer(records: JobRecords, job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """A job's record, and when to ask again."""
+def job_response(records: JobRecords, job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Return a job's record, with the time of the next poll."""
     record = records.of(job)
-    response = answer(record, status)
+    response = json_response(record, status)
     if not job.status.is_terminal:
         response.headers["Retry-After"] = str(poll_again_s(record.position or 0))
     return response
 
 
 def poll_again_s(position: int) -> int:
-    """Seconds after which to ask again: more for a job that has many before it."""
+    """Return the seconds until the next poll: more for a job that has many before it."""
     return min(POLL_AGAIN_AT_MOST_S, POLL_AGAIN_S + position // JOBS_PER_S)

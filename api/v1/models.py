@@ -1,4 +1,4 @@
-"""``/v1/models``: the base models served, and who works on them."""
+"""``/v1/models``: the base models served, and their workers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask_openapi3.models.tag import Tag
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.context import current_service
-from api.http.messages import answer
+from api.http.messages import json_response
 from api.http.problems import documented
 from tasks.base_models.registry import Defaults, Limits, Scheduler, ServedModel
 from tasks.jobs.index import JobIndex
@@ -21,7 +21,7 @@ blueprint = APIBlueprint("models", __name__, url_prefix="/v1/models", abp_tags=[
 
 
 class ModelRecord(BaseModel):
-    """A base model as a client may use it, and as it is doing now."""
+    """A base model, with its limits and its present load."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -56,11 +56,11 @@ def list_models() -> Response:
     """List the base models."""
     service = current_service()
     models = tuple(record_of(model, service.index, service.workers) for model in service.base_models)
-    return answer(ModelList(models=models, loops=service.rounds.ages()))
+    return json_response(ModelList(models=models, loops=service.rounds.ages()))
 
 
 def record_of(model: ServedModel, index: JobIndex, workers: WorkerRegistry) -> ModelRecord:
-    """The record of a base model, with its queue and its workers as they are now."""
+    """Return the record of a base model, with its queue and its workers as they are now."""
     return ModelRecord(
         slug=model.slug,
         model=model.model,

@@ -1,4 +1,4 @@
-"""``/``: a page on which a person draws an image."""
+"""``/``: a page for generating images by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ blueprint = Blueprint("page", __name__)
 
 @blueprint.get("/")
 def index() -> Response:
-    """The page. It says nothing of this service: what it shows, it asks the API for, with a key where one is needed."""
+    """Return the page. It holds no data: it gets all from the API, with a key where one is needed."""
     response = Response(render_template("page.html"))
     images = ("'self'", "data:", *image_origins(current_service().storage))
     response.headers[POLICY] = page_policy(script="'self'", style="'self'", connect="'self'", img=" ".join(images))
@@ -23,7 +23,7 @@ def index() -> Response:
 
 
 def image_origins(storage: Storage) -> tuple[str, ...]:
-    """Return where a browser fetches images from; nowhere if storage cannot say so now, as without credentials."""
+    """Return the origins of images for a browser; none if storage cannot sign URLs, as without credentials."""
     try:
         url = urlsplit(storage.url("images/"))
     except StorageError:

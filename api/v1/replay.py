@@ -11,7 +11,7 @@ from flask_openapi3.models.tag import Tag
 from api.http.authentication import own_job
 from api.http.context import current_service
 from api.http.problems import documented
-from api.v1.jobs import ACCEPTED, JobPath, SubmissionHeader, job_answer
+from api.v1.jobs import ACCEPTED, JobPath, SubmissionHeader, job_response
 
 blueprint = APIBlueprint("replay", __name__, url_prefix="/v1/jobs", abp_tags=[Tag(name="jobs")])
 
@@ -35,6 +35,6 @@ def replay_job(path: JobPath, header: SubmissionHeader) -> Response:
     """Draw a job again."""
     service = current_service()
     job = service.submissions.replay(own_job(path.job_id), idempotency_key=header.idempotency_key)
-    response = job_answer(service.records, job, HTTPStatus.ACCEPTED)
+    response = job_response(service.records, job, HTTPStatus.ACCEPTED)
     response.location = url_for("jobs.get_job", job_id=job.id)
     return response

@@ -14,9 +14,9 @@ from pydantic_core import PydanticCustomError
 
 from api.http.authentication import current_owner, own_job
 from api.http.context import current_service
-from api.http.messages import answer, require_json_object
+from api.http.messages import json_response, require_json_object
 from api.http.problems import documented
-from api.v1.jobs import ACCEPTED, JobPath, job_answer
+from api.v1.jobs import ACCEPTED, JobPath, job_response
 from tasks.client_jobs.retry import FailedJobs, RetryReport
 from tasks.fields import JSON_NUMBER, Frozen
 
@@ -44,7 +44,7 @@ class RetryRequest(Frozen):
 
     @property
     def selection(self) -> FailedJobs:
-        """The jobs that are meant."""
+        """Return the selection of jobs."""
         since: datetime | None = self.since
         return FailedJobs(self.code, since)
 
@@ -68,7 +68,7 @@ def retry_job(path: JobPath) -> Response:
     """Draw a failed job again."""
     service = current_service()
     job = service.retries.retry(own_job(path.job_id))
-    response = job_answer(service.records, job, HTTPStatus.ACCEPTED)
+    response = job_response(service.records, job, HTTPStatus.ACCEPTED)
     response.location = url_for("jobs.get_job", job_id=job.id)
     return response
 
@@ -90,4 +90,4 @@ def retry_job(path: JobPath) -> Response:
 def retry_jobs(body: RetryRequest) -> Response:
     """Draw many failed jobs again."""
     retries = current_service().retries
-    return answer(retries.retry_all(retries.failed_of(current_owner(), body.selection), body.limit))
+    return json_response(retries.retry_all(retries.failed_of(current_owner(), body.selection), body.limit))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.authentication import current_owner
 from api.http.context import current_service
-from api.http.messages import IdempotencyKey, Parameters, answer
+from api.http.messages import IdempotencyKey, Parameters, json_response
 from api.http.problems import documented
 from tasks.errors import WebhookSecretFixed
 from tasks.webhooks.delivery import Delivery, DeliveryPage
@@ -54,7 +54,7 @@ class WebhookSecret(BaseModel):
 
 
 class DeliveryPath(BaseModel):
-    """The delivery that is meant."""
+    """Path of a delivery."""
 
     delivery_id: str = Field(description="the `webhook-id` of its tries")
 
@@ -89,7 +89,7 @@ def rotate_secret(query: SecretQuery, header: RotationHeader) -> Response:
     secret, until = current_service().webhook_secrets.rotate(
         owner, both_for_s=query.both_for_s, idempotency_key=header.idempotency_key
     )
-    return answer(WebhookSecret(secret=secret, previous_until=until), HTTPStatus.CREATED)
+    return json_response(WebhookSecret(secret=secret, previous_until=until), HTTPStatus.CREATED)
 
 
 @blueprint.get(
@@ -103,13 +103,13 @@ def rotate_secret(query: SecretQuery, header: RotationHeader) -> Response:
 )
 def list_deliveries(query: ListQuery) -> Response:
     """List deliveries of webhooks."""
-    return answer(current_service().deliveries.page(current_owner(), limit=query.limit, cursor=query.cursor))
+    return json_response(current_service().deliveries.page(current_owner(), limit=query.limit, cursor=query.cursor))
 
 
 @blueprint.get("/deliveries/<delivery_id>", operation_id="get_delivery", responses={HTTPStatus.OK: Delivery, **ONE})
 def get_delivery(path: DeliveryPath) -> Response:
     """Read a delivery."""
-    return answer(current_service().deliveries.get(current_owner(), path.delivery_id))
+    return json_response(current_service().deliveries.get(current_owner(), path.delivery_id))
 
 
 @blueprint.post(
@@ -121,4 +121,4 @@ def get_delivery(path: DeliveryPath) -> Response:
 def redeliver(path: DeliveryPath) -> Response:
     """Send a delivery again."""
     delivery = current_service().deliveries.redeliver(current_owner(), path.delivery_id)
-    return answer(delivery, HTTPStatus.ACCEPTED)
+    return json_response(delivery, HTTPStatus.ACCEPTED)

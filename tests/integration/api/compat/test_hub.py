@@ -69,7 +69,7 @@ def worker(service: Service) -> Iterator[None]:
 
 def with_timeout(service: Service) -> FlaskClient:
     """A client of the same service, which keeps nobody waiting for long."""
-    settings = service.settings.model_copy(update={"answer_wait_s": 0.05})
+    settings = service.settings.model_copy(update={"response_wait_s": 0.05})
     return create_app(replace(service, settings=settings)).test_client()
 
 
@@ -291,8 +291,8 @@ class TestWithoutImage:
         assert problem(response)["type"] == "urn:stokehold:problem:image_flagged"
 
     def test_nothing_is_submitted_when_too_many_wait(self, client: FlaskClient, service: Service) -> None:
-        held_answers = client.application.extensions[EXTENSION].held_answers
-        while held_answers.acquire(blocking=False):
+        held_responses = client.application.extensions[EXTENSION].held_responses
+        while held_responses.acquire(blocking=False):
             pass
 
         response = client.post("/models/demo", json=ELEPHANT)
@@ -305,12 +305,12 @@ class TestWithoutImage:
 
     def test_a_place_is_free_again_after_each_answer(self, service: Service) -> None:
         client = with_timeout(service)
-        held_answers = client.application.extensions[EXTENSION].held_answers
+        held_responses = client.application.extensions[EXTENSION].held_responses
 
         client.post("/models/demo", json=ELEPHANT)
         client.post("/models/nothing", json=ELEPHANT)
 
-        assert held_answers._value == held_answers._initial_value
+        assert held_responses._value == held_responses._initial_value
 
     def test_an_image_that_storage_does_not_give_leaves_the_job_to_be_polled(
         self, client: FlaskClient, service: Service

@@ -209,7 +209,7 @@ class TestRefusing:
 
 class TestWithoutImages:
     def test_a_job_that_takes_too_long_is_told_and_not_drawn_twice(self, service: Service) -> None:
-        settings = service.settings.model_copy(update={"answer_wait_s": 0.05})
+        settings = service.settings.model_copy(update={"response_wait_s": 0.05})
 
         with (
             serving(create_app(replace(service, settings=settings))) as url,

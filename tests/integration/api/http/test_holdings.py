@@ -164,33 +164,33 @@ def test_a_batch_that_is_sent_again_is_the_same_at_the_limit_too(client: FlaskCl
 def test_a_key_holds_so_many_answers(
     client: FlaskClient, service: Service, make_key: MakeKey, submit: Callable[..., str]
 ) -> None:
-    key, header = make_key(held_answers=2)
+    key, header = make_key(held_responses=2)
     _, other = make_key()
     job = client.post("/v1/jobs", json={"prompt": "a red circle"}, headers=header).get_json()["id"]
 
     with ExitStack() as held:
         for _ in range(2):
-            held.enter_context(service.quotas.holdings.answer(key, 60))
-        assert_limited(client.post("/models/demo", json={"inputs": "p"}, headers=header), "held_answers")
+            held.enter_context(service.quotas.holdings.response(key, 60))
+        assert_limited(client.post("/models/demo", json={"inputs": "p"}, headers=header), "held_responses")
         assert client.get(f"/v1/jobs/{job}?wait=30", headers=header).status_code == HTTPStatus.OK, "at once"
-        with service.quotas.holdings.answer(None, 60):
+        with service.quotas.holdings.response(None, 60):
             assert client.get("/v1/models", headers=other).status_code == HTTPStatus.OK
 
-    with service.quotas.holdings.answer(key, 60):
+    with service.quotas.holdings.response(key, 60):
         pass
 
 
 def test_an_answer_whose_process_died_is_forgotten_in_time(service: Service, make_key: MakeKey) -> None:
-    key, _ = make_key(held_answers=1)
-    died = service.quotas.holdings.answer(key, 60)
+    key, _ = make_key(held_responses=1)
+    died = service.quotas.holdings.response(key, 60)
     died.__enter__()  # never left
-    with pytest.raises(LimitExceeded), service.quotas.holdings.answer(key, 60):
+    with pytest.raises(LimitExceeded), service.quotas.holdings.response(key, 60):
         pass
 
     held, _ = held_keys("answer", key.id)
     service.valkey.zadd(held, dict.fromkeys(cast(list[str], service.valkey.zrange(held, 0, -1)), 1))
 
-    with service.quotas.holdings.answer(key, 60):
+    with service.quotas.holdings.response(key, 60):
         pass
 
 

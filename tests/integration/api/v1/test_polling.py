@@ -178,8 +178,8 @@ def test_nothing_is_held_for_a_finished_job(
 
 def test_an_answer_comes_at_once_when_too_many_are_held(client: FlaskClient, submit: Submit) -> None:
     job_id = submit()
-    held_answers = client.application.extensions[EXTENSION].held_answers
-    while held_answers.acquire(blocking=False):
+    held_responses = client.application.extensions[EXTENSION].held_responses
+    while held_responses.acquire(blocking=False):
         pass
     started = time.monotonic()
 

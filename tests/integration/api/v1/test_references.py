@@ -43,7 +43,7 @@ def hub() -> Iterator[HubServer]:
 @pytest.fixture
 def service(service: Service, hub: HubServer) -> Service:
     """As for the other tests of the API, with a Hub; who waits for an image gives up at once."""
-    settings = service.settings.model_copy(update={"answer_wait_s": 0.01})
+    settings = service.settings.model_copy(update={"response_wait_s": 0.01})
     return replace(with_hub(service, hub), settings=settings)
 
 
