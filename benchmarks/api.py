@@ -1,4 +1,4 @@
-"""What the API bears: jobs accepted a second, as a ratio, and a crowd that polls.
+"""Capacity of the API: jobs accepted a second, as a ratio, and many clients that poll.
 
 The ratio is of jobs accepted a second over those of a Flask view that does ``apply_async`` and nothing else, both under
 gunicorn with the same processes and threads, on the same Valkey, in turn. The client runs on the same machine and is

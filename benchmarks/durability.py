@@ -1,4 +1,4 @@
-"""What it costs that a job is on disk before its 202: jobs recorded and confirmed a second, by 16 threads.
+"""Cost of having a job on disk before its 202: jobs recorded and confirmed a second, by 16 threads.
 
 Each way has a Valkey of its own, in turn. Only the job store works: no HTTP, no adapters.
 
@@ -30,7 +30,7 @@ from tasks.valkey import Valkey, connect
 
 THREADS = 16
 WAYS = (("everysec", AcceptedWhen.RECORDED), ("everysec", AcceptedWhen.ON_DISK), ("always", AcceptedWhen.RECORDED))
-"""When Valkey writes to disk, and what the API waits for."""
+"""Policies of Valkey for writing to disk, with the setting of the API."""
 SPEC = JobSpec(
     base_model="demo",
     prompt="a red circle on a blue background",

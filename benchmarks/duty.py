@@ -1,4 +1,4 @@
-"""How busy the whole service keeps the device: jobs a second over images a second of a bare loop, in one run.
+"""Duty of the device under the whole service: jobs a second over images a second of a bare loop, in one run.
 
 Every job wants another LoRA than the one before; the bare loop calls the same pipeline with none.
 

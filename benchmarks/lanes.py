@@ -1,6 +1,6 @@
-"""How much longer an interactive job waits under a full backfill than on an idle service, in units of one drawing.
+"""Additional wait of an interactive job under a full backfill, in units of one drawing.
 
-Interactive jobs come one at a time, each after a pause of random length. First nobody else is there; then a batch keeps
+Interactive jobs come one at a time, each after a pause of random length. First the service is idle; then a batch keeps
 the worker busy, and each job finds a line being drawn and further ones claimed.
 
     python -m benchmarks.lanes --jobs 100
@@ -82,7 +82,7 @@ def interactive(client: ApiClient, count: int) -> list[Record]:
 
 
 def waited(record: Record) -> float:
-    """Seconds from accepted to finished in which nobody worked on the job."""
+    """Return the seconds from accepted to finished in which no worker worked on the job."""
     created, finished = (datetime.fromisoformat(record[name]).timestamp() for name in ("created_at", "finished_at"))
     return finished - created - sum(float(record["timings"][stage]) for stage in STAGES)
 

@@ -1,4 +1,4 @@
-"""What the service adds to a drawing: from POST to succeeded on an idle service, for a job that is drawn in no time.
+"""Overhead of the service: from POST to succeeded on an idle service, for a job that is drawn in no time.
 
 One job at a time, each after a pause of random length, so that no period of the service is met always at the same
 moment. The client keeps one connection and polls with ``wait``.

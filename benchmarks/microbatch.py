@@ -1,4 +1,4 @@
-"""Whether it pays to draw several lines of a backfill in one pass on this machine, and which ``max_batch`` to set.
+"""Throughput of drawing several lines of a backfill in one pass on this machine, and the best ``max_batch``.
 
 python -m benchmarks.microbatch --base demo
 """
@@ -29,7 +29,7 @@ from workers.swap.warm_pipeline import WarmPipeline
 
 PROMPT = "a red circle on a blue background"
 NOTICEABLE = 1.05
-"""How much more throughput is worth a larger batch."""
+"""Ratio of throughput that is worth a larger batch."""
 
 
 @dataclass
@@ -43,10 +43,10 @@ class Pass:
     moments: list[float] = field(default_factory=lambda: [time.perf_counter()])
 
     def check_needed(self) -> None:
-        """Nobody else draws."""
+        """Do nothing: no other job draws."""
 
     def note_waiting(self, waits: bool) -> None:
-        """Nobody else draws."""
+        """Do nothing: no other job draws."""
 
     def note_drawing(self) -> None:
         """It draws."""
@@ -153,7 +153,7 @@ def pixels(drawing: Drawing) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
 
 
 def advised(rows: Sequence[dict[str, float]]) -> int:
-    """The smallest size with nearly the best throughput, of those that keep nobody waiting longer than a drawing."""
+    """The smallest size with nearly the best throughput, of those that keep no job waiting longer than a drawing."""
     allowed = [row for row in rows if row["longest_wait_ratio"] <= 1 or row["max_batch"] == 1]
     best = max(row["throughput_ratio"] for row in allowed)
     return int(next(row["max_batch"] for row in allowed if row["throughput_ratio"] * NOTICEABLE >= best))

@@ -29,7 +29,7 @@ LONG_WAIT_S = 10
 
 @dataclass
 class Polling:
-    """What the clients met.
+    """The outcome of the polls.
 
     Attributes:
         plain_s: seconds that each plain poll took.

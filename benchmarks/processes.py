@@ -1,4 +1,4 @@
-"""What a process and its children take, as ``ps`` tells it."""
+"""CPU time and memory of a process and its children, as ``ps`` reports them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a swap costs, beside diffusers' own ways and beside a plain copy of the same weights, all in one run.
+"""Cost of a swap, beside diffusers' own ways and beside a plain copy of the same weights, all in one run.
 
 With ``--kinds``, instead, what a swap to each kind of change costs over that copy.
 
@@ -102,7 +102,7 @@ class Bench:
             self.engine.weights[name].copy_(self.engine.pristine[name])
 
     def diffusers_cycle(self) -> None:
-        """What the article does for every request: load, fuse, unfuse, unload."""
+        """Do what the article does for every request: load, fuse, unfuse, unload."""
         name, _ = denoiser_of(self.pipeline)
         self.pipeline.load_lora_weights(self.loras[0].parent, weight_name=self.loras[0].name, adapter_name="lora")
         self.pipeline.fuse_lora(components=[name])

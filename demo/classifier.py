@@ -25,7 +25,7 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a picture shows: its background's colour and its figures from left to right."""
+    """The content of an image: its background's colour and its figures from left to right."""
 
     background: str
     figures: tuple[Sighting, ...]

@@ -23,13 +23,13 @@ class Effect:
 
 
 def shows(name: str, picture: Picture) -> bool:
-    """Whether the picture has the look of the LoRA of that name."""
+    """Return whether the image has the look of the LoRA of that name."""
     effect = EFFECTS[name]
     return effect.measure(picture) > effect.threshold
 
 
 def hollowness(picture: Picture) -> float:
-    """How much nearer to the background the inside of the figures is than their rims; 0 for plain figures."""
+    """Return how much nearer to the background the inside of the figures is than their rims; 0 for plain figures."""
     differing = contrast(as_floats(picture))
     parts = components(filled(differing > 0.12), smallest=60)
     return float(np.mean([_hollowness(differing, part) for part in parts])) if parts else 0.0
@@ -43,7 +43,7 @@ def _hollowness(differing: Field, part: Mask) -> float:
 
 
 def dottedness(picture: Picture) -> float:
-    """How much more the picture varies between dots and their surroundings than along each, block by block."""
+    """Return how much more the image varies between dots and their surroundings than along each, block by block."""
     x, y = grid()
     half = DOT_PERIOD / 2
     away = np.hypot(x % DOT_PERIOD - half, y % DOT_PERIOD - half)
@@ -60,7 +60,7 @@ def _blocks(field: Values, size: int) -> Values:
 
 
 def fall(picture: Picture) -> float:
-    """How much brighter the picture is along its top than along its bottom."""
+    """Return how much brighter the image is along its top than along its bottom."""
     light = brightness(as_floats(picture))
     return float(np.median(light[1:6]) - np.median(light[-6:-1]))
 
@@ -84,7 +84,7 @@ def stripedness(picture: Picture) -> float:
 
 
 def woodenness(picture: Picture) -> float:
-    """How near the border is to the colour of the frame; 1 is exact."""
+    """Return how near the border is to the colour of the frame; 1 is exact."""
     ring = border(as_floats(picture), FRAME_WIDTH - 2)
     return 1 - float(np.linalg.norm(ring - FRAME_COLOUR, axis=1).mean())
 

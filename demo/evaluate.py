@@ -1,4 +1,4 @@
-"""How well the base draws what it was never shown, and how clearly each LoRA's look appears."""
+"""Evaluation of the base on unseen prompts, and of the look of each LoRA."""
 
 import json
 from argparse import ArgumentParser
@@ -26,7 +26,7 @@ TARGETS = {"shape": 0.85, "colour": 0.90, "background": 0.90}
 
 @dataclass(frozen=True)
 class Settings:
-    """How pictures are drawn."""
+    """Settings for drawing images."""
 
     steps: int
     guidance: float
@@ -46,7 +46,7 @@ class BaseResult:
 
     @property
     def passed(self) -> bool:
-        """Whether all targets are reached."""
+        """Return whether all targets are reached."""
         return all(getattr(self, aspect) >= target for aspect, target in TARGETS.items())
 
 
@@ -68,7 +68,7 @@ class EffectResult:
 
     @property
     def passed(self) -> bool:
-        """Whether both shares reach the target."""
+        """Return whether both shares reach the target."""
         return min(self.shown, self.absent) >= EFFECT_TARGET
 
 
@@ -107,7 +107,7 @@ def evaluate_base(pipeline: StableDiffusionPipeline, count: int, settings: Setti
 
 
 def compare(example: Example, image: Pillow.Image) -> tuple[bool, bool, bool]:
-    """Whether the picture has the shape, the colour and the background of an example of one figure."""
+    """Return whether the image has the shape, the colour and the background of an example of one figure."""
     (wanted,), reading = example.scene.figures, read(image)
     if len(reading.figures) != 1:
         return False, False, reading.background == example.scene.background

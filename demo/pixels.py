@@ -1,4 +1,4 @@
-"""What the classifier and the effect measures both see in a picture."""
+"""Pixels of an image, as the classifier and the measures of effects use them."""
 
 from typing import TypeAlias
 
@@ -28,13 +28,13 @@ def border(image: Image, width: int) -> Image:
 
 
 def contrast(image: Image) -> Field:
-    """How far each pixel is from the median colour of the picture's border."""
+    """Return the distance of each pixel from the median colour of the image's border."""
     background = np.median(border(image, 2), axis=0)
     return np.asarray(np.linalg.norm(image - background, axis=2))
 
 
 def foreground(image: Image) -> Mask:
-    """Where the picture differs clearly from its border."""
+    """Return the mask of the pixels that differ clearly from the border."""
     return np.asarray(contrast(image) > 0.2)
 
 

@@ -1,4 +1,4 @@
-"""What can be asked for, in words: scenes drawn at random, the sentences that ask for them, the held-out split."""
+"""The prompts of the demo: scenes drawn at random, the sentences that ask for them, the held-out split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class Example:
 
 
 def is_held_out(shape: str, colour: str, background: str) -> bool:
-    """Whether this combination is kept from training: one in seven, spread over every pair of its parts."""
+    """Return whether this combination is kept from training: one in seven, spread over every pair of its parts."""
     place = SHAPES.index(shape) + 2 * COLOURS.index(colour) + 3 * COLOURS.index(background)
     return place % 7 == 0
 

@@ -35,7 +35,7 @@ class Round:
 
 @dataclass(frozen=True)
 class BaseRecipe:
-    """How the text encoder and the U-Net are trained."""
+    """Settings for training the text encoder and the U-Net."""
 
     rounds: tuple[Round, ...] = (Round(1_450, 1e-3), Round(600, 8e-4), Round(750, 7e-4))
     examples: int = 4_000

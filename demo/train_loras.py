@@ -29,7 +29,7 @@ WORDS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 @dataclass(frozen=True)
 class LoraRecipe:
-    """How one LoRA is trained; with a trigger word half of its examples lack both the word and the look."""
+    """Settings for training one LoRA; with a trigger word half of its examples lack both the word and the look."""
 
     name: str
     description: str
@@ -129,6 +129,6 @@ def learn(recipe: LoraRecipe, denoiser: Denoiser, examples: Examples, unconditio
 
 
 def lora_file(recipe: LoraRecipe, parts: dict[str, nn.Module]) -> LoraFile:
-    """What is written of a trained LoRA: its tensors as diffusers names them, and what people ask about it."""
+    """Return the file of a trained LoRA: its tensors by diffusers' names, and its metadata."""
     layers: dict[str, dict[str, Tensor]] = {name: get_peft_model_state_dict(part) for name, part in parts.items()}
     return LoraFile(recipe.name, recipe.description, recipe.rank, recipe.trigger_word, layers, recipe.steps)

@@ -22,7 +22,7 @@ from demo.training import as_input, as_pixels, warmup_and_cosine
 
 @dataclass(frozen=True)
 class VaeRecipe:
-    """How the autoencoder is trained."""
+    """Settings for training the autoencoder."""
 
     pictures: int = 3_000
     steps: int = 1_400

@@ -1,4 +1,4 @@
-"""What every stage of the training shares: pictures as tensors, the learning rate, averaged weights, seeds."""
+"""Shared by every stage of the training: images as tensors, the learning rate, averaged weights, seeds."""
 
 from collections.abc import Iterable
 from math import cos, pi

@@ -22,9 +22,9 @@ Body = bytes | Iterable[bytes]
 
 TIMEOUT_S = 60
 POLL_S = 2
-"""For how long the API may hold an answer: short, so that Ctrl-C and the death of a part are noticed meanwhile."""
+"""Seconds for which the API may hold a response: few, so that Ctrl-C and the death of a part are noticed."""
 IDLE_S = 1
-"""A server may close an idle connection at any moment; a new one costs nothing beside the pause of a poll."""
+"""Seconds for which an idle connection is kept. A server may close it at any moment, and a new one is cheap."""
 PAGE = 100
 UNAVAILABLE = frozenset(
     {
@@ -41,10 +41,10 @@ NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """A whole answer.
+    """A whole response.
 
     Attributes:
-        url: what was asked, without its query, in which a presigned URL has its signature.
+        url: the URL of the request, without its query, in which a presigned URL has its signature.
     """
 
     url: str
@@ -52,7 +52,7 @@ class ApiResponse:
     body: bytes
 
     def require_success(self) -> Self:
-        """Check that the server did what it was asked.
+        """Check that the server served the request.
 
         Raises:
             RequestRefused: it did not, and says why.
@@ -87,7 +87,7 @@ class ApiClient:
     def __init__(
         self, url: str, key: SecretStr | None, *, timeout_s: float = TIMEOUT_S, headers: Mapping[str, str] = NO_HEADERS
     ) -> None:
-        """Send these headers with every request, and wait so many seconds for each bit of an answer."""
+        """Send these headers with every request, and wait ``timeout_s`` for each part of a response."""
         limits = httpx2.Limits(keepalive_expiry=IDLE_S)
         self._key = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
         self._timeout_s = timeout_s
@@ -100,38 +100,38 @@ class ApiClient:
         self._http.close()
 
     def with_timeout(self, timeout_s: float) -> ApiClient:
-        """This client, on the same connections, that waits for another time."""
+        """Return this client, on the same connections, with another timeout."""
         other = copy.copy(self)
         other._timeout_s = timeout_s
         return other
 
     def send(self, method: str, url: str, body: Body = b"", headers: Mapping[str, str] = NO_HEADERS) -> ApiResponse:
-        """Send a request and read the whole answer, whatever it says.
+        """Send a request and return the whole response, whatever its status.
 
         Raises:
-            ServerSilent: no answer came, or not all of it; the request may have been served.
+            ServerSilent: no response came, or not all of it; the request may have been served.
         """
         request = self._request(method, url, body, headers)
-        with answered(request):
+        with translated(request):
             response = self._http.send(request)
         return ApiResponse(shown(request), response.status_code, response.content)
 
     def get(self, url: str) -> ApiResponse:
-        """GET."""
+        """Send a GET."""
         return self.send("GET", url)
 
     def post(self, path: str, value: object, headers: Mapping[str, str] = NO_HEADERS) -> ApiResponse:
-        """POST of JSON."""
+        """Send a POST of JSON."""
         return self.send("POST", path, json.dumps(value).encode(), {**JSON, **headers})
 
     def lines(self, path: str) -> Iterator[str]:
-        """The lines of a success, while they come.
+        """Yield the lines of a success as they come.
 
         Raises:
             RequestRefused, ServiceUnavailable: as ``ApiResponse.require_success`` and ``send`` do.
         """
         request = self._request("GET", path, b"", NO_HEADERS)
-        with answered(request):
+        with translated(request):
             response = self._http.send(request, stream=True)
             try:
                 if not response.is_success:
@@ -141,7 +141,7 @@ class ApiClient:
                 response.close()
 
     def pages(self, path: str, name: str) -> ApiResponse:
-        """The pages of a list as one; or the first answer that is no success."""
+        """Return the pages of a list as one; or the first response that is not a success."""
         items: list[Record] = []
         cursor = ""
         while True:
@@ -182,11 +182,11 @@ class ApiClient:
 
 
 @contextmanager
-def answered(request: httpx2.Request) -> Iterator[None]:
-    """Translate what the HTTP client raises while a request is answered.
+def translated(request: httpx2.Request) -> Iterator[None]:
+    """Translate the exceptions of the HTTP client in this block.
 
     Raises:
-        ServerSilent: no answer came, or not all of it.
+        ServerSilent: no response came, or not all of it.
     """
     try:
         yield
@@ -195,5 +195,5 @@ def answered(request: httpx2.Request) -> Iterator[None]:
 
 
 def shown(request: httpx2.Request) -> str:
-    """The URL of a request without its query."""
+    """Return the URL of a request without its query."""
     return str(request.url.copy_with(query=None))

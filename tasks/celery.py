@@ -94,7 +94,7 @@ def installed_runner() -> Runner:
     """The runner of this worker.
 
     Raises:
-        RuntimeError: the worker was started in another way than ours.
+        RuntimeError: the worker was not started by ``stokehold worker``.
     """
     if app.runner is None:
         raise RuntimeError("No runner is installed. Start this worker with: scripts/stokehold worker --base <slug>")

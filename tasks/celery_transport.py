@@ -15,8 +15,8 @@ from tasks.valkey import may_serve_later
 logger = logging.getLogger(__name__)
 
 NOT_A_MESSAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
-"""What kombu 5.7 and Celery 5.7 raise for a message that is not JSON, or not of the shape that they expect; Celery then
-ends the worker."""
+"""Exceptions of kombu 5.7 and Celery 5.7 for a message that is not JSON or not of the expected shape; Celery then ends
+the worker."""
 
 
 class CannotWrite(RedisConnectionError):
@@ -28,13 +28,13 @@ class CannotWrite(RedisConnectionError):
 
 
 class Patient:
-    """A connection on which a server that cannot write for the moment counts as one that is lost."""
+    """A connection that counts as lost while the server cannot write."""
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """The next answer.
+        """Return the next reply.
 
         Raises:
-            CannotWrite: the server cannot write what it was asked to.
+            CannotWrite: the server cannot write.
         """
         try:
             return super().read_response(*arguments, **options)  # type: ignore[misc]
@@ -45,15 +45,15 @@ class Patient:
 
 
 class PatientConnection(Patient, Connection):
-    """Of ``redis://``."""
+    """The connection of ``redis://``."""
 
 
 class PatientSSLConnection(Patient, SSLConnection):
-    """Of ``rediss://``."""
+    """The connection of ``rediss://``."""
 
 
 class Channel(redis.Channel):
-    """Drops such a message."""
+    """A channel that drops messages which raise."""
 
     connection_class = PatientConnection
     connection_class_ssl = PatientSSLConnection
@@ -73,6 +73,6 @@ class Transport(redis.Transport):
 
 
 def install() -> None:
-    """Let ``redis://`` and ``rediss://`` lead here, in this process."""
+    """Use this transport for ``redis://`` and ``rediss://`` in this process."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"

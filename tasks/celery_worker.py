@@ -1,4 +1,4 @@
-"""Celery's worker as this project runs it: how it takes messages, and which remote commands it obeys."""
+"""Celery's worker as this project runs it: its consumer of messages, and the remote commands that it obeys."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from celery.worker.control import Panel
 from tasks.celery_transport import CannotWrite
 
 PAUSE_S = 1
-"""Before a server that could not write is tried again; one that is away is waited for by Celery itself."""
+"""Seconds until a server that could not write is tried again; Celery itself waits for one that is unavailable."""
 
 
 class Consumer(consumer.Consumer):
-    """Celery's own, which outlives a Valkey that goes away while a message is being acknowledged."""
+    """Celery's consumer, which survives a Valkey that becomes unavailable while a message is being acknowledged."""
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Close the lost connection, and leave what is not acknowledged where it lies.
+        """Close the lost connection, and leave unacknowledged messages where they are.
 
         kombu 5.7 would put it back through that connection. Where a second channel is closed first, this ends in an
         ``AttributeError``, on which Celery 5.7 ends the worker. Valkey delivers the message again by itself, and the

@@ -1,6 +1,6 @@
 """The durability of accepted requests, and the check that the server keeps its data.
 
-stokehold:accepted   string  written behind what was accepted: where this is, everything before it is too
+stokehold:accepted   string  written after the accepted records: where it is safe, all of them are
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ logger = logging.getLogger(__name__)
 
 MARK = "stokehold:accepted"
 WITHIN_MS = 1500
-"""Shorter than the connection's own patience; ``appendfsync everysec`` takes up to a second."""
+"""Seconds, fewer than the timeout of the connection; ``appendfsync everysec`` takes up to a second."""
 
 
 class Durability:
-    """Waits until what was accepted is as safe as the settings want it."""
+    """Waits until accepted records are as safe as the settings require."""
 
     def __init__(self, valkey: Valkey, wanted: AcceptedWhen) -> None:
         self._valkey = valkey
         self._wanted = wanted
 
     def confirm(self) -> None:
-        """Return when everything that was recorded before is where the settings want it.
+        """Wait until everything that was recorded before is where the settings require it.
 
         Raises:
             ValkeyUnavailable: it is not there in time; what was recorded stays recorded.
@@ -51,7 +51,7 @@ class Durability:
         """Refuse a server that would forget jobs, and warn of one that may.
 
         Raises:
-            ConfigurationError: it evicts keys, is a cluster, or cannot do what the settings want.
+            ConfigurationError: it evicts keys, is a cluster, or cannot do what the settings require.
             ValkeyUnavailable: it does not answer.
         """
         try:
@@ -71,12 +71,12 @@ class Durability:
 
 
 def waiting_command(wanted: AcceptedWhen) -> tuple[str | int, ...]:
-    """The command that waits until what this connection wrote is there; it answers how many have it."""
+    """Return the command that waits until the writes of this connection are safe; its reply is the number of copies."""
     return ("WAITAOF", 1, 0, WITHIN_MS) if wanted is AcceptedWhen.ON_DISK else ("WAIT", 1, WITHIN_MS)
 
 
 def check_policy(told: Mapping[str, Any]) -> None:
-    """Look at what a server says of itself.
+    """Check the policy that a server reports.
 
     Raises:
         ConfigurationError: it evicts keys, or is a cluster.

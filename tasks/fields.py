@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def require_number(value: object) -> object:
-    """Let through what is neither a boolean nor a string; pydantic judges the rest.
+    """Refuse a boolean or a string; pydantic checks other values.
 
     Raises:
         PydanticCustomError: it is one.
@@ -27,14 +27,14 @@ def require_number(value: object) -> object:
 
 
 JSON_NUMBER = BeforeValidator(require_number)
-"""Stands last in ``Annotated``: what stands after it would miss in the OpenAPI document."""
+"""Must be last in ``Annotated``: the OpenAPI document would lack anything after it."""
 
 
 class ImageFormat(StrEnum):
     """The file format of an image."""
 
     PNG = "png"
-    """Without loss, and with what made it inside."""
+    """Lossless, with its manifest inside."""
     JPEG = "jpeg"
     WEBP = "webp"
 
@@ -51,7 +51,7 @@ VERSION = 1
 class Frozen(BaseModel):
     """A value that never changes and has no unknown fields."""
 
-    # A prompt must not reach a log by way of an error message.
+    # A prompt must not reach a log through an error message.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
@@ -65,10 +65,10 @@ class Stored(BaseModel):
 
 
 class StoredRecord(Stored):
-    """A whole record, which says how new a reader must be.
+    """A whole record, with the version that a reader must have.
 
     Raises:
-        RecordNotUnderstood: newer than this one.
+        RecordNotUnderstood: it is of a newer version.
     """
 
     record_version: int = Field(
@@ -88,10 +88,10 @@ Form = TypeVar("Form")
 
 
 def read(kind: type[Value], text: str | bytes, name: str) -> Value:
-    """A stored value from its JSON.
+    """Return a stored value from its JSON.
 
     Args:
-        name: what it is, to begin a sentence with.
+        name: name of the value, to begin a sentence with.
 
     Raises:
         RecordNotUnderstood: a newer version wrote it, or it is damaged.
@@ -108,10 +108,10 @@ def read_all(kind: type[Value], texts: Mapping[str, str]) -> list[Value]:
 
 
 def understood(make: Callable[[str, Form], Value], stored: Mapping[str, Form]) -> list[Value]:
-    """Return what ``make`` makes of each stored form and its name, without what it does not understand.
+    """Return the value that ``make`` makes of each name and stored form, without those that it does not understand.
 
     Args:
-        make: raises RecordNotUnderstood for what another version wrote or what is damaged; the log names it.
+        make: raises RecordNotUnderstood for a value of another version or a damaged one; the log names it.
     """
     found: list[Value] = []
     for name, form in stored.items():
@@ -123,11 +123,11 @@ def understood(make: Callable[[str, Form], Value], stored: Mapping[str, Form]) -
 
 
 def not_understood(name: str, error: ValidationError | RecordNotUnderstood) -> RecordNotUnderstood:
-    """The refusal of a record, for the one who asks for it and for the log."""
+    """Return the error for a record that is not understood, for its client and the log."""
     why = str(error) if isinstance(error, RecordNotUnderstood) else f"{', '.join(places(error))} cannot be read."
     return RecordNotUnderstood(f"{name} was recorded by another version of this service. Try again soon. ({why})")
 
 
 def places(error: ValidationError) -> Iterable[str]:
-    """Return where in a record something is wrong."""
+    """Return the paths of the wrong fields of a record."""
     return (".".join(map(str, problem["loc"])) for problem in error.errors(include_url=False, include_input=False))

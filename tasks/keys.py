@@ -1,4 +1,4 @@
-"""API keys: who may use the service, and how much of it.
+"""API keys, their secrets and their limits.
 
     stokehold:keys    hash    id of a key -> the key as JSON, with a digest of its secret
 
@@ -23,7 +23,7 @@ from tasks.valkey import Valkey
 
 KEYS = "stokehold:keys"
 PREFIX = "stokehold"
-"""Of every secret, so that one that was left somewhere is recognised."""
+"""Beginning of every secret, so that a leaked one is recognised."""
 
 
 MAX_WEIGHT = 100
@@ -57,7 +57,7 @@ class ApiKey(StoredRecord):
 
 
 def default_limits(settings: Settings) -> KeyLimits:
-    """The limits of a key that sets none itself."""
+    """Return the limits of a key without limits of its own."""
     return KeyLimits(
         requests_per_minute=settings.requests_per_minute,
         queued_jobs=settings.queued_jobs,
@@ -83,7 +83,7 @@ class ApiKeys:
     def create(
         self, name: str, limits: KeyLimits, *, allow_private: bool = False, weight: int = 1
     ) -> tuple[ApiKey, str]:
-        """A new key and its secret, which is kept nowhere."""
+        """Make a key, and return it with its secret, which is not stored."""
         key_id = secrets.token_hex(6)
         secret = f"{PREFIX}_{key_id}_{secrets.token_urlsafe(32)}"
         key = ApiKey(
@@ -117,7 +117,7 @@ class ApiKeys:
         return read(ApiKey, found, f"Key {key_id}")
 
     def revoke(self, key_id: str) -> ApiKey:
-        """Let the key be good for nothing from now on.
+        """Revoke a key for good.
 
         Raises:
             ApiKeyNotFound: there is none.
@@ -150,7 +150,7 @@ class ApiKeys:
         return 1 if key_id is None else self.get(key_id).weight
 
     def are_needed(self) -> bool:
-        """Return whether a request must show a key: one is required, or there ever was one.
+        """Return whether a request needs a key: the settings require one, or there ever was one.
 
         That there was one is remembered: a server that comes back empty opens nothing.
         """
@@ -158,7 +158,7 @@ class ApiKeys:
         return self._needed
 
     def require(self) -> None:
-        """Let a key be needed from now on."""
+        """Require a key from now on."""
         self._needed = True
 
     def _put(self, key: ApiKey) -> None:
@@ -166,5 +166,5 @@ class ApiKeys:
 
 
 def digest_of(secret: str) -> str:
-    """Return what is kept of a secret."""
+    """Return the digest of a secret, which is stored in its place."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

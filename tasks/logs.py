@@ -1,4 +1,4 @@
-"""What the log holds: lines of bounded length without secrets and prompts, which say which job they are about."""
+"""Log lines: of bounded length, without secrets and prompts, and with the job that they are about."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ HIDDEN = "<hidden>"
 
 
 CUT = "<cut>"
-"""Ends a text that was too long. What it cuts through is hidden although the sign of a secret may be behind it."""
+"""End of a text that was cut. A field that it cuts is hidden, since the lost part may have the sign of a secret."""
 
 
 _QUERY = re.compile(r"\?[^\s\"'<>]*+")
 
 
 _SIGNED = ("x-amz-", "signature=")
-"""In the query of a presigned URL: ours and S3's, and CloudFront's, which the Hub redirects to."""
+"""Signs of a signature in the query of a presigned URL: S3's, and CloudFront's, to which the Hub redirects."""
 
 
 _PARAMETER = re.compile(r"([?&;][\w.-]{0,40}(?:key|token|secret|password)=)[^\s&;\"'<>]++", re.IGNORECASE)
@@ -42,7 +42,7 @@ _BEHIND_SCHEME = re.compile(r"://([^\s\"'<>]++)")
 
 
 _PROMPT = re.compile(r"prompt\\*+['\"]?+\s*+[:=]\s*+(\\*+['\"])")
-"""As JSON and Python begin a field, and once more inside a string of theirs."""
+"""The beginning of a field in JSON and Python, and within a string of theirs."""
 
 
 _REFUSED, _BEHIND_REFUSED = "input_value=", ", input_type="
@@ -57,7 +57,7 @@ _LEFT_OUT = re.compile(r" tokens:? ")
 
 
 def shortened(text: str, most: int) -> str:
-    """Return the text, cut to this many characters; what is cut says so."""
+    """Return the text, cut to this many characters and marked where it is cut."""
     return text if len(text) <= most else text[:most] + CUT
 
 
@@ -91,7 +91,7 @@ def without_signature(query: re.Match[str]) -> str:
 
 
 def without_password(found: re.Match[str]) -> str:
-    """Return what is behind the scheme of a URL, without a password."""
+    """Return the rest of a URL behind its scheme, without a password."""
     userinfo, at, rest = found[1].rpartition("@")
     if not at and is_cut(found):
         userinfo, rest = rest, ""
@@ -105,7 +105,7 @@ def is_cut(found: re.Match[str]) -> bool:
 
 
 def without_prompts(text: str) -> str:
-    """The text without what its writers, pydantic and diffusers say of prompts."""
+    """Return the text without prompts as our own messages, pydantic's and diffusers' show them."""
     if "prompt" in text:
         text = without_quoted_prompts(text)
     if _REFUSED in text:
@@ -145,11 +145,11 @@ MAX_MESSAGE_CHARACTERS = 8_000
 
 
 MAX_TRACEBACK_PART_CHARACTERS = 2_000
-"""Of one frame or one exception's text."""
+"""Characters of one frame or one exception's text."""
 
 
 MAX_TRACEBACK_PARTS = 60
-"""Half of them from the beginning of a longer traceback, and half from its end."""
+"""Parts of a traceback; of a longer one half from its beginning and half from its end."""
 
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -170,7 +170,7 @@ def configure_logging(level: str, *, prompts: bool) -> None:
 
 
 def make_safe_records(*, prompts: bool) -> None:
-    """Redact every record, and name its job, where it is made: Celery, gunicorn and diffusers have their own format."""
+    """Redact every record, and name its job, when it is made: Celery, gunicorn and diffusers format their own."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
     logging.setLogRecordFactory(in_context(redacting(logging.LogRecord, prompts=prompts)))
@@ -197,7 +197,7 @@ _fields: ContextVar[Mapping[str, object]] = ContextVar("log_fields", default=Map
 def log_context(fields: Mapping[str, object]) -> Iterator[None]:
     """Begin every line that is logged in the body with these fields.
 
-    A thread starts without them: what another thread calls for the body runs in ``contextvars.copy_context()``.
+    A new thread starts without them; run its function in ``contextvars.copy_context()``.
     """
     token = _fields.set(fields)
     try:
@@ -220,7 +220,7 @@ def in_context(make: Callable[..., logging.LogRecord]) -> Callable[..., logging.
 
 
 def redacted_traceback(parts: Sequence[str], *, prompts: bool) -> str:
-    """A traceback, each part of which is bounded and redacted by itself: what one hides ends with it."""
+    """A traceback, each part of which is bounded and redacted by itself."""
     half = MAX_TRACEBACK_PARTS // 2
     kept = parts if len(parts) <= MAX_TRACEBACK_PARTS else (*parts[:half], f"  {CUT}", *parts[-half:])
     bounded = (shortened(part.rstrip("\n"), MAX_TRACEBACK_PART_CHARACTERS) for part in kept)

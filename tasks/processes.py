@@ -1,6 +1,6 @@
 """The processes without a device that run loops: ``python -m tasks.processes housekeeping|light-worker|webhooks``.
 
-*Housekeeping* talks to Valkey alone, so nothing that a client sends can hold it up. The *light worker* reads files
+*Housekeeping* uses Valkey alone, so no request of a client can delay it. The *light worker* reads files
 of clients and removes objects from storage. *Webhooks* sends to servers of clients. With ``--check`` the command
 reports whether the loops of a running process are on time: for health checks.
 """
@@ -33,7 +33,7 @@ Round = Callable[[], None]
 
 SHORT_PERIOD_S = 1.0
 WITHOUT_DELAY = frozenset({"planning", "webhooks"})
-"""Loops that a client waits for: they look at least this often whether there is something to do."""
+"""Loops that a client waits for: they have a short period."""
 
 
 def rounds_of(service: Service) -> Mapping[str, Round]:
@@ -89,7 +89,7 @@ def check_server(durability: Durability) -> None:
 
 
 def run(service: Service, process: str) -> None:
-    """Run the loops of a process until a signal says stop."""
+    """Run the loops of a process until a signal stops it."""
     release_all(service.quarantine)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -112,7 +112,7 @@ def sender_of(service: Service) -> Sender:
 
 
 def release_all(quarantine: Quarantine) -> None:
-    """Put back what was quarantined, which this version may understand; without Valkey the next start does."""
+    """Put quarantined records back, which this version may understand; without Valkey the next start does."""
     try:
         quarantine.release_all()
     except ValkeyUnavailable as error:
@@ -151,7 +151,7 @@ def check(rounds: Rounds, process: str) -> None:
 
 
 def complaint(age: LoopAge) -> str:
-    """Return what is wrong with an overdue loop."""
+    """Return the complaint about an overdue loop."""
     last = "has finished no round yet" if age.age_s is None else f"last finished a round {age.age_s:g} s ago"
     return f"stokehold: the loop {age.loop} {last}."
 

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the body of a ``POST /v1/jobs``.
 
     Raises:
-        SystemExit: the image does not say what made it.
+        SystemExit: the image has no manifest.
     """
     parser = argparse.ArgumentParser(prog="stokehold replay", description=__doc__)
     parser.add_argument("image", help="a file, or - for the standard input")
@@ -55,10 +55,10 @@ def read(name: str) -> bytes:
 
 
 def read_manifest(body: bytes) -> Manifest:
-    """What an image says of itself.
+    """Return the manifest inside an image.
 
     Raises:
-        InvalidRequest: it is not an image, or none of Stokehold's.
+        InvalidRequest: it is not an image, or not one of Stokehold's.
     """
     try:
         with Image.open(BytesIO(body), formats=("PNG", "JPEG", "WEBP")) as image:

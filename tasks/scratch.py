@@ -1,4 +1,4 @@
-"""A temporary folder of this process's own, so that what a process leaves behind when it is killed is found again.
+"""A temporary folder for each process, so that the files of a killed process are found and removed.
 
 <temporary folder>/stokehold-<random>/    in use as long as a process holds the lock on its file `lock`
 """
@@ -22,10 +22,10 @@ LOCK = "lock"
 
 @contextmanager
 def own_scratch() -> Iterator[Path]:
-    """Let this process and those that it starts make their temporary files in a folder of its own; what dead ones have
-    left is removed.
+    """Let this process and those that it starts make their temporary files in a folder of its own, and remove
+    those of dead processes.
 
-    A lock tells the living from the dead, since containers that share a folder do not share the numbers of processes.
+    A lock distinguishes the living from the dead, since containers that share a folder have the same process numbers.
     """
     root, before = Path(tempfile.gettempdir()), os.environ.get("TMPDIR")
     remove_abandoned(root)
@@ -45,7 +45,7 @@ def own_scratch() -> Iterator[Path]:
 
 
 def remove_abandoned(root: Path) -> None:
-    """Remove the folders of this service's processes that are no more. What others have made stays."""
+    """Remove the folders of this service's dead processes, and no other folders."""
     for lock in root.glob(f"{PREFIX}*/{LOCK}"):
         with suppress(OSError), lock.open("r+") as file:  # another one is faster, or it is another user's
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

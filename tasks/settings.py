@@ -49,7 +49,7 @@ class AcceptedWhen(StrEnum):
 
 
 class Settings(BaseSettings):
-    """The settings, frozen. The description of each field is what the README's table says of it."""
+    """The settings, frozen. The README's table has the description of each field."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
 

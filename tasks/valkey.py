@@ -40,9 +40,9 @@ def valkey_errors() -> Iterator[None]:
 
 
 def may_serve_later(error: RedisError) -> bool:
-    """Return whether the server's state is at fault, and not what it was asked."""
+    """Return whether the server's state is at fault, and not the command."""
     known = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
-    return isinstance(error, known) or "MISCONF" in str(error)  # for a disk that it cannot write there is no class
+    return isinstance(error, known) or "MISCONF" in str(error)  # there is no class for a disk that it cannot write
 
 
 class ValkeyPipeline(Pipeline):
@@ -54,7 +54,7 @@ class ValkeyPipeline(Pipeline):
 
 
 class Valkey(Redis):
-    """A client whose commands raise ``ValkeyUnavailable``; around a subscription put ``valkey_errors``."""
+    """A client whose commands raise ``ValkeyUnavailable``; subscriptions need ``valkey_errors`` around them."""
 
     def script(self, *names: str) -> Script:
         """A Lua script, which the server runs as one atomic step.
@@ -78,9 +78,9 @@ class Valkey(Redis):
 
 
 def connect(valkey_url: str) -> Valkey:
-    """A client that decodes answers to ``str`` and notices within a few seconds that the server is unavailable.
+    """Return a client that decodes replies to ``str`` and notices within a few seconds that the server is unavailable.
 
-    It asks again when an answer is lost, so every script that it runs must bear being run twice.
+    It repeats a command whose reply is lost, so every script must be safe to run twice.
     """
     valkey = Valkey.from_url(
         valkey_url,

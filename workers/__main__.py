@@ -30,12 +30,12 @@ from workers.worker import Worker, warm_up
 logger = logging.getLogger("workers")
 
 SWITCH_INTERVAL_S = 0.0005
-"""How long the thread that draws waits at most for another one that runs Python code, each time it calls into torch.
-With Python's 5 ms, reading an adapter would hold it up for as long as the reading takes."""
+"""Longest time, in seconds, that the drawing thread waits for the interpreter after each call into torch.
+With Python's 5 ms, reading an adapter would delay it for as long as the reading takes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Load the pipeline, then take messages until told to stop.
+    """Load the pipeline, then take messages until a shutdown.
 
     Raises:
         SystemExit: the worker cannot start; the message says what to change.
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def serve(slug: str, name: str) -> ExitCode | None:
-    """Be the worker of this base model until it ends; why it did so by itself, if it did.
+    """Run the worker of this base model until it ends; return its exit code if it ended by itself.
 
     Raises:
         SystemExit: as ``main`` does.
@@ -86,7 +86,7 @@ def load_worker(application: Application, slug: str, name: str) -> Worker:
     """Load the pipeline of a base model and put the worker's parts around it.
 
     Raises:
-        StokeholdError, StorageError: something that the worker needs is missing.
+        StokeholdError, StorageError: a setting is wrong, or a server is unavailable.
     """
     service = service_of_worker(application)
     model = service.base_models.named(slug)
@@ -101,7 +101,7 @@ def load_worker(application: Application, slug: str, name: str) -> Worker:
 
 
 def service_of_worker(application: Application) -> Service:
-    """The application's service, with uploads that cost the thread that draws no time.
+    """Return the application's service, with uploads that do not delay the drawing thread.
 
     Raises:
         StorageMisconfigured: as ``make_storage``.

@@ -10,11 +10,11 @@ from enum import StrEnum
 from tasks.jobs.job import JobSpec
 
 SLOWER = 20
-"""How many times what was measured a step may take before it counts as no progress at all."""
+"""Multiple of its measured time after which a step counts as no progress."""
 RELOADS = 4
-"""How many times as long as at the start the base may take to load, where a swap finds that it must be loaded again."""
+"""Multiple of the first loading time that a reload of the base may take, where a swap finds one necessary."""
 READ_BYTES_PER_S = 8 << 20
-"""The least rate at which an adapter is read and parsed, or an image sent; the Hub's parts are reported."""
+"""Lowest rate at which an adapter is read and parsed, or an image sent, in bytes a second; downloads report parts."""
 END_SHARE = 4
 """A canceled drawing may go on for this fraction (1 / n) of the time after which it would count as stalled."""
 
@@ -26,7 +26,7 @@ class Phase(StrEnum):
     """The phase of an attempt, as its job's record may say it."""
 
     WAITING = "waiting"
-    """For the device, behind others, which are watched themselves."""
+    """It waits for the device, behind others, which are watched themselves."""
     PREPARING = "fetching and reading its adapters"
     SWAPPING = "merging its adapters"
     DRAWING = "drawing"
@@ -35,7 +35,7 @@ class Phase(StrEnum):
 
     @property
     def has_device(self) -> bool:
-        """Return whether the thread that uses the device must move for it."""
+        """Return whether the thread that uses the device works for it."""
         return self in (Phase.SWAPPING, Phase.DRAWING, Phase.TESTING)
 
 
@@ -45,7 +45,7 @@ class Bounds:
 
     Attributes:
         stall_s: seconds without progress, at least.
-        attempt_s: seconds for all of it but waiting, at least.
+        attempt_s: seconds for the whole attempt without waiting, at least.
         storage_s: seconds for which storage may be silent.
         max_adapter_bytes: the size of an adapter for which none is known.
         pixel_step_s: seconds for a step by pixel, as this device drew its known image.
@@ -77,15 +77,15 @@ class Bounds:
         return self.stall_s + RELOADS * self.load_s
 
     def max_s(self, spec: JobSpec, images: int) -> float:
-        """Seconds for a whole attempt, waiting left out."""
+        """Seconds for a whole attempt without waiting."""
         return max(self.attempt_s, SLOWER * self.pixel_step_s * spec.pixel_steps * images)
 
 
 class Activity:
-    """The progress of an attempt, and its deadline for more. One thread reports, others look.
+    """The progress of an attempt, and its deadline for the next. One thread reports it, others read it.
 
     Args:
-        max_s: seconds for all of it but waiting.
+        max_s: seconds for the whole attempt without waiting.
     """
 
     def __init__(self, max_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -98,14 +98,14 @@ class Activity:
         self.phase = Phase.WAITING
 
     def note_progress(self) -> None:
-        """Report progress in what it is doing."""
+        """Report progress in the present phase."""
         now = self._clock()
         if self.phase is Phase.WAITING:
             self._waited_s += now - self._moved
         self._moved = now
 
     def begin(self, phase: Phase, allowed_s: float) -> None:
-        """Report that it does something else now.
+        """Report that another phase begins.
 
         Args:
             allowed_s: seconds without progress before it is overdue; waiting is never.
@@ -118,12 +118,12 @@ class Activity:
         self.begin(Phase.WAITING, 0)
 
     def request_end(self) -> None:
-        """Note that nothing waits for it any more."""
+        """Note that its result is not needed any more."""
         if self._told is None:
             self._told = self._clock()
 
     def overdue(self) -> str | None:
-        """Return what went on for too long; None if nothing did."""
+        """Return the phase that took too long; None if none did."""
         now, phase = self._clock(), self.phase
         if phase is Phase.WAITING:
             return None

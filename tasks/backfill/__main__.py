@@ -23,7 +23,7 @@ from tasks.settings import settings
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 FIELDS = {name: kind for name, kind in PLAIN_FIELDS.items() if name not in ("prompt", "webhook_url")}
-"""Fields of a request that may be given for all lines. A batch has one webhook of its own."""
+"""Fields of a request that may be given for all lines. A batch has one webhook for itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
-    """Send a file and fetch its images, or go on with what was sent before."""
+    """Send a file and fetch its images, or continue with the batch that was sent before."""
     with tempfile.TemporaryFile(prefix="stokehold-") as file:
         digest = write_lines(file, options)
         if options.dry_run:
@@ -104,7 +104,7 @@ def submit(client: ApiClient, file: IO[bytes], idempotency_key: str, *, on_error
 
 
 def write_lines(file: IO[bytes], options: argparse.Namespace) -> str:
-    """Write the lines as they are sent; their SHA-256."""
+    """Write the lines as they are sent, and return their SHA-256."""
     digest = hashlib.sha256()
     for line in completed(read_lines(options.source), defaults(options)):
         row = json.dumps(line, ensure_ascii=False).encode() + b"\n"
@@ -121,7 +121,7 @@ def defaults(options: argparse.Namespace) -> Line:
 
 
 def adapter(text: str) -> Line:
-    """An adapter as the command line has it: a reference, and perhaps a scale, but not behind a query."""
+    """Return an adapter of the command line: a reference, and perhaps a scale, but not behind a query."""
     if "?" in text:  # an address with a query, in which "=" means something else
         return {"ref": text}
     ref, equals, scale = text.partition("=")
@@ -140,7 +140,7 @@ def finish(client: ApiClient, batch_id: str, folder: Path) -> BatchRecord:
 
 
 def fetch_all(client: ApiClient, batch_id: str, folder: Path) -> None:
-    """Fetch what is drawn and not here yet."""
+    """Fetch the images that are drawn and not in the folder yet."""
     results = client.lines(f"/v1/batches/{batch_id}/results")
     done = download(results, folder, lambda url: client.get(url).require_success().body)
     say(f"{done.fetched} images downloaded, {done.kept} were there already: {folder}")
@@ -159,7 +159,7 @@ def known(folder: Path) -> BackfillState:
 
 
 def status(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
-    """How far a batch is."""
+    """Print the progress of a batch."""
     return read_batch(client, known(options.out).batch_id)
 
 
@@ -169,21 +169,21 @@ def cancel(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
 
 
 def retry_failed(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
-    """Draw what has no images, and fetch it."""
+    """Retry the lines without images, and fetch these."""
     batch_id = known(options.out).batch_id
     client.send("POST", f"/v1/batches/{batch_id}/retry").require_success()
     return finish(client, batch_id, options.out)
 
 
 def fetch(client: ApiClient, options: argparse.Namespace) -> BatchRecord:
-    """Fetch what is drawn."""
+    """Fetch the images that are drawn."""
     batch_id = known(options.out).batch_id
     fetch_all(client, batch_id, options.out)
     return read_batch(client, batch_id)
 
 
 def summary(record: BatchRecord) -> str:
-    """What became of a batch, beside what was forecast."""
+    """Return the outcome of a batch, beside its forecast."""
     counts, forecast = record.counts, record.forecast
     lines = [f"{record.status}: {counts.succeeded} succeeded, {counts.failed} failed, {counts.canceled} canceled"]
     lines += [f"  line {error.line}: {error.message}" for error in record.errors[:20]]

@@ -35,7 +35,7 @@ def download(results: Iterable[str], folder: Path, fetch: Callable[[str], bytes]
 
     Args:
         results: one a line, as the API gives them.
-        fetch: what is behind a URL.
+        fetch: gets the content behind a URL.
     """
     folder.mkdir(parents=True, exist_ok=True)
     fetched = kept = 0
@@ -51,18 +51,18 @@ def download(results: Iterable[str], folder: Path, fetch: Callable[[str], bytes]
 def ordered(
     pool: ThreadPoolExecutor, results: Iterable[str], work: Callable[[str], tuple[dict[str, Any], Downloads]]
 ) -> Iterator[tuple[dict[str, Any], Downloads]]:
-    """Work on all results, a bounded number at once; what comes of them, in their order."""
+    """Work on all results, a bounded number at once, and yield the outcomes in their order."""
     left = iter(results)
     while some := list(islice(left, 8 * AT_ONCE)):
         yield from pool.map(work, some)
 
 
 def one_line(text: str, folder: Path, fetch: Callable[[str], bytes]) -> tuple[dict[str, Any], Downloads]:
-    """Fetch the images of one result; the result with their files in place of their URLs."""
+    """Fetch the images of one result, and return it with their files in place of their URLs."""
     line, fetched, kept = json.loads(text), 0, 0
     for number, image in enumerate(line["images"]):
         url = image.pop("url")
-        if url is None:  # held back by the safety checker
+        if url is None:  # withheld by the safety checker
             continue
         path = folder / file_name(line, number, url)
         if is_there(path, image["sha256"]):
@@ -90,7 +90,7 @@ def is_there(path: Path, sha256: str) -> bool:
 
 
 def save(path: Path, content: bytes) -> None:
-    """Write a file that is either there as a whole or not at all."""
+    """Write a file as a whole or not at all."""
     beside = path.with_name(f"{path.name}.new")
     beside.write_bytes(content)
     beside.replace(path)

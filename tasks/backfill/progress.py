@@ -18,10 +18,10 @@ BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} lines [{elapsed}{po
 
 
 def watch(client: ApiClient, batch_id: str, sleep: Callable[[float], None] = time.sleep) -> BatchRecord:
-    """Show how far a batch is until it has ended. An API that is away is asked again.
+    """Show the progress of a batch until it has ended. While the API is unavailable, it is asked again.
 
     Raises:
-        RequestRefused: the API refuses to tell.
+        RequestRefused: the API refuses the request.
     """
     bar: tqdm[Any]
     with tqdm(dynamic_ncols=True, bar_format=BAR) as bar:
@@ -47,7 +47,7 @@ def read_batch(client: ApiClient, batch_id: str) -> BatchRecord:
 
 
 def batch_record(response: ApiResponse) -> BatchRecord:
-    """The record of a batch in an answer.
+    """Return the record of a batch in a response.
 
     Raises:
         RequestRefused, ServiceUnavailable: as ``ApiResponse.require_success`` does.
@@ -56,7 +56,7 @@ def batch_record(response: ApiResponse) -> BatchRecord:
 
 
 def show(bar: tqdm[Any], record: BatchRecord) -> None:
-    """Move the bar to where the batch is."""
+    """Move the bar to the progress of the batch."""
     counts = record.counts
     bar.total = counts.lines or None
     bar.n = counts.succeeded + counts.failed + counts.canceled
@@ -70,7 +70,7 @@ def show(bar: tqdm[Any], record: BatchRecord) -> None:
 
 
 def images_per_s(record: BatchRecord) -> str:
-    """Images a second since the batch began, also of what was drawn before this command."""
+    """Return the images a second since the batch began, those before this command included."""
     if record.lines_per_s is None or record.forecast is None:
         return "?"
     return f"{record.lines_per_s * record.forecast.images / record.forecast.lines:.1f}"

@@ -21,7 +21,7 @@ Line = dict[str, Any]
 
 
 def plain_type(annotation: object) -> type[int] | type[float] | type[str] | None:
-    """Return what a text is read as for a field of one number or one text; None for any other field."""
+    """Return the type of a field that is one number or one text; None for any other field."""
     classes = tuple(classes_in(annotation))
     kinds: tuple[type[int] | type[float] | type[str], ...] = (int, float, str)
     return next((kind for kind in kinds if any(issubclass(one, kind) for one in classes)), None)
@@ -38,7 +38,7 @@ def classes_in(annotation: object) -> Iterator[type]:
 PLAIN_FIELDS: Mapping[str, type[int] | type[float] | type[str]] = MappingProxyType(
     {name: kind for name, field in JobRequest.model_fields.items() if (kind := plain_type(field.annotation))}
 )
-"""Fields of a request that are one number or one text, and what a text is read as."""
+"""Fields of a request that are one number or one text, with their types."""
 
 
 class Product(BaseModel):
@@ -57,7 +57,7 @@ def read_lines(source: str) -> Iterator[Line]:
     """The lines of a source, one after another: ``.jsonl``, ``.csv``, ``.txt``, ``.toml``, or ``-`` for JSON lines.
 
     Raises:
-        InvalidRequest: it is none of these, cannot be read, or is not what its name says.
+        InvalidRequest: it is not one of these, cannot be read, or does not have the format of its name.
     """
     if source == "-":
         yield from json_lines(sys.stdin)
@@ -129,7 +129,7 @@ def product_lines(file: TextIO) -> Iterator[Line]:
 
 
 def completed(lines: Iterable[Line], defaults: Line) -> Iterator[Line]:
-    """Lines with what they leave out: the defaults, and their number as ``custom_id``.
+    """Yield the lines, completed by the defaults and by their number as ``custom_id``.
 
     A line of an OpenAI batch file has its own fields in ``body`` and stays as it is.
     """

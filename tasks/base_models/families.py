@@ -17,7 +17,7 @@ class Family(StrEnum):
 
 
 BY_CROSS_ATTENTION = {768: Family.SD15, 1024: Family.SD2, 2048: Family.SDXL}
-"""By the width of the text that a UNet's cross-attention takes."""
+"""Families by the width of the text that a UNet's cross-attention takes."""
 
 
 OF_UNETS = frozenset(BY_CROSS_ATTENTION.values())
@@ -38,7 +38,7 @@ OF_ITS_RELATIVES = ("distilled_guidance_layer", "caption_projection", "stream_mo
 
 
 def flat(name: str) -> str:
-    """A module's name as kohya has it."""
+    """Return a module's name in kohya's form."""
     return name.replace(".", "_")
 
 

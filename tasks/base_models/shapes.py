@@ -1,8 +1,9 @@
 """The shapes of base models: the modules that an adapter may change, and their shapes.
 
-stokehold:shapes:<slug>   string  what the latest worker to load the base model has reported; expires
+stokehold:shapes:<slug>   string  the report of the latest worker that has loaded the base model; expires
 
-A worker tells it when it has loaded its base model, and sees to it that it stays. The API judges adapters by it.
+A worker reports the shapes when it has loaded its base model, and keeps them from expiring. The API judges adapters by
+them.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class BaseShapes(StoredRecord):
 
     @cached_property
     def digest(self) -> str:
-        """The same as long as nothing in it changes."""
+        """A digest of all shapes."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     @cached_property
@@ -75,7 +76,7 @@ class BaseShapes(StoredRecord):
         return UNET in self.components
 
     def is_of(self, model: ServedModel) -> bool:
-        """Return whether it tells of the model that ``models.toml`` has now."""
+        """Return whether these are shapes of the model that ``models.toml`` has now."""
         return (self.model, self.revision) == (model.model, model.revision)
 
 

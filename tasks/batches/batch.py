@@ -15,7 +15,7 @@ from tasks.jobs.job import ScaledAdapter
 from tasks.jobs.result import Failure
 
 LINES_TYPE = "application/jsonl"
-"""Of files with an object in each line."""
+"""Content type of files with an object in each line."""
 
 MAX_LINES = 1_000_000
 MAX_BYTES = 1 << 30
@@ -36,7 +36,7 @@ class BatchStatus(StrEnum):
     RUNNING = "running"
     """Its lines become jobs, a bounded number at a time."""
     CANCELING = "canceling"
-    """No further line becomes a job, and those that did are canceled."""
+    """No further line becomes a job, and the jobs are canceled."""
     COMPLETED = "completed"
     """Every line has ended, well or not, and the results are in storage."""
     FAILED = "failed"
@@ -62,7 +62,7 @@ TRANSITIONS: Mapping[BatchStatus, frozenset[BatchStatus]] = MappingProxyType(
         BatchStatus.FAILED: frozenset({BatchStatus.VALIDATING}),
     }
 )
-"""From each status, those that may follow it. Back to the beginning leads a retry."""
+"""From each status, those that may follow it. A retry leads back to the beginning."""
 
 ENDS = frozenset({BatchStatus.PLANNED, BatchStatus.COMPLETED, BatchStatus.FAILED, BatchStatus.CANCELED})
 
@@ -76,7 +76,7 @@ class OnError(StrEnum):
     """The treatment of a batch with lines that cannot be served."""
 
     REJECT = "reject"
-    """Nothing of it is drawn."""
+    """No line is drawn."""
     SKIP = "skip"
     """The other lines are drawn."""
 
@@ -99,14 +99,14 @@ class LineError(Stored):
 
 
 class Group(Stored):
-    """Lines of a plan that want the same adapters: they are drawn one after another. They lie together in the plan.
+    """Lines of a plan with the same adapters: they are drawn one after another. They lie together in the plan.
 
     Attributes:
         begin: first byte in the plan.
         end: the byte behind the last.
         lines: how many.
-        images: images that they ask for.
-        pixel_steps: what they cost: pixels times steps of all these images.
+        images: number of their images.
+        pixel_steps: their cost: pixels times steps of all these images.
         adapters: indexes into the plan's adapters, with their scales.
     """
 

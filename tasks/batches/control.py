@@ -10,7 +10,7 @@ from tasks.batches.store import BatchStore
 from tasks.errors import StatusConflict
 
 MAX_TRIES = 5
-"""Of a client's step, while the light worker takes others."""
+"""Tries of a client's step, while the light worker takes others."""
 
 
 @dataclass(frozen=True)

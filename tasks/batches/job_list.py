@@ -26,7 +26,7 @@ class BatchJobList:
         """A page of the jobs of a batch that are queued, drawn or not yet among its results.
 
         Args:
-            status: only those that stand there; None means all.
+            status: only jobs of this status; None means all.
             limit: how many at most.
             cursor: of the page before; None begins with the newest.
 

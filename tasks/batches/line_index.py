@@ -1,4 +1,4 @@
-"""The lines of a batch on disk, to be read in another order than they came in: any number in constant memory."""
+"""The lines of a batch on disk, for reading in another order: any number in constant memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class LineIndex:
         self._database = database
 
     def add(self, number: int, custom_id: str, part: int, body: bytes) -> bool:
-        """Add a line; whether its id is a new one."""
+        """Add a line, and return whether its id is new."""
         statement = "INSERT OR IGNORE INTO lines VALUES (?, ?, ?, ?)"
         return self._database.execute(statement, (number, custom_id, part, body)).rowcount == 1
 
@@ -45,9 +45,9 @@ class LineIndex:
 
 @contextmanager
 def line_index(folder: Path) -> Iterator[LineIndex]:
-    """An empty index in a separate folder; it is gone when the block is left, with the folder."""
+    """An empty index in a separate folder; it is removed with the folder at the end of the block."""
     with closing(sqlite3.connect(folder / "lines.sqlite", isolation_level=None)) as database:
-        # Nothing of it outlives the process: a crash begins anew.
+        # Nothing of it outlives the process: after a crash the work begins anew.
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(SCHEMA)

@@ -23,7 +23,7 @@ Adapters = tuple[tuple[int, float], ...]
 
 @dataclass
 class GroupLines:
-    """Lines that want the same adapters, and their sums.
+    """Lines with the same adapters, and their sums.
 
     Attributes:
         number: of the group.
@@ -49,9 +49,9 @@ class Planner:
 
     Attributes:
         admit: pins the adapter that a reference names.
-        lines: how many can be served.
-        skipped: how many cannot be served.
-        errors: why, of the first ones.
+        lines: number of lines that can be served.
+        skipped: number of those that cannot.
+        errors: the reasons for the first of these.
     """
 
     admit: Admit
@@ -95,7 +95,7 @@ class Planner:
 
     @property
     def adapters(self) -> tuple[ResolvedAdapter, ...]:
-        """The different adapters that the lines want."""
+        """The different adapters of the lines."""
         return tuple(self._adapters)
 
     def _add(self, number: int, text: bytes, line: BatchLine) -> None:
@@ -122,7 +122,7 @@ class Planner:
         return found
 
     def _number(self, ref: str) -> int:
-        """The place of an adapter; a reference is resolved once, also one that cannot be."""
+        """The place of an adapter; a reference is resolved once, even one that cannot be."""
         if ref not in self._numbers:
             if len(self._numbers) >= MAX_ADAPTERS:
                 raise InvalidRequest(f"The file uses more than {MAX_ADAPTERS} adapters. Split it.")
@@ -173,7 +173,7 @@ def write_plan(
     groups: Iterable[tuple[GroupLines, Iterable[tuple[int, bytes]]]],
     write: Callable[[bytes], object],
 ) -> Plan:
-    """Write lines in the order of drawing; where each group lies.
+    """Write lines in the order of drawing, and return the place of each group.
 
     Args:
         groups: their sums are read when their lines have been.

@@ -39,7 +39,7 @@ class PlanFiles:
     notes: ObjectNotes
 
     def put(self, batch: Batch, plan: Plan, lines: Path) -> str:
-        """Put a plan into storage, where nothing else is written; its key without the ending. Its objects are noted."""
+        """Put a plan into storage under a new key, and return this key without the suffix. Its objects are noted."""
         key = f"{batch.folder}plan-{uuid.uuid4().hex}"
         lines_key, groups_key = plan_objects(key)
         for name in plan_objects(key):
@@ -52,7 +52,7 @@ class PlanFiles:
         """The present plan of a batch.
 
         Raises:
-            ObjectNotFound: it is gone.
+            ObjectNotFound: it was removed.
             RecordNotUnderstood: it is damaged, or of a newer version.
         """
         return read(Plan, self.storage.get(f"{batch.plan}.json"), f"The plan of batch {batch.id}")

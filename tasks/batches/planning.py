@@ -44,7 +44,7 @@ class BatchPlanning:
     def plan(self, batch: Batch) -> None:
         """Put the lines of a batch into the order of drawing: all of them, or in a retry those without images.
 
-        Whatever dies on the way, the next round begins anew; the objects that were written are noted, and removed.
+        If the process dies on the way, the next round begins anew; the objects written so far are noted, and removed.
 
         Raises:
             StorageError, ServiceUnavailable: a server is unavailable.

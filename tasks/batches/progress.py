@@ -67,7 +67,7 @@ class BatchProgress:
         return cast(dict[str, str], self._valkey.hgetall(cursors_key(batch.id, batch.plan)))
 
     def pass_groups(self, batch: Batch, first: int, done: Sequence[int]) -> None:
-        """Note that all groups before ``first`` are done, and forget what was kept of each."""
+        """Note that all groups before ``first`` are done, and forget the cursors of each."""
         self._pass(keys=[batch_key(batch.id), cursors_key(batch.id, batch.plan)], args=[batch.plan or "", first, *done])
 
 

@@ -7,7 +7,7 @@
     stokehold:batches:<owner>         sorted  ids of an owner's batches, by the time of creation
     stokehold:batch_keys:<digest>     hash    the first batch of an idempotency key, and the digest of its request
 
-``tasks/batches/progress.py`` has what is kept of its lines.
+``tasks/batches/progress.py`` has the keys of its lines.
 """
 
 from __future__ import annotations
@@ -228,7 +228,7 @@ class BatchStore:
 
 
 def no_batch(batch_id: str) -> BatchNotFound:
-    """Return the error for an id without a batch, or for anything else that came instead of an id."""
+    """Return the error for an id without a batch, or for a text that is not an id."""
     return BatchNotFound(f"There is no batch {batch_id[:MAX_CHARACTERS]!r}. It may have expired. Send its file again.")
 
 

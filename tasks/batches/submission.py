@@ -17,7 +17,7 @@ from tasks.outbound.webhook_target import WebhookTargets
 
 READ_BYTES = 1 << 20
 UPLOADED_WITHIN_S = 86_400
-"""Seconds that a file may take to come in, and to be recorded."""
+"""Seconds for receiving a file and recording its batch."""
 
 
 class Digested:

@@ -17,7 +17,7 @@ LOOKED_AT = 500
 
 
 class JobPage(BaseModel):
-    """Some of one's own jobs, newest first."""
+    """Some of the client's jobs, newest first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,7 +39,7 @@ class JobList:
         """A page of an owner's jobs.
 
         Args:
-            status: only those that stand there; None means all.
+            status: only jobs of this status; None means all.
             limit: how many at most.
             cursor: of the page before; None begins with the newest.
 
@@ -49,7 +49,7 @@ class JobList:
         names = self.index.newest(owner, status, None if cursor is None else place_in(cursor), limit + 1)
         jobs = self.store.existing(map(id_in, names[:limit]))
         return JobPage(
-            # A job may have moved on since its name was read from the list of those that stand there.
+            # The status of a job may have changed since its name was read from the list of this status.
             jobs=tuple(self.records.of(job) for job in jobs if status in (None, job.status)),
             next_cursor=cursor_at(names[limit - 1]) if len(names) > limit else None,
         )

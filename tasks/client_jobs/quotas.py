@@ -19,13 +19,13 @@ from tasks.keys import ApiKey, ApiKeys
 from tasks.valkey import Valkey
 
 QUEUED_AGAIN_S = 5
-"""After which a job may have left the queue."""
+"""Seconds after which a job may have left the queue."""
 RECORDED_WITHIN_S = 60
-"""Longer than any submission lives; a job that was counted and has no record then has none for ever."""
+"""Seconds, longer than any submission: a counted job without a record then never has one."""
 
 
 class Quotas:
-    """The use of keys. Every step is atomic; a step that is refused counts nothing."""
+    """Counts the use of keys. Every step is atomic; a step that is refused counts nothing."""
 
     def __init__(self, valkey: Valkey, keys: ApiKeys) -> None:
         self._keys = keys
@@ -54,10 +54,10 @@ class Quotas:
 
     @contextmanager
     def reserved(self, owner: str | None, job_id: str, spec: JobSpec) -> Iterator[None]:
-        """Count a job that is recorded in this block; what fails there is given back.
+        """Count a job that is recorded in this block, and refund it if the block fails.
 
         Raises:
-            LimitExceeded: the owner has too many queued jobs, or has spent what may be spent in a day.
+            LimitExceeded: the owner has too many queued jobs, or has used its budget of the day.
         """
         if owner is None:
             yield
@@ -91,18 +91,18 @@ class Quotas:
         return None if owner is None else self._keys.get(owner)
 
     def refund(self, owner: str | None, job_id: str, spec: JobSpec) -> None:
-        """Take back what was counted for a job that was not recorded after all; nothing happens if it was."""
+        """Refund a job that was not recorded after all; nothing happens if it was."""
         if owner is not None:
             self._release(keys=[*_keys(owner), JOB + job_id], args=[job_id, spec.pixel_steps])
 
     def charge_batch(self, owner: str | None, batch: str, pixel_steps: int) -> None:
-        """Count what a batch costs, once.
+        """Count the cost of a batch, once.
 
         Args:
             batch: key of its record.
 
         Raises:
-            LimitExceeded: the owner has spent what may be spent in a day.
+            LimitExceeded: the owner has used its budget of the day.
         """
         if owner is None:
             return

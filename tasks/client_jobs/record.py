@@ -18,7 +18,7 @@ from tasks.lanes.pace import Pace
 
 
 class AdapterRecord(Frozen):
-    """An adapter of a job, pinned to what was really merged."""
+    """An adapter of a job, pinned to the file that was merged."""
 
     ref: str = Field(description="as the request gave it")
     scale: float
@@ -91,7 +91,7 @@ class JobRecords:
     storage: Storage
 
     def of(self, job: Job) -> JobRecord:
-        """Return the record of a job, with fresh URLs, its position in the queue and how long that will take."""
+        """Return the record of a job, with fresh URLs, its position in the queue and the estimated time."""
         spec = job.spec
         position = self.index.position(job) if job.status is Status.QUEUED else None
         return JobRecord(

@@ -1,6 +1,6 @@
-"""Failed jobs once more: a new job for each, however often that is asked for ([decision 18]).
+"""Retries of failed jobs: one new job for each, however often it is requested ([decision 18]).
 
-A job that failed stays failed: its webhook is sent, and what it cost is counted. The new one names it as ``retry_of``.
+A job that failed stays failed: its webhook is sent, and its cost is counted. The new one names it as ``retry_of``.
 
 [decision 18]: ../docs/decisions/0018-a-retry-is-a-new-job.md
 """

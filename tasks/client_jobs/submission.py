@@ -56,7 +56,7 @@ class Submissions:
         if request.webhook_url is not None:
             self.webhook_targets.check(request.webhook_url, owner)
         idempotency = None if idempotency_key is None else idempotency_of(request, idempotency_key, owner)
-        # Asked before the adapters are resolved, which may have moved or gone since: the first job's answer stands.
+        # Asked before the adapters are resolved, which may have moved or been removed since: the first job counts.
         if first := self.accepted_before(idempotency):
             return first
         spec, warnings = self.specify(request, owner)
@@ -70,7 +70,7 @@ class Submissions:
         return self.enqueue(spec, options, idempotency)
 
     def specify(self, request: JobRequest, owner: str | None) -> tuple[JobSpec, tuple[str, ...]]:
-        """Return the specification of a request, complete, and what is doubtful about its adapters.
+        """Return the complete specification of a request, and warnings about its adapters.
 
         Raises:
             InvalidRequest, ServiceUnavailable: as ``submit`` does.
@@ -134,14 +134,14 @@ class Submissions:
         return self.enqueue(job.spec, options, idempotency)
 
     def require_drawable(self, spec: JobSpec) -> None:
-        """See that a specification of an earlier job can still be drawn.
+        """Check that a specification of an earlier job can still be drawn.
 
         Raises:
             BaseModelNotServed: no worker draws with its base model any more.
             InvalidRequest: the limits of its base model were lowered since.
         """
         model = self.base_models.find(spec.base_model)
-        if model is None or model.slug != spec.base_model:  # another model's alias by now: other weights
+        if model is None or model.slug != spec.base_model:  # another model's alias by now, with other weights
             raise BaseModelNotServed(f"Base model {spec.base_model!r} of this job is not served here any more.")
         check_limits(spec, model)
 

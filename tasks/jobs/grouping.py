@@ -21,13 +21,13 @@ def group_of(spec: JobSpec, options: JobOptions) -> str:
 
 
 def adapters_digest(spec: JobSpec) -> str:
-    """The same for the same adapters in the same order at the same scales, and for nothing else."""
+    """Return a digest of the adapters, their order and their scales."""
     excluded = {"adapter": set(DESCRIBES_THE_FILE)}
     return digest([scaled.model_dump(mode="json", exclude=excluded, exclude_none=True) for scaled in spec.adapters])
 
 
 def settings_digest(spec: JobSpec) -> str:
-    """The same for jobs of one group whose images one pass of the pipeline can draw.
+    """Return a digest that is the same for jobs of one group whose images one pass of the pipeline can draw.
 
     A pass has a negative prompt for each of its jobs, or for none of them.
     """
@@ -36,5 +36,5 @@ def settings_digest(spec: JobSpec) -> str:
 
 
 def digest(value: object) -> str:
-    """The same for the same JSON."""
+    """Return a digest of a value as JSON."""
     return hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=12).hexdigest()

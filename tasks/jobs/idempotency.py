@@ -14,7 +14,7 @@ KEEP_S = 86_400
 
 @dataclass(frozen=True)
 class Idempotency:
-    """The key under which a submission is known, and what it asks for."""
+    """The key under which a submission is known, and the digest of its request."""
 
     key: str
     """Digest of the client and of the key that it chose: keys of two clients never meet, and none is kept."""

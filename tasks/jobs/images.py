@@ -2,7 +2,7 @@
 
 The step with which a job succeeds settles its attempt (``tasks/jobs/transition.lua``); every other is settled here. A
 worker that is killed cannot clean up behind itself, and storage that is unavailable cannot be cleaned. So the note
-outlives both, and housekeeping settles what its worker did not.
+outlives both, and the light worker settles the attempts that a worker did not.
 
     stokehold:unsettled_images   set   `<job>/<attempt>-<claim>` of attempts that have begun to upload
 """
@@ -54,12 +54,12 @@ class Images:
         self.index.note_images(lease)
 
     def settle(self, lease: Lease) -> bool:
-        """Remove the images of an attempt that has ended, unless they are what its job succeeded with.
+        """Remove the images of an attempt that has ended, unless they are the result of its job.
 
         Unavailable storage is not an error: the note stays, and housekeeping comes back to it.
 
         Returns:
-            whether storage was there, if it was needed.
+            whether storage was available, if it was needed.
 
         Raises:
             ValkeyUnavailable: it is unknown whether the attempt is over.
@@ -87,7 +87,7 @@ class Images:
             self.quarantine.attempt(UNSETTLED_IMAGES, member, partial(self._settle_noted, member))
 
     def _settle_noted(self, member: str) -> None:
-        """Settle what is noted of one attempt.
+        """Settle one noted attempt.
 
         Raises:
             StorageError: storage is unavailable, or refuses to remove the images of this attempt.

@@ -1,4 +1,4 @@
-"""The indexes of jobs: which of them are due, in which order they stand, and how many there are."""
+"""The indexes of jobs: those that are due, their order, and their numbers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tasks.jobs.keyspace import (
 from tasks.valkey import Valkey
 
 MAX_REWOUND = 1000
-"""Times that one look brings back which a clock has set into the future."""
+"""Times that one look corrects after a clock was set back."""
 OWNERS_COUNTED = 200
-"""Bounds what it costs to ask for a position, which every poll of a queued job does."""
+"""Owners that are counted for a position, which bounds the cost of each poll of a queued job."""
 
 
 class JobIndex:
@@ -72,7 +72,7 @@ class JobIndex:
         """Names in lists of an owner's jobs, at most ``count``, the newest first.
 
         Args:
-            status: only those that stand there; None means all.
+            status: only jobs of this status; None means all.
             behind: name of a job; only older ones.
         """
         first = "+" if behind is None else f"({behind}"

@@ -100,7 +100,7 @@ class JobSpec(ImageSettings):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Names of fields that are set and that not every version has: who draws it must know them all."""
+        """Names of fields that are set and that not every version has: a worker must know all of them."""
         parts = (self, *self.adapters, *(scaled.adapter for scaled in self.adapters))
         return tuple(sorted({name for part in parts for name in optional_fields(part)}))
 
@@ -116,13 +116,13 @@ class JobSpec(ImageSettings):
 
 
 def shown(spec: JobSpec) -> JobSpec:
-    """A specification as others may see it, which holds all that fixes the images."""
+    """Return a specification for other clients, with everything that fixes the images."""
     adapters = tuple(scaled.model_copy(update={"adapter": scaled.adapter.shown}) for scaled in spec.adapters)
     return spec.model_copy(update={"adapters": adapters})
 
 
 KNOWN_FIELDS = frozenset(name for kind in (JobSpec, ScaledAdapter, ResolvedAdapter) for name in kind.model_fields)
-"""By which this version knows how to fix images. A field that a version adds is null in jobs that do without it."""
+"""The fields by which this version fixes images. A field that a version adds is null in jobs that do without it."""
 
 
 def optional_fields(part: Stored) -> Iterator[str]:
@@ -144,7 +144,7 @@ class Line(Stored):
 
 
 class JobOptions(Stored):
-    """The client, and what it asks for beside the images."""
+    """The owner of a job, and its options beside the images."""
 
     owner: str | None = Field(
         None, description="id of the API key that submitted the job; null where none is configured"

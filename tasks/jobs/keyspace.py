@@ -1,4 +1,4 @@
-"""Names of what the job store keeps that more than one module reads; ``tasks/jobs/store.py`` lists them all."""
+"""Names of keys of the job store that more than one module reads; ``tasks/jobs/store.py`` lists them all."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FINISHED = "stokehold:finished"
 WEBHOOKS = "stokehold:webhooks"
 UNSETTLED_IMAGES = "stokehold:unsettled_images"
 BATCH = "batch:"
-"""Before the ids of batches among the webhooks that are due."""
+"""Prefix of the ids of batches among the webhooks that are due."""
 CANCELED = "stokehold:canceled"
 
 LANE_OFFSET_S = {Lane.INTERACTIVE: 0, Lane.BACKFILL: 10**11}
-"""Added to the time by which a waiting job is sorted. More seconds than any clock shows: backfill jobs are behind every
-interactive one, whatever their age."""
+"""Seconds that are added to the time by which a waiting job is sorted, more than any clock shows: backfill jobs
+are behind every interactive one, whatever their age."""
 
 
 def job_key(job_id: str) -> str:
@@ -59,7 +59,7 @@ def lane_keys(slug: str, owner: str | None) -> list[str]:
 
 
 def group_key(slug: str, owner: str | None, adapters: str) -> str:
-    """The queued backfill jobs of an owner that want the same adapters.
+    """The queued backfill jobs of an owner with the same adapters.
 
     Args:
         adapters: a digest of these adapters and their scales.

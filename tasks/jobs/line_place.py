@@ -1,4 +1,4 @@
-"""The place of a line in the plan of its batch, by which it becomes one job and no second one.
+"""The place of a line in the plan of its batch, by which it becomes exactly one job.
 
 stokehold:batch:<id>:cursors:<plan>   hash   by group of the plan: the place of its next line, from its first byte;
                                              `first`: the group before which all are done

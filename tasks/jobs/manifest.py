@@ -1,4 +1,4 @@
-"""Manifests: everything that an image depends on, as far as it can be named."""
+"""Manifests: everything known that an image depends on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METADATA_KEY = "stokehold"
 
 
 class Manifest(Provenance, StoredRecord):
-    """Everything that made an image. The same manifest draws the same image.
+    """Everything that fixes an image. The same manifest draws the same image.
 
     Inside an image it names no job, so that the same image has the same bytes. An image is shown to others: a
     manifest never says where an uploaded adapter lies in storage.

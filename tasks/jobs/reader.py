@@ -1,4 +1,4 @@
-"""Jobs as they stand now."""
+"""The present state of jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class JobReader:
         self._valkey = valkey
 
     def get(self, job_id: str) -> Job:
-        """The job as it stands now.
+        """Return the job as it is now.
 
         Raises:
             JobNotFound: there is none, or it has expired.
@@ -61,5 +61,5 @@ class JobReader:
 
 
 def no_job(job_id: str) -> JobNotFound:
-    """The error that says so, of whatever came instead of an id."""
+    """Return the error for an id without a job, or for a text that is not an id."""
     return JobNotFound(f"There is no job {job_id[:MAX_CHARACTERS]!r}. It may have expired. Submit it again.")

@@ -1,4 +1,4 @@
-"""New jobs in the job store, each recorded once even if it is asked for twice."""
+"""New jobs in the job store, each recorded once even if its request is repeated."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class JobRecorder(JobReader):
     def create_once(
         self, job_id: str, spec: JobSpec, lane: Lane, options: JobOptions, idempotency: Idempotency | None
     ) -> tuple[Job, bool]:
-        """Record a new job, unless the idempotency key has one already; the job, and whether it is new.
+        """Record a new job, unless the idempotency key has one already; return the job, and whether it is new.
 
         Args:
             job_id: of ``new_id``; the new job's.
@@ -70,7 +70,7 @@ class JobRecorder(JobReader):
         idempotency: Idempotency | None = None,
         place: LinePlace | None = None,
     ) -> Any:
-        """Return the answer of ``create.lua``."""
+        """Return the reply of ``create.lua``."""
         slug, group = spec.base_model, group_of(spec, options) if lane is Lane.BACKFILL else ""
         job = job_key(job_id)
         keys = [job, waiting_key(slug), UNSENT, DEADLINES, list_key(options.owner), groups_key(slug)]
@@ -127,5 +127,5 @@ def new_job(job_id: str, spec: JobSpec, lane: Lane, options: JobOptions, created
 
 
 def _or_empty(value: str | float | None) -> str | float:
-    """A value as a script takes it: Lua gets no null."""
+    """Return a value for a script: Lua has no null among its arguments."""
     return "" if value is None else value

@@ -1,4 +1,4 @@
-"""The result of a job: its images, its timings and what made them, or its failure."""
+"""The result of a job: its images, its timings and their provenance, or its failure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ImageDifference(Stored):
 
 
 class FactDifference(Stored):
-    """A fact of a manifest that is another than it was."""
+    """A fact that differs between two manifests."""
 
     name: str
     then: str
@@ -35,7 +35,7 @@ class FactDifference(Stored):
 
 
 class ReplayReport(Stored):
-    """The images of a job against those of the one that it draws again."""
+    """The images of a job compared with those of the job that it draws again."""
 
     of: str = Field(description="id of the first job")
     identical: bool | None = Field(description="whether every pixel is the same; null where they cannot be compared")
@@ -59,7 +59,7 @@ Seconds = Annotated[float, AfterValidator(lambda seconds: round(seconds, 3))]
 
 
 def known_swap_way(way: object) -> object:
-    """A way, or null for one that a newer version goes: it is only told."""
+    """Return a way, or None for one of a newer version: it is only reported."""
     return way if way in tuple(SwapWay) else None
 
 
@@ -109,7 +109,7 @@ class BaseReceipt(Stored):
 
 
 class StoredImage(Stored):
-    """One image in storage. ``flagged`` images were held back by the safety checker and have no key."""
+    """One image in storage. ``flagged`` images were withheld by the safety checker and have no key."""
 
     key: str | None = Field(description="object key in the bucket")
     width: int = Field(description="pixels")
@@ -129,7 +129,7 @@ class Provenance(Stored):
 
     @property
     def provenance(self) -> Provenance:
-        """These facts alone, of what holds more."""
+        """Return these facts alone, from a larger model."""
         return Provenance(**{name: getattr(self, name) for name in Provenance.model_fields})
 
 

@@ -1,4 +1,4 @@
-"""The job store: who may work on which job is decided here, once, in Valkey or Redis.
+"""The job store: decides, once and in Valkey or Redis, which worker may work on which job.
 
 Celery delivers a message at least once. Every step of a job's life is therefore one atomic script
 (``tasks/jobs/*.lua``), and a step by a worker holds only under its fencing token: the number of the attempt, and a
@@ -58,11 +58,11 @@ from tasks.valkey import Valkey
 logger = logging.getLogger(__name__)
 
 CLAIM_BYTES = 8
-"""Random ones, of a claim: two claims of one attempt of one job are alike once in 10^19."""
+"""Random bytes of a claim: two claims of one attempt of one job are alike once in 10^19."""
 
 
 class JobStore(JobReader):
-    """The steps of jobs, from claimed to expired; ``JobRecorder`` has the first one, ``JobIndex`` what is due.
+    """The steps of jobs, from claimed to expired; ``JobRecorder`` has the first one, ``JobIndex`` the due jobs.
 
     Args:
         lease_s: seconds without a sign of life after which a job may be taken from its worker.
@@ -81,7 +81,7 @@ class JobStore(JobReader):
         self._mark_sent(keys=[job_key(job.id), UNSENT], args=[job.id, job.lease.token])
 
     def claim(self, job_id: str, worker: str, spare: Callable[[Job], bool] = lambda _: False) -> Job | None:
-        """Take a queued job for this worker, under a new lease; None if it is not there to be taken.
+        """Take a queued job for this worker, under a new lease; None if it cannot be taken.
 
         A job whose deadline has passed is ended instead.
 
@@ -110,7 +110,7 @@ class JobStore(JobReader):
         return job_of(job_id, fields)
 
     def renew(self, lease: Lease, progress: Progress | None = None, *, waits: bool | None = None) -> None:
-        """Show that the worker lives, how far the drawing is, and whether the job waits for another to be drawn.
+        """Renew the lease, with the progress of the drawing, and whether the job waits for another to be drawn.
 
         Raises:
             LeaseLost: another attempt owns the job, or it was canceled.
@@ -193,7 +193,7 @@ class JobStore(JobReader):
         fenced: bool = False,
         measured: Measured = Measured(),  # noqa: B008  (frozen)
     ) -> dict[str, str]:
-        """Take the job to another status; its hash as it is then."""
+        """Take the job to another status, and return its hash."""
         slug = job.spec.base_model
         indexes = [waiting_key(slug), UNSENT, LEASES, DEADLINES, FINISHED, list_key(job.options.owner), pace_key(slug)]
         indexes += [WEBHOOKS, groups_key(slug), UNSETTLED_IMAGES, *lane_keys(slug, job.options.owner)]

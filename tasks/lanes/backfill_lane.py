@@ -1,12 +1,12 @@
 """The choice of the backfill jobs that a worker draws next: fair between owners, and with as few swaps as that allows.
 
-No worker is sent these jobs. One that has time asks here for those that suit it best, so the jobs of one adapter
-are drawn one after another by one worker, and another worker takes another adapter.
+These jobs are not sent to workers. A worker that has time asks here for those that suit it best, so the jobs of one
+adapter are drawn one after another by one worker, and another worker takes another adapter.
 
     stokehold:backfill:<slug>                     sorted  groups of queued backfill jobs, by the time of their first job
-    stokehold:backfill:<slug>:<owner>:<adapters>  sorted  a group: ids of queued jobs that want the same adapters
+    stokehold:backfill:<slug>:<owner>:<adapters>  sorted  a group: ids of queued jobs with the same adapters
     stokehold:turns:<slug>                        hash    by owner: how much the lane has done for it, in jobs
-    stokehold:holders:<slug>                      hash    by worker: the group that it is with
+    stokehold:holders:<slug>                      hash    by worker: the group that it is drawing
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class BackfillLane:
         return ()
 
     def _claim_each(self, ids: Sequence[str], worker: str, spared: set[str]) -> tuple[Job, ...]:
-        """Those of these jobs that are there to be claimed, up to the moment at which Valkey goes away.
+        """Claim those of these jobs that can be claimed, until Valkey becomes unavailable.
 
         Args:
             spared: takes the ids of those that are left to another worker.

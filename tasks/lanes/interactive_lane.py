@@ -60,6 +60,6 @@ class InteractiveLane:
         return None
 
     def _due(self, slug: str, spared: Collection[str]) -> tuple[str, bool]:
-        """Id of the job that is due, or nothing; and whether some are passed over that are not for this worker."""
+        """Return the id of the job that is due, if any, and whether jobs for other workers were passed over."""
         job_id, passed = self._next(keys=lane_keys(slug, None)[:3], args=[JOB, KNOWN, *spared])
         return cast(str, job_id), bool(passed)

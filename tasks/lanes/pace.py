@@ -9,7 +9,7 @@ from tasks.jobs.index import JobIndex
 from tasks.lanes.worker_registry import WorkerRegistry
 
 REMEMBERED_S = 1.0
-"""A pace changes over many jobs, and every poll of a queued job asks for it."""
+"""Seconds for which a pace is cached: it changes over many jobs, and every poll of a queued job reads it."""
 
 
 class Pace:
@@ -24,7 +24,7 @@ class Pace:
     def eta_s(self, slug: str, position: int) -> float | None:
         """Seconds until a queued job with this many before it has its images; None while nothing is known.
 
-        What the workers have begun already is not counted: how far they are with it is known to them alone.
+        Jobs that the workers have begun are not counted: only the workers know their progress.
         """
         seconds_a_job = self.seconds_a_job(slug)
         return None if seconds_a_job is None else round((position + 1) * seconds_a_job, 1)

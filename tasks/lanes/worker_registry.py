@@ -1,7 +1,7 @@
 """The workers alive: each notes itself every few seconds, and is forgotten when it stops doing so.
 
 stokehold:workers:<slug>   set     names of workers of a base model
-stokehold:worker:<name>    string  what the worker says of itself; expires
+stokehold:worker:<name>    string  the worker's note about itself; expires
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tasks.valkey import Valkey
 
 NOTE = "stokehold:worker:"
 UNHEALTHY_SHOWN_MS = 600_000
-"""Milliseconds for which a worker is shown that has left because it cannot be trusted with jobs."""
+"""Milliseconds for which a worker is shown that has left because it is unhealthy."""
 
 
 class MergedAdapter(Stored):
@@ -52,8 +52,8 @@ class WorkerRegistry:
     """The workers of each base model.
 
     Args:
-        valkey: where everything is kept.
-        forget_after_s: seconds of silence after which a worker counts as gone.
+        valkey: keeps the notes.
+        forget_after_s: seconds of silence after which a worker counts as dead.
     """
 
     def __init__(self, valkey: Valkey, *, forget_after_s: float) -> None:

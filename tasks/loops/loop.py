@@ -1,7 +1,7 @@
 """Work that is done again and again beside the requests: each loop has a thread of its own and is watched.
 
-A round that raises is logged, and the next one comes. A round that does not come back, or a thread that is gone, ends
-the process, so that ``scripts/up`` or Docker starts it anew.
+A round that raises is logged, and the next one comes. A round that does not end, or a thread that has died, ends
+the process, so that ``scripts/up`` or Docker restarts it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HANGS_AFTER = 4
 HUNG = 70
 """Exit code of a process that ended itself (``EX_SOFTWARE`` of sysexits.h)."""
 END_WITHIN_S = 5.0
-"""Every step may be cut off anywhere, so the end waits for no long one."""
+"""Seconds to wait for steps at the end: every step may be cut off anywhere."""
 
 BUDGET_S = 10.0
 """Seconds after which a stage leaves the rest of its work to the next round."""
@@ -35,12 +35,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Loop:
-    """Something to be done again and again.
+    """Work that is repeated.
 
     Attributes:
         period_s: seconds from the beginning of a round to that of the next.
         max_s: the most seconds that a round takes when all is well.
-        round: does it once.
+        round: does the work once.
         finished: called with the name after each round that has not raised.
     """
 
@@ -87,14 +87,14 @@ def guarded_round(loop: Loop) -> None:
 
 
 class Watch:
-    """Counts the ticks that a round takes: a process that stalled for a while does not take its rounds for hung."""
+    """Counts the ticks that a round takes, so that a process that was frozen does not take its rounds for hung."""
 
     def __init__(self, running: Running) -> None:
         self._running = running
         self._round, self._ticks = 0, 0.0
 
     def tick(self, seconds: float) -> str | None:
-        """Note that some seconds have passed; what is wrong with the loop, if anything is."""
+        """Note that some seconds have passed, and return the fault of the loop, if it has one."""
         running = self._running
         if not running.thread.is_alive():
             return "its thread has ended"
@@ -125,14 +125,14 @@ def join(threads: Sequence[threading.Thread], seconds: float) -> None:
 
 
 def end_process(reason: str) -> None:
-    """End this process without waiting for any thread of it, so that it is started anew."""
+    """End this process without waiting for any thread of it, so that it is restarted."""
     logger.critical("This process ends itself, to be started anew: %s.", reason)
     logging.shutdown()
     os._exit(HUNG)
 
 
 def within(seconds: float, items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items until the time has passed; the first one in any case."""
+    """Yield items until the time has passed, and at least the first one."""
     deadline = time.monotonic() + seconds
     for item in items:
         yield item

@@ -1,9 +1,9 @@
 """One record that raises holds up no other: it is counted, named in the log, and quarantined after some rounds.
 
-What is quarantined comes back into its index when a process of loops starts: its version may understand the record.
+A quarantined record is put back into its index when a process of loops starts: its version may understand the record.
 
     stokehold:failing:<index>:<member>   string  rounds in a row in which a step of this record raised; expires
-    stokehold:quarantine                  hash    by index and member: where it stood, since when it does not and why
+    stokehold:quarantine                  hash    by index and member: its score, the time and the reason
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class QuarantinedRecord(Stored):
 
     index: str
     member: str
-    score: str = Field(description="where it stood; empty in an index without order")
+    score: str = Field(description="its score there; empty in an index without order")
     at: float = Field(description="seconds since 1970")
     reason: str
 
@@ -62,14 +62,14 @@ class Quarantine:
         """Take a step of a record; after too many failures in a row it is taken out of its index.
 
         Raises:
-            ServiceUnavailable, StorageNotReachable, OSError and so on: it is not the record that is at fault.
+            ServiceUnavailable, StorageNotReachable, OSError and so on: the record is not at fault.
         """
         self.attempt_or(index, member, step, lambda reason: self.add(index, member, reason))
 
     def attempt_or(
         self, index: str, member: str, step: Callable[[], object], give_up: Callable[[Exception], object]
     ) -> None:
-        """The same, with another end for a record that has failed too often."""
+        """As ``attempt``, with another treatment of a record that has failed too often."""
         try:
             step()
         except Exception as error:
@@ -95,7 +95,7 @@ class Quarantine:
         return read_all(QuarantinedRecord, cast(dict[str, str], self._valkey.hgetall(QUARANTINE)))
 
     def release_all(self) -> None:
-        """Put everything back that was quarantined: it may be understood now."""
+        """Put every quarantined record back: it may be understood now."""
         for record in self.records():
             with self._valkey.pipeline() as pipeline:
                 if record.score:

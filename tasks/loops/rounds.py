@@ -1,7 +1,7 @@
 """The time of each loop's latest round, so that a loop that has died or hangs is noticed.
 
 stokehold:rounds   hash   by loop: when it last finished a round, and in which process, as JSON
-stokehold:probe    string  is written to see whether the server takes writes
+stokehold:probe    string  is written to check that the server takes writes
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Rounds:
         self._valkey.hset(ROUNDS, loop, note.model_dump_json())
 
     def probe(self) -> None:
-        """Write something that means nothing.
+        """Check that the server takes writes.
 
         Raises:
             ValkeyUnavailable: the server does not answer, or takes no writes.

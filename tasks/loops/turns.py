@@ -1,6 +1,6 @@
-"""Work for several owners, of which one may ask for much: each has a thread for its turn and waits for no other.
+"""Work for several owners, one of which may have much: each has a thread for its turn, and none waits for another.
 
-A round only begins what can be begun. So a file of a million lines, or a model hub that answers slowly, delays the work
+A round only begins work. So a file of a million lines, or a model hub that answers slowly, delays the work
 of its owner alone.
 """
 
@@ -34,7 +34,7 @@ class Turn:
 
 
 class Turns:
-    """Gives owners their turns: a few at once, one for each, and first those that had none for the longest time.
+    """Gives owners their turns: a few at once, one for each, first those that had none for the longest time.
 
     Args:
         name: of the work, for threads and messages.

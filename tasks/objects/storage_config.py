@@ -21,7 +21,7 @@ def make_storage(settings: Settings, *, put_process: bool = False) -> Storage:
 
 
 def storage_config(settings: Settings) -> S3Config:
-    """Return what ``storage`` needs of the settings."""
+    """Return the configuration of ``storage`` from the settings."""
     return S3Config(
         endpoint=settings.s3_endpoint,
         public_endpoint=settings.s3_public_endpoint,
@@ -36,7 +36,7 @@ def storage_config(settings: Settings) -> S3Config:
 
 
 def public_bucket(settings: Settings) -> PublicBucket | None:
-    """Return the bucket of the images if everybody may read them; nothing else, such as a manifest, lies there."""
+    """Return the bucket of the images if they are public; nothing else, such as a manifest, is in it."""
     if settings.public_base_url is None or settings.s3_public_bucket is None:
         return None
     return PublicBucket(name=settings.s3_public_bucket, prefix=IMAGES, base_url=settings.public_base_url)

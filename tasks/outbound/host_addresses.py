@@ -1,6 +1,6 @@
 """The addresses of a host, resolved in a bounded time.
 
-The system's own resolver cannot be told to stop, so the name servers of ``/etc/resolv.conf`` are asked directly.
+The system's own resolver cannot be interrupted, so the name servers of ``/etc/resolv.conf`` are asked directly.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def resolve(host: str, timeout_s: float) -> list[IPAddress]:
 
 
 def asked_of_name_servers(host: str, timeout_s: float) -> list[IPAddress]:
-    """The same for a name.
+    """Return every address of a name, from the name servers.
 
     Raises:
         DeliveryFailed: as ``resolve`` does.

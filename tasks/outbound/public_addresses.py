@@ -1,7 +1,7 @@
-"""Public internet addresses: the only ones to which a client may have something sent.
+"""Public internet addresses: the only ones to which requests for a client are sent.
 
 Python's ``is_global`` differs between versions (3.11 calls ``fec0::/10`` and ``3fff::/20`` public), so the registries
-of special-purpose addresses are written down here, with what else leads inside. Of IPv6, IANA has given ``2000::/3``
+of special-purpose addresses are listed here, with the other ways inside. Of IPv6, IANA has given ``2000::/3``
 alone to the public internet.
 
 Sources: https://www.iana.org/assignments/iana-ipv4-special-registry,
@@ -56,12 +56,12 @@ SPECIAL: dict[str, str] = {
     "2620:4f:8000::/48": "AS112",
     "3fff::/20": "documentation",
 }
-"""Networks that are not of the public internet, and what they are."""
+"""Networks that are not of the public internet, with their names."""
 
 ISATAP = 0x5EFE
 """Before the IPv4 address with which an address of an ISATAP tunnel ends, in any network (RFC 5214)."""
 UNIVERSAL = 0x0200_0000
-"""A bit beside it that may be set or not."""
+"""A bit beside it that may be set or clear."""
 
 NETWORKS: tuple[Network, ...] = tuple(map(ipaddress.ip_network, SPECIAL))
 

@@ -1,8 +1,8 @@
-"""Post to an address that a stranger chose: never into our own network, never without bounds.
+"""Post to a URL that a client chose: never into our own network, never without bounds.
 
 The name is resolved once. Every address that it has must be public, and the connection goes to one of those very
-addresses, so that a second answer of the name server cannot lead elsewhere; TLS still checks the certificate against
-the name. Redirects are not followed, proxies are not used, and of the answer only the status is read.
+addresses, so that a second reply of the name server cannot lead elsewhere; TLS still checks the certificate against
+the name. Redirects are not followed, proxies are not used, and of the response only the status is read.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tasks.outbound.host_addresses import NO_ADDRESS, Resolve, resolve
 from tasks.outbound.public_addresses import IPAddress, is_public
 
 TIMEOUT_S = 5.0
-"""For each step: to resolve the name, to connect, to send, to wait for the next byte."""
+"""Seconds for each step: to resolve the name, to connect, to send, to wait for the next byte."""
 TOTAL_S = 15.0
-"""For the whole exchange, so that a server which sends a byte now and then does not hold a thread."""
+"""Seconds for the whole exchange, so that a server which sends a byte now and then does not hold a thread."""
 ADDRESSES_TRIED = 3
 
 Value = TypeVar("Value")
@@ -41,7 +41,7 @@ def check_address(address: IPAddress, *, allow_loopback: bool) -> None:
 
 
 def within(seconds: float, call: Callable[[], Value]) -> Value:
-    """The result of a call, waited for no longer than this.
+    """Return the result of a call that ends in time.
 
     Raises:
         TimeoutError: it is not there yet; the call goes on, and its result is dropped.
@@ -72,7 +72,7 @@ class Deadline:
         """Seconds that a step may take.
 
         Args:
-            timeout: what it may take at most.
+            timeout: most seconds for the step.
 
         Raises:
             httpcore2.ReadTimeout: the deadline has passed.
@@ -110,7 +110,7 @@ class BoundedStream(httpcore2.NetworkStream):
 
 
 class PublicNetwork(httpcore2.NetworkBackend):
-    """Connects to nothing but checked addresses, once, and until the deadline alone."""
+    """Connects to checked addresses alone, once, and until the deadline."""
 
     def __init__(self, *, allow_loopback: bool, resolve: Resolve, deadline: Deadline) -> None:
         self._sockets = httpcore2.SyncBackend()
@@ -153,7 +153,7 @@ class PublicNetwork(httpcore2.NetworkBackend):
 
 @cache
 def system_trust() -> ssl.SSLContext:
-    """Trusts what the system trusts. Reading that takes as long as a delivery, so it is done once."""
+    """Return the trust store of the system. Reading it takes as long as a delivery, so it is read once."""
     return ssl.create_default_context()
 
 
@@ -167,16 +167,16 @@ def post(
     tls: ssl.SSLContext | None = None,
     total_s: float = TOTAL_S,
 ) -> int:
-    """Send a body and return the HTTP status of the answer.
+    """Send a body and return the HTTP status of the response.
 
     Args:
         resolve: finds the addresses of a host.
-        tls: by default one that trusts what the system trusts.
+        tls: by default the system's trust.
         total_s: seconds for the whole exchange, from the name to the status.
 
     Raises:
         AddressRefused: the host has an address that is not public.
-        DeliveryFailed: no answer came, or none in time; the message says so in words for the receiver's owner.
+        DeliveryFailed: no response came, or none in time; the message is for the receiver's owner.
     """
     network = PublicNetwork(allow_loopback=allow_loopback, resolve=resolve, deadline=Deadline(total_s))
     timeout = dict.fromkeys(("connect", "read", "write", "pool"), TIMEOUT_S)
@@ -191,7 +191,7 @@ def post(
 
 
 def in_words(error: Exception) -> str:
-    """Return what went wrong, without a word about our side of it."""
+    """Return the error in words, without anything about our network."""
     reasons = [error, error.__cause__, error.__context__]
     if any(isinstance(reason, ssl.SSLCertVerificationError) for reason in reasons):
         return "the certificate is not valid for this host"

@@ -12,7 +12,7 @@ from tasks.outbound.host_addresses import literal_address
 FIELD = "webhook_url"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 FIRST_FREE_PORT = 1024
-"""Below are the ports of other protocols, such as mail, which a request must not be made to look like."""
+"""Ports below it are of other protocols, such as mail, whose servers must not be sent requests."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class WebhookTargets:
     """Checks the URLs to which webhooks are to be sent.
 
     Attributes:
-        can_sign: whether there is a secret for a service without API keys.
+        can_sign: there is a secret for a service without API keys.
     """
 
     can_sign: bool
@@ -47,7 +47,7 @@ class WebhookTargets:
             raise InvalidRequest("Webhooks are sent to the ports 443, 80, and 1024 and above.", field=FIELD)
         address = literal_address(parts.hostname)
         if address is None:
-            return  # a name: checked when it is connected to
+            return  # a name: checked at the connection
         try:
             safe_http.check_address(address, allow_loopback=self.allow_loopback)
         except AddressRefused as error:

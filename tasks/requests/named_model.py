@@ -8,7 +8,7 @@ from tasks.base_models.registry import BaseModels
 from tasks.requests.job import AdapterRequest
 
 MODEL_ADAPTER = "adapters.0.ref"
-"""Where a job request holds an adapter that was named as the model."""
+"""Path, in a job request, of an adapter that was named as the model."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def require_small(size: str) -> str:
     """Check the sides of a size.
 
     Raises:
-        PydanticCustomError: one is longer than any that can be asked for.
+        PydanticCustomError: one is longer than any that is allowed.
     """
     if size != AUTO_SIZE and max(map(int, size.split("x"))) > MAX_SIDE:
         raise PydanticCustomError("size", "A side may have at most {most} pixels", {"most": MAX_SIDE})
@@ -157,7 +157,7 @@ SAME_FIELDS = ImagesRequest.model_fields.keys() & JobRequest.model_fields.keys()
 
 
 def job_request(model: NamedModel, body: ImagesRequest) -> JobRequest:
-    """The job that the request asks for."""
+    """Return the job request for a request for images."""
     width, height = body.sides
     same = {name: getattr(body, name) for name in SAME_FIELDS}
     return JobRequest(

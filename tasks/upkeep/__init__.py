@@ -1,3 +1,3 @@
-"""Upkeep: what keeps jobs moving without a client, and removes what has had its time."""
+"""Upkeep: brings jobs back, and removes jobs and batches after their retention."""
 
 __all__ = ["each_job", "housekeeping", "retention"]

@@ -19,15 +19,15 @@ from tasks.upkeep.each_job import EachJob
 
 logger = logging.getLogger(__name__)
 
-# A healthy submission marks its job as sent within milliseconds; this long, and the process that accepted it is gone.
+# A healthy submission marks its job as sent within milliseconds; after this time, its process has died.
 UNSENT_AFTER_S = 2.0
 
 LOST_AFTER_S = 5.0
-"""A message is claimed within milliseconds of leaving its queue; this long, and the worker that took it is gone."""
+"""A message is claimed within milliseconds of leaving its queue; after this time, the worker that took it has died."""
 
 
 MAX_PER_ROUND = 1000
-"""Jobs of an index that one round looks at, as far as it has time; the next round goes on."""
+"""Jobs of an index that one round looks at, if it has time; the next round continues."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Housekeeping:
     now: Callable[[], float]
 
     def requeue_lapsed(self) -> None:
-        """Queue the jobs again whose workers are gone."""
+        """Queue the jobs again whose workers have died."""
         self.each_job(LEASES, self.index.lapsed(MAX_PER_ROUND), self.requeue_lapsed_job)
 
     def end_late(self) -> None:
@@ -66,7 +66,7 @@ class Housekeeping:
             self.resend_lost_of(model.slug)
 
     def resend_lost_of(self, slug: str) -> None:
-        """The same for the queue of one base model.
+        """Do this for the queue of one base model.
 
         There are then fewer messages than queued jobs. Any message stands for any job, so as many of the first jobs are
         sent again as there are messages too few, if these had time to arrive.
@@ -86,7 +86,7 @@ class Housekeeping:
             logger.warning("job %s is sent again: a worker took its message and did not claim it", job.id)
 
     def requeue_lapsed_job(self, job: Job) -> None:
-        """Queue a job again whose worker is gone, or end it after the last attempt."""
+        """Queue a job again whose worker has died, or end it after the last attempt."""
         try:
             if job.may_be_tried_again(self.max_attempts):
                 self.store.requeue(job, uncounted=job.waits)

@@ -1,4 +1,4 @@
-"""Jobs and batches that have been kept long enough: what they have in storage goes, and their records."""
+"""Retention: removes jobs and batches that have been kept long enough, their objects first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_PER_ROUND = 500
 
 @dataclass(frozen=True)
 class Retention:
-    """Removes what has been kept long enough."""
+    """Removes jobs and batches that have been kept long enough."""
 
     batches: BatchStore
     each_job: EachJob
@@ -47,10 +47,10 @@ class Retention:
         remove_unrecorded(self.object_notes, self.storage)
 
     def remove_batches(self) -> None:
-        """Forget batches, then remove what they have in storage: one that is begun again meanwhile is left alone.
+        """Forget batches, then remove their objects; one that is retried meanwhile is left alone.
 
         Raises:
-            StorageError: storage is unavailable; the next round goes on.
+            StorageError: storage is unavailable; the next round continues.
         """
         for batch_id in self.batches.expired(MAX_PER_ROUND):
             self.quarantine.attempt(FINISHED_BATCHES, batch_id, partial(self.forget_batch, batch_id))
@@ -58,7 +58,7 @@ class Retention:
             self.quarantine.attempt(REMOVING, batch_id, partial(self.remove_batch, batch_id))
 
     def forget_batch(self, batch_id: str) -> None:
-        """Forget a batch, unless it was begun again."""
+        """Forget a batch, unless it was retried."""
         try:
             batch = self.batches.get(batch_id)
         except BatchNotFound:
@@ -67,22 +67,22 @@ class Retention:
             self.batches.forget(batch)
 
     def remove_batch(self, batch_id: str) -> None:
-        """Remove what a forgotten batch has in storage."""
+        """Remove the objects of a forgotten batch."""
         self.storage.delete(f"batches/{batch_id}/")
         for kind in (IMAGES, MANIFESTS):
             self.storage.delete(f"{kind}{batch_id}-")
         self.batches.removed(batch_id)
 
     def remove_jobs(self) -> None:
-        """Remove what jobs have in storage, then their records.
+        """Remove the objects of jobs, then their records.
 
         Raises:
-            StorageError: storage is unavailable; the next round goes on.
+            StorageError: storage is unavailable; the next round continues.
         """
         self.each_job(FINISHED, self.index.expired(MAX_PER_ROUND), self.remove_job)
 
     def remove_job(self, job: Job) -> None:
-        """Remove what a job has in storage, then its record."""
+        """Remove the objects of a job, then its record."""
         if job.attempt:
             for kind in (IMAGES, MANIFESTS):
                 self.storage.delete(f"{kind}{job.id}/")

@@ -1,3 +1,3 @@
-"""Webhooks: signed messages that tell a client's server that a job or a batch has ended."""
+"""Webhooks: signed messages to a client's server about the end of a job or a batch."""
 
 __all__ = ["deliveries", "delivery", "ends", "notice", "secrets", "sender"]

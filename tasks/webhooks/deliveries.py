@@ -2,9 +2,9 @@
 
 Every receiver of every owner has a lane. An owner is served in turn with the others, and each of its receivers in turn,
 so that nothing that is slow, dead or numerous delays another's. A receiver that has failed several times in a row is
-asked by one delivery at a time, ever less often: a circuit breaker. It counts for each owner separately, or one who
-sends to wrong paths of a server would silence it for all. A sender holds a delivery under a lease, for a little longer
-than a try may take; when it lapses, the delivery is due again.
+asked by one delivery at a time, ever less often: a circuit breaker. It counts for each owner separately, or an owner
+that sends to wrong paths of a server would silence it for all. A sender holds a delivery under a lease, for a little
+longer than a try may take; when it lapses, the delivery is due again.
 
     stokehold:webhooks:delivery:<id>                hash    a delivery
     stokehold:webhooks:log:<owner>                  sorted  `<created>:<id>` of an owner's deliveries
@@ -60,12 +60,12 @@ class Bounds:
 
     Attributes:
         pending: deliveries of an owner that wait; then the oldest is dropped.
-        done: deliveries of an owner that are kept besides.
+        done: ended deliveries of an owner that are kept.
         at_once_for_owner: deliveries of an owner that are sent at once.
         at_once_at_receiver: deliveries that a receiver gets at once, from all owners together.
         failures: failures in a row after which a receiver is asked less often.
         closed_s: seconds for which it is not asked then, twice as many after each further failure.
-        max_closed_s: the most seconds of that.
+        max_closed_s: the largest number of these seconds.
     """
 
     pending: int = 5000
@@ -139,7 +139,7 @@ class Deliveries:
         """Return a page of an owner's deliveries, newest first.
 
         Args:
-            limit: how many at most.
+            limit: largest number of deliveries.
             cursor: of the page before; None begins with the newest.
 
         Raises:

@@ -23,7 +23,7 @@ class DeliveryStatus(StrEnum):
     PENDING = "pending"
     """It will be tried, or tried again."""
     DELIVERED = "delivered"
-    """The receiver has answered with a status from 200 to 299."""
+    """The receiver has responded with a status from 200 to 299."""
     FAILED = "failed"
     """It is not tried any more: the last try has failed, or the receiver is gone for good (410)."""
     DROPPED = "dropped"

@@ -36,7 +36,7 @@ class Ends:
         self._valkey = valkey
 
     def names(self, count: int) -> list[str]:
-        """Return ``count`` names, half of them the oldest and half the newest, so that neither wait for the others."""
+        """Return ``count`` names, half of them the oldest and half the newest, so that neither waits for the others."""
         now, _ = self._valkey.time()
         with self._valkey.pipeline(transaction=False) as pipeline:
             pipeline.zrange(WEBHOOKS, "-inf", now + 1, byscore=True, offset=0, num=count // 2)

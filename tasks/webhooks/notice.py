@@ -1,6 +1,6 @@
 """The message of the end of a job or a batch: its record, without URLs.
 
-A URL lets anyone in who has it, and may be stale when a late delivery comes; the receiver polls for fresh ones.
+A URL gives access to all who have it, and may be stale when a late delivery comes; the receiver polls for fresh ones.
 """
 
 from __future__ import annotations

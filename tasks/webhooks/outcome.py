@@ -11,7 +11,7 @@ from tasks.webhooks.delivery import GIVE_UP_AFTER_S, RETRY_AFTER_S, Attempt, Del
 from tasks.webhooks.stored import Taken
 
 JITTER = 0.1
-"""Part of a pause by which it is longer or shorter, so that what failed together does not come back together."""
+"""Part of a pause by which it varies, so that deliveries that failed together are not repeated together."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Outcome:
 
     Attributes:
         retry_after_s: while it is pending: seconds until the next try.
-        answered: whether the receiver is well.
+        answered: the receiver works, so that the circuit breaker closes.
     """
 
     attempt: Attempt
@@ -30,7 +30,7 @@ class Outcome:
 
 
 def answered(taken: Taken, status: int) -> Outcome:
-    """Return the outcome of a try with an answer."""
+    """Return the outcome of a try with a response."""
     attempt = Attempt(at=taken.at, status_code=status, reason=f"the receiver answered {status}")
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return Outcome(attempt, DeliveryStatus.DELIVERED, answered=True)
@@ -40,7 +40,7 @@ def answered(taken: Taken, status: int) -> Outcome:
 
 
 def failed(taken: Taken, reason: str) -> Outcome:
-    """Return the outcome of a try without an answer."""
+    """Return the outcome of a try without a response."""
     return retried(taken, Attempt(at=taken.at, status_code=None, reason=reason))
 
 

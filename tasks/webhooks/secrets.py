@@ -1,10 +1,10 @@
-"""The secrets that sign webhooks: one for each API key, so that none who verifies can forge another's.
+"""The secrets that sign webhooks: one for each API key, so that no owner can forge the messages of another.
 
     stokehold:webhooks:secret:<owner>   hash   current; previous, and until when that one still signs; the request that
                                                made the current one
 
-They are kept as they are, because the sender signs with them, apart from the keys, and shown once. A service without
-API keys has one secret, ``STOKEHOLD_WEBHOOK_SECRET``, which signs for no key.
+They are stored in plain text, because the sender signs with them, apart from the keys, and shown once. A service
+without API keys has one secret, ``STOKEHOLD_WEBHOOK_SECRET``, which signs for no key.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class WebhookSecrets:
     """The secrets, in Valkey or Redis.
 
     Args:
-        of_service: signs what belongs to no API key.
+        of_service: signs the messages of a service without API keys.
     """
 
     def __init__(self, valkey: Valkey, of_service: SecretStr | None) -> None:
@@ -43,12 +43,12 @@ class WebhookSecrets:
     def rotate(
         self, owner: str, *, both_for_s: int = BOTH_FOR_S, idempotency_key: str | None = None
     ) -> tuple[str, datetime]:
-        """Make the next secret of an API key; that secret, and until when the one before signs beside it.
+        """Make the next secret of an API key; return it, and the time until which the one before signs beside it.
 
         Args:
             both_for_s: seconds for which the one before still signs.
             idempotency_key: gives the secret that it made, as long as that is the latest: were the request repeated
-                after a lost answer, the secret that receivers know would be the last but one, and sign no more.
+                after a lost response, the secret that receivers know would be the last but one, and sign no more.
 
         Raises:
             IdempotencyConflict: the key was used with another ``both_for_s``.
@@ -79,7 +79,7 @@ class WebhookSecrets:
 
 
 def service_signer(secret: SecretStr | None) -> Webhook:
-    """Signs with the secret of the settings.
+    """Return the signer with the secret of the settings.
 
     Raises:
         ConfigurationError: there is none, or not one of the specification's.

@@ -37,14 +37,14 @@ ENDS_A_ROUND = 2000
 POSTPONED_S = 60
 
 Post = Callable[[str, bytes, dict[str, str]], int]
-"""Sends a body to a URL; the status of the answer."""
+"""Sends a body to a URL, and returns the status of the response."""
 
 
 class Sender:
     """Makes deliveries of ends, and sends those that are due.
 
     Args:
-        quarantine: takes an end that raises again and again out of those that are not deliveries yet.
+        quarantine: takes an end that raises repeatedly out of the index of ends.
         post: sends a delivery, within a bounded time.
     """
 
@@ -78,7 +78,7 @@ class Sender:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Begin on nothing more, and wait for what is being sent."""
+        """Begin no further delivery, and wait for those that are being sent."""
         with self._taking:
             self._stopping = True
         self._threads.shutdown()
@@ -160,7 +160,7 @@ class Sender:
         """Send a delivery, and return the outcome.
 
         Raises:
-            ServiceUnavailable: its record cannot be read for the moment, or by this version.
+            ServiceUnavailable: its record cannot be read at the moment, or not by this version.
         """
         again = partial(failed, taken)
         try:
@@ -174,7 +174,7 @@ class Sender:
             return given_up(taken.at, str(error))
         except AddressRefused as error:
             logger.warning("delivery %s is not sent: %s", taken.delivery.id, error)
-            # The same words as for a name that does not exist, so that nothing is revealed of the names in our network.
+            # The same words as for a name that does not exist, so that it reveals no name in our network.
             return again(NO_ADDRESS)
         except DeliveryFailed as error:
             logger.info("delivery %s met %r", taken.delivery.id, error.__cause__)

@@ -23,8 +23,8 @@ class Taken:
 
     Attributes:
         claim: makes it this one's until its lease lapses.
-        end: name of what has ended.
-        tries: before this one, since it was last begun.
+        end: name of the end.
+        tries: number of tries before this one, since the last redelivery.
         at: the time of this one, by the store's clock.
     """
 

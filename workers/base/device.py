@@ -1,4 +1,4 @@
-"""The device that a worker draws on: its name, its memory, and the versions that fix what it computes."""
+"""The device that a worker draws on: its name, its memory, and the versions of its software."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.settings import Device
 
 
 def choose_device(setting: Device) -> torch.device:
-    """The device that the setting names; ``auto`` takes CUDA before MPS before the CPU.
+    """Return the device that the setting names; ``auto`` takes CUDA before MPS before the CPU.
 
     Raises:
         ConfigurationError: this machine, or this build of torch, does not have it.
@@ -63,7 +63,7 @@ def memory_errors() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether this is a failed allocation, on whichever device."""
+    """Return whether this is a failed allocation, on any device."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(words in str(error) for words in NO_MEMORY)
 
 
@@ -71,7 +71,7 @@ PACKAGES = ("torch", "diffusers", "transformers", "peft", "safetensors", "numpy"
 
 
 def environment_of(model: ServedModel, device: torch.device) -> Environment:
-    """Return what a worker of this base model on this device draws with."""
+    """Return the environment of a worker of this base model on this device."""
     versions = {name: version(name) for name in PACKAGES}
     return Environment(
         device=device_name(device),
@@ -81,7 +81,7 @@ def environment_of(model: ServedModel, device: torch.device) -> Environment:
 
 
 def device_name(device: torch.device) -> str:
-    """Return what kernels run on: they differ between kinds of GPU, and between the instruction sets of CPUs."""
+    """Return the name of the device by its kernels, which differ between kinds of GPU and instruction sets of CPUs."""
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     if device.type == "cpu":
@@ -90,6 +90,6 @@ def device_name(device: torch.device) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The start of an exception's text, short enough for a job's record."""
+    """Return the start of an exception's text, short enough for a job's record."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:300]

@@ -1,4 +1,4 @@
-"""The one thread that uses the device: jobs have it in turn, those that go first before all others.
+"""The one thread that uses the device: jobs take turns, those with priority before all others.
 
 One thread, because OpenMP keeps a team for each thread that calls torch. When all teams together have more members than
 the CPU has cores, these sleep after each piece of work instead of waiting for the next one, and torch draws half as
@@ -19,7 +19,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 LOOK_AROUND_S = 0.1
-"""How soon a job that waits notices that it need not wait any longer."""
+"""Seconds until a waiting job notices that it need not wait any longer."""
 
 OPENMP = ThreadpoolController().select(user_api="openmp")
 
@@ -28,7 +28,7 @@ Outcome = TypeVar("Outcome")
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """A call that waits for the thread, where it has the context variables of the thread that asks."""
+    """A call that waits for the thread and runs there with the context variables of its caller."""
 
     call: Callable[[], object]
     first: bool
@@ -37,11 +37,11 @@ class Turn:
 
     @property
     def has_begun(self) -> bool:
-        """Return whether the call is made, or has been."""
+        """Return whether the call has begun."""
         return self.future.running() or self.future.done()
 
     def take(self) -> None:
-        """Make the call, unless it is no longer waited for."""
+        """Make the call, unless its caller has given up."""
         if not self.future.set_running_or_notify_cancel():
             return
         try:
@@ -64,7 +64,7 @@ class DeviceThread:
 
     @property
     def is_taken(self) -> bool:
-        """Return whether who asks now must wait."""
+        """Return whether a new caller must wait."""
         return self._is_busy or bool(self._waiting)
 
     @property
@@ -79,7 +79,7 @@ class DeviceThread:
 
         Args:
             check_needed: called while waiting, and on the thread before the function; what it raises is raised instead.
-            first: whether it goes before all that wait and do not.
+            first: the call has priority.
         """
 
         def call() -> Outcome:
@@ -100,7 +100,7 @@ class DeviceThread:
             del turn  # as in ``Turn.take``
 
     def let_first_go(self) -> None:
-        """On the thread, amid a call that does not go first: make those that do."""
+        """Make the calls with priority, on the thread, in the middle of a call without it."""
         while (turn := self._next(only_first=True)) is not None:
             turn.take()
 
@@ -135,7 +135,7 @@ class DeviceThread:
 
 @contextmanager
 def on_one_core() -> Iterator[None]:
-    """On any other thread: let torch use one core, and no team of its own."""
-    torch.get_num_threads()  # when it is asked for the first time it sets the thread's number, which would undo ours
+    """Let torch use one core, without a team, on any other thread."""
+    torch.get_num_threads()  # its first use sets the thread's number, which would undo ours
     with OPENMP.limit(limits=1):
         yield

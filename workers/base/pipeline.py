@@ -58,7 +58,7 @@ def load_pipeline(model: ServedModel, device: torch.device) -> DiffusionPipeline
 
 
 def adjust(pipeline: Any, model: ServedModel) -> None:
-    """Trade speed and memory as the model's entry says."""
+    """Adjust speed and memory as the model's entry says."""
     if model.attention_slicing:
         pipeline.enable_attention_slicing()
     if model.vae_tiling:
@@ -68,7 +68,7 @@ def adjust(pipeline: Any, model: ServedModel) -> None:
 
 
 def fix_device(pipeline: Any) -> None:
-    """Let the pipeline remember the device that it stays on.
+    """Let the pipeline remember its device.
 
     diffusers looks for it anew at each drawing: it asks every module of every component whether it is offloaded, which
     takes 7 ms of the 60 that the smallest drawing of the demo's base takes.
@@ -79,7 +79,7 @@ def fix_device(pipeline: Any) -> None:
 
 
 def loadable_components(pipeline: Any) -> dict[str, torch.nn.Module]:
-    """The components that an adapter may change, by name."""
+    """Return the components that an adapter may change, by name."""
     names = pipeline._lora_loadable_modules
     return {name: module for name in names if (module := getattr(pipeline, name, None)) is not None}
 
@@ -116,11 +116,11 @@ def max_clip_skip(pipeline: Any) -> int:
 
 
 class TextEncoder:
-    """A text encoder as diffusers looks for it where layers are skipped: inside ``text_model``.
+    """A text encoder inside ``text_model``, where diffusers looks for it to skip layers.
 
     transformers 5.6 took this level away (https://github.com/huggingface/diffusers/issues/14124). The encoder itself
-    must not get it back: by it diffusers tells how the keys of an adapter are written. Nor may it be copied: each copy
-    would have its layers record their states once more.
+    must not get it back: from it diffusers infers the form of an adapter's keys. Nor may it be copied: the layers of
+    each copy would record their states once more.
     """
 
     def __init__(self, encoder: Any) -> None:
@@ -131,7 +131,7 @@ class TextEncoder:
         return self.text_model(*arguments, **options)
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the encoder has."""
+        """Return any other attribute of the encoder."""
         return getattr(self.text_model, name)
 
 
@@ -142,12 +142,12 @@ def show_text_model(pipeline: Any) -> None:
 
 
 def denoiser_of(pipeline: Any) -> Any:
-    """The component that is run at each step."""
+    """Return the component that runs at each step."""
     return next(module for name in ("unet", "transformer") if (module := getattr(pipeline, name, None)) is not None)
 
 
 def find_pipeline_class(model: ServedModel) -> Any:
-    """The class that `models.toml` names, or ``DiffusionPipeline``, which takes what the model itself says.
+    """The class that `models.toml` names, or ``DiffusionPipeline``, which takes the class that the model names.
 
     Raises:
         ConfigurationError: diffusers has no such class.

@@ -26,12 +26,12 @@ class Attempt:
     """A claimed job in the hands of its worker.
 
     Args:
-        bounds: how long it may take.
+        bounds: its time limits.
         awake: seconds that this process was running.
-        images: how many of them a step draws, those of other jobs in the same pass included.
+        images: number of images that a step draws, those of other jobs in the same pass included.
 
     Attributes:
-        activity: shows whether it makes progress.
+        activity: its progress.
         is_ended: it stalled and was ended by the watchdog; its thread may not know yet.
         has_lost_lease: the heartbeat found so; its thread notices at its next step in the store.
     """
@@ -62,7 +62,7 @@ class Attempt:
         self.stopwatch = Stopwatch(queued_seconds(job))
 
     def note_waiting(self, waits: bool) -> None:
-        """Let the store know whether the job that is drawn now is another: which one to blame if the worker dies.
+        """Tell the store whether another job is drawn now: if the worker dies, that job counts the attempt.
 
         Raises:
             LeaseLost: another attempt owns the job, or it was canceled.
@@ -80,7 +80,7 @@ class Attempt:
         self._waits = waits
 
     def check_needed(self) -> None:
-        """Draw nothing that is no longer waited for, and nothing on a worker that shuts down.
+        """Stop if the job was canceled or the worker shuts down.
 
         Raises:
             LeaseLost: the job was canceled.
@@ -92,8 +92,8 @@ class Attempt:
             raise WorkerStopping("The worker is shutting down while this job waits for the pipeline.")
 
     def report(self, progress: Progress) -> None:
-        """Look whether the job was canceled, and tell the store of the progress, at most four times a second and at the
-        last step.
+        """Check whether the job was canceled, and report the progress to the store, at most four times a second and at
+        the last step.
 
         Raises:
             LeaseLost: the job was canceled, or another attempt owns it.
@@ -112,7 +112,7 @@ class Attempt:
             logger.warning("progress is not reported: %s", error)
 
     def pause(self, seconds: float) -> None:
-        """Wait for storage, and notice that there is no reason to wait any longer.
+        """Wait for storage, and raise if there is no reason to wait any longer.
 
         Raises:
             WorkerStopping: the worker shuts down; another one may reach storage.
@@ -159,13 +159,13 @@ class Attempt:
         self.activity.begin(Phase.TESTING, 2 * self._bounds.swap_s)
 
     def overdue(self) -> str | None:
-        """Return what went on for too long; None if nothing did."""
+        """Return the phase that took too long; None if none did."""
         if self.job.id in self._cancellations:
             self.activity.request_end()
         return self.activity.overdue()
 
     def keeps_lease(self) -> bool:
-        """Return whether its lease is to be renewed: it makes progress; to be alive is not enough."""
+        """Return whether its lease is to be renewed, which takes progress and not only being alive."""
         return not self.is_ended and not self.has_lost_lease and self.activity.overdue() is None
 
     def _refuse_canceled(self) -> None:
@@ -190,7 +190,7 @@ class Attempts(tuple[Attempt, ...]):
             attempt.check_needed()
 
     def pause(self, seconds: float) -> None:
-        """As ``Attempt.pause``, all of them together."""
+        """As ``Attempt.pause``, for all of them together."""
         for attempt in self:
             attempt.pause(seconds / len(self))
 
@@ -231,6 +231,6 @@ class Attempts(tuple[Attempt, ...]):
 
 
 def queued_seconds(job: Job) -> float:
-    """Seconds from accepted to claimed."""
+    """Return the seconds from accepted to claimed."""
     started = job.started_at or job.created_at
     return (started - job.created_at).total_seconds()

@@ -12,17 +12,17 @@ from tasks.jobs.job import Job
 logger = logging.getLogger(__name__)
 
 THREADS = 2
-"""While one draws, the other publishes what it has drawn and prepares what it will draw."""
+"""While one draws, the other publishes its images and prepares its next jobs."""
 AGAIN_S = 1.0
-"""How soon a worker looks again at a lane that was empty."""
+"""Seconds until a worker looks again at a lane that was empty."""
 
 
 class Backfill:
-    """Threads that take jobs as fast as they can be drawn. They have no part in Celery's own, which an interactive job
-    therefore finds free.
+    """Threads that take jobs as fast as they can be drawn. They are not Celery's threads, so that those are free for
+    interactive jobs.
 
     Args:
-        claim: takes the next jobs, as many as one pass of the pipeline shall draw; none if there are none.
+        claim: takes the next jobs for one pass of the pipeline, if there are any.
         run: works on them.
         stopping: the worker shuts down: no further jobs are taken.
     """
@@ -56,7 +56,7 @@ class Backfill:
                 self._stopping.wait(AGAIN_S)
 
     def _work(self) -> bool:
-        """Take jobs and work on them; whether there were any. What is not settled comes back with its lease."""
+        """Take jobs and work on them; return whether there were any. Unsettled jobs return when their leases lapse."""
         try:
             if jobs := self._claim():
                 self._run_jobs(jobs)

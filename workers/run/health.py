@@ -17,10 +17,10 @@ class Health:
     Args:
         test: raises ``SelfTestFailed``.
         reload: lets the base model be loaded again before it draws again.
-        leave: takes the worker off its queue, and ends it.
+        leave: takes the worker off its queue and ends it.
 
     Attributes:
-        unhealthy: why it takes no jobs any more; None while it does.
+        unhealthy: the reason why it takes no more jobs; None while it takes some.
     """
 
     def __init__(self, test: Callable[[], None], reload: Callable[[], None], leave: Callable[[], None]) -> None:
@@ -31,7 +31,7 @@ class Health:
         self.unhealthy: str | None = None
 
     def is_sound(self) -> bool:
-        """Test the worker, if need be again with a base that was loaded anew; where that fails, too, it leaves."""
+        """Test the worker, if necessary again after a reload of the base; if that fails too, it leaves its queue."""
         with self._lock:
             if self.unhealthy is None and not self._passes():
                 logger.error("this worker leaves its queue: %s", self.unhealthy)

@@ -20,9 +20,9 @@ class Heartbeat:
     """A thread that beats while the worker lives.
 
     Args:
-        note: says what the worker is at the moment; sent with each beat.
+        note: makes the note about the worker that is sent with each beat.
         period_s: seconds between two beats; a few must fit into a lease.
-        remind: called with each beat, for what must not be forgotten while the worker lives.
+        remind: called with each beat, to renew records that must exist while the worker lives.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Note the worker as alive and go on doing so."""
+        """Begin to note the worker as alive."""
         self.beat()
         self._thread.start()
 
     def stop(self) -> None:
-        """Forget the worker, unless it leaves for a reason to be shown; its leases are left to lapse."""
+        """Forget the worker, unless it leaves for a reason to be shown; its leases lapse."""
         self._stopped.set()
         self._thread.join()
         note = self._note()
@@ -60,7 +60,7 @@ class Heartbeat:
             self._registry.note(note)
 
     def beat(self) -> None:
-        """One sign of life. A lost lease is let go: its job notices at its own next step."""
+        """Send one sign of life. A lost lease is released: its job notices that at its own next step."""
         self._registry.note(self._note())
         self._remind()
         for attempt in self._running:

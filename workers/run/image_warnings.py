@@ -12,7 +12,7 @@ from workers.stages.draw import DrawnImage
 
 
 def image_warnings(images: Sequence[DrawnImage], spec: JobSpec) -> Iterator[str]:
-    """A sentence for each image of one colour: seldom what was asked for, and often an overflow."""
+    """Return a sentence for each image of one colour, which is seldom intended and often an overflow."""
     strengths = ", ".join(f"{scaled.adapter.ref!r} ({scaled.scale:g})" for scaled in spec.adapters)
     advice = f" Lower the scale of {strengths}." if strengths else " Try another prompt, seed or scheduler."
     for number, drawn in enumerate(images):

@@ -36,7 +36,7 @@ from workers.stages.stopwatch import Stage, Stopwatch
 logger = logging.getLogger(__name__)
 
 LEAVE_S = 1.0
-"""How long a message is held back whose job is left to another worker."""
+"""Seconds for which a message is held back whose job is left to another worker."""
 
 
 class BeginAttempt(Protocol):
@@ -62,10 +62,10 @@ class JobRunner:
     shutdown: Shutdown
 
     def __call__(self, job_id: str) -> None:
-        """Work on the interactive job that is due. A message for which none waits is one too many, and dropped.
+        """Work on the interactive job that is due. A message without a waiting job is dropped.
 
         Args:
-            job_id: of the job that the message was sent for, which may have been drawn already.
+            job_id: job of the message, which may have been drawn already.
         """
         if self.shutdown.graceful.is_set():
             self.queues.requeue_unclaimed(self.slug, job_id)
@@ -83,7 +83,7 @@ class JobRunner:
             self.run_jobs((job,))
 
     def run_jobs(self, jobs: Sequence[Job]) -> None:
-        """Take a claimed job through its stages and settle it; or several that one pass of the pipeline can draw.
+        """Take a claimed job, or several that one pass can draw, through the stages and settle each.
 
         A pass draws no more images than it has steps: the longest of them, between which an interactive job may go
         first, is then no longer than the drawing of one image.
@@ -104,7 +104,7 @@ class JobRunner:
             self.running.release(attempt)
 
     def draw_together(self, attempts: Attempts) -> list[Drawing] | None:
-        """Draw several jobs in one pass; None if that fails. Then each is drawn alone, and meets its own end."""
+        """Draw several jobs in one pass; return None if that fails, so that each is drawn alone."""
         stopwatch = Stopwatch()
         try:
             drawings = self.stages.draw(attempts, stopwatch)
@@ -125,7 +125,7 @@ class JobRunner:
         return drawings
 
     def settle(self, attempt: Attempt, drawing: Drawing | None) -> None:
-        """Draw a job that is not drawn yet, publish it, and record how it ended."""
+        """Draw a job that is not drawn yet, publish it, and record the outcome."""
         try:
             if drawing is None:
                 (drawing,) = self.stages.draw(Attempts([attempt]), attempt.stopwatch)
@@ -160,7 +160,7 @@ class JobRunner:
 
 
 def fault_of(error: Exception) -> MachineFault:
-    """The fault that an error is to the job that met it."""
+    """Return the fault of the machine that an error is to a job."""
     if isinstance(error, MachineFault):
         return error
     if isinstance(error, StorageError):

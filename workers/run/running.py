@@ -1,4 +1,4 @@
-"""The attempts that a worker has in hand, which its heartbeat keeps alive and its watchdog ends."""
+"""The unsettled attempts of a worker, which its heartbeat keeps alive and its watchdog ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunningAttempts:
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[Attempt]:
-        """Those of the moment."""
+        """Iterate over the present attempts."""
         with self._lock:
             return iter(tuple(self._attempts))
 
@@ -33,7 +33,7 @@ class RunningAttempts:
             self._remove(held)
 
     def release(self, attempt: Attempt) -> None:
-        """Hold this attempt no more."""
+        """Release this attempt."""
         self._remove((attempt,))
 
     def _remove(self, attempts: tuple[Attempt, ...]) -> None:

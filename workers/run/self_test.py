@@ -30,7 +30,7 @@ class Unwatched:
     """Follows a drawing for which no job waits."""
 
     def check_needed(self) -> None:
-        """Never."""
+        """Raise nothing."""
 
     def note_waiting(self, waits: bool) -> None:
         """Nothing to note."""
@@ -43,7 +43,7 @@ class Unwatched:
 
 
 def known_spec(model: ServedModel) -> JobSpec:
-    """Return what the known image of a base model is drawn from: few steps of its smallest size, without adapters."""
+    """Return the specification of a base model's known image: few steps of its smallest size, without adapters."""
     side = -(-model.limits.min_side // model.limits.multiple_of) * model.limits.multiple_of
     return JobSpec(
         base_model=model.slug,
@@ -99,7 +99,7 @@ class KnownImage:
 
 
 def drawing(warm: WarmPipeline, spec: JobSpec) -> tuple[Image, float]:
-    """Draw the known image; it, and the seconds that this took.
+    """Draw the known image; return it, and the seconds that this took.
 
     Raises:
         SelfTestFailed: it cannot be drawn.
@@ -114,7 +114,7 @@ def drawing(warm: WarmPipeline, spec: JobSpec) -> tuple[Image, float]:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """All that a worker tests of itself.
+    """The tests of a worker by itself.
 
     Attributes:
         cache: the folder of its adapters.
@@ -128,7 +128,7 @@ class SelfTest:
     key: str
 
     def __call__(self) -> None:
-        """Test it.
+        """Run every test.
 
         Raises:
             SelfTestFailed: the worker cannot be trusted with jobs.

@@ -1,4 +1,4 @@
-"""How the attempts of a worker learn that they are to end: by a signal, or because their job was canceled."""
+"""Requests to end the attempts of a worker: by a signal, or because a job was canceled."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Shutdown:
         threading.Thread(target=self._run, name="shutdown", daemon=True).start()
 
     def request_shutdown(self) -> None:
-        """Tell it. May be called in a signal handler that interrupts another; ``Event.set``, which locks, may not."""
+        """Request a shutdown, from any signal handler: unlike ``Event.set``, this takes no lock."""
         self._requests.put(None)
 
     def _run(self) -> None:
@@ -42,7 +42,7 @@ REMEMBERED = 1000
 
 
 LISTEN_S = 0.5
-"""How soon the thread notices that it shall end."""
+"""Seconds until the thread notices that it shall end."""
 
 
 AGAIN_S = 1.0
@@ -51,7 +51,7 @@ AGAIN_S = 1.0
 class Cancellations:
     """A thread that listens for canceled jobs while the worker lives.
 
-    What is announced while Valkey is unavailable is missed: a drawing then learns of it when it reports its progress.
+    An announcement is missed while Valkey is unavailable: a drawing then learns of it when it reports its progress.
     """
 
     def __init__(self, valkey: Valkey) -> None:
@@ -65,7 +65,7 @@ class Cancellations:
         self._thread.start()
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._stopped.set()
         self._thread.join()
 

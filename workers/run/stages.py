@@ -22,7 +22,7 @@ from workers.stages.stopwatch import Stage, Stopwatch
 from workers.swap.warm_pipeline import WarmPipeline
 
 PIXEL_BYTES = 4
-"""More than any encoding of an image takes."""
+"""Bytes for each pixel, more than any encoding of an image takes."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Stages:
     """Takes jobs through their stages.
 
     Attributes:
-        environment: what the images are drawn with.
-        storage_wait_s: how long a stage waits for storage that is unavailable.
+        environment: the device and software that draw the images.
+        storage_wait_s: seconds that a stage waits for unavailable storage.
     """
 
     warm: WarmPipeline
@@ -46,7 +46,7 @@ class Stages:
         """Prepare and draw jobs that one pass of the pipeline can draw. Storage is waited for, as in ``publish``.
 
         Raises:
-            JobFailed: it cannot be done; the error's code and sentence are for the client.
+            JobFailed: a job cannot be drawn; the error's code and sentence are for the client.
             MachineFault: this worker or its machine is at fault.
             LeaseLost: another attempt owns the job.
             DrawingInterrupted: the job goes back to the queue.

@@ -1,7 +1,7 @@
-"""Ends what stalls: an attempt, and this process where its thread does not end by itself.
+"""The watchdog: ends attempts that stall, and this process where a thread does not end by itself.
 
 No thread of Python can be ended from outside, and one that stalls in a kernel, in a driver or on a dead file
-system holds its place for ever. So the job is settled in its place, and the process ends, to be started anew.
+system holds its place for ever. So the job is settled by the watchdog, and the process ends, to be restarted.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from workers.run.worker_exit import ExitCode, WorkerExit
 logger = logging.getLogger(__name__)
 
 TOLD_TWICE_S = 10.0
-"""Seconds after a second SIGTERM until the process ends, whatever it is doing."""
+"""Seconds after a second SIGTERM until the process ends in any case."""
 INTERPRETERS = 2
-"""How many times ``stall_s`` the interpreter may be held."""
+"""Multiple of ``stall_s`` for which the interpreter may be held."""
 STDERR = 2
-"""Its number: in a worker, Celery puts an object in the place of ``sys.stderr`` that is not a file."""
+"""File descriptor of stderr: in a worker, Celery replaces ``sys.stderr`` by an object that is not a file."""
 
 
 class AwakeClock:
     """Seconds that this process was running: while it is stopped, or its machine sleeps, no attempt can make progress.
 
     Args:
-        max_s: what lies further between two ticks was not spent awake.
+        max_s: largest distance of two ticks that counts as awake.
     """
 
     def __init__(self, max_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,16 +58,16 @@ class AwakeClock:
 class Watchdog:
     """A thread that looks at all attempts of this worker.
 
-    It needs Python's interpreter to do so. What holds that for too long, as a call into C may, is ended by a thread of
-    ``faulthandler``, which does not.
+    It needs Python's interpreter to do so. If a call into C holds that for too long, a thread of ``faulthandler``,
+    which does not need it, ends the process.
 
     Args:
-        worker_exit: how this process ends.
-        stall_s: seconds that the attempts which move are given to end, once another one stalls.
-        period_s: seconds between two looks.
+        worker_exit: ends this process.
+        stall_s: seconds for the other attempts to end, once one stalls.
+        period_s: seconds between two checks.
 
     Attributes:
-        clock: by which attempts are judged.
+        clock: measures the time of attempts.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start checking."""
         self._await_interpreter()
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop checking."""
         self._stopped.set()
         self._thread.join()
         faulthandler.cancel_dump_traceback_later()
@@ -147,5 +147,5 @@ class Watchdog:
             try:
                 self._await_interpreter()
                 self.look()
-            except Exception:  # the outermost loop of the thread that ends what stalls
+            except Exception:  # the outermost loop of the watchdog's thread
                 logger.exception("the watchdog met an error and continues")

@@ -27,10 +27,10 @@ class WorkerExit:
     """The end of this process.
 
     Args:
-        tell: tells this process to end, as a SIGTERM does.
+        tell: requests a shutdown of this process, as a SIGTERM does.
 
     Attributes:
-        code: with which it shall exit; None as long as it does not end by itself.
+        code: exit code; None unless the worker ends by itself.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class WorkerExit:
         self.code: ExitCode | None = None
 
     def exit_gracefully(self, code: ExitCode) -> None:
-        """Take no more jobs, finish what is drawn, give back what waits, and exit."""
+        """Take no more jobs, finish those being drawn, requeue those that wait, and exit."""
         if self.code is not None:
             return
         self.code = code
@@ -50,7 +50,7 @@ class WorkerExit:
         self._tell()
 
     def exit_immediately(self, code: ExitCode) -> None:
-        """End this process and those that it has started, whatever they are doing."""
+        """End this process and its children at once."""
         self.code = self.code or code
         logger.error("this worker exits with code %d", self.code)
         for child in multiprocessing.active_children():
@@ -59,5 +59,5 @@ class WorkerExit:
 
 
 def terminate() -> None:
-    """Tell this process to end."""
+    """Send this process a SIGTERM."""
     os.kill(os.getpid(), signal.SIGTERM)

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 def compare(then: bytes, now: bytes) -> ImageDifference:
-    """The difference between two encoded images, pixel by pixel in 8-bit RGB; their metadata does not count.
+    """Return the difference between two encoded images, pixel by pixel in 8-bit RGB; their metadata does not count.
 
     Images of different sizes differ by all that a pixel can.
     """
@@ -68,11 +68,11 @@ class ReplayComparison:
     ) -> ReplayReport:
         """Compare the images of the job ``first_id`` with ``images``, which draw them again.
 
-        It is not an error if the first job is gone: the images are drawn, and there is nothing to compare them with.
+        It is not an error if the first job was removed: the images are drawn, with nothing to compare them with.
 
         Raises:
             WorkerStopping, LeaseLost: as ``Attempt.pause`` does, while storage is waited for.
-            ValkeyUnavailable: it is not known for the moment whether the first job is gone.
+            ValkeyUnavailable: it is unknown whether the first job was removed.
         """
         try:
             first = self.store.get(first_id)
@@ -84,7 +84,7 @@ class ReplayComparison:
 
 
 def comparison(get: Callable[[str], bytes], first: Job, images: tuple[StoredImage, ...]) -> ReplayReport:
-    """The first job's images against these.
+    """Compare the first job's images with these.
 
     Args:
         get: fetches an object from storage.
@@ -106,10 +106,10 @@ def comparison(get: Callable[[str], bytes], first: Job, images: tuple[StoredImag
 
 
 def difference(get: Callable[[str], bytes], then: StoredImage, now: StoredImage) -> ImageDifference | None:
-    """Return how far two images are from one another; None where one was held back, and so is not stored.
+    """Return the difference of two images; None where one was withheld, and so is not stored.
 
     Raises:
-        StorageError: one cannot be had.
+        StorageError: one cannot be read.
         OSError, SyntaxError, ValueError, DecompressionBombError: one cannot be decoded.
     """
     if then.key is None or now.key is None:

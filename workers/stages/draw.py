@@ -23,10 +23,10 @@ from workers.swap.warm_pipeline import LoadedBase, WarmPipeline
 
 
 class Watcher(Protocol):
-    """Follows a drawing. Whatever it raises ends it."""
+    """Follows a drawing, which ends with any exception that it raises."""
 
     def check_needed(self) -> None:
-        """Called again and again while others draw."""
+        """Called repeatedly while others draw."""
 
     def note_waiting(self, waits: bool) -> None:
         """Called when the drawing begins, is interrupted by others, and goes on."""
@@ -49,13 +49,13 @@ class DrawnImage:
 
 @dataclass(frozen=True)
 class Drawing:
-    """The images of a job, and what they were drawn with.
+    """The images of a job, and the adapters and base that they were drawn with.
 
     Attributes:
-        receipts: what its adapters did to the weights.
+        receipts: effects of its adapters on the weights.
         adapter_files: SHA-256 of each adapter's file, as it was merged.
-        base: the weights below.
-        batch_size: how many images one pass of the pipeline drew.
+        base: the weights below the adapters.
+        batch_size: number of images that one pass of the pipeline drew.
     """
 
     images: tuple[DrawnImage, ...]
@@ -78,7 +78,7 @@ def draw(
 
     Args:
         specs: of one job; or of several that differ in nothing but prompts and seeds.
-        first: whether it goes before all that do not, also before one that is at it, which goes on later.
+        first: draw with priority, even before a drawing that has begun, which continues later.
 
     Raises:
         WorkerStopping: by the watcher, on a worker that shuts down immediately.
@@ -86,7 +86,7 @@ def draw(
         AdapterLoadFailed: a merged weight is too large to be a number; the base is pristine again.
         OutOfMemory: the device is too small for this.
         DrawingFailed: the pipeline refuses the request.
-        MachineFault: the device failed, or the pipeline raised what the request does not explain.
+        MachineFault: the device failed, or the pipeline raised an error that the request does not explain.
     """
 
     def turn() -> tuple[list[list[DrawnImage]], LoadedBase, BaseReceipt]:
@@ -108,7 +108,7 @@ def draw(
 
 
 def pipeline_arguments(specs: Sequence[JobSpec]) -> dict[str, Any]:
-    """Return what the pipeline is asked for: of each job its prompts, and of the first one what is the same for all."""
+    """Return the pipeline's arguments: the prompts of each job, and the settings of the first one, which all share."""
     spec = specs[0]
     skipping = {} if spec.clip_skip is None else {"clip_skip": spec.clip_skip}  # which not every pipeline takes
     return {
@@ -141,10 +141,10 @@ class Session:
         Raises:
             BaseReplaced: as in ``draw``.
             DrawingFailed, DrawingFault: its values are not numbers.
-            Exception: whatever the pipeline raises.
+            Exception: raised by the pipeline.
         """
         spec, seeds = specs[0], [spec.seed + number for spec in specs]
-        pipeline = copy.copy(self.base.pipeline)  # what a run leaves on it is its own: another may go first meanwhile
+        pipeline = copy.copy(self.base.pipeline)  # a run leaves state on it, and another may go first meanwhile
         pipeline.scheduler = fresh_scheduler(self.base.scheduler, spec.scheduler)
         if spec.clip_skip is not None:
             show_text_model(pipeline)
@@ -169,7 +169,7 @@ class Session:
         ]
 
     def refuse_overflow(self, latents: torch.Tensor) -> None:
-        """Decode no values that are not numbers: they would become a black image.
+        """Refuse to decode values that are not numbers: they would become a black image.
 
         Raises:
             DrawingFailed: the adapters are too strong.
@@ -186,9 +186,9 @@ class Session:
         )
 
     def let_others_go_first(self) -> None:
-        """Between two steps, lend the pipeline to jobs that should not wait for this drawing, and merge again.
+        """Lend the pipeline, between two steps, to jobs with priority, and then merge again.
 
-        The swap is exact, so the drawing goes on as if nothing had happened.
+        The swap is exact, so the drawing continues unchanged.
 
         Raises:
             BaseReplaced: as in ``draw``.
@@ -206,7 +206,7 @@ class Session:
         self.watcher.note_drawing()
 
     def refuse_another_base(self) -> None:
-        """Go on only with the weights that the drawing began with.
+        """Refuse to continue with other weights than those that the drawing began with.
 
         Raises:
             BaseReplaced: as in ``draw``.

@@ -1,4 +1,4 @@
-"""Encode an image for storage, with what made it inside."""
+"""Encode an image for storage, with its manifest inside."""
 
 from __future__ import annotations
 

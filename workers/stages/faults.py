@@ -1,4 +1,4 @@
-"""Errors of torch and diffusers, translated in one place: which errors are of the job, and which of the machine."""
+"""Errors of torch and diffusers, translated in one place: errors of the job, and errors of the machine."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ DEVICE_ERRORS = (
     *("CUSOLVER_STATUS", "CUFFT_STATUS", "CUSPARSE_STATUS", "HIP error", "hipErr", "MPS backend", "NVML", "NVRTC"),
     *("device-side assert", "illegal memory access", "unspecified launch failure", "uncorrectable ECC", "Xid"),
 )
-"""In the texts with which torch reports that a device, its driver or one of its libraries failed."""
+"""Parts of the texts with which torch reports that a device, its driver or one of its libraries failed."""
 
 SHAPE_ERRORS = (
     *("size of tensor", "expanded size of the tensor", "Sizes of tensors must match", "Expected size for first two"),
     *("shapes cannot be multiplied", "is invalid for input of size", "expected input", "Kernel size can't be greater"),
     *("Calculated padded input size", "output size is too small"),
 )
-"""In the texts with which torch refuses tensors whose shapes do not go together: they follow from the request."""
+"""Parts of the texts with which torch refuses tensors whose shapes do not go together: they follow from the request."""
 
 
 @contextmanager
 def drawing_errors() -> Iterator[None]:
-    """Translate what is raised while adapters are merged or a pipeline runs.
+    """Translate exceptions that are raised while adapters are merged or a pipeline runs.
 
     Raises:
         DeviceFault: the device or its driver failed.
         DrawingFailed: the pipeline refuses the request, on any worker.
-        DrawingFault: the pipeline raised something that the request does not explain.
+        DrawingFault: the pipeline raised an error that the request does not explain.
         OutOfMemory: an allocation failed.
         StokeholdError: one of our own, as it was raised.
     """
@@ -48,7 +48,7 @@ def drawing_errors() -> Iterator[None]:
 
 
 def translated(error: Exception) -> StokeholdError:
-    """Return what an error is to the job that met it."""
+    """Return the error for a job that met this exception."""
     text = str(error)
     if is_of_device(error):
         return DeviceFault("The worker's device failed while it drew this job. Submit the job again later.")

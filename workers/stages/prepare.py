@@ -15,7 +15,7 @@ def prepare(cache: AdapterCache, spec: JobSpec, note_progress: NoteProgress) -> 
         note_progress: called at each progress.
 
     Raises:
-        AdapterFetchFailed: a file is gone, or another one.
+        AdapterFetchFailed: a file was removed or replaced.
         AdapterUnavailable: this machine cannot get or keep a file.
         AdapterLoadFailed: a file is broken or was made for another base model.
         WorkerStopping: the worker shuts down while it waits for the Hub.

@@ -1,4 +1,4 @@
-"""The last stage: encode the images and upload them, with patience for storage."""
+"""The last stage: encode the images and upload them, with retries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.jobs.result import StoredImage
 from workers.activity import NoteProgress
 from workers.stages.encode import ENCODINGS, encode
 
-if TYPE_CHECKING:  # it imports torch, which what publishes can do without
+if TYPE_CHECKING:  # it imports torch, which publishing does not need
     from workers.stages.draw import DrawnImage
 
 logger = logging.getLogger(__name__)
@@ -27,23 +27,23 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 
 
 REFUSED_S = 15.0
-"""How long a refusal of this worker's key or bucket is waited for: a policy that is being changed, and no longer, since
-another worker may have a key that is good."""
+"""Seconds for which a refusal of this worker's key or bucket is retried: enough for a change of policy, and no more,
+since another worker may have a valid key."""
 
 
 Result = TypeVar("Result")
 
 
 Pause = Callable[[float], None]
-"""Waits this many seconds; what it raises ends the waiting for good."""
+"""Waits this many seconds; an exception ends the waiting for good."""
 
 
 class StorageRetry:
     """Retries of storage for one job, in one of its stages.
 
     Args:
-        seconds: the bound.
-        pause: waits between two tries, and notices meanwhile that there is no reason to go on.
+        seconds: largest time for all tries.
+        pause: waits between two tries; raises if there is no reason to continue.
     """
 
     def __init__(self, seconds: float, pause: Pause, clock: Callable[[], float] = time.monotonic) -> None:
@@ -53,7 +53,7 @@ class StorageRetry:
         self._clock = clock
 
     def call(self, step: Callable[[], Result]) -> Result:
-        """Take a step that needs storage, again and again while storage is unavailable, a while if it refuses.
+        """Take a step that needs storage, repeatedly while storage is unavailable, and for a while if it refuses.
 
         Raises:
             StorageError: storage refuses, or is unavailable for longer than the bound.

@@ -31,7 +31,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
-        """Note how long the body takes without its pauses, also when it raises."""
+        """Measure the body without its pauses, even if it raises."""
         start, paused = self._clock(), self._paused_s
         try:
             yield
@@ -40,7 +40,7 @@ class Stopwatch:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Leave the seconds of the body out of what is being measured."""
+        """Exclude the body from the present measurement."""
         start = self._clock()
         try:
             yield
@@ -48,7 +48,7 @@ class Stopwatch:
             self._paused_s += self._clock() - start
 
     def share(self, stopwatches: Sequence[Stopwatch]) -> None:
-        """Divide what was measured among jobs that were drawn in one pass: the first one needed the swap."""
+        """Divide the measured times among jobs that were drawn in one pass; the swap is the first one's."""
         for stopwatch in stopwatches:
             is_first = stopwatch is stopwatches[0]
             for stage in (Stage.ADAPTER, Stage.SWAP):
@@ -58,5 +58,5 @@ class Stopwatch:
 
     @property
     def timings(self) -> Timings:
-        """Return what has been measured so far."""
+        """Return the times measured so far."""
         return Timings.model_validate({**self._seconds, "swap_way": self.swap_way})
