@@ -187,7 +187,7 @@ def test_an_answer_whose_process_died_is_forgotten_in_time(service: Service, mak
     with pytest.raises(LimitExceeded), service.quotas.holdings.response(key, 60):
         pass
 
-    held, _ = held_keys("answer", key.id)
+    held, _ = held_keys("response", key.id)
     service.valkey.zadd(held, dict.fromkeys(cast(list[str], service.valkey.zrange(held, 0, -1)), 1))
 
     with service.quotas.holdings.response(key, 60):
