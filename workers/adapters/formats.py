@@ -66,11 +66,11 @@ def bias_change(parts: Parts, target: Target, scale: Scale) -> Change | None:
         Refused: it has another shape than the bias.
     """
     if Kind.UP_BIAS in parts:
-        change: Change = Difference(parts[Kind.UP_BIAS], scale(part(parts, Kind.DOWN, target).shape[0]))
+        change: Change = Difference(parts[Kind.UP_BIAS].flatten(), scale(part(parts, Kind.DOWN, target).shape[0]))
     elif Kind.DIFF_BIAS in parts:
-        change = Difference(parts[Kind.DIFF_BIAS])
+        change = Difference(parts[Kind.DIFF_BIAS].flatten())
     elif Kind.WHOLE_BIAS in parts and len(target.shape) == 1:
-        change = Replaced(parts[Kind.WHOLE_BIAS])
+        change = Replaced(parts[Kind.WHOLE_BIAS].flatten())
     elif Kind.IA3 in parts and target.has_bias and not is_on_input(parts[Kind.IA3]):
         change = peft_ia3(parts, target, scale)
     else:
@@ -84,7 +84,7 @@ def bias_change(parts: Parts, target: Target, scale: Scale) -> Change | None:
 def outputs(parts: Parts) -> int | None:
     """How many rows the change of a layer has; None if its tensors do not say."""
     if Kind.ON_INPUT in parts:
-        return None if parts[Kind.ON_INPUT].any() or Kind.WHOLE not in parts else parts[Kind.WHOLE].numel()
+        return None if parts[Kind.ON_INPUT].float().any() or Kind.WHOLE not in parts else parts[Kind.WHOLE].numel()
     for kind, axis in ROWS:
         if kind in parts and parts[kind].ndim > abs(axis):
             return parts[kind].shape[axis]
@@ -197,8 +197,9 @@ def kronecker(parts: Parts, target: Target, scale: Scale) -> Change:
             f"was not made for this base model: its {target.name} is the Kronecker product of {tuple(left.shape)} and "
             f"{tuple(right.shape)}, and the weight there is {tuple(target.shape)}."
         )
-    products = [parts[kind].shape[0] for kind in (Kind.LOKR_W2_B, Kind.LOKR_W1_B) if kind in parts]
-    return Kronecker(left, right, scale(products[0]) if products else 1.0)
+    factored = ((Kind.LOKR_W2, Kind.LOKR_W2_B), (Kind.LOKR_W1, Kind.LOKR_W1_B))
+    ranks = [parts[factor].shape[0] for whole, factor in factored if whole not in parts]
+    return Kronecker(left, right, scale(ranks[0]) if ranks else 1.0)
 
 
 def factor_1(parts: Parts, target: Target) -> torch.Tensor:
@@ -213,11 +214,11 @@ def factor_2(parts: Parts, target: Target) -> torch.Tensor:
     if Kind.LOKR_W2 in parts:
         return parts[Kind.LOKR_W2]
     up, down = part(parts, Kind.LOKR_W2_A, target), part(parts, Kind.LOKR_W2_B, target)
-    if down.ndim < 2:
-        raise misfit(Kind.LOKR_W2_B, down, target)
+    if up.ndim != 2 or down.ndim < 2:
+        raise misfit(Kind.LOKR_W2_A, up, target)
     if Kind.LOKR_T2 in parts:
         middle = parts[Kind.LOKR_T2]
-        if up.ndim != 2 or middle.ndim < 2 or middle.shape[0] != up.shape[0]:
+        if down.ndim != 2 or middle.ndim < 2 or middle.shape[0] != up.shape[0]:
             raise misfit(Kind.LOKR_T2, middle, target)
         return torch.einsum("ip,ic->pc", up.float(), core(middle, down, target)).view(
             up.shape[1], down.shape[1], *middle.shape[2:]
@@ -251,7 +252,7 @@ def lycoris_ia3(parts: Parts, target: Target, _: Scale) -> Change:
     """(IA)3 as LyCORIS writes it: what is added to a factor of 1."""
     if parts[Kind.ON_INPUT].numel() != 1:
         raise misfit(Kind.ON_INPUT, parts[Kind.ON_INPUT], target)
-    return scaled(part(parts, Kind.WHOLE, target), target, on_input=bool(parts[Kind.ON_INPUT].any()))
+    return scaled(part(parts, Kind.WHOLE, target), target, on_input=bool(parts[Kind.ON_INPUT].float().any()))
 
 
 def peft_ia3(parts: Parts, target: Target, _: Scale) -> Change:
@@ -282,8 +283,11 @@ def embedding(parts: Parts, target: Target, scale: Scale) -> Change:
 def rotated(parts: Parts, target: Target, _: Scale) -> Change:
     """OFT and BOFT of LyCORIS and sd-scripts: the alpha bounds the rotation, for each output (0: no bound)."""
     blocks = parts[Kind.OFT_BLOCKS].float()
-    if blocks.ndim not in (3, 4) or blocks.shape[-1] != blocks.shape[-2] or outputs(parts) != target.shape[0]:
+    is_square = blocks.ndim in (3, 4) and blocks.shape[-1] == blocks.shape[-2]
+    if not is_square or len(target.shape) < 2 or outputs(parts) != target.shape[0]:
         raise misfit(Kind.OFT_BLOCKS, blocks, target)
+    if not blocks.isfinite().all():
+        raise Refused(f"has values that are not finite numbers, in {target.name}. Train or export it again.")
     is_butterfly = blocks.ndim == 4
     # LyCORIS turns rows by the transpose of its blocks in OFT, and by the blocks themselves in BOFT.
     skew = blocks - blocks.mT if is_butterfly else blocks.mT - blocks

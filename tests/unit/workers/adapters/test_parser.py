@@ -343,6 +343,31 @@ def test_what_cannot_be_right_is_refused(parse: Parse, state: State, sentence: s
         parse(state)
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        {f"{QUERY}.ia3_l": torch.ones(4, 8).to(torch.float8_e4m3fn)},
+        {f"{QUERY}.ia3_l": torch.ones(4, 8, dtype=torch.bool)},
+        {"unet.conv_norm_out.oft_blocks": torch.ones(8, 4, 4)},
+        {f"{QUERY}.oft_blocks": torch.full((16, 4, 4), float("inf"))},
+        {
+            f"{QUERY}.lokr_w1": torch.ones(4, 4),
+            f"{QUERY}.lokr_w2_a": torch.ones(16, 2),
+            f"{QUERY}.lokr_w2_b": torch.ones(1),
+        },
+        {f"{QUERY}.lora_A.weight": torch.ones(()), f"{QUERY}.lora_B.weight": torch.ones(64, 4)},
+        {f"{QUERY}.hada_{part}": torch.ones(0, 0) for part in ("w1_a", "w1_b", "w2_a", "w2_b")},
+        {f"{QUERY}.diff": torch.ones(())},
+        {**lora(QUERY), f"{QUERY}.lora_magnitude_vector": torch.ones(())},
+        {**lora(QUERY), f"{QUERY}.lora_mid.weight": torch.ones(())},
+    ],
+    ids=lambda state: f"{list(state)[-1][-12:]}",
+)
+def test_tensors_of_impossible_shapes_and_types_are_refused_with_a_sentence(parse: Parse, state: State) -> None:
+    with pytest.raises(AdapterLoadFailed, match=r"^Adapter 'adapter' "):
+        parse(state)
+
+
 @pytest.mark.parametrize("state", [lora("unet.nowhere"), lora("unet.mid_block"), {"model.weight": torch.ones(4)}])
 def test_a_file_without_effect_has_a_code_of_its_own(parse: Parse, state: State) -> None:
     with pytest.raises(AdapterWithoutEffect, match="not made for this base model"):
