@@ -47,7 +47,7 @@ def lokr(parts: Parts, shape: tuple[int, ...]) -> Array:
     elif "lokr_t2" in parts:
         second = np.einsum("ij...,ip,jr->pr...", parts["lokr_t2"], parts["lokr_w2_a"], parts["lokr_w2_b"])
     else:
-        second = parts["lokr_w2_a"] @ parts["lokr_w2_b"]
+        second = parts["lokr_w2_a"] @ parts["lokr_w2_b"].reshape(len(parts["lokr_w2_b"]), -1)
     return array(np.kron(first.reshape(*first.shape, *[1] * (second.ndim - 2)), second)).reshape(shape)
 
 

@@ -129,7 +129,8 @@ def beside(kind: str, alpha: str = "lora_alpha") -> Alphas:
     def declare(made: Made) -> Made:
         component = next(iter(made.layers.values()))[0].module.partition(".")[0]
         config = configuration(made, component)
-        return replace(made, config={"peft_type": kind, **config, alpha: config.pop("lora_alpha")})
+        value = config.pop("lora_alpha")
+        return replace(made, config={"peft_type": kind, **config, alpha: value})
 
     return declare
 

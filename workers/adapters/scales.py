@@ -70,7 +70,8 @@ class Scales:
     def __init__(self, metadata: Mapping[str, str], config: Mapping[str, object] | None = None) -> None:
         packed = read_json(metadata[OF_DIFFUSERS]) if OF_DIFFUSERS in metadata else {}
         self._packed: Mapping[str, object] = packed
-        self._others = declared({"lora_alpha": alpha_of_file(metadata), **(config or {})})
+        self._of_file = alpha_of_file(metadata)
+        self._others = declared(config or {}, self._of_file)
         self._by_component: dict[str, Declared] = {}
 
     def of(self, component: str) -> Declared:
@@ -82,7 +83,7 @@ class Scales:
         if component not in self._by_component:
             start = f"{component}."
             own = {key.removeprefix(start): value for key, value in self._packed.items() if key.startswith(start)}
-            self._by_component[component] = declared(own) if own else self._others
+            self._by_component[component] = declared(own, self._of_file) if own else self._others
         return self._by_component[component]
 
 
@@ -101,8 +102,11 @@ def read_json(text: str) -> Mapping[str, object]:
     return found
 
 
-def declared(config: Mapping[str, object]) -> Declared:
+def declared(config: Mapping[str, object], otherwise: float | None) -> Declared:
     """What a configuration of PEFT's says.
+
+    Args:
+        otherwise: the alpha where it names none.
 
     Raises:
         Refused: it asks for a changed base model, or names an alpha that is not a number.
@@ -116,7 +120,8 @@ def declared(config: Mapping[str, object]) -> Declared:
     patterns = config.get("alpha_pattern") or {}
     if not isinstance(patterns, Mapping):
         raise Refused(f"has an alpha_pattern in its metadata that is not an object. {AGAIN}")
-    alpha = config.get("lora_alpha", config.get("alpha"))
+    alphas = (config.get(name) for name in ("lora_alpha", "alpha"))  # of its LoRA, and of its LoHa and LoKr
+    alpha = next((value for value in alphas if value is not None), otherwise)
     return Declared(
         alpha=None if alpha is None else finite("lora_alpha", alpha),
         patterns={plain_name(str(key)): finite(str(key), value) for key, value in patterns.items()},
