@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     )
     adapter_grace_s: PositiveFloat = Field(30, description="seconds of grace before that rate counts")
     adapter_max_bytes: PositiveInt = Field(4 << 30, description="the largest adapter file that a worker reads")
+    adapter_read_s: PositiveFloat = Field(
+        30, description="seconds that parsing an adapter file may take, and one more for every 8 MiB of it"
+    )
     check_every_swaps: PositiveInt = Field(100, description="swaps between two checks that the base is bit-identical")
 
     lease_s: PositiveFloat = Field(15, description="seconds of silence after which a worker loses a job")

@@ -22,6 +22,7 @@ from tasks.logs import configure_logging
 from tasks.objects.storage_config import make_storage
 from tasks.scratch import own_scratch
 from tasks.service import Service
+from workers.adapters import reader
 from workers.base.device import choose_device
 from workers.base.pipeline import load_pipeline
 from workers.run.worker_exit import ExitCode, terminate
@@ -94,7 +95,13 @@ def load_worker(application: Application, slug: str, name: str) -> Worker:
     service.storage.ensure_buckets()
     device = choose_device(service.settings.device)
     worker = warm_up(
-        service, model, partial(load_pipeline, model, device), device, worker=name, request_shutdown=terminate
+        service,
+        model,
+        partial(load_pipeline, model, device),
+        device,
+        worker=name,
+        request_shutdown=terminate,
+        server=reader.launch(),  # it imports what it needs while the base is loaded
     )
     logger.info("base model %s is warm on %s", model.slug, device)
     return worker

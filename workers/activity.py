@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from tasks.jobs.job import JobSpec
 
@@ -20,6 +21,26 @@ END_SHARE = 4
 
 NoteProgress = Callable[[], None]
 """Reports progress."""
+
+
+class Follower(Protocol):
+    """Follows work that is done for it. Whatever it raises ends that work."""
+
+    def note_progress(self) -> None:
+        """Called at each progress."""
+
+    def check_wanted(self) -> None:
+        """Called again and again while there is none."""
+
+
+class Unfollowed:
+    """Follows work that no job waits for."""
+
+    def note_progress(self) -> None:
+        """Nothing to note."""
+
+    def check_wanted(self) -> None:
+        """Always wanted."""
 
 
 class Phase(StrEnum):
@@ -47,6 +68,7 @@ class Bounds:
         stall_s: seconds without progress, at least.
         attempt_s: seconds for the whole attempt without waiting, at least.
         storage_s: seconds for which storage may be silent.
+        parse_s: seconds that parsing an adapter may take, and more by its size.
         max_adapter_bytes: the size of an adapter for which none is known.
         pixel_step_s: seconds for a step by pixel, as this device drew its known image.
         load_s: seconds that loading the base took: a swap may find that it must be loaded again.
@@ -57,6 +79,7 @@ class Bounds:
     storage_s: float
     pixel_step_s: float = 0.0
     load_s: float = 0.0
+    parse_s: float = 0.0
     max_adapter_bytes: int = 0
 
     def step_s(self, spec: JobSpec, images: int) -> float:
@@ -69,7 +92,8 @@ class Bounds:
 
     def prepare_s(self, spec: JobSpec) -> float:
         """Seconds after which fetching and reading its adapters counts as no progress."""
-        return self.read_s(sum(scaled.adapter.size_bytes or self.max_adapter_bytes for scaled in spec.adapters))
+        size = sum(scaled.adapter.size_bytes or self.max_adapter_bytes for scaled in spec.adapters)
+        return self.parse_s + self.read_s(size)
 
     @property
     def swap_s(self) -> float:

@@ -23,8 +23,10 @@ from workers.adapters.disk_cache import DiskCache
 from workers.adapters.hub_download import DownloadBounds
 from workers.adapters.loader import AdapterLoader
 from workers.adapters.preload import AdapterPreloader
+from workers.adapters.reader import AdapterReader, ServerProcess
 from workers.adapters.shapes import shapes_of
 from workers.adapters.shell import LoaderShell
+from workers.adapters.unreadable import UnreadableFiles
 from workers.base.device import environment_of
 from workers.run.attempt import Attempt
 from workers.run.backfill import Backfill
@@ -39,6 +41,7 @@ from workers.run.stages import Stages
 from workers.run.watchdog import Watchdog
 from workers.run.worker_exit import ExitCode, WorkerExit
 from workers.stages.compare import ReplayComparison
+from workers.swap.parsed_adapter import pinned_block, private_block
 from workers.swap.warm_pipeline import WarmPipeline
 
 BEATS_PER_LEASE = 4
@@ -50,7 +53,8 @@ class Worker:
     """A worker whose pipeline is warm. It takes no jobs before it is started.
 
     Attributes:
-        shell: reads adapters for the pipeline.
+        shell: the pipeline without its weights.
+        reader: reads adapters for it.
         known: the image by which the worker tests itself.
         request_shutdown: ends the process as a SIGTERM does, when the worker finds that it must not go on.
     """
@@ -61,6 +65,7 @@ class Worker:
     name: str
     warm: WarmPipeline
     shell: LoaderShell
+    reader: AdapterReader
     known: KnownImage
     request_shutdown: Callable[[], None]
 
@@ -82,6 +87,7 @@ class Worker:
         self.cancellations.stop()
         self.heartbeat.stop()
         self.watchdog.stop()
+        self.reader.stop()
 
     def note(self) -> WorkerNote:
         """Return what the worker is at the moment."""
@@ -149,6 +155,7 @@ class Worker:
             settings.storage_wait_s,
             self.known.pixel_step_s,
             self.warm.load_s,
+            settings.adapter_read_s,
             settings.adapter_max_bytes,
         )
 
@@ -217,7 +224,8 @@ class Worker:
             self.service.storage,
             AddressedDownloads(self.service.addressed_files, self.service.checksums),
             self.disk,
-            self.shell,
+            self.reader,
+            UnreadableFiles(self.service.valkey),
             max_bytes=settings.adapter_max_bytes,
             bounds=DownloadBounds(settings.adapter_bytes_per_s, settings.adapter_grace_s, self.shutdown.graceful),
         )
@@ -245,12 +253,14 @@ def warm_up(
     *,
     worker: str,
     request_shutdown: Callable[[], None] = lambda: None,
+    server: ServerProcess | None = None,
 ) -> Worker:
     """Load the pipeline of this base model, see that it draws, and make a worker around it.
 
     Args:
         worker: its name.
         request_shutdown: as in ``Worker``.
+        server: reads adapters; if there is none yet, the first adapter starts it.
 
     Raises:
         ConfigurationError: as ``load`` does.
@@ -259,8 +269,15 @@ def warm_up(
     """
     pristine_device = torch.device("cpu") if model.pristine is Pristine.HOST else None
     warm = WarmPipeline(load, pristine_device=pristine_device, check_every=service.settings.check_every_swaps)
-    shell, known = LoaderShell(warm.base.pipeline), KnownImage.drawn(warm, model)
-    made = Worker(service, model, device, worker, warm, shell, known, request_shutdown)
+    shell = LoaderShell(warm.base.pipeline)
+    reader = AdapterReader(
+        shell,
+        parse_s=service.settings.adapter_read_s,
+        allocate=pinned_block if device.type == "cuda" else private_block,
+        server=server,
+    )
+    known = KnownImage.drawn(warm, model)
+    made = Worker(service, model, device, worker, warm, shell, reader, known, request_shutdown)
     made.self_test.keep_file()
     service.shapes.publish(model.slug, made.shapes)
     return made

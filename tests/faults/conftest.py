@@ -43,6 +43,7 @@ LEASE_S = 3.0
 STORAGE_WAIT_S = 6.0
 ADAPTER_MAX_BYTES = 1 << 20
 ADAPTER_GRACE_S = 3.0
+ADAPTER_READ_S = 6.0
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +71,7 @@ def values(ports: Ports) -> Mapping[str, Any]:
         "storage_wait_s": STORAGE_WAIT_S,
         "adapter_max_bytes": ADAPTER_MAX_BYTES,
         "adapter_grace_s": ADAPTER_GRACE_S,
+        "adapter_read_s": ADAPTER_READ_S,
         "check_every_swaps": 1,
         "device": "cpu",
     }

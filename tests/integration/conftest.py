@@ -32,6 +32,26 @@ def shared_clients() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def reader_nursery() -> Iterator[None]:
+    """Workers of these tests need not wait until the process that reads adapters has imported torch."""
+    from tests.support.reader_nursery import ReaderNursery
+    from workers.adapters import reader
+
+    nursery = ReaderNursery()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(reader, "launch", nursery.launch)
+        yield
+    nursery.close()
+
+
+@pytest.fixture(autouse=True)
+def forked_readers(request: pytest.FixtureRequest) -> None:
+    """Let the nursery be there for tests that import torch."""
+    if request.node.get_closest_marker("torch") is not None:
+        request.getfixturevalue("reader_nursery")
+
+
+@pytest.fixture(scope="session")
 def ports() -> Ports:
     """Where the servers of these tests listen."""
     return Ports.free()

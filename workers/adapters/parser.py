@@ -32,18 +32,23 @@ from workers.adapters.scales import Scales
 from workers.adapters.shell import LoaderShell
 from workers.base.device import first_line
 from workers.swap.changes import Change
-from workers.swap.parsed_adapter import ParsedAdapter, Strength
+from workers.swap.parsed_adapter import Allocate, ParsedAdapter, Strength, private_block
 
 Tensors = Mapping[str, torch.Tensor]
 
 
 def parse_adapter(
-    shell: LoaderShell, path: Path, ref: str, config: Mapping[str, object] | None = None
+    shell: LoaderShell,
+    path: Path,
+    ref: str,
+    config: Mapping[str, object] | None = None,
+    allocate: Allocate = private_block,
 ) -> ParsedAdapter:
     """Read an adapter's file for the pipeline of this shell.
 
     Args:
         config: PEFT's ``adapter_config.json``, if it stands beside the file.
+        allocate: returns the block of memory that its tensors are put into.
 
     Raises:
         AdapterLoadFailed: the file is broken, was made for another base model, or has values that are not numbers.
@@ -65,7 +70,7 @@ def parse_adapter(
             f"Adapter {ref!r} was not made for this base model: "
             + next((f"none of its keys has a place in it, such as {key}." for key in reading.unmatched), "it is empty.")
         )
-    parsed = ParsedAdapter.packed(reading.changes, shell.dtypes, pinned=shell.device.type == "cuda")
+    parsed = ParsedAdapter.packed(reading.changes, shell.dtypes, allocate)
     if (name := parsed.not_finite()) is not None:
         raise AdapterLoadFailed(
             f"Adapter {ref!r} has values that are not finite numbers, in {name}. Train or export it again."

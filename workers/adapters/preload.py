@@ -60,9 +60,21 @@ class AdapterPreloader:
                 return
             self._loads(adapter)
 
+    def note_progress(self) -> None:
+        """Nothing to note: no job waits."""
+
+    def check_wanted(self) -> None:
+        """Called while it loads.
+
+        Raises:
+            WorkerStopping: it loads nothing more.
+        """
+        if self._stopped.is_set():
+            raise WorkerStopping("The worker is shutting down while it loads an adapter ahead.")
+
     def _loads(self, adapter: ResolvedAdapter) -> bool:
         try:
-            self._adapters.get(adapter)
+            self._adapters.get(adapter, self)
         except (JobFailed, MachineFault, StorageError, WorkerStopping) as error:
             logger.warning("adapter %s is not loaded ahead: %s", adapter.ref, error)
             return False

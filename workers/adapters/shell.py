@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from typing import Any
 
 import torch
@@ -20,7 +21,6 @@ class LoaderShell:
         components: the components that an adapter may change, on the meta device.
         modules: theirs, by component and by name.
         dtypes: of the weights, by name with the component in front.
-        device: where the pipeline itself is.
         quantised: the weights that are no plain tensors of floating-point numbers, by name.
         shapes: of the weights of modules, by name of the module with its component in front.
         places: where the layers of files are in the pipeline.
@@ -37,7 +37,6 @@ class LoaderShell:
         self.components: dict[str, Any] = {name: without_weights(module) for name, module in loadable.items()}
         self.modules = {name: dict(component.named_modules()) for name, component in self.components.items()}
         self.dtypes = {name: weight.dtype for name, weight in weights_of(self.components).items()}
-        self.device: torch.device = pipeline.device
         self.shapes = {
             f"{component}.{name}": weight_shape(module)
             for component, modules in self.modules.items()
@@ -46,7 +45,7 @@ class LoaderShell:
         }
         names = ModuleNames(self.modules)
         unet = self.components.get("unet")
-        converter = Converter(type(pipeline), None if unet is None else unet.config, names)
+        converter = Converter(importable(type(pipeline)), None if unet is None else unet.config, names)
         self.places = Places(names, converter, self.shapes)
 
     def takes_image(self, module: str) -> bool:
@@ -63,6 +62,11 @@ def weight_shape(module: torch.nn.Module) -> torch.Size:
     weight = module.weight
     assert isinstance(weight, torch.Tensor)
     return weight.shape
+
+
+def importable(kind: type[Any]) -> Any:
+    """The class, or its nearest base that has a name in its module: one that was made while running has none."""
+    return next(base for base in kind.__mro__ if vars(sys.modules[base.__module__]).get(base.__name__) is base)
 
 
 def without_weights(module: torch.nn.Module) -> Any:

@@ -86,8 +86,23 @@ class Attempt:
             LeaseLost: the job was canceled.
             WorkerStopping: the worker shuts down.
         """
+        self.note_progress()
+        self.check_wanted()
+
+    def note_progress(self) -> None:
+        """As ``Activity.note_progress``."""
         self.activity.note_progress()
+
+    def check_wanted(self) -> None:
+        """As ``check_needed``, which counts as progress.
+
+        Raises:
+            LeaseLost: the job was canceled, or belongs to another attempt.
+            WorkerStopping: the worker shuts down.
+        """
         self._refuse_canceled()
+        if self.has_lost_lease:
+            raise LeaseLost(f"Attempt {self.job.attempt} has lost job {self.job.id}.")
         if self._shutdown.graceful.is_set():
             raise WorkerStopping("The worker is shutting down while this job waits for the pipeline.")
 
@@ -188,6 +203,11 @@ class Attempts(tuple[Attempt, ...]):
         """As ``Attempt.check_needed``."""
         for attempt in self:
             attempt.check_needed()
+
+    def check_wanted(self) -> None:
+        """As ``Attempt.check_wanted``."""
+        for attempt in self:
+            attempt.check_wanted()
 
     def pause(self, seconds: float) -> None:
         """As ``Attempt.pause``, for all of them together."""

@@ -56,7 +56,7 @@ class Stages:
         storage_retry = StorageRetry(self.storage_wait_s, attempts.pause)
         attempts.note_preparing()
         with stopwatch.measure(Stage.ADAPTER):
-            adapters = storage_retry.call(partial(prepare, self.adapters, jobs[0].spec, attempts.note_progress))
+            adapters = storage_retry.call(partial(prepare, self.adapters, jobs[0].spec, attempts))
         attempts.note_waiting(self.warm.device_thread.is_taken)
         specs = [job.spec for job in jobs]
         return draw(self.warm, specs, adapters, attempts, stopwatch, first=jobs[0].lane is Lane.INTERACTIVE)

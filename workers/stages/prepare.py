@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from tasks.jobs.job import JobSpec
-from workers.activity import NoteProgress
+from workers.activity import Follower
 from workers.adapters.cache import AdapterCache
 from workers.swap.engine import AdapterSet, PreparedAdapter
 
 
-def prepare(cache: AdapterCache, spec: JobSpec, note_progress: NoteProgress) -> AdapterSet:
+def prepare(cache: AdapterCache, spec: JobSpec, follower: Follower) -> AdapterSet:
     """Fetch and parse a job's adapters, unless they are in memory.
 
     Args:
-        note_progress: called at each progress.
+        follower: the job, or those that are drawn with it.
 
     Raises:
         AdapterFetchFailed: a file was removed or replaced.
         AdapterUnavailable: this machine cannot get or keep a file.
         AdapterLoadFailed: a file is broken or was made for another base model.
-        WorkerStopping: the worker shuts down while it waits for the Hub.
+        LeaseLost, WorkerStopping: the follower does not want them any more.
     """
     prepared = []
     for scaled in spec.adapters:
-        loaded = cache.get(scaled.adapter, note_progress)
+        loaded = cache.get(scaled.adapter, follower)
         prepared.append(PreparedAdapter(scaled.adapter, scaled.scale, loaded.path, loaded.sha256, loaded.parsed))
     return tuple(prepared)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self, TypeAlias
@@ -20,8 +20,25 @@ Changes: TypeAlias = Mapping[str, tuple[Change, ...]]
 """By name of the weight, with its component in front (``unet.conv_in.weight``): what is added to it, each from the
 pristine weight, in whatever order."""
 
+Allocate: TypeAlias = Callable[[int], torch.Tensor]
+"""Gives a block of this many bytes."""
+
 ALIGNMENT = 64
 """Bytes; as much as any device asks of a matrix."""
+
+
+def private_block(size: int) -> torch.Tensor:
+    """Memory of this process."""
+    return torch.empty(size, dtype=torch.uint8)
+
+
+def pinned_block(size: int) -> torch.Tensor:
+    """Memory that a CUDA device reads at full speed, with no thread waiting; of the usual kind if there is no room."""
+    try:
+        return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+    except RuntimeError as error:
+        logger.warning("no room to pin %d bytes for an adapter: %s", size, error)
+        return private_block(size)
 
 
 @dataclass(frozen=True)
@@ -59,16 +76,14 @@ class ParsedAdapter:
         cls,
         changes: Changes,
         dtypes: Mapping[str, torch.dtype],
-        *,
-        pinned: bool = False,
+        allocate: Allocate = private_block,
     ) -> Self:
         """Copy the tensors of all changes into one block of memory. The pages of an adapter's file must not be kept:
         they change when the file does.
 
         Args:
             dtypes: of the weights, by name.
-            pinned: lock the block in memory if there is room, so that a CUDA device reads it at full speed and without
-                anybody waiting.
+            allocate: returns a block of this many bytes.
         """
         sizes = [
             tensor.numel() * kept_dtype(change, tensor, dtypes[name]).itemsize
@@ -77,7 +92,7 @@ class ParsedAdapter:
             for tensor in change.tensors
         ]
         starts = [0, *itertools.accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
-        memory = block(starts[-1], pinned=pinned)
+        memory = allocate(starts[-1])
         places = iter(starts)
 
         def move(change: Change, weight_dtype: torch.dtype) -> Change:
@@ -173,14 +188,3 @@ COMPUTABLE = (torch.float32, torch.float16, torch.bfloat16)
 def view_as(tensor: torch.Tensor, dtype: torch.dtype, memory: torch.Tensor, start: int) -> torch.Tensor:
     """The bytes from ``start`` on as a tensor of this dtype and the same shape."""
     return memory[start : start + tensor.numel() * dtype.itemsize].view(dtype).view(tensor.shape)
-
-
-def block(size: int, *, pinned: bool) -> torch.Tensor:
-    """Host memory of this many bytes; pinned if that is asked for and there is room."""
-    try:
-        return torch.empty(size, dtype=torch.uint8, pin_memory=pinned)
-    except RuntimeError as error:
-        if not pinned:
-            raise
-        logger.warning("no room to pin %d bytes for an adapter: %s", size, error)
-        return torch.empty(size, dtype=torch.uint8)

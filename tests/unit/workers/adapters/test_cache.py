@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tasks.adapters.file.identity import AdapterSource, ResolvedAdapter
-from tasks.errors import AdapterFetchFailed
-from workers.activity import NoteProgress
+from tasks.errors import AdapterFetchFailed, LeaseLost
+from workers.activity import Follower, Unfollowed
 from workers.adapters.cache import AdapterCache, LoadedAdapter
 from workers.swap.changes import LowRank
 from workers.swap.parsed_adapter import ParsedAdapter
@@ -38,7 +38,7 @@ class CountingLoader:
     def __init__(self) -> None:
         self.loads: list[str] = []
 
-    def load(self, wanted: ResolvedAdapter, _: NoteProgress = lambda: None) -> LoadedAdapter:
+    def load(self, wanted: ResolvedAdapter, _: Follower | None = None) -> LoadedAdapter:
         self.loads.append(wanted.repository)
         product = LowRank(down=torch.zeros(4, 8), up=torch.zeros(8, 4), scale=1.0)
         parsed = ParsedAdapter.packed({"unet.conv_in.weight": (product,)}, {"unet.conv_in.weight": torch.float32})
@@ -94,7 +94,7 @@ def test_those_that_are_kept_make_no_room_until_others_are(loader: CountingLoade
 def test_jobs_that_want_the_same_one_at_once_load_it_once(loader: CountingLoader) -> None:
     everybody_waits = threading.Event()
 
-    def load(wanted: ResolvedAdapter, _: NoteProgress) -> LoadedAdapter:
+    def load(wanted: ResolvedAdapter, _: Follower) -> LoadedAdapter:
         everybody_waits.wait()
         return loader.load(wanted)
 
@@ -107,10 +107,38 @@ def test_jobs_that_want_the_same_one_at_once_load_it_once(loader: CountingLoader
     assert loader.loads == ["a"]
 
 
+class Canceled(Unfollowed):
+    """Wants an adapter no more once it is asked."""
+
+    def check_wanted(self) -> None:
+        raise LeaseLost("The job was canceled.")
+
+
+def test_what_a_canceled_job_leaves_the_one_that_waits_loads(loader: CountingLoader) -> None:
+    begun, another_waits = threading.Event(), threading.Event()
+
+    def load(wanted: ResolvedAdapter, follower: Follower) -> LoadedAdapter:
+        begun.set()
+        another_waits.wait()
+        follower.check_wanted()
+        return loader.load(wanted)
+
+    cache = AdapterCache(load, max_bytes=BYTES)
+    with ThreadPoolExecutor(2) as pool:
+        canceled = pool.submit(cache.get, adapter("a"), Canceled())
+        begun.wait()
+        other = pool.submit(cache.get, adapter("a"))
+        another_waits.set()
+
+    assert isinstance(canceled.exception(), LeaseLost)
+    assert other.result().path == Path("a.safetensors")
+    assert loader.loads == ["a"]
+
+
 def test_a_failure_is_told_and_not_remembered() -> None:
     answers = iter([AdapterFetchFailed("The Hub is away."), None])
 
-    def load(wanted: ResolvedAdapter, _: NoteProgress) -> LoadedAdapter:
+    def load(wanted: ResolvedAdapter, _: Follower) -> LoadedAdapter:
         if (error := next(answers)) is not None:
             raise error
         return CountingLoader().load(wanted)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from workers.swap.changes import Difference, Hadamard, LowRank
-from workers.swap.parsed_adapter import Changes, ParsedAdapter
+from workers.swap.parsed_adapter import Changes, ParsedAdapter, pinned_block
 from workers.swap.whole_changes import Normalised, Rotated
 
 pytestmark = pytest.mark.torch
@@ -154,4 +154,4 @@ def test_without_room_for_pinned_memory_it_is_kept_in_ordinary_memory(
 
     monkeypatch.setattr(torch, "empty", no_room)
 
-    assert same(ParsedAdapter.packed(changes, dtypes, pinned=True).changes, changes)
+    assert same(ParsedAdapter.packed(changes, dtypes, allocate=pinned_block).changes, changes)
