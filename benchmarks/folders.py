@@ -1,4 +1,4 @@
-"""What a folder of large adapters costs: when the API is ready, how long lists take, and what a new file delays.
+"""Cost of a folder of large adapters: when the API is ready, how long lists take, and what a new file delays.
 
 The API starts in turn on an empty folder and on one of sparse files, which take no space on the disk. Then it lists
 them while their headers are new and again. At last a file of 4 GiB comes, a job names it, and other requests are timed

@@ -98,7 +98,7 @@ def copy(engine: MergeEngine, names: list[str]) -> None:
 
 
 def seconds(action: Callable[[], object], device: torch.device) -> float:
-    """How long this takes on the device."""
+    """Return the seconds that this takes on the device."""
     start = time.perf_counter()
     action()
     if device.type == "cuda":

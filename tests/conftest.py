@@ -1,4 +1,4 @@
-"""Which tests run, and in which order.
+"""The selection and the order of the tests.
 
 Torch takes seconds to import: a run without it (``-m "not torch"``) never opens the files that need it. The slow files
 begin first, so that none of them is left over for one process at the end.

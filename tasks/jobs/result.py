@@ -77,7 +77,7 @@ class Timings(Stored):
 
 
 class AppliedStrength(Stored):
-    """What an adapter's layers were multiplied by: alpha over rank, times the job's scale."""
+    """Factors of an adapter's layers: alpha over rank, times the job's scale."""
 
     lowest: float = Field(description="of all its layers")
     highest: float = Field(description="of all its layers")

@@ -54,7 +54,7 @@ def test_a_health_check_finds_its_part_healthy(outside: OutsideDocker, name: str
     assert check.returncode == 0, check.stdout + check.stderr
 
 
-def test_the_valkey_refuses_whoever_has_no_password(outside: OutsideDocker) -> None:
+def test_the_valkey_refuses_clients_without_its_password(outside: OutsideDocker) -> None:
     stranger = redis.Redis(port=outside.ports.valkey, retry=Retry(NoBackoff(), retries=0))
 
     with pytest.raises(redis.AuthenticationError), stranger:

@@ -177,7 +177,7 @@ def uploads_of(service: Service, job: Job) -> list[Any]:
 
 
 def images_of(service: Service, job: Job) -> list[str]:
-    """What storage holds of a job."""
+    """Return the stored objects of a job."""
     return [key for kind in (IMAGES, MANIFESTS) for key in service.storage.list(f"{kind}{job.id}/")]
 
 

@@ -90,7 +90,7 @@ def test_a_job_that_kills_every_worker_fails_and_the_queue_behind_it_goes_on(
     assert ended(behind).status is Status.SUCCEEDED
 
 
-def test_a_worker_told_to_end_finishes_what_it_draws_and_gives_back_what_waits(
+def test_a_graceful_shutdown_finishes_the_drawing_and_requeues_waiting_jobs(
     start: Start, submit: Submit, ended: Ended, service: Service
 ) -> None:
     worker = start("draw")
@@ -110,7 +110,7 @@ def test_a_worker_told_to_end_finishes_what_it_draws_and_gives_back_what_waits(
     assert [ended(job).status for job in waiting] == [Status.SUCCEEDED, Status.SUCCEEDED]
 
 
-def test_a_worker_told_to_end_takes_no_further_backfill_job(
+def test_a_worker_that_shuts_down_takes_no_further_backfill_job(
     start: Start, submit: Submit, ended: Ended, service: Service
 ) -> None:
     worker = start("draw")
@@ -128,7 +128,7 @@ def test_a_worker_told_to_end_takes_no_further_backfill_job(
 
 
 @pytest.mark.parametrize("lane", Lane)
-def test_a_worker_told_twice_to_end_gives_back_what_it_draws(
+def test_an_immediate_shutdown_requeues_the_job_being_drawn(
     start: Start, submit: Submit, ended: Ended, service: Service, lane: Lane
 ) -> None:
     worker = start("draw")

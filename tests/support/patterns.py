@@ -163,7 +163,7 @@ def flags_of(call: ast.Call) -> int:
 
 
 def is_anchored(nodes: Iterable[ast.AST], compiled: ast.Call) -> bool:
-    """Whether a compiled pattern has a name, and its module uses that only for ``match`` and ``fullmatch``."""
+    """Return whether a compiled pattern has a name, and its module uses that only for ``match`` and ``fullmatch``."""
     names = {
         target.id
         for node in nodes
@@ -248,7 +248,7 @@ class Sample:
 
 
 def is_member(char: str, members: Sequence[tuple[Any, Any]]) -> bool:
-    """Whether a class without categories has a character; one with whitespace has none of those that are tried."""
+    """Return whether a class without categories has a character; one with whitespace has none of those tried."""
     return any(
         (op is c.LITERAL and chr(value) == char) or (op is c.RANGE and value[0] <= ord(char) <= value[1])
         for op, value in members

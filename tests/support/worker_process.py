@@ -60,7 +60,7 @@ class WorkerProcess:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the process has ended."""
+        """Return whether the process has ended."""
         return not psutil.pid_exists(self.pid)
 
     def kill(self) -> None:

@@ -43,7 +43,7 @@ def cpu_s(run: Callable[[str], object], text: str) -> float:
 
 
 def grows_linearly(run: Callable[[str], object], hostile: Hostile, lengths: tuple[int, int]) -> bool:
-    """Whether a text four times as long takes about four times as long at most."""
+    """Return whether a text four times as long takes about four times as long at most."""
     short, long = map(hostile.text, lengths)
     for _ in range(TRIES):  # other processes share the caches
         time_of_long = cpu_s(run, long)

@@ -276,7 +276,7 @@ def test_half_of_the_credentials_name_both_settings(bucket: S3Config) -> None:
 
 
 @pytest.mark.parametrize("verb", ["check", "ensure_buckets"])
-def test_nobody_listening_names_the_endpoint(bucket: S3Config, verb: str) -> None:
+def test_an_endpoint_without_a_server_is_named(bucket: S3Config, verb: str) -> None:
     storage = S3Storage(replace(bucket, endpoint="http://127.0.0.1:1"))
 
     with pytest.raises(StorageNotReachable, match=r"http://127.0.0.1:1 does not answer.*STOKEHOLD_S3_ENDPOINT"):

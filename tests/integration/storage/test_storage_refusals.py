@@ -1,4 +1,4 @@
-"""What each refusal of storage is to us: of the moment, of the machine, or of the request."""
+"""Each refusal of storage is of the moment, of the machine, or of the request."""
 
 from __future__ import annotations
 

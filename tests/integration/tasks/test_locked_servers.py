@@ -1,4 +1,4 @@
-"""What the embedded servers do for a process of this machine that has no password: nothing."""
+"""The embedded servers refuse processes of this machine without a password."""
 
 from __future__ import annotations
 

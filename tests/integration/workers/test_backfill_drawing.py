@@ -1,4 +1,4 @@
-"""How a worker draws the backfill lane: several lines in one pass, and never in the way of an interactive job."""
+"""A worker draws the backfill lane: several lines in one pass, and never in the way of an interactive job."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class TestOnePass:
         assert service.store.get(second.id).status is Status.SUCCEEDED
         assert not list(service.storage.list(f"images/{first.id}/"))
 
-    def test_a_worker_that_is_told_to_end_gives_all_of_them_back(self, service: Service, runner: JobRunner) -> None:
+    def test_a_worker_that_shuts_down_requeues_all_of_them(self, service: Service, runner: JobRunner) -> None:
         jobs = [submitted(service), submitted(service)]
         taken = claimed(service, 2)
         runner.shutdown.graceful.set()

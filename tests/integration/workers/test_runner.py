@@ -170,7 +170,7 @@ def steal(service: Service, job: Job) -> None:
         service.store.claim(job.id, "other")
 
 
-def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_begun(service: Service, runner: JobRunner) -> None:
+def test_a_worker_that_shuts_down_requeues_unstarted_jobs(service: Service, runner: JobRunner) -> None:
     drawing, waiting = submitted(service), submitted(service)
     thread = threading.Thread(target=runner, args=(waiting.id,))
     on_step(runner, lambda: stop_once(runner, thread))

@@ -1,4 +1,4 @@
-"""What keeps polls cheap: when a client is told to come again, and what is not made anew for each."""
+"""Polls are cheap: their intervals, and values that are cached."""
 
 from __future__ import annotations
 

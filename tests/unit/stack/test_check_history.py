@@ -41,7 +41,7 @@ def test_every_answer_is_read_as_what_it_was(tmp_path: Path) -> None:
     assert list(read_history(written(tmp_path / "history", story.events))) == story.events
 
 
-def test_a_clean_history_is_told_by_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clean_history_prints_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(written(tmp_path / "history", Story().poll(0, 1, running()).events))])
 
     assert capsys.readouterr().out == ""

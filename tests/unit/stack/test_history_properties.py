@@ -94,12 +94,12 @@ def histories(draw: Draw) -> list[Event]:
 
 
 def poll_of(event: Event) -> bool:
-    """Whether an event is the answer to one of the last polls."""
+    """Return whether an event is the answer to one of the last polls."""
     return event.at > CALM + 400 and isinstance(event.answer, SeenJob)
 
 
 def begins_poll(event: Event) -> bool:
-    """Whether an event begins one of the last polls."""
+    """Return whether an event begins one of the last polls."""
     return event.at >= CALM + 300 and event.request is not None and event.request.kind is Kind.POLL_JOB
 
 
@@ -114,7 +114,7 @@ def update(**fields: object) -> Callable[[Event], Event]:
 
 
 def of_type(name: str) -> Callable[[Event], bool]:
-    """Whether an event is one of the last answers of this type."""
+    """Return whether an event is one of the last answers of this type."""
     return lambda event: event.at >= CALM + 100 and event.answer is not None and event.answer.type == name
 
 

@@ -1,4 +1,4 @@
-"""What runs where, and what the user's settings change."""
+"""The parts of a local stack, and the effect of the user's settings."""
 
 from __future__ import annotations
 

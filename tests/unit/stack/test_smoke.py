@@ -1,4 +1,4 @@
-"""What the smoke run prints and saves."""
+"""The output of the smoke run."""
 
 from __future__ import annotations
 

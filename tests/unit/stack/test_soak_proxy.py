@@ -97,7 +97,7 @@ def test_a_connection_that_is_cut_is_silence(proxy: Proxy, kept: list[bytes]) ->
     assert kept == []
 
 
-def test_when_the_fault_is_over_all_is_as_before(proxy: Proxy) -> None:
+def test_after_the_fault_everything_passes_as_before(proxy: Proxy) -> None:
     proxy.refusal, proxy.loses_answers = STORAGE["cut"], True
     with pytest.raises(ServerSilent):
         send(proxy)

@@ -1,4 +1,4 @@
-"""What must not stand in a log is taken out of its text, and nothing else is."""
+"""Secrets and prompts are removed from the text of a log, and nothing else is."""
 
 from __future__ import annotations
 

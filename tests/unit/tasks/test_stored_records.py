@@ -1,4 +1,4 @@
-"""What is stored is read by other versions than the one that wrote it."""
+"""Stored records are read by other versions than the one that wrote them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counts as progress, and what is overdue."""
+"""Progress of an attempt, and its deadlines."""
 
 from __future__ import annotations
 

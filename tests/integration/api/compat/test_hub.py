@@ -104,7 +104,7 @@ class TestAnswering:
         assert response.headers["Cache-Control"] == "no-store"
         assert job_of(service, response).spec.prompt == "elephant"
 
-    def test_a_seed_chosen_at_random_is_told(self, client: FlaskClient, service: Service) -> None:
+    def test_a_seed_chosen_at_random_is_returned(self, client: FlaskClient, service: Service) -> None:
         response = client.post("/models/demo", json=ELEPHANT)
 
         assert int(response.headers["x-seed"]) == job_of(service, response).spec.seed

@@ -208,7 +208,7 @@ class TestRefusing:
 
 
 class TestWithoutImages:
-    def test_a_job_that_takes_too_long_is_told_and_not_drawn_twice(self, service: Service) -> None:
+    def test_a_job_that_takes_too_long_is_reported_and_not_drawn_twice(self, service: Service) -> None:
         settings = service.settings.model_copy(update={"response_wait_s": 0.05})
 
         with (
@@ -221,7 +221,7 @@ class TestWithoutImages:
         assert caught.value.code == "not_finished"
         assert caught.value.response.headers["Location"] == f"/v1/jobs/{the_job(service).id}"
 
-    def test_a_job_that_failed_is_told_and_not_drawn_again(self, client: OpenAI, service: Service) -> None:
+    def test_a_job_that_failed_is_reported_and_not_drawn_again(self, client: OpenAI, service: Service) -> None:
         failure = Failure(code="drawing_failed", message="The device failed.")
 
         with drawing(service, failing(service, failure)), pytest.raises(openai.InternalServerError) as caught:

@@ -1,4 +1,4 @@
-"""What the API takes for a request body."""
+"""Bodies that the API accepts and refuses."""
 
 from __future__ import annotations
 

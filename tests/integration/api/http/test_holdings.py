@@ -1,4 +1,4 @@
-"""What one key may hold of what all share: the others still get theirs."""
+"""Limits of shared resources for each key: the others keep their share."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def begin_upload(client: FlaskClient, key: dict[str, str], size: int = 1) -> Tes
     return client.post("/v1/adapters/uploads", json={"sha256": SHA256, "size_bytes": size}, headers=key)
 
 
-def test_a_key_begins_so_many_uploads(client: FlaskClient, make_key: MakeKey) -> None:
+def test_the_open_uploads_of_a_key_are_limited(client: FlaskClient, make_key: MakeKey) -> None:
     (_, ada), (_, bob) = make_key(open_uploads=2), make_key()
 
     answers = [begin_upload(client, ada), client.post("/v1/batches/uploads", headers=ada), begin_upload(client, ada)]
@@ -123,7 +123,7 @@ def send(client: FlaskClient, tmp_path: Path) -> Callable[..., TestResponse]:
     return send
 
 
-def test_a_key_stores_so_many_bytes_and_has_room_again_when_it_removes_some(
+def test_the_stored_bytes_of_a_key_are_limited_until_it_removes_some(
     client: FlaskClient, service: Service, make_key: MakeKey, send: Any
 ) -> None:
     key, header = make_key(stored_bytes=2 * send.size)
@@ -141,7 +141,7 @@ def submit_batch(client: FlaskClient, key: dict[str, str]) -> TestResponse:
     return client.post("/v1/batches", data=LINE, content_type="application/jsonl", headers=key)
 
 
-def test_a_key_has_so_many_batches_under_way(client: FlaskClient, service: Service, make_key: MakeKey) -> None:
+def test_the_unfinished_batches_of_a_key_are_limited(client: FlaskClient, service: Service, make_key: MakeKey) -> None:
     (_, ada), (_, bob) = make_key(waiting_batches=1), make_key()
     first = submit_batch(client, ada).get_json()["id"]
 
@@ -161,7 +161,7 @@ def test_a_batch_that_is_sent_again_is_the_same_at_the_limit_too(client: FlaskCl
     assert len(ids) == 1
 
 
-def test_a_key_holds_so_many_answers(
+def test_the_held_responses_of_a_key_are_limited(
     client: FlaskClient, service: Service, make_key: MakeKey, submit: Callable[..., str]
 ) -> None:
     key, header = make_key(held_responses=2)
@@ -180,7 +180,7 @@ def test_a_key_holds_so_many_answers(
         pass
 
 
-def test_an_answer_whose_process_died_is_forgotten_in_time(service: Service, make_key: MakeKey) -> None:
+def test_a_response_whose_process_died_is_released_in_time(service: Service, make_key: MakeKey) -> None:
     key, _ = make_key(held_responses=1)
     died = service.quotas.holdings.response(key, 60)
     died.__enter__()  # never left

@@ -113,7 +113,7 @@ def assert_limited(response: TestResponse, limit: str) -> None:
     assert int(response.headers["Retry-After"]) > 0
 
 
-def test_a_key_may_make_so_many_requests_a_minute(make_caller: MakeCaller) -> None:
+def test_the_requests_a_minute_of_a_key_are_limited(make_caller: MakeCaller) -> None:
     caller, other = make_caller(requests_per_minute=2), make_caller()
 
     assert [caller.get("/v1/models").status_code for _ in range(2)] == [HTTPStatus.OK] * 2
@@ -121,7 +121,7 @@ def test_a_key_may_make_so_many_requests_a_minute(make_caller: MakeCaller) -> No
     assert other.get("/v1/models").status_code == HTTPStatus.OK
 
 
-def test_a_key_may_have_so_many_queued_jobs(make_caller: MakeCaller, claim: Callable[[str], Job]) -> None:
+def test_the_queued_jobs_of_a_key_are_limited(make_caller: MakeCaller, claim: Callable[[str], Job]) -> None:
     caller = make_caller(queued_jobs=1)
     first = caller.submit().get_json()["id"]
 
@@ -131,7 +131,7 @@ def test_a_key_may_have_so_many_queued_jobs(make_caller: MakeCaller, claim: Call
     assert caller.submit().status_code == HTTPStatus.ACCEPTED
 
 
-def test_a_key_may_submit_so_many_pixels_times_steps_a_day(make_caller: MakeCaller) -> None:
+def test_the_pixels_times_steps_a_day_of_a_key_are_limited(make_caller: MakeCaller) -> None:
     caller = make_caller(pixel_steps_per_day=2 * COST)
 
     assert_limited(caller.submit(images=3), "pixel_steps_per_day")

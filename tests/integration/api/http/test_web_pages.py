@@ -1,4 +1,4 @@
-"""What pages of other sites may do with a service that no API key protects: nothing."""
+"""A service without API keys refuses pages of other sites."""
 
 from __future__ import annotations
 

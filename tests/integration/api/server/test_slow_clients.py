@@ -51,7 +51,7 @@ class Api:
         return f"{line} HTTP/1.1\r\nHost: localhost\r\n{self._other if key else ''}{fields}\r\n".encode()
 
     def serves_a_good_client(self) -> bool:
-        """Whether all of some requests are answered before a client would give up."""
+        """Return whether all of some requests are answered before a client would give up."""
         return {self._good_request() for _ in range(5)} == {200}
 
     def _good_request(self) -> int:

@@ -228,7 +228,7 @@ class TestSendingAFile:
 
         assert answered.status_code == 400
 
-    def test_a_wrong_entry_is_told_by_field(self, send: Send, service: Service) -> None:
+    def test_a_wrong_entry_is_refused_by_field(self, send: Send, service: Service) -> None:
         answered = send("Not A Name", default_scale=100)
 
         assert answered.status_code == 422

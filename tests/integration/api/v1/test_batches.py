@@ -92,7 +92,7 @@ def test_the_results_come_in_the_order_of_the_lines(client: FlaskClient, send: S
         assert json.loads(errors.read())["line"] == 3
 
 
-def test_what_cannot_be_served_is_told_by_line(client: FlaskClient, send: Send, service: Service) -> None:
+def test_lines_that_cannot_be_served_are_reported_by_number(client: FlaskClient, send: Send, service: Service) -> None:
     answered = send(body([{"custom_id": "a", "prompt": "a"}, {"custom_id": "b"}]))
     plan_batches(service)
 

@@ -342,7 +342,7 @@ class TestPrivateAndGated:
         assert submit(client, "ada/secret", allowed)["http"] == HTTPStatus.UNAUTHORIZED
         assert not service.keys.allow_private(key.id)
 
-    def test_without_keys_nobody_may(self, client: FlaskClient) -> None:
+    def test_without_keys_it_is_not_allowed(self, client: FlaskClient) -> None:
         assert "no public repository" in submit(client, "ada/secret")["detail"]
         assert "is gated" in submit(client, "ada/gated")["detail"]
 

@@ -1,4 +1,4 @@
-"""What a client can do about webhooks: a secret, the log, sending one again. Each sees its own alone."""
+"""The API for webhooks: a secret, the log, sending one again. Each sees its own alone."""
 
 from __future__ import annotations
 

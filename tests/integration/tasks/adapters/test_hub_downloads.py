@@ -84,7 +84,7 @@ def test_a_hub_that_says_nothing_is_given_up_without_the_tries_of_its_client(hub
 
 
 @pytest.mark.parametrize("way", ["silent", "trickling"])
-def test_a_worker_that_is_told_to_end_waits_for_no_download(hub: HubServer, fetch_slow: Fetch, way: str) -> None:
+def test_a_worker_that_shuts_down_waits_for_no_download(hub: HubServer, fetch_slow: Fetch, way: str) -> None:
     bounds = DownloadBounds(grace_s=3600)
     threading.Timer(0.1, bounds.stopping.set).start()
 

@@ -39,7 +39,7 @@ def test_a_claim_that_comes_too_late_fails_the_job(service: Service) -> None:
     assert "within 0.05 s" in error.message
 
 
-def test_housekeeping_fails_a_job_that_nobody_claims(service: Service) -> None:
+def test_housekeeping_fails_a_job_that_no_worker_claims(service: Service) -> None:
     late, patient = submitted(service, DEADLINE_S), submitted(service, 3600)
     time.sleep(DEADLINE_S)
 

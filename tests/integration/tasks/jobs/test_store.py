@@ -248,7 +248,7 @@ def test_waiting_ends_when_the_status_changes(store: JobStore, recorder: JobReco
     claim.join()
 
 
-def test_waiting_ends_when_the_time_is_over(store: JobStore, recorder: JobRecorder) -> None:
+def test_waiting_ends_after_its_time(store: JobStore, recorder: JobRecorder) -> None:
     job = recorded(recorder, SPEC)
 
     assert store.wait(job.id, timeout_s=0.05).status is Status.QUEUED

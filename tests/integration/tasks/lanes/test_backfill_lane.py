@@ -1,4 +1,4 @@
-"""Which backfill job a worker draws next."""
+"""The choice of the next backfill job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which interactive job a worker draws next, and how many go first."""
+"""The choice of the next interactive job, and the number of jobs before one."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_those_who_come_first_are_drawn_first(interactive: Interactive) -> None:
     assert [job.options.owner for job in interactive.draw_all()] == owners
 
 
-def test_new_owners_without_end_starve_nobody(interactive: Interactive) -> None:
+def test_new_owners_without_end_starve_no_owner(interactive: Interactive) -> None:
     patient = interactive.add("z")
     numbers = iter(range(1000))
     interactive.add(f"a{next(numbers)}")
@@ -165,7 +165,7 @@ def test_a_job_whose_deadline_is_over_is_passed(interactive: Interactive) -> Non
     assert interactive.store.get(late.id).status is Status.FAILED
 
 
-def test_what_another_version_has_taken_holds_up_nobody(interactive: Interactive, valkey: Valkey) -> None:
+def test_a_job_of_another_version_delays_no_other(interactive: Interactive, valkey: Valkey) -> None:
     taken, job = interactive.add("a"), interactive.add("b")
     valkey.hset(f"stokehold:job:{taken.id}", "status", "running")
 

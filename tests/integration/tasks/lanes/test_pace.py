@@ -1,4 +1,4 @@
-"""How long a queued job will wait, from what was measured."""
+"""The estimated wait of a queued job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a dead process left behind is brought back."""
+"""Housekeeping brings back the jobs of dead processes."""
 
 from __future__ import annotations
 

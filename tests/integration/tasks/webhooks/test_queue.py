@@ -76,7 +76,7 @@ def test_a_delivery_is_with_one_sender_at_a_time_and_again_due_when_that_one_die
     assert settle(deliveries, second, DeliveryStatus.DELIVERED)
 
 
-def test_an_owner_has_so_many_at_once(deliveries: Deliveries, valkey: Valkey) -> None:
+def test_the_deliveries_of_an_owner_at_once_are_limited(deliveries: Deliveries, valkey: Valkey) -> None:
     for number in range(10):
         add(deliveries, valkey, "ada", f"{number}.example")
     add(deliveries, valkey, "bob", "b.example")
@@ -88,7 +88,7 @@ def test_an_owner_has_so_many_at_once(deliveries: Deliveries, valkey: Valkey) ->
 
 
 @pytest.mark.parametrize("spelling", ["r.example", "R.EXAMPLE", "r.example.", "r.example:443"])
-def test_a_receiver_gets_so_many_at_once_from_all_owners_however_it_is_spelled(
+def test_the_deliveries_to_a_receiver_at_once_are_limited_in_any_spelling(
     deliveries: Deliveries, valkey: Valkey, spelling: str
 ) -> None:
     for owner in ("ada", "bob", "cyd"):
@@ -118,7 +118,7 @@ def test_one_delivery_does_not_wait_for_the_many_of_another_owner(deliveries: De
     assert mine in [taken.delivery.id for taken in first_two if taken]
 
 
-def test_a_thousand_receivers_that_are_full_delay_nobody_else(valkey: Valkey) -> None:
+def test_a_thousand_receivers_that_are_full_delay_no_other(valkey: Valkey) -> None:
     bounds = Bounds(pending=10_000, at_once_for_owner=2000, at_once_at_receiver=1)
     deliveries = Deliveries(valkey, keep_s=KEEP_S, bounds=bounds)
     for number in range(1000):

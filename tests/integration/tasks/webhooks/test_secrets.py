@@ -35,7 +35,7 @@ def signed(secrets: WebhookSecrets, owner: str | None) -> dict[str, str]:
 
 
 def verifies(secret: str, headers: dict[str, str]) -> bool:
-    """Whether a receiver that knows this secret believes the delivery."""
+    """Return whether a receiver that knows this secret believes the delivery."""
     try:
         Webhook(secret).verify(BODY, headers)
     except WebhookVerificationError:

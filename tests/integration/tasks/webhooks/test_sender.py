@@ -72,9 +72,7 @@ def test_everything_that_is_due_is_sent_without_waiting_for_the_next_round(servi
     assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 20
 
 
-def test_what_a_killed_sender_was_sending_is_sent_again_when_its_lease_is_over(
-    service: Service, valkey_url: str
-) -> None:
+def test_the_delivery_of_a_killed_sender_is_sent_again_when_its_lease_lapses(service: Service, valkey_url: str) -> None:
     owner = make_key(service)
     environment = {f"STOKEHOLD_{name.upper()}": str(value) for name, value in SETTINGS.items()}
     with receiving(200, pause_s=1) as receiver:
@@ -99,7 +97,7 @@ def test_what_a_killed_sender_was_sending_is_sent_again_when_its_lease_is_over(
     assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 1
 
 
-def test_a_sender_that_is_told_to_end_finishes_what_it_sends_and_begins_nothing(service: Service) -> None:
+def test_a_sender_that_shuts_down_finishes_its_deliveries_and_begins_none(service: Service) -> None:
     owner, begun, may_end = make_key(service), Event(), Event()
 
     def post(url: str, body: bytes, headers: dict[str, str]) -> int:

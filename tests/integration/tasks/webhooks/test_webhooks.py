@@ -61,7 +61,7 @@ def test_a_delivery_is_signed_tells_the_record_and_has_no_url(service: Service) 
     assert only(service).status == "delivered"
 
 
-def test_a_failed_job_is_told_too(service: Service) -> None:
+def test_a_failed_job_is_reported_too(service: Service) -> None:
     with receiving(200) as receiver:
         job = service.submissions.submit(JobRequest(prompt="a red circle", webhook_url=receiver.url))
         claimed = service.store.claim(job.id, "w1")
@@ -81,7 +81,7 @@ def test_a_job_without_webhook_has_no_delivery(service: Service) -> None:
     assert service.deliveries.page(None, limit=10).deliveries == ()
 
 
-def test_the_end_of_a_batch_is_told_each_time_it_comes(service: Service) -> None:
+def test_each_end_of_a_batch_is_reported(service: Service) -> None:
     with receiving(200) as receiver:
         service.object_notes.note("batches/b/input.jsonl")
         batch, _ = service.batches.create("b", "batches/b/input.jsonl", BatchOptions(webhook_url=receiver.url))
@@ -96,7 +96,7 @@ def test_the_end_of_a_batch_is_told_each_time_it_comes(service: Service) -> None
     assert len({headers["webhook-id"] for _, headers, _ in receiver.received}) == 2
 
 
-def test_an_end_that_a_retry_has_overtaken_is_not_told_as_something_else(service: Service) -> None:
+def test_an_end_that_a_retry_has_overtaken_is_not_reported(service: Service) -> None:
     with receiving(500) as receiver:
         service.object_notes.note("batches/b/input.jsonl")
         batch, _ = service.batches.create("b", "batches/b/input.jsonl", BatchOptions(webhook_url=receiver.url))
@@ -171,7 +171,7 @@ def test_an_end_that_cannot_be_read_stops_none_behind_it(service: Service) -> No
     assert [headers["webhook-id"] for _, headers, _ in receiver.received] == [f"msg_{good.id}"]
 
 
-def test_an_end_that_a_newer_version_has_recorded_is_told_by_one_that_can_read_it(service: Service) -> None:
+def test_an_end_of_a_newer_version_is_reported_by_a_version_that_can_read_it(service: Service) -> None:
     with receiving(200) as receiver:
         job = ended(service, receiver.url)
         service.valkey.hset(f"stokehold:job:{job.id}", "record_version", 1000)

@@ -1,4 +1,4 @@
-"""How many files may be sent at once."""
+"""The limit of concurrent file transfers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request leaves out is filled in, and the whole is checked against the base model's limits."""
+"""A request is completed and checked against the base model's limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which jobs share a swap, and which of them a pass: every field of a specification counts, or is named here."""
+"""Jobs that share a swap, and those that share a pass: every field of a specification counts, or is named here."""
 
 from __future__ import annotations
 

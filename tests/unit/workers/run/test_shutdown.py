@@ -1,4 +1,4 @@
-"""How a worker learns that it shall end."""
+"""Requests to shut down a worker."""
 
 from __future__ import annotations
 

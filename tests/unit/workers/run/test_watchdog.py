@@ -1,4 +1,4 @@
-"""What holds the interpreter, and so holds the watchdog too, is ended all the same."""
+"""A process whose interpreter is held ends, although the watchdog cannot run."""
 
 from __future__ import annotations
 

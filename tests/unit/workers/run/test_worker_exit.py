@@ -1,4 +1,4 @@
-"""How a worker ends by itself."""
+"""The exit of a worker by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a job waits for storage."""
+"""The time that a job waits for storage."""
 
 from __future__ import annotations
 

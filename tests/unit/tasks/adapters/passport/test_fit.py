@@ -1,4 +1,4 @@
-"""Whether an adapter fits, foreseen from names and shapes alone: as the worker then finds it, in every format."""
+"""The fit of an adapter, foreseen from names and shapes alone: as the worker then finds it, in every format."""
 
 from __future__ import annotations
 
