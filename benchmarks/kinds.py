@@ -25,7 +25,7 @@ ONE_OF = 8
 """Of so many projections one is changed: more than the caches hold, and the noise for them is soon made."""
 
 TURNED = 64
-"""Rows that one rotation of OFT and BOFT turns."""
+"""Rows that one rotation turns; half as many where there are two stages, which must fit into 320 rows."""
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -38,7 +38,8 @@ def low_rank(rows: int, columns: int, rank: int) -> LowRank:
 
 
 def rotated(rows: int, stages: int) -> Rotated:
-    blocks = noise(stages, rows // TURNED, TURNED, TURNED).float()
+    size = TURNED // stages
+    blocks = noise(stages, rows // size, size, size).float()
     return Rotated(cayley(blocks - blocks.mT), butterfly=stages > 1)
 
 
