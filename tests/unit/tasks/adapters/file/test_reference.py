@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.adapters.file.reference import MAX_REFERENCE_CHARACTERS, AdapterReference
@@ -41,10 +41,14 @@ def test_any_text_is_a_reference_or_is_refused(text: str) -> None:
     assert AdapterReference.parse(str(reference)) == reference
 
 
+@example(AdapterReference("a/b", None, "100%.safetensors"))
+@example(AdapterReference("a/b", None, "%25.safetensors"))
 @given(HUB_REFERENCES)
 def test_a_reference_may_be_percent_encoded_as_a_whole_or_where_it_must(reference: AdapterReference) -> None:
+    plain = unquote(str(reference))
+
     for unreserved in ("", "/@:"):
-        assert AdapterReference.parse(quote(str(reference), safe=unreserved)) == reference
+        assert AdapterReference.parse(quote(plain, safe=unreserved)) == reference
 
 
 @given(HUB_REFERENCES)
