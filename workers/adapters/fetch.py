@@ -98,16 +98,18 @@ def fetch_from_folder(adapter: ResolvedAdapter, folders: AdapterFolders, max_byt
 def has_content_of(adapter: ResolvedAdapter, path: Path, folders: AdapterFolders) -> bool:
     """Return whether a local file has the content that an adapter is pinned to.
 
-    One with another time has been touched or copied to this machine. It is read whole where that can prove more than
-    its samples do.
+    One with another time has been touched or copied to this machine. Where the SHA-256 is known it decides, and
+    otherwise samples do.
 
     Raises:
         OSError: it cannot be read.
     """
     version = version_of(path)
-    if version == adapter.commit or not is_same_content(version, adapter.commit):
-        return version == adapter.commit
-    return adapter.sha256 is None or folders.sha256_of(path) == adapter.sha256
+    if version == adapter.commit:
+        return True
+    if adapter.sha256 is not None:  # a manifest pins a file by this alone
+        return folders.sha256_of(path) == adapter.sha256
+    return is_same_content(version, adapter.commit)
 
 
 def fetch_from_hub(
