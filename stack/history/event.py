@@ -127,7 +127,7 @@ class SeenAdapter(Frozen):
 
     type: Literal["adapter"] = "adapter"
     name: str
-    sha256: str | None
+    sha256: str | None = None
 
 
 class SeenAdapters(Frozen):

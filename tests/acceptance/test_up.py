@@ -105,9 +105,12 @@ def test_the_printed_curl_line_submits_a_job(first_life: FirstLife) -> None:
 
 
 def test_ctrl_c_stops_every_part_in_order_and_leaves_no_orphan(first_life: FirstLife) -> None:
-    stopped = re.findall(r"^ *(\S+) +stopped after", first_life.output, re.MULTILINE)
+    ended = re.findall(r"^ *(\S+) +(stopped|killed) after", first_life.output, re.MULTILINE)
 
-    assert stopped == ["worker-demo", "webhooks", "light-worker", "housekeeping", "api", "s3", "valkey"]
+    assert [name for name, _ in ended] == [
+        *("worker-demo", "webhooks", "light-worker", "housekeeping", "api", "s3", "valkey")
+    ]
+    assert {name for name, how in ended if how == "killed"} <= {"s3"}  # on a busy machine: docs/decisions/0005
     assert first_life.exit_code == 0
     assert first_life.survivors == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,8 +17,9 @@ from tasks.errors import AdapterLoadFailed
 from tests.support.pipelines import build
 from tests.support.waiting import patience
 from workers.activity import Unfollowed
+from workers.adapters import reader as reader_module
 from workers.adapters.parser import parse_adapter
-from workers.adapters.reader import AdapterReader, ServerProcess
+from workers.adapters.reader import AdapterReader, ServerProcess, launch
 from workers.adapters.shell import LoaderShell
 from workers.swap.parsed_adapter import ParsedAdapter, private_block
 
@@ -37,13 +37,14 @@ def shell() -> LoaderShell:
 @pytest.fixture(scope="module")
 def reader(shell: LoaderShell) -> Iterator[AdapterReader]:
     """One whose first server has ended before it was given anything."""
-    os.environ["STOKEHOLD_S3_SECRET_KEY"] = "a secret"
     ours, theirs = socketpair()
     theirs.close()
-    reader = AdapterReader(shell, parse_s=patience(0.75), allocate=private_block, server=ServerProcess(ours, None))
-    yield reader
-    reader.stop()
-    del os.environ["STOKEHOLD_S3_SECRET_KEY"]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("STOKEHOLD_S3_SECRET_KEY", "a secret")
+        monkeypatch.setattr(reader_module, "launch", launch)  # other tests of this run may fork theirs
+        reader = AdapterReader(shell, parse_s=patience(0.75), allocate=private_block, server=ServerProcess(ours, None))
+        yield reader
+        reader.stop()
 
 
 @pytest.fixture(scope="module")
