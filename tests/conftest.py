@@ -13,10 +13,14 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # No test asserts an absolute time: on a busy machine one example may take seconds.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+OF_WORKERS_THAT_STALL = ("tests/faults/test_hangs.py", "tests/faults/test_hostile_adapters.py")
 
 NEEDS_TORCH = re.compile(r"^pytestmark = (\[\s*)?pytest\.mark\.torch\b", re.MULTILINE)
 
@@ -44,3 +48,22 @@ def without_torch(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if leaves_torch_out(request.config):
         assert "torch" not in sys.modules, "This test, or its file, needs the marker torch."
+
+
+class BySharedServers(LoadFileScheduling):  # type: ignore[misc] # pytest-xdist has no types
+    """Gives each file to one process, and files of costly servers to the same one: a stack takes 25 s of CPU to start.
+
+    The tests of faults are two halves, since together they would take longer than all others.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        if file.startswith("tests/faults/"):
+            return "stalls" if file in OF_WORKERS_THAT_STALL else "faults"
+        return "workers" if file.startswith("tests/integration/workers/") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> BySharedServers:
+    """Let it give out the files."""
+    return BySharedServers(config, log)
