@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from workers.adapters.file_layers import Kind
-from workers.adapters.formats import Parts, Target, bias_change, weight_changes
+from workers.adapters.formats import bias_change, weight_changes
 from workers.adapters.pieces import Piece
 from workers.adapters.refusal import Refused
 from workers.adapters.scales import Scales, number
 from workers.adapters.shell import LoaderShell
+from workers.adapters.target import Parts, Target
 from workers.swap.changes import Change, Placed
 
 BIAS_KINDS = frozenset({Kind.UP_BIAS, Kind.DIFF_BIAS, Kind.WHOLE_BIAS})

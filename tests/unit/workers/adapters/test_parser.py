@@ -350,6 +350,8 @@ def test_what_cannot_be_right_is_refused(parse: Parse, state: State, sentence: s
         {f"{QUERY}.ia3_l": torch.ones(4, 8, dtype=torch.bool)},
         {"unet.conv_norm_out.oft_blocks": torch.ones(8, 4, 4)},
         {f"{QUERY}.oft_blocks": torch.full((16, 4, 4), float("inf"))},
+        {f"{QUERY}.oft_blocks": torch.ones(6, 16, 4, 4)},
+        {f"{QUERY}.oft_blocks": torch.ones(2, 64, 1, 1)},
         {
             f"{QUERY}.lokr_w1": torch.ones(4, 4),
             f"{QUERY}.lokr_w2_a": torch.ones(16, 2),
