@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,7 @@ from tasks.jobs.job import Job, Status
 from tasks.service import Service
 from tests.support.gates import MISBEHAVIOUR
 from tests.support.hub import HubServer
+from tests.support.processes import seen_of
 from tests.support.up import ROOT
 from tests.support.waiting import wait_until
 from tests.support.worker_process import Nursery, WorkerProcess
@@ -55,10 +57,10 @@ def reference(hub: HubServer) -> Reference:
     return reference
 
 
-def children_of(worker: WorkerProcess) -> list[psutil.Process]:
+def children_of(worker: WorkerProcess) -> list[int]:
     """The processes that read files for it."""
-    readers = psutil.Process(worker.pid).children(recursive=True)
-    return [process for process in readers if process.ppid() != worker.pid]
+    below = psutil.Process(worker.pid).children(recursive=True)
+    return [pid for pid, parent in seen_of(below, lambda one: (one.pid, one.ppid())) if parent != worker.pid]
 
 
 @pytest.mark.parametrize(
@@ -146,8 +148,9 @@ def test_a_worker_whose_reader_ends_starts_another(
 ) -> None:
     hub.add_repository("ada/late", {"lora.safetensors": save(load_file(NEON))}, base_model="stokehold/demo")
     children = psutil.Process(worker.pid).children()
-    (server,) = (child for child in children if "tests.support.nursery" in child.cmdline())
-    server.kill()
+    commands = seen_of(children, lambda one: (one.pid, one.cmdline()))
+    (server,) = (pid for pid, command in commands if "tests.support.nursery" in command)
+    os.kill(server, signal.SIGKILL)
 
     job = ended(submit(adapters=[{"ref": "ada/late"}]))
 

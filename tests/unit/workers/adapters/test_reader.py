@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from tasks.errors import AdapterLoadFailed
 from tests.support.pipelines import build
+from tests.support.processes import seen_of
 from tests.support.waiting import patience
 from workers.activity import Unfollowed
 from workers.adapters import reader as reader_module
@@ -100,7 +101,8 @@ def test_what_a_child_reads_is_what_this_process_would(reader: AdapterReader, sh
 
 def test_the_server_knows_no_secret(reader: AdapterReader, good: Path) -> None:
     reader.read(good, "good", Unfollowed())
-    (server,) = (one for one in psutil.Process().children() if "workers.adapters.reader_server" in one.cmdline())
+    commands = seen_of(psutil.Process().children(), lambda one: (one, one.cmdline()))
+    (server,) = (one for one, command in commands if "workers.adapters.reader_server" in command)
 
     assert not [name for name in server.environ() if "SECRET" in name or name.startswith("STOKEHOLD_")]
 
