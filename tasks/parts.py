@@ -94,8 +94,8 @@ class Parts:
         index = JobIndex(valkey, retention_s=settings.retention_s)
         workers = WorkerRegistry(valkey, forget_after_s=settings.lease_s)
         storage = make_storage(settings)
-        hub, uploads = AdapterHub(), UploadedAdapters(storage)
         addressed_files, checksums = make_addressed_files(settings), Checksums(valkey)
+        addressed = AddressedAdapters(addressed_files, checksums)
         catalogue = Catalogue(valkey, pinned_bytes=settings.adapter_memory_bytes // 2)
         return cls(
             settings=settings,
@@ -103,14 +103,8 @@ class Parts:
             valkey=valkey,
             base_models=base_models,
             adapter_folders=adapter_folders,
-            resolver=AdapterResolver(
-                adapter_folders,
-                hub,
-                catalogue.find_file,
-                uploads,
-                passports,
-                addressed=AddressedAdapters(addressed_files, checksums),
-                ttl_s=settings.resolution_ttl_s,
+            resolver=resolver(
+                adapter_folders, catalogue, storage, passports, addressed, ttl_s=settings.resolution_ttl_s
             ),
             addressed_files=addressed_files,
             checksums=checksums,
@@ -135,3 +129,24 @@ class Parts:
             storage=storage,
             object_notes=ObjectNotes(valkey),
         )
+
+
+def resolver(
+    folders: AdapterFolders,
+    catalogue: Catalogue,
+    storage: Storage,
+    passports: Passports,
+    addressed: AddressedAdapters,
+    *,
+    ttl_s: float,
+) -> AdapterResolver:
+    """Return what finds adapters in every place that a reference may name."""
+    return AdapterResolver(
+        folders,
+        AdapterHub(),
+        catalogue.find_file,
+        UploadedAdapters(storage),
+        passports,
+        addressed=addressed,
+        ttl_s=ttl_s,
+    )
